@@ -1,0 +1,6 @@
+//! Web sessions, enforced in the mesh.
+
+pub mod http;
+
+proxy_wasm::main! {{
+}}
