@@ -1,0 +1,121 @@
+# Everything that a person does with this project, one word each. `make` alone lists the words.
+#
+# Each word does its own set-up: nothing has to be installed by hand but rustup, Python 3 (with venv) and make.
+# What may be set from outside: ENVOY_BIN, REDIS_SERVER_BIN, CARGO_TARGET_DIR, IMAGE.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.SUFFIXES:
+
+WASM_TARGET := wasm32-wasip1
+MODULE := dist/rest_sessions_filter.wasm
+VENV := .venv/.installed
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+
+# The image that envoy/istio names; another registry: `make image IMAGE=registry.internal/sessions:1`.
+IMAGE ?= registry.example.com/rest-sessions-filter:$(VERSION)
+
+CARGO_TARGET_DIR ?= $(CURDIR)/target
+ENVOY_BIN ?= $(CURDIR)/.venv/bin/envoy
+# The redis-server that is installed, else the one of a wheel.
+REDIS_SERVER_BIN ?= $(shell command -v redis-server 2>/dev/null)
+ifeq ($(REDIS_SERVER_BIN),)
+  REDIS_SERVER_BIN := $(CURDIR)/.venv/bin/redis-server
+  REDIS := .venv/.redis-installed
+endif
+export CARGO_TARGET_DIR ENVOY_BIN REDIS_SERVER_BIN
+
+.PHONY: help
+help: ## list what can be made
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{ printf "make %-10s %s\n", $$1, $$2 }'
+
+.PHONY: build
+build: $(MODULE) ## the filter: dist/rest_sessions_filter.wasm, the module that Envoy loads
+
+.PHONY: test
+test: lint test-rust test-deploy ## every test, with all that they need: lint, Rust, real Envoy, manifests, README
+
+.PHONY: run
+run: $(MODULE) $(VENV) programs ## a real Envoy with the filter, the session server and an upstream; Ctrl-C ends it
+	@exec .venv/bin/python envoy/run.py --envoy "$$ENVOY_BIN" --programs "$$CARGO_TARGET_DIR/debug"
+
+.PHONY: validate
+validate: $(MODULE) $(VENV) ## let Envoy check envoy/envoy.yaml, the filter's configuration included
+	"$$ENVOY_BIN" --mode validate --log-level warning -c envoy/envoy.yaml
+
+.PHONY: image
+image: $(MODULE) ## the OCI image with the module, as Istio pulls it (docker or buildah; IMAGE=name:tag)
+	@if docker info >/dev/null 2>&1; then tool=docker; \
+	elif command -v buildah >/dev/null 2>&1; then tool=buildah; \
+	else echo "make image: needs docker with its engine running, or buildah; neither was found" >&2; exit 1; fi; \
+	set -x; $$tool build --tag "$(IMAGE)" --file envoy/module.Dockerfile dist
+
+.PHONY: lint
+lint: toolchain import-rule ## formatting, clippy (native and wasm), the import rule, rustdoc
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo clippy --package rest-sessions-filter --lib --target $(WASM_TARGET) --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
+
+.PHONY: clean
+clean: ## remove all that was built or installed here
+	rm -rf dist .venv .pytest_cache tests/deploy/__pycache__ "$$CARGO_TARGET_DIR"
+
+.PHONY: test-rust
+test-rust: $(MODULE) $(VENV) $(REDIS) programs
+	cargo test --workspace --locked
+
+.PHONY: test-deploy
+test-deploy: $(MODULE) $(VENV) programs
+	.venv/bin/python -m pytest tests/deploy
+
+# The core knows neither the proxy nor a clock nor a log, and the shell no serialisation: that is what lets the core
+# be tested natively. Comments may name what they like.
+.PHONY: import-rule
+import-rule:
+	@find src -name '*.rs' -exec awk '\
+	  /^[ \t]*\/\// { next } \
+	  { sub(/[ \t]\/\/[ \t].*$$/, "") } \
+	  FILENAME ~ /^src\/shell\// { if (/serde/) report("serde", "not in src/shell/"); next } \
+	  FILENAME == "src/lib.rs" { next } \
+	  /proxy_wasm/ { report("proxy_wasm", "only in src/lib.rs and src/shell/") } \
+	  /(SystemTime|Instant)::now/ { report("a clock", "only in src/shell/; hand the time in") } \
+	  /(^|[^a-z_:])log::/ { report("log", "only in src/shell/; return an effect") } \
+	  function report(what, where) { print FILENAME ":" FNR ": names " what ", which belongs " where; bad = 1 } \
+	  END { exit bad }' {} + >&2
+
+# The session server and the demo's upstream. Cargo knows best whether they are up to date.
+.PHONY: programs
+programs: | toolchain
+	cargo build --workspace --bins --locked
+
+# The cdylib alone: with an rlib beside it, link-time optimisation is dropped without a word.
+$(MODULE): Cargo.toml Cargo.lock rust-toolchain.toml $(shell find src -name '*.rs') | toolchain
+	cargo rustc --release --locked --package rest-sessions-filter --lib --crate-type cdylib --target $(WASM_TARGET)
+	@mkdir -p dist
+	@cp "$$CARGO_TARGET_DIR/$(WASM_TARGET)/release/rest_sessions_filter.wasm" $@.new
+	@mv $@.new $@
+
+# rust-toolchain.toml names the compiler and the target; a rustup that installs nothing by itself is asked to.
+.PHONY: toolchain
+toolchain:
+	@command -v cargo >/dev/null 2>&1 || \
+	  { echo "make: cargo is missing; install rustup from https://rustup.rs" >&2; exit 1; }
+	@rustc --version >/dev/null 2>&1 || rustup toolchain install
+	@test -d "$$(rustc --print sysroot)/lib/rustlib/$(WASM_TARGET)" || rustup target add $(WASM_TARGET) || \
+	  { echo "make: Rust's target $(WASM_TARGET) is missing; rustup (https://rustup.rs) can install it" >&2; exit 1; }
+
+$(VENV): tests/requirements.txt
+	@command -v python3 >/dev/null 2>&1 || \
+	  { echo "make: python3 is missing; install Python 3.10 or later" >&2; exit 1; }
+	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+	  { echo "make: $$(python3 --version) is too old; install Python 3.10 or later" >&2; exit 1; }
+	@python3 -c 'import ensurepip, venv' 2>/dev/null || \
+	  { echo "make: Python's venv module is missing; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+	python3 -m venv --clear .venv
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement tests/requirements.txt
+	@touch $@
+
+.venv/.redis-installed: tests/requirements-redis.txt $(VENV)
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement tests/requirements-redis.txt
+	@touch $@
