@@ -1,0 +1,81 @@
+//! What must hold at the end of every test, whatever it was about.
+
+use super::state::{Metric, with};
+
+pub const PREFIX: &str = "rest_sessions.";
+
+/// Each request counts exactly once among these.
+const OUTCOMES: [&str; 14] = [
+    "allowed_total",
+    "anonymous_total",
+    "off_total",
+    "preflight_total",
+    "denied_no_session_total",
+    "denied_origin_total",
+    "denied_ambiguous_path_total",
+    "denied_bad_host_total",
+    "denied_unknown_host_total",
+    "denied_unavailable_total",
+    "denied_busy_total",
+    "failed_open_total",
+    "session_too_large_total",
+    "abandoned_total",
+];
+
+/// So long a piece of a token is too much of it; a digest of one is not made of its own characters.
+const PIECE: usize = 12;
+
+/// Before the host closes what is still open: nobody may wait for something that never comes.
+pub fn at_rest() -> Vec<String> {
+    with(|host| {
+        let stuck = host.streams.iter().filter(|stream| {
+            stream.alive && (stream.request.paused || stream.response.paused) && !stream.may_stay_paused
+        });
+        stuck.map(|stream| format!("context {} is paused and nothing will wake it", stream.context)).collect()
+    })
+}
+
+/// After every stream is gone.
+pub fn at_the_end(is_filter: bool) -> Vec<String> {
+    with(|host| {
+        let mut faults = std::mem::take(&mut host.violations);
+        let value = |name: &str| match host.metrics.get(&format!("{PREFIX}{name}")) {
+            Some(Metric::Counter(value)) => *value,
+            _ => 0,
+        };
+        let outcomes: Vec<_> =
+            OUTCOMES.iter().map(|name| (*name, value(name))).filter(|(_, count)| *count > 0).collect();
+        let counted: u64 = outcomes.iter().map(|(_, count)| count).sum();
+        if is_filter && counted != host.requests {
+            faults.push(format!("{} requests were counted {counted} times: {outcomes:?}", host.requests));
+        }
+        faults.extend(leaks(host));
+        faults
+    })
+}
+
+/// Every place where a token stands that must not be there.
+fn leaks(host: &super::state::Host) -> Vec<String> {
+    let lines = host.log.iter().map(|(level, line)| (format!("a log line at {level:?}"), line.clone()));
+    let metrics = host.metrics.keys().map(|name| ("the name of a metric".to_owned(), name.clone()));
+    let shared =
+        host.shared.keys().map(|key| ("a key of shared data".to_owned(), String::from_utf8_lossy(key).into_owned()));
+    let state = host.streams.iter().flat_map(|stream| {
+        stream
+            .filter_state
+            .iter()
+            .map(|(name, value)| (format!("the filter state {name}"), String::from_utf8_lossy(value).into_owned()))
+    });
+    let replies = host.streams.iter().filter_map(|stream| stream.reply.as_ref()).map(|reply| {
+        (
+            "a local reply".to_owned(),
+            format!("{} {}", String::from_utf8_lossy(&reply.body), String::from_utf8_lossy(&reply.details)),
+        )
+    });
+    let places: Vec<_> = lines.chain(metrics).chain(shared).chain(state).chain(replies).collect();
+    let shows = |text: &str, secret: &str| {
+        (0..=secret.len() - PIECE).any(|at| secret.get(at..at + PIECE).is_some_and(|piece| text.contains(piece)))
+    };
+    let found = places.iter().filter(|(_, text)| host.secrets.iter().any(|secret| shows(text, secret)));
+    found.map(|(place, text)| format!("{place} shows a token: {text:?}")).collect()
+}
