@@ -1,0 +1,294 @@
+//! A real Envoy with a bootstrap of the test's own: as many listeners as there are configurations to try, ports
+//! chosen by the kernel, and none of the protections that a listener should have, so that the filter is what protects.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::{env, fs};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::client::{Connection, Request, Response};
+use super::process::{Process, program_from};
+use super::wait;
+
+/// How the plugin's configuration is packed.
+#[derive(Clone, Copy, Default)]
+pub enum Packing {
+    /// As a YAML bootstrap holds it.
+    #[default]
+    Struct,
+    /// As Istio sends it: JSON in a string.
+    Text,
+}
+
+/// A listener with the filter before one upstream.
+#[derive(Clone)]
+pub struct Listener {
+    pub name: &'static str,
+    /// The plugin's configuration.
+    pub plugin: Value,
+    pub packing: Packing,
+    pub buffer_limit: Option<u32>,
+    /// The upstream is spoken to over HTTP/2, which carries trailers.
+    pub upstream_h2: bool,
+    /// The format of an access log, one line a request.
+    pub access_log: Option<&'static str>,
+}
+
+impl Listener {
+    pub fn new(name: &'static str, plugin: Value) -> Self {
+        Self { name, plugin, packing: Packing::default(), buffer_limit: None, upstream_h2: false, access_log: None }
+    }
+}
+
+/// A cluster that the filter may call.
+#[derive(Clone)]
+pub struct Cluster {
+    pub name: &'static str,
+    pub endpoint: Option<SocketAddr>,
+    /// How many requests it takes at once; 0 is a circuit breaker that is always open.
+    pub max_requests: u32,
+}
+
+impl Cluster {
+    pub fn new(name: &'static str, endpoint: SocketAddr) -> Self {
+        Self { name, endpoint: Some(endpoint), max_requests: 1024 }
+    }
+
+    pub fn without_endpoints(name: &'static str) -> Self {
+        Self { name, endpoint: None, max_requests: 1024 }
+    }
+
+    pub fn with_open_breaker(name: &'static str, endpoint: SocketAddr) -> Self {
+        Self { name, endpoint: Some(endpoint), max_requests: 0 }
+    }
+}
+
+/// A running Envoy. Dropping it ends it.
+pub struct Envoy {
+    folder: TempDir,
+    admin: SocketAddr,
+    listeners: BTreeMap<String, SocketAddr>,
+    process: Process,
+}
+
+impl Envoy {
+    /// Starts Envoy and waits until it serves.
+    pub fn start(listeners: &[Listener], clusters: &[Cluster], upstream: SocketAddr, concurrency: u32) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        let bootstrap = write_bootstrap(folder.path(), listeners, clusters, upstream);
+        let admin_path = folder.path().join("admin-address");
+        let mut command = Command::new(program_from("ENVOY_BIN"));
+        command
+            .args(["--disable-hot-restart", "--log-level", "warning", "--component-log-level", "wasm:debug"])
+            .args(["--concurrency", &concurrency.to_string(), "--drain-time-s", "1"])
+            .arg("--config-path")
+            .arg(bootstrap)
+            .arg("--admin-address-path")
+            .arg(&admin_path);
+        let mut process = Process::start("envoy", command, folder.path());
+        let admin = wait::until("Envoy's admin address", || {
+            process.assert_running();
+            fs::read_to_string(&admin_path).ok()?.trim().parse().ok()
+        });
+        wait::until("Envoy to be ready", || {
+            process.assert_running();
+            (admin_get(admin, "/ready").status == 200).then_some(())
+        });
+        let listening: Value = serde_json::from_slice(&admin_get(admin, "/listeners?format=json").body)
+            .expect("Envoy lists its listeners as JSON");
+        let listeners = listening["listener_statuses"]
+            .as_array()
+            .expect("a list of listeners")
+            .iter()
+            .map(|status| {
+                let address = &status["local_address"]["socket_address"];
+                let port = address["port_value"].as_u64().and_then(|port| u16::try_from(port).ok());
+                let name = status["name"].as_str().expect("a listener has a name").to_owned();
+                (name, SocketAddr::from(([127, 0, 0, 1], port.expect("a listener has a port"))))
+            })
+            .collect();
+        Self { folder, admin, listeners, process }
+    }
+
+    #[track_caller]
+    pub fn address(&self, listener: &str) -> SocketAddr {
+        *self.listeners.get(listener).unwrap_or_else(|| panic!("there is no listener {listener}"))
+    }
+
+    /// Statistics whose names match, in Envoy's own syntax of regular expressions.
+    pub fn stats(&self, filter: &str) -> BTreeMap<String, u64> {
+        let text = admin_get(self.admin, &format!("/stats?filter={filter}")).text();
+        let number =
+            |line: &str| line.split_once(": ").and_then(|(name, value)| Some((name.to_owned(), value.parse().ok()?)));
+        text.lines().filter_map(number).collect()
+    }
+
+    /// Whether Envoy knows a statistic of this name, of whatever kind.
+    pub fn has_stat(&self, name: &str) -> bool {
+        admin_get(self.admin, &format!("/stats?filter={name}")).text().lines().any(|line| line.starts_with(name))
+    }
+
+    pub fn log(&self) -> String {
+        self.process.log()
+    }
+
+    /// The lines of a listener's access log so far.
+    pub fn access_log(&self, listener: &str) -> Vec<String> {
+        let text = fs::read_to_string(access_log_path(self.folder.path(), listener)).unwrap_or_default();
+        text.lines().map(ToOwned::to_owned).collect()
+    }
+}
+
+/// Runs `envoy --mode validate` with this plugin configuration.
+pub fn validate(listener: &Listener, clusters: &[Cluster]) -> Output {
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let nowhere = SocketAddr::from(([127, 0, 0, 1], 1));
+    let bootstrap = write_bootstrap(folder.path(), std::slice::from_ref(listener), clusters, nowhere);
+    Command::new(program_from("ENVOY_BIN"))
+        .args(["--mode", "validate", "--disable-hot-restart", "--log-level", "error", "--config-path"])
+        .arg(bootstrap)
+        .output()
+        .expect("Envoy can be run")
+}
+
+fn admin_get(admin: SocketAddr, target: &str) -> Response {
+    Connection::open(admin).send(&Request::get(target)).read(false)
+}
+
+/// The module as users load it.
+fn module() -> PathBuf {
+    let module = Path::new(env!("CARGO_MANIFEST_DIR")).join("dist/rest_sessions_filter.wasm");
+    assert!(module.is_file(), "{} is missing; `make test` builds it before it runs these tests", module.display());
+    module
+}
+
+fn access_log_path(folder: &Path, listener: &str) -> PathBuf {
+    folder.join(format!("access-{listener}.log"))
+}
+
+fn write_bootstrap(folder: &Path, listeners: &[Listener], clusters: &[Cluster], upstream: SocketAddr) -> PathBuf {
+    let mut all_clusters = vec![
+        upstream_cluster("upstream", upstream, &json!({"http_protocol_options": {"enable_trailers": true}})),
+        upstream_cluster("upstream-h2", upstream, &json!({"http2_protocol_options": {}})),
+    ];
+    all_clusters.extend(clusters.iter().map(cluster));
+    let bootstrap = json!({
+        "admin": {"address": loopback(0)},
+        "static_resources": {
+            "listeners": listeners.iter().map(|each| listener(each, folder)).collect::<Vec<_>>(),
+            "clusters": all_clusters,
+        },
+    });
+    let path = folder.join("bootstrap.json");
+    fs::write(&path, bootstrap.to_string()).expect("the bootstrap can be written");
+    path
+}
+
+fn listener(listener: &Listener, folder: &Path) -> Value {
+    let access_log = listener.access_log.map(|format| {
+        json!({
+            "name": "envoy.access_loggers.file",
+            "typed_config": {
+                "@type": "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog",
+                "path": access_log_path(folder, listener.name),
+                "log_format": {"text_format_source": {"inline_string": format!("{format}\n")}},
+            },
+        })
+    });
+    let upstream = if listener.upstream_h2 { "upstream-h2" } else { "upstream" };
+    let mut value = json!({
+        "name": listener.name,
+        "address": loopback(0),
+        "filter_chains": [{"filters": [{
+            "name": "envoy.filters.network.http_connection_manager",
+            "typed_config": {
+                "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+                "stat_prefix": listener.name,
+                "stream_idle_timeout": "15s",
+                "upgrade_configs": [{"upgrade_type": "websocket"}],
+                "http_protocol_options": {"enable_trailers": true},
+                "access_log": access_log.into_iter().collect::<Vec<_>>(),
+                "http_filters": [
+                    {"name": "rest_sessions", "typed_config": plugin(listener)},
+                    {"name": "envoy.filters.http.router", "typed_config": {
+                        "@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router",
+                    }},
+                ],
+                "route_config": {"virtual_hosts": [{
+                    "name": "all",
+                    "domains": ["*"],
+                    "routes": [{"match": {"prefix": "/"}, "route": {"cluster": upstream}}],
+                }]},
+            },
+        }]}],
+    });
+    if let Some(limit) = listener.buffer_limit {
+        value["per_connection_buffer_limit_bytes"] = limit.into();
+    }
+    value
+}
+
+fn plugin(listener: &Listener) -> Value {
+    let configuration = match listener.packing {
+        Packing::Struct => json!({"@type": "type.googleapis.com/google.protobuf.Struct", "value": listener.plugin}),
+        Packing::Text => json!({
+            "@type": "type.googleapis.com/google.protobuf.StringValue",
+            "value": listener.plugin.to_string(),
+        }),
+    };
+    json!({
+        "@type": "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm",
+        "config": {
+            "name": "rest_sessions",
+            "root_id": "rest_sessions",
+            "failure_policy": "FAIL_RELOAD",
+            "reload_config": {"backoff": {"base_interval": "0.1s"}},
+            "vm_config": {
+                "vm_id": "rest_sessions",
+                "runtime": "envoy.wasm.runtime.v8",
+                "code": {"local": {"filename": module()}},
+            },
+            "configuration": configuration,
+        },
+    })
+}
+
+fn cluster(cluster: &Cluster) -> Value {
+    let endpoints: Vec<Value> = cluster.endpoint.iter().map(endpoint).collect();
+    json!({
+        "name": cluster.name,
+        "connect_timeout": "1s",
+        "load_assignment": {"cluster_name": cluster.name, "endpoints": [{"lb_endpoints": endpoints}]},
+        "circuit_breakers": {"thresholds": [{"max_requests": cluster.max_requests, "max_retries": 128}]},
+        "typed_extension_protocol_options": protocol(&json!({"http_protocol_options": {}}), &json!({"idle_timeout": "4s"})),
+    })
+}
+
+fn upstream_cluster(name: &str, address: SocketAddr, explicit: &Value) -> Value {
+    json!({
+        "name": name,
+        "connect_timeout": "1s",
+        "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [endpoint(&address)]}]},
+        "typed_extension_protocol_options": protocol(explicit, &json!({})),
+    })
+}
+
+fn protocol(explicit: &Value, common: &Value) -> Value {
+    json!({"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+        "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+        "explicit_http_config": explicit,
+        "common_http_protocol_options": common,
+    }})
+}
+
+fn endpoint(address: &SocketAddr) -> Value {
+    json!({"endpoint": {"address": loopback(address.port())}})
+}
+
+fn loopback(port: u16) -> Value {
+    json!({"socket_address": {"address": "127.0.0.1", "port_value": port}})
+}

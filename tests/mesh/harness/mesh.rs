@@ -1,0 +1,254 @@
+//! Envoy with the filter, and the upstream behind it: what a test sends goes in here, and is counted, so that at the
+//! end the filter's own counters can be held against it.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::thread;
+
+use serde_json::{Value, json};
+
+use super::client::{Connection, Request, Response};
+use super::envoy::{Cluster, Envoy, Listener};
+use super::sessions::APP;
+use super::upstream::{RECEIPT, Seen, Upstream};
+use super::wait;
+
+/// The counters of which each request raises exactly one.
+pub const OUTCOMES: [&str; 14] = [
+    "allowed_total",
+    "anonymous_total",
+    "off_total",
+    "preflight_total",
+    "denied_no_session_total",
+    "denied_origin_total",
+    "denied_ambiguous_path_total",
+    "denied_bad_host_total",
+    "denied_unknown_host_total",
+    "denied_unavailable_total",
+    "denied_busy_total",
+    "failed_open_total",
+    "session_too_large_total",
+    "abandoned_total",
+];
+
+/// The counters beside the outcomes.
+pub const COUNTERS: [&str; 7] = [
+    "conflicts_total",
+    "calls_total",
+    "call_failures_timeout_total",
+    "call_failures_connect_total",
+    "call_failures_status_total",
+    "call_failures_invalid_total",
+    "call_failures_dispatch_total",
+];
+
+const MAIN: &str = "main";
+
+/// A plugin configuration for the app and the cluster `rest-sessions`, with these keys added or replaced.
+pub fn plugin(keys: Value) -> Value {
+    let mut plugin = json!({"app": APP, "rest_sessions": {"cluster": "rest-sessions", "timeout": "5s"}});
+    let (Value::Object(all), Value::Object(keys)) = (&mut plugin, keys) else {
+        panic!("a plugin's configuration is an object");
+    };
+    all.extend(keys);
+    plugin
+}
+
+/// What a test wants to stand before it starts.
+#[derive(Default)]
+pub struct Setup {
+    listeners: Vec<Listener>,
+    clusters: Vec<Cluster>,
+    concurrency: Option<u32>,
+}
+
+impl Setup {
+    /// One listener with this plugin configuration.
+    pub fn new(plugin: Value) -> Self {
+        Self::default().listener(Listener::new(MAIN, plugin))
+    }
+
+    /// One more listener.
+    pub fn listener(mut self, listener: Listener) -> Self {
+        self.listeners.push(listener);
+        self
+    }
+
+    /// One more cluster that the filter may call.
+    pub fn cluster(mut self, cluster: Cluster) -> Self {
+        self.clusters.push(cluster);
+        self
+    }
+
+    /// Where the cluster `rest-sessions` leads.
+    pub fn sessions(self, address: SocketAddr) -> Self {
+        self.cluster(Cluster::new("rest-sessions", address))
+    }
+
+    /// How many workers Envoy has, instead of one.
+    pub fn workers(mut self, workers: u32) -> Self {
+        self.concurrency = Some(workers);
+        self
+    }
+
+    pub fn start(self) -> Mesh {
+        let upstream = Upstream::start();
+        let workers = self.concurrency.unwrap_or(1);
+        let envoy = Envoy::start(&self.listeners, &self.clusters, upstream.address(), workers);
+        Mesh { envoy, upstream, sent: Cell::new(0) }
+    }
+}
+
+/// A running Envoy with its upstream. Dropping it holds Envoy to what must be true after every test: each request
+/// counted exactly once, no VM that had to be built again, and no token in the log.
+pub struct Mesh {
+    pub envoy: Envoy,
+    pub upstream: Upstream,
+    sent: Cell<u64>,
+}
+
+impl Mesh {
+    /// The address of the only listener.
+    pub fn address(&self) -> SocketAddr {
+        self.envoy.address(MAIN)
+    }
+
+    /// Counts a request that goes to Envoy by other ways than those here.
+    pub fn count_one(&self) {
+        self.sent.set(self.sent.get() + 1);
+    }
+
+    /// Sends a request and reads its response.
+    #[track_caller]
+    pub fn send(&self, request: &Request) -> Response {
+        self.count_one();
+        request.send_to(self.address())
+    }
+
+    /// Sends a request over HTTP/2 and reads its response.
+    #[track_caller]
+    pub fn send_h2(&self, request: &Request) -> Response {
+        self.count_one();
+        request.send_h2_to(self.address())
+    }
+
+    /// Sends a request to one of several listeners and reads its response.
+    #[track_caller]
+    pub fn send_at(&self, listener: &str, request: &Request) -> Response {
+        self.count_one();
+        request.send_to(self.envoy.address(listener))
+    }
+
+    /// Sends a request and leaves its response for later.
+    #[track_caller]
+    pub fn begin(&self, request: &Request) -> Connection {
+        self.count_one();
+        Connection::open(self.address()).send(request)
+    }
+
+    /// The request that reached the upstream, which this response answers.
+    #[track_caller]
+    pub fn seen(&self, response: &Response) -> Seen {
+        let receipt = response.header(RECEIPT);
+        let receipt = receipt
+            .unwrap_or_else(|| panic!("this is no answer of the upstream: {} {}", response.status, response.text()));
+        self.upstream.seen(receipt.parse().expect("a receipt is a number"))
+    }
+
+    /// Sends a request that must reach the upstream, and returns what arrived there.
+    #[track_caller]
+    pub fn passes(&self, request: &Request) -> Seen {
+        let response = self.send(request);
+        self.seen(&response)
+    }
+
+    /// Sends a request that must reach the upstream of this listener, and returns what arrived there.
+    #[track_caller]
+    pub fn passes_at(&self, listener: &str, request: &Request) -> Seen {
+        let response = self.send_at(listener, request);
+        self.seen(&response)
+    }
+
+    /// Sends a request that the filter must answer itself, with this status and error.
+    #[track_caller]
+    pub fn denies(&self, request: &Request, status: u16, error: &str) -> Response {
+        let response = self.send(request);
+        assert_denied(&response, status, error);
+        response
+    }
+
+    /// Sends a request that the filter of this listener must answer itself, with this status and error.
+    #[track_caller]
+    pub fn denies_at(&self, listener: &str, request: &Request, status: u16, error: &str) -> Response {
+        let response = self.send_at(listener, request);
+        assert_denied(&response, status, error);
+        response
+    }
+
+    /// One of the filter's counters or gauges.
+    #[track_caller]
+    pub fn counter(&self, name: &str) -> u64 {
+        let name = format!("wasmcustom.rest_sessions.{name}");
+        let stats = self.envoy.stats(&name);
+        *stats.get(&name).unwrap_or_else(|| panic!("{name} is no statistic of Envoy's; there are {stats:?}"))
+    }
+
+    /// The outcomes counted so far, without those that did not occur.
+    pub fn outcomes(&self) -> BTreeMap<String, u64> {
+        self.counts_among(&OUTCOMES)
+    }
+
+    /// Waits until the outcomes are exactly these.
+    #[track_caller]
+    pub fn expect_outcomes(&self, expected: &[(&str, u64)]) {
+        wait::until_equal("the outcomes of all requests", &named(expected), || self.outcomes());
+    }
+
+    /// Waits until the counters beside the outcomes are exactly these.
+    #[track_caller]
+    pub fn expect_counters(&self, expected: &[(&str, u64)]) {
+        wait::until_equal("the counters beside the outcomes", &named(expected), || self.counts_among(&COUNTERS));
+    }
+
+    fn counts_among(&self, names: &[&str]) -> BTreeMap<String, u64> {
+        let stats = self.envoy.stats("wasmcustom.rest_sessions");
+        let count = |name: &&str| stats.get(&format!("wasmcustom.rest_sessions.{name}")).copied().unwrap_or(0);
+        names.iter().map(|name| ((*name).to_owned(), count(name))).filter(|(_, count)| *count > 0).collect()
+    }
+
+    #[track_caller]
+    fn assert_sound(&self) {
+        wait::until_equal("every request to be counted exactly once", &self.sent.get(), || {
+            self.outcomes().values().sum()
+        });
+        let reloads = self.envoy.stats("vm_reload");
+        assert!(reloads.contains_key("wasm.rest_sessions.vm_reload"), "Envoy counts no reloads: {reloads:?}");
+        assert!(reloads.values().all(|count| *count == 0), "the filter's VM broke down: {reloads:?}");
+        let log = self.envoy.log();
+        assert!(!log.contains("panicked at"), "the filter panicked");
+        let word = log.split(|c: char| !c.is_ascii_alphanumeric()).find(|word| word.len() == 64);
+        assert_eq!(word, None, "a token stands in the log");
+    }
+}
+
+impl Drop for Mesh {
+    fn drop(&mut self) {
+        if !thread::panicking() {
+            self.assert_sound();
+        }
+    }
+}
+
+fn named(counts: &[(&str, u64)]) -> BTreeMap<String, u64> {
+    counts.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect()
+}
+
+/// Holds a response to the form of the filter's own answers.
+#[track_caller]
+pub fn assert_denied(response: &Response, status: u16, error: &str) {
+    assert_eq!(response.header(RECEIPT), None, "the request reached the upstream; {status} {error} was expected");
+    assert_eq!((response.status, response.error().as_str()), (status, error), "{}", response.text());
+    assert_eq!(response.header("content-type").as_deref(), Some("application/json"));
+    assert_eq!(response.header("cache-control").as_deref(), Some("no-store"));
+}

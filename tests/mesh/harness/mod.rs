@@ -1,0 +1,12 @@
+//! What stands around the filter in these tests: Envoy, the upstream, session services good and bad, and clients.
+
+pub mod client;
+pub mod envoy;
+pub mod mesh;
+mod process;
+mod runtime;
+pub mod sessions;
+pub mod stub;
+pub mod token;
+mod upstream;
+pub mod wait;

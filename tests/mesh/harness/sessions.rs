@@ -1,0 +1,158 @@
+//! The real session service, over memory or over a real Redis, and the Redis itself.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::Command;
+use std::{env, fs};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::client::Request;
+use super::process::{Process, program_from};
+use super::wait::{self, PATIENCE};
+
+/// The app of every test that needs only one.
+pub const APP: &str = "mywebapp";
+
+/// A port that nothing listens on, for now: the kernel does not hand it out again soon.
+pub fn free_port() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+    listener.local_addr().expect("a listener has an address")
+}
+
+/// A running Redis, without persistence.
+pub struct Redis {
+    address: SocketAddr,
+    folder: TempDir,
+    process: Option<Process>,
+}
+
+impl Redis {
+    pub fn start() -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        let mut redis = Self { address: free_port(), folder, process: None };
+        redis.resume();
+        redis
+    }
+
+    /// Ends the server, as a crash would.
+    pub fn stop(&mut self) {
+        self.process = None;
+    }
+
+    /// Starts the server again, empty, at the same address.
+    pub fn resume(&mut self) {
+        let mut command = Command::new(program_from("REDIS_SERVER_BIN"));
+        command
+            .args(["--bind", "127.0.0.1", "--port", &self.address.port().to_string()])
+            .args(["--save", "", "--appendonly", "no", "--dir"])
+            .arg(self.folder.path());
+        let process = self.process.insert(Process::start("redis-server", command, self.folder.path()));
+        let address = self.address;
+        wait::until("Redis to answer", || {
+            process.assert_running();
+            ask(address, &["PING"]).filter(|answer| answer == "+PONG")
+        });
+    }
+
+    /// Sends one command and returns the first line of its answer.
+    pub fn command(&self, words: &[&str]) -> String {
+        ask(self.address, words).expect("Redis answers")
+    }
+}
+
+fn ask(address: SocketAddr, words: &[&str]) -> Option<String> {
+    let mut stream = TcpStream::connect(address).ok()?;
+    stream.set_read_timeout(Some(PATIENCE)).ok()?;
+    let mut command = format!("*{}\r\n", words.len());
+    for word in words {
+        command.push_str(&format!("${}\r\n{word}\r\n", word.len()));
+    }
+    stream.write_all(command.as_bytes()).ok()?;
+    let mut answer = String::new();
+    BufReader::new(stream.take(10_000)).read_line(&mut answer).ok()?;
+    Some(answer.trim_end().to_owned())
+}
+
+/// A running session service.
+pub struct RestSessions {
+    address: SocketAddr,
+    _process: Process,
+    _folder: TempDir,
+    pub redis: Option<Redis>,
+}
+
+impl RestSessions {
+    pub fn in_memory() -> Self {
+        Self::start("memory", None)
+    }
+
+    pub fn over_redis() -> Self {
+        let redis = Redis::start();
+        Self::start(&format!("redis://{}", redis.address), Some(redis))
+    }
+
+    fn start(store: &str, redis: Option<Redis>) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        let address = free_port();
+        let mut command = Command::new(program());
+        command.args(["--listen", &address.to_string(), "--store", store]);
+        let mut process = Process::start("rest-sessions", command, folder.path());
+        wait::until("rest-sessions to answer", || {
+            process.assert_running();
+            TcpStream::connect(address).ok()?;
+            (Request::get("/ping").send_to(address).status == 200).then_some(())
+        });
+        Self { address, _process: process, _folder: folder, redis }
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// A new session, and its token.
+    pub fn create(&self, id: &str, data: &Value) -> String {
+        self.create_for(APP, id, data)
+    }
+
+    /// A new session of some app, and its token.
+    pub fn create_for(&self, app: &str, id: &str, data: &Value) -> String {
+        let request = Request::new("PUT", &format!("/{app}/create/{id}?ip=192.168.99.22&ttl=7200"));
+        let request = match data {
+            Value::Null => request,
+            data => request.header("content-type", "application/json").body(data.to_string()),
+        };
+        let response = request.send_to(self.address);
+        assert_eq!(response.status, 200, "rest-sessions creates no session: {}", response.text());
+        let body: Value = serde_json::from_slice(&response.body).expect("rest-sessions answers JSON");
+        body["token"].as_str().expect("a created session has a token").to_owned()
+    }
+
+    /// Ends a session.
+    pub fn kill(&self, token: &str) {
+        let response = Request::new("DELETE", &format!("/{APP}/kill/{token}")).send_to(self.address);
+        assert_eq!(response.text(), r#"{"kill":1}"#);
+    }
+
+    /// Makes a session look as if nobody had used it for longer than it lives.
+    pub fn expire(&self, token: &str) {
+        let redis = self.redis.as_ref().expect("only sessions in Redis can be aged from outside");
+        assert_eq!(redis.command(&["HSET", &format!("rs:{APP}:{token}"), "la", "1000000000"]), ":0");
+    }
+}
+
+/// The session service's program: built beside this test's own.
+fn program() -> PathBuf {
+    let program = env::var_os("REST_SESSIONS_BIN").map(PathBuf::from).unwrap_or_else(|| {
+        let this = env::current_exe().expect("a running program has a path");
+        this.ancestors().nth(2).expect("a test stands in target/PROFILE/deps").join("rest-sessions")
+    });
+    assert!(
+        fs::metadata(&program).is_ok_and(|found| found.is_file()),
+        "{} is missing; `make test` builds it before it runs these tests",
+        program.display()
+    );
+    program
+}

@@ -1,0 +1,178 @@
+//! The service behind Envoy: keeps every request that reaches it, byte for byte, and answers 200.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use http::header::{CONNECTION, UPGRADE};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use super::runtime;
+
+/// The response header by which a test finds the request that an answer belongs to.
+pub const RECEIPT: &str = "x-upstream-receipt";
+
+/// A request as the upstream received it.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    pub method: String,
+    /// Path and query.
+    pub target: String,
+    /// Every header line, lines of one name in their order.
+    pub headers: Vec<(String, Vec<u8>)>,
+    pub trailers: Vec<(String, Vec<u8>)>,
+    pub body: Vec<u8>,
+}
+
+impl Seen {
+    /// The value of a header that must be there at most once.
+    #[track_caller]
+    pub fn header(&self, name: &str) -> Option<String> {
+        let values = self.values(name);
+        assert!(values.len() <= 1, "{name} reached the upstream {} times: {values:?}", values.len());
+        values.into_iter().next()
+    }
+
+    /// All values of a header, in their order.
+    pub fn values(&self, name: &str) -> Vec<String> {
+        self.headers
+            .iter()
+            .filter(|(found, _)| found == name)
+            .map(|(_, value)| String::from_utf8_lossy(value).into_owned())
+            .collect()
+    }
+
+    /// Whether these bytes stand anywhere in the target, the headers or the trailers.
+    pub fn mentions(&self, needle: &str) -> bool {
+        let holds = |bytes: &[u8]| bytes.windows(needle.len()).any(|window| window == needle.as_bytes());
+        holds(self.target.as_bytes())
+            || self.headers.iter().chain(&self.trailers).any(|(name, value)| holds(name.as_bytes()) || holds(value))
+    }
+
+    /// The names of all headers that spell `x-session…` in whatever way.
+    pub fn session_headers(&self) -> Vec<&str> {
+        self.headers
+            .iter()
+            .chain(&self.trailers)
+            .map(|(name, _)| name.as_str())
+            .filter(|name| name.contains("session"))
+            .collect()
+    }
+}
+
+/// A running upstream, HTTP/1 and HTTP/2 on one port. It stops listening when it is dropped.
+pub struct Upstream {
+    address: SocketAddr,
+    seen: Arc<Mutex<Vec<Seen>>>,
+    accepting: JoinHandle<()>,
+}
+
+impl Upstream {
+    pub fn start() -> Self {
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let listener = runtime::wait_for("a port for the upstream", TcpListener::bind("127.0.0.1:0"))
+            .expect("the upstream can listen on loopback");
+        let address = listener.local_addr().expect("a listener has an address");
+        let accepting = runtime::spawn(accept(listener, Arc::clone(&seen)));
+        Self { address, seen, accepting }
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The request with this receipt.
+    pub fn seen(&self, receipt: usize) -> Seen {
+        self.seen.lock().unwrap()[receipt].clone()
+    }
+
+    /// How many requests have reached the upstream so far.
+    pub fn count(&self) -> usize {
+        self.seen.lock().unwrap().len()
+    }
+}
+
+impl Drop for Upstream {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+async fn accept(listener: TcpListener, seen: Arc<Mutex<Vec<Seen>>>) {
+    while let Ok((stream, _)) = listener.accept().await {
+        let seen = Arc::clone(&seen);
+        runtime::spawn(async move {
+            let service = service_fn(move |request| answer(request, Arc::clone(&seen)));
+            let mut server = auto::Builder::new(TokioExecutor::new());
+            server.http1().max_headers(1000);
+            // A connection that Envoy closes in the middle is its own business: what arrived is on record.
+            let _closed = server.serve_connection_with_upgrades(TokioIo::new(stream), service).await;
+        });
+    }
+}
+
+async fn answer(
+    mut request: Request<Incoming>,
+    seen: Arc<Mutex<Vec<Seen>>>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
+    let upgrade = request.headers().contains_key(UPGRADE).then(|| hyper::upgrade::on(&mut request));
+    let mut record = Seen {
+        method: request.method().to_string(),
+        target: request.uri().path_and_query().map_or_else(|| request.uri().to_string(), ToString::to_string),
+        headers: lines(request.headers()),
+        ..Seen::default()
+    };
+    if upgrade.is_none() {
+        let body = request.body_mut();
+        while let Some(Ok(frame)) = body.frame().await {
+            match frame.into_data() {
+                Ok(data) => record.body.extend_from_slice(&data),
+                Err(frame) => record.trailers = frame.into_trailers().map(|map| lines(&map)).unwrap_or_default(),
+            }
+        }
+    }
+    let receipt = {
+        let mut seen = seen.lock().unwrap();
+        seen.push(record);
+        seen.len() - 1
+    };
+    let mut response = Response::builder().header(RECEIPT, receipt).header("content-type", "text/plain");
+    let body = if let Some(upgrade) = upgrade {
+        response =
+            response.status(StatusCode::SWITCHING_PROTOCOLS).header(CONNECTION, "upgrade").header(UPGRADE, "websocket");
+        runtime::spawn(async move {
+            if let Ok(upgraded) = upgrade.await {
+                send_back(TokioIo::new(upgraded)).await;
+            }
+        });
+        Bytes::new()
+    } else if request.method() == Method::HEAD {
+        Bytes::new()
+    } else {
+        Bytes::from_static(b"from the upstream\n")
+    };
+    Ok(response.body(Full::new(body)).expect("these headers are valid"))
+}
+
+/// What an upgraded connection does: sends back what arrives, so that a test sees bytes pass both ways.
+async fn send_back(mut stream: impl AsyncReadExt + AsyncWriteExt + Unpin) {
+    let mut buffer = [0; 1024];
+    while let Ok(length @ 1..) = stream.read(&mut buffer).await {
+        if stream.write_all(&buffer[..length]).await.is_err() {
+            return;
+        }
+    }
+}
+
+fn lines(headers: &HeaderMap) -> Vec<(String, Vec<u8>)> {
+    headers.iter().map(|(name, value)| (name.to_string(), value.as_bytes().to_vec())).collect()
+}
