@@ -1,7 +1,7 @@
 # Everything that a person does with this project, one word each. `make` alone lists the words.
 #
 # Each word does its own set-up: nothing has to be installed by hand but rustup, Python 3 (with venv) and make.
-# What may be set from outside: ENVOY_BIN, REDIS_SERVER_BIN, CARGO_TARGET_DIR, IMAGE.
+# What may be set from outside: ENVOY_BIN, REDIS_SERVER_BIN, CARGO_TARGET_DIR, IMAGE; ARGS for `make run` (other ports).
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -37,7 +37,7 @@ test: lint test-rust test-deploy ## every test, with all that they need: lint, R
 
 .PHONY: run
 run: $(MODULE) $(VENV) programs ## a real Envoy with the filter, the session server and an upstream; Ctrl-C ends it
-	@exec .venv/bin/python envoy/run.py --envoy "$$ENVOY_BIN" --programs "$$CARGO_TARGET_DIR/debug"
+	@exec .venv/bin/python envoy/run.py --envoy "$$ENVOY_BIN" --programs "$$CARGO_TARGET_DIR/debug" $(ARGS)
 
 .PHONY: validate
 validate: $(MODULE) $(VENV) ## let Envoy check envoy/envoy.yaml, the filter's configuration included

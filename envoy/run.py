@@ -1,0 +1,217 @@
+"""What `make run` starts: the session server in memory, an upstream that shows its requests, and Envoy before it.
+
+Envoy gets envoy/envoy.yaml, but for its ports, which can be chosen, and the address, which is loopback here.
+Everything started ends with this program. Python's standard library is all that it needs.
+"""
+
+import argparse
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+BOOTSTRAP = ROOT / "envoy" / "envoy.yaml"
+START_SECONDS = 60
+STOP_SECONDS = 10
+
+# Each port: its option, its number in envoy.yaml, and who listens there.
+PORTS = (
+    ("port", 10000, "Envoy"),
+    ("admin_port", 9901, "Envoy's admin endpoint"),
+    ("sessions_port", 3000, "the session server"),
+    ("upstream_port", 8080, "the upstream"),
+)
+
+TO_TRY = """
+Ready. In another terminal:
+
+  # Without a session there is no way in: 401
+  curl -i localhost:{port}/account
+
+  # Log in, as your login service would: the answer holds a new token
+  TOKEN=$(curl -s -X PUT 'localhost:{sessions_port}/mywebapp/create/user123?ip=127.0.0.1' \\
+    -H 'content-type: application/json' -d '{{"name":"Peter Smith"}}' | cut -d '"' -f 4)
+
+  # With the session: the upstream sees  x-session-user: user123  and  x-session-data: {{"name":"Peter Smith"}}
+  curl -b session-cookie=$TOKEN localhost:{port}/account
+
+  # A user who is forged never arrives: no x-session-user is shown
+  curl -H 'x-session-user: admin' localhost:{port}/products/1
+
+  # Log out: {{"kill":1}}, and the token is worth nothing from now on: 401
+  curl -X DELETE localhost:{sessions_port}/mywebapp/kill/$TOKEN
+  curl -i -b session-cookie=$TOKEN localhost:{port}/account
+
+Access log: tail -f {access_log}
+Counters:   curl -s localhost:{admin_port}/stats | grep wasmcustom
+Ctrl-C ends everything.
+"""
+
+
+class Problem(Exception):
+    """Something that the user has to know, in one line or with the end of a log."""
+
+
+class AskedToEnd(Exception):
+    """Ctrl-C or SIGTERM, noticed between two steps, so that no process is ever started and then forgotten."""
+
+
+asked_to_end = threading.Event()
+
+
+def pause(seconds: float) -> None:
+    if asked_to_end.wait(seconds):
+        raise AskedToEnd
+
+
+@dataclass
+class Program:
+    """A process of ours, and where its output goes."""
+
+    name: str
+    process: subprocess.Popen
+    log: Path
+
+    def still_runs(self) -> None:
+        status = self.process.poll()
+        if status is not None:
+            tail = self.log.read_text(errors="replace").splitlines()[-20:]
+            raise Problem("\n".join([f"{self.name} ended with status {status}; the end of its log:", *tail]))
+
+
+def ports_are_free(options: argparse.Namespace) -> None:
+    taken = []
+    for option, _, who in PORTS:
+        port = getattr(options, option)
+        with socket.socket() as probe:
+            # Connections of an earlier run that linger do not hold the port.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError as error:
+                flag = "--" + option.replace("_", "-")
+                taken.append(
+                    f"port {port}, meant for {who}, cannot be used ({error.strerror}); end what listens there, "
+                    f"or choose another: make run ARGS='{flag} NUMBER'"
+                )
+    if taken:
+        raise Problem("\n".join(taken))
+
+
+def bootstrap(options: argparse.Namespace) -> str:
+    """envoy.yaml with the chosen ports, all of it on loopback."""
+    chosen = {number: getattr(options, option) for option, number, _ in PORTS}
+    seen = []
+
+    def replace(match: re.Match) -> str:
+        number = int(match[1])
+        seen.append(number)
+        return f"socket_address: {{address: 127.0.0.1, port_value: {chosen.get(number, number)}}}"
+
+    text = re.sub(r"socket_address: \{address: [0-9.]+, port_value: (\d+)\}", replace, BOOTSTRAP.read_text())
+    if sorted(seen) != sorted(chosen):
+        raise Problem(f"{BOOTSTRAP}: has the ports {sorted(seen)}, where each of {sorted(chosen)} is expected once")
+    return text
+
+
+def start(name: str, log: Path, *command: object) -> Program:
+    with log.open("wb") as output:
+        # A session of its own, so that Ctrl-C reaches this program alone, which then ends the others.
+        process = subprocess.Popen(
+            [str(part) for part in command],
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    return Program(name, process, log)
+
+
+def wait_for(program: Program, url: str) -> None:
+    end = time.monotonic() + START_SECONDS
+    while True:
+        program.still_runs()
+        try:
+            with urllib.request.urlopen(url, timeout=1):
+                return
+        except OSError as error:
+            if time.monotonic() > end:
+                raise Problem(f"{program.name} gave no answer on {url} in {START_SECONDS} s: {error}") from error
+            pause(0.05)
+
+
+def stop(programs: list[Program]) -> None:
+    for program in reversed(programs):
+        program.process.terminate()
+    end = time.monotonic() + STOP_SECONDS
+    for program in programs:
+        try:
+            program.process.wait(timeout=max(0, end - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            program.process.kill()
+            program.process.wait()
+
+
+def run(options: argparse.Namespace, folder: Path, programs: list[Program]) -> None:
+    ports_are_free(options)
+    config = folder / "envoy.yaml"
+    config.write_text(bootstrap(options))
+
+    def loopback(port: int) -> str:
+        return f"127.0.0.1:{port}"
+
+    sessions = [options.programs / "rest-sessions", "--listen", loopback(options.sessions_port), "--store", "memory"]
+    upstream = [options.programs / "echo", "--listen", loopback(options.upstream_port)]
+    # Without hot restart, several Envoys can run side by side; two workers are plenty here.
+    envoy = [options.envoy, "-c", config, "--disable-hot-restart", "--concurrency", 2, "--log-level", "warning"]
+
+    programs.append(start("the session server", folder / "rest-sessions.log", *sessions))
+    programs.append(start("the upstream", folder / "echo.log", *upstream))
+    programs.append(start("Envoy", folder / "envoy.log", *envoy))
+    paths = (f"{options.sessions_port}/ping", f"{options.upstream_port}/", f"{options.admin_port}/ready")
+    for program, path in zip(programs, paths):
+        wait_for(program, f"http://127.0.0.1:{path}")
+
+    print(TO_TRY.format(access_log=programs[-1].log, **vars(options)), flush=True)
+    while True:
+        for program in programs:
+            program.still_runs()
+        pause(0.2)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--envoy", required=True, type=Path, help="the Envoy to run")
+    parser.add_argument("--programs", required=True, type=Path, help="the folder of rest-sessions and echo")
+    for option, number, who in PORTS:
+        flag = "--" + option.replace("_", "-")
+        parser.add_argument(flag, type=int, default=number, metavar="NUMBER", help=f"where {who} listens ({number})")
+    options = parser.parse_args()
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: asked_to_end.set())
+
+    programs: list[Program] = []
+    with tempfile.TemporaryDirectory(prefix="rest-sessions-") as folder:
+        try:
+            run(options, Path(folder), programs)
+        except AskedToEnd:
+            return 0
+        except (Problem, OSError) as problem:
+            print(f"make run: {problem}", file=sys.stderr)
+            return 1
+        finally:
+            stop(programs)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
