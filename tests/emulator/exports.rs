@@ -23,6 +23,9 @@ unsafe extern "C" {
     pub fn proxy_on_delete(context: u32);
 }
 
+/// Envoy overflowed its stack at some 270 streams that were settled one inside the other.
+const DEEPEST: usize = 100;
+
 /// Runs one callback of the VM, settles its outcome with `settle`, then does what the callback asked for.
 ///
 /// `settle` is told whether the callback stopped the stream by replying: Envoy's flag for that belongs to the whole VM,
@@ -33,7 +36,13 @@ pub fn callback<T, S>(
     export: impl FnOnce() -> T,
     settle: impl FnOnce(T, bool) -> S,
 ) -> S {
-    let outer = with(|host| host.running.replace(Running { name, context, effective: 0 }));
+    let outer = with(|host| {
+        host.depth += 1;
+        if host.depth == DEEPEST {
+            host.violation(format!("{DEEPEST} callbacks run one inside the other: Envoy's stack ends soon"));
+        }
+        host.running.replace(Running { name, context, effective: 0 })
+    });
     let outcome = export();
     let stopped = with(|host| std::mem::take(&mut host.stop_iteration));
     let settled = settle(outcome, stopped);
@@ -41,6 +50,7 @@ pub fn callback<T, S>(
     // Only the host's outermost view has no callback above it; actions asked for in a nested one run here as well,
     // which is how a filter that settles many streams at once runs out of stack in Envoy.
     run_actions();
+    with(|host| host.depth -= 1);
     settled
 }
 

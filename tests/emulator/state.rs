@@ -197,6 +197,8 @@ pub struct Host {
     pub lingering: Vec<u32>,
     pub keep_lingering: bool,
     pub running: Option<Running>,
+    /// How many callbacks run, one inside the other.
+    pub depth: usize,
     pub stop_iteration: bool,
     pub actions: VecDeque<Action>,
     pub act_at_once: bool,
@@ -234,6 +236,7 @@ impl Host {
             lingering: Vec::new(),
             keep_lingering: false,
             running: None,
+            depth: 0,
             stop_iteration: false,
             actions: VecDeque::new(),
             act_at_once: false,

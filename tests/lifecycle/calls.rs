@@ -1,0 +1,128 @@
+//! The calls that the filter makes: what they bear, and how long they are waited for.
+
+use super::emulator::{Request, Vm};
+use super::{SESSION, config, three_routes, token, waiting};
+use serde_json::json;
+use std::time::Duration;
+
+#[test]
+fn a_lookup_is_a_get_of_the_token_that_envoy_may_retry_once() {
+    let mut vm = Vm::with_config(three_routes());
+    let (_, call) = waiting(&mut vm, "/");
+    assert_eq!(call.cluster, "rest-sessions");
+    assert_eq!(call.header(":method").as_deref(), Some("GET"));
+    assert_eq!(call.header(":authority").as_deref(), Some("rest-sessions"));
+    assert_eq!(call.path(), format!("/myapp/get/{}", token(1)));
+    assert_eq!(call.header("x-envoy-max-retries").as_deref(), Some("1"));
+    let retried = call.header("x-envoy-retry-on").unwrap();
+    assert!(retried.contains("connect-failure") && retried.contains("reset") && !retried.contains("5xx"), "{retried}");
+    assert_eq!(call.timeout, Some(Duration::from_millis(500)));
+    assert!(call.body.is_empty());
+    vm.answer(&call, 200, SESSION);
+}
+
+#[test]
+fn a_call_bears_the_requests_trace_and_nothing_else_of_it() {
+    let mut vm = Vm::with_config(three_routes());
+    let request = Request::get("/")
+        .token(&token(1))
+        .header("x-request-id", "4f0c")
+        .header("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+        .header("tracestate", "a".repeat(513))
+        .header("b3", b"\xff")
+        .header("x-b3-traceid", "1")
+        .header("x-b3-traceid", "2")
+        .header("authorization", "Bearer mine");
+    let stream = vm.request(request);
+    let call = vm.call();
+    assert_eq!(call.header("x-request-id").as_deref(), Some("4f0c"));
+    assert!(call.header("traceparent").is_some());
+    for absent in ["tracestate", "b3", "x-b3-traceid", "authorization", "cookie"] {
+        assert_eq!(call.header(absent), None, "{absent}");
+    }
+    vm.answer(&call, 200, SESSION);
+    assert!(stream.passed());
+}
+
+#[test]
+fn a_waiter_is_released_when_the_timeout_is_over_and_not_before() {
+    let mut config = three_routes();
+    config["rest_sessions"]["timeout"] = json!("250ms");
+    let mut vm = Vm::with_config(config);
+    let (stream, _) = waiting(&mut vm, "/");
+    vm.advance(Duration::from_millis(249));
+    assert!(stream.is_paused());
+    vm.advance(Duration::from_millis(1));
+    assert_eq!(stream.refused(), Some((503, "sessions_unavailable".to_owned())));
+    assert_eq!(vm.counter("call_failures_timeout_total"), 1);
+    assert_eq!(vm.gauge("in_flight"), 0);
+}
+
+#[test]
+fn the_duration_of_a_call_is_recorded_in_milliseconds() {
+    let mut vm = Vm::with_config(three_routes());
+    let (_, call) = waiting(&mut vm, "/");
+    vm.advance(Duration::from_millis(37));
+    vm.answer(&call, 200, SESSION);
+    assert_eq!(vm.histogram("call_duration_ms"), [37]);
+}
+
+#[test]
+fn a_failed_call_is_counted_once_whoever_waits_for_it() {
+    let mut vm = Vm::with_config(three_routes());
+    let (_, call) = waiting(&mut vm, "/");
+    for _ in 0..4 {
+        vm.request(Request::get("/").token(&token(1)));
+    }
+    vm.refuse_connection(&call);
+    assert_eq!(vm.counter("call_failures_connect_total"), 1);
+    assert_eq!(vm.counter("denied_unavailable_total"), 5);
+}
+
+#[test]
+fn one_sessions_bad_answer_does_not_touch_the_others() {
+    let mut vm = Vm::with_config(three_routes());
+    let streams = [1, 2, 3].map(|n| vm.request(Request::get("/").token(&token(n))));
+    let calls = vm.calls();
+    vm.answer(&calls[1], 200, r#"{"id":7}"#);
+    vm.answer(&calls[0], 200, SESSION);
+    vm.answer(&calls[2], 200, SESSION);
+    assert!(streams[0].passed() && streams[2].passed());
+    assert_eq!(streams[1].refused().unwrap().0, 503);
+}
+
+#[test]
+fn an_answer_without_a_readable_status_is_no_session_of_anybody() {
+    let answers = [
+        vec![(b"content-type".to_vec(), b"application/json".to_vec())],
+        vec![(b":status".to_vec(), b"\xff".to_vec())],
+        vec![(b":status".to_vec(), b"".to_vec())],
+        vec![(b":status".to_vec(), b"99999999999999999999".to_vec())],
+    ];
+    for headers in answers {
+        let mut vm = Vm::with_config(three_routes());
+        let (stream, call) = waiting(&mut vm, "/");
+        vm.answer_with(&call, headers, SESSION);
+        assert_eq!(stream.refused().unwrap().0, 503);
+    }
+}
+
+#[test]
+fn no_retries_means_that_envoy_is_told_of_none() {
+    let mut vm = Vm::with_config(config(json!({"rest_sessions": {"cluster": "rest-sessions", "retries": 0}})));
+    let (_, call) = waiting(&mut vm, "/");
+    assert_eq!(call.header("x-envoy-max-retries"), None);
+    assert_eq!(call.header("x-envoy-retry-on"), None);
+    vm.answer(&call, 200, SESSION);
+}
+
+#[test]
+fn without_a_cache_each_request_asks_anew() {
+    let mut vm = Vm::with_config(three_routes());
+    for _ in 0..3 {
+        let (stream, call) = waiting(&mut vm, "/");
+        vm.answer(&call, 200, SESSION);
+        assert!(stream.passed());
+    }
+    assert_eq!(vm.counter("calls_total"), 3);
+}

@@ -1,0 +1,174 @@
+//! Configurations: both forms, refusals, and two of them in one VM.
+
+use super::emulator::{Level, Request, Vm};
+use super::struct_value::{encode, entry, number};
+use super::{NONE, SESSION, config, three_routes, token, waiting};
+use serde_json::{Value, json};
+
+fn refused(configuration: Value) -> Vec<String> {
+    Vm::new().configure(configuration).expect_err("the configuration is wrong")
+}
+
+#[test]
+fn every_problem_is_reported_in_a_line_of_its_own() {
+    let lines = refused(json!({
+        "app": "x",
+        "rest_sessions": {"cluster": "rest-sessions", "timeout": "5 minutes"},
+        "bogus": 1,
+        "rules": [{"session": "off", "match": {"paths": ["/a"]}}, {"session": "requierd"}],
+    }));
+    assert_eq!(lines.len(), 4, "{lines:#?}");
+    let named = |path: &str, found: &str| lines.iter().any(|line| line.contains(path) && line.contains(found));
+    assert!(named("app", "x"), "{lines:#?}");
+    assert!(named("rest_sessions.timeout", "5 minutes"), "{lines:#?}");
+    assert!(named("bogus", "bogus"), "{lines:#?}");
+    assert!(named("rules[1].session: \"requierd\" is none of required, optional, off", "requierd"), "{lines:#?}");
+    assert!(lines.iter().all(|line| !line.contains('\n')), "{lines:#?}");
+}
+
+#[test]
+fn what_is_no_configuration_at_all_is_refused_in_one_line() {
+    for junk in [&b""[..], b"{", b"[]", b"null", b"\"text\"", b"\x0a", b"\x0a\xff\xff", b"\xff\xfe", b"{}{}"] {
+        let lines = Vm::new().configure_bytes(junk).expect_err("this is no configuration");
+        assert_eq!(lines.len(), 1, "{junk:?}: {lines:#?}");
+    }
+}
+
+#[test]
+fn keys_that_do_not_work_yet_are_refused_as_unknown() {
+    for (key, value) in [
+        ("cache", json!({"ttl": "5s"})),
+        ("limits", json!({"idle": "30m"})),
+        ("login", json!({"url": "https://login.example.com/"})),
+        ("logout", json!({"path": "/logout"})),
+        ("write_back", json!({})),
+        ("shadow", json!(true)),
+    ] {
+        let lines = refused(config(json!({(key): value})));
+        assert!(lines.iter().any(|line| line.contains(key)), "{key}: {lines:#?}");
+    }
+}
+
+#[test]
+fn a_rule_that_can_never_match_is_refused_and_both_are_named() {
+    let lines = refused(config(json!({"rules": [
+        {"name": "shop", "match": {"paths": ["/shop/*"]}, "session": "off"},
+        {"name": "cart", "match": {"paths": ["/shop/cart"], "methods": ["POST"]}, "session": "required"},
+    ]})));
+    assert_eq!(lines.len(), 1, "{lines:#?}");
+    assert!(lines[0].contains("shop") && lines[0].contains("cart"), "{lines:#?}");
+}
+
+#[test]
+fn a_struct_configures_as_json_does() {
+    let mut config = three_routes();
+    config["rest_sessions"]["max_in_flight"] = json!(1);
+    config["forward_token"] = json!(false);
+    let mut vm = Vm::new();
+    vm.configure_bytes(&encode(&config)).expect("a Struct is a configuration");
+    let (stream, call) = waiting(&mut vm, "/");
+    assert_eq!(vm.request(Request::get("/").token(&token(2))).refused().unwrap().1, "sessions_busy");
+    vm.answer(&call, 200, SESSION);
+    assert_eq!(stream.upstream("x-session-user").as_deref(), Some("user123"));
+    assert_eq!(stream.upstream("cookie"), None);
+}
+
+#[test]
+fn numbers_of_a_struct_that_are_no_integers_are_refused() {
+    let base = encode(&config(json!({})));
+    for wrong in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 6144.5] {
+        let annotate = super::struct_value::encode(&json!({"headers": {}}));
+        let with_number = [annotate, entry("max_bytes", &number(wrong))].concat();
+        let mut nested = vec![5 << 3 | 2, u8::try_from(with_number.len()).unwrap()];
+        nested.extend(&with_number);
+        let lines = Vm::new().configure_bytes(&[base.clone(), entry("annotate", &nested)].concat());
+        assert_eq!(lines.expect_err("that is no size").len(), 1, "{wrong}");
+    }
+}
+
+#[test]
+fn every_metric_is_there_at_zero_once_the_filter_is_configured() {
+    let vm = Vm::with_config(three_routes());
+    for name in [
+        "allowed_total",
+        "anonymous_total",
+        "off_total",
+        "preflight_total",
+        "denied_no_session_total",
+        "denied_origin_total",
+        "denied_ambiguous_path_total",
+        "denied_bad_host_total",
+        "denied_unknown_host_total",
+        "denied_unavailable_total",
+        "denied_busy_total",
+        "failed_open_total",
+        "session_too_large_total",
+        "abandoned_total",
+        "conflicts_total",
+        "coalesced_total",
+        "calls_total",
+        "call_failures_timeout_total",
+        "call_failures_connect_total",
+        "call_failures_status_total",
+        "call_failures_invalid_total",
+        "call_failures_dispatch_total",
+    ] {
+        assert_eq!(vm.counter(name), 0, "{name}");
+    }
+    assert_eq!(vm.gauge("in_flight"), 0);
+    assert!(vm.histogram("call_duration_ms").is_empty());
+    assert!(vm.metric_names().iter().all(|name| name.starts_with("rest_sessions.")), "{:?}", vm.metric_names());
+}
+
+#[test]
+fn a_refused_configuration_leaves_the_one_before_it_at_work() {
+    let mut vm = Vm::with_config(three_routes());
+    let (stream, call) = waiting(&mut vm, "/");
+    vm.configure(config(json!({"default": {"session": "off"}, "bogus": true}))).expect_err("a key is unknown");
+    vm.answer(&call, 200, NONE);
+    assert_eq!(stream.refused().unwrap().0, 401);
+    assert_eq!(vm.request(Request::get("/")).refused().unwrap().0, 401);
+}
+
+#[test]
+fn two_configurations_in_one_vm_keep_to_themselves() {
+    let mut vm = Vm::with_config(three_routes());
+    let old = vm.root();
+    let (old_stream, old_call) = waiting(&mut vm, "/");
+    let new = vm
+        .configure(json!({
+            "app": "other", "rest_sessions": {"cluster": "rest-sessions"},
+            "annotate": {"headers": {"x-user": "id"}}, "token_from": [{"header": "x-token"}],
+        }))
+        .unwrap();
+    let new_stream = vm.request_on(new, Request::get("/").header("x-token", token(1)));
+    let late_stream = vm.request_on(old, Request::get("/optional/a").token(&token(2)));
+    let calls = vm.calls();
+    assert_eq!(calls.len(), 3, "one token of two apps is two sessions");
+    assert_eq!(calls[1].path(), format!("/other/get/{}", token(1)));
+    assert_eq!([calls[0].root, calls[1].root, calls[2].root], [old, new, old]);
+
+    vm.answer(&calls[1], 200, super::session_of("new"));
+    assert!(old_stream.is_paused() && late_stream.is_paused());
+    vm.answer(&old_call, 200, super::session_of("old"));
+    vm.answer(&calls[2], 200, NONE);
+    assert_eq!(new_stream.upstream("x-user").as_deref(), Some("new"));
+    assert_eq!(new_stream.upstream("x-session-user"), None);
+    assert_eq!(old_stream.upstream("x-session-user").as_deref(), Some("old"));
+    assert_eq!(late_stream.upstream("x-session-status").as_deref(), Some("none"));
+
+    for stream in [old_stream, late_stream, new_stream] {
+        stream.is_answered(200);
+    }
+    vm.retire(old);
+    let stream = vm.request(Request::get("/").header("x-token", token(3)));
+    let call = vm.call();
+    vm.answer(&call, 200, SESSION);
+    assert!(stream.passed());
+}
+
+#[test]
+fn a_configuration_that_is_accepted_logs_no_error() {
+    let vm = Vm::with_config(three_routes());
+    assert_eq!((vm.log_at(Level::Error), vm.log_at(Level::Warn)), (Vec::new(), Vec::new()));
+}

@@ -1,0 +1,204 @@
+//! Clients that leave, and answers that come late, in another order, or for nobody.
+
+use super::emulator::{Farewell, Request, Vm};
+use super::{NONE, SESSION, annotation, assert_counters, session_of, three_routes, token, waiting};
+use std::time::Duration;
+
+#[test]
+fn a_client_that_leaves_before_its_answer_is_counted_as_abandoned() {
+    for farewell in [Farewell::LogFirst, Farewell::DoneFirst] {
+        let mut vm = Vm::with_config(three_routes());
+        vm.set_farewell(farewell);
+        let (stream, call) = waiting(&mut vm, "/");
+        stream.leaves();
+        assert_counters(&vm, &[("abandoned_total", 1)]);
+        vm.answer(&call, 200, SESSION);
+        assert!(!stream.passed());
+        assert_counters(&vm, &[("abandoned_total", 1)]);
+        assert_eq!(vm.gauge("in_flight"), 0);
+    }
+}
+
+#[test]
+fn whatever_comes_for_a_client_that_has_left_harms_nobody() {
+    type End = fn(&mut Vm, &super::Call);
+    let ends: [End; 6] = [
+        |vm, call| vm.answer(call, 200, NONE),
+        |vm, call| vm.answer(call, 200, "junk"),
+        |vm, call| vm.answer(call, 500, ""),
+        |vm, call| vm.refuse_connection(call),
+        |vm, call| vm.reset(call),
+        |vm, call| vm.time_out(call),
+    ];
+    for keeps_deleted in [false, true] {
+        for end in ends {
+            let mut vm = Vm::with_config(three_routes());
+            if keeps_deleted {
+                vm.keep_deleted_contexts();
+            }
+            let (gone, call) = waiting(&mut vm, "/");
+            let stays = vm.request(Request::get("/").token(&token(2)));
+            gone.leaves();
+            end(&mut vm, &call);
+            assert!(gone.reply().is_none() && stays.is_paused());
+            let call = vm.call();
+            vm.answer(&call, 200, session_of("second"));
+            assert_eq!(stays.upstream("x-session-user").as_deref(), Some("second"));
+            assert_eq!((vm.counter("abandoned_total"), vm.counter("allowed_total")), (1, 1));
+        }
+    }
+}
+
+#[test]
+fn a_client_may_leave_after_its_request_has_passed() {
+    let mut vm = Vm::with_config(three_routes());
+    let (stream, call) = waiting(&mut vm, "/");
+    vm.answer(&call, 200, SESSION);
+    stream.leaves();
+    let off = vm.request(Request::get("/off/a"));
+    off.leaves();
+    assert_counters(&vm, &[("allowed_total", 1), ("off_total", 1)]);
+}
+
+#[test]
+fn a_client_may_leave_in_the_middle_of_its_upload() {
+    let mut vm = Vm::with_config(three_routes());
+    let stream = vm.request_with_body(Request::new("POST", "/").token(&token(1)));
+    stream.sends(b"half", false);
+    stream.leaves();
+    let call = vm.call();
+    vm.answer(&call, 200, SESSION);
+    assert!(stream.upstream_body().is_empty());
+    assert_counters(&vm, &[("abandoned_total", 1)]);
+}
+
+#[test]
+fn answers_in_the_reverse_order_reach_those_who_asked() {
+    let mut vm = Vm::with_config(three_routes());
+    let streams: Vec<_> = (0..5).map(|n| vm.request(Request::get("/").token(&token(n)))).collect();
+    let calls = vm.calls();
+    for (n, call) in calls.iter().enumerate().rev() {
+        assert!(call.path().ends_with(&token(u32::try_from(n).unwrap())));
+        vm.answer(call, 200, session_of(&format!("user{n}")));
+        assert!(streams[n].passed());
+        assert!(streams[..n].iter().all(|stream| stream.is_paused()));
+    }
+    for (n, stream) in streams.iter().enumerate() {
+        assert_eq!(stream.upstream("x-session-user"), Some(format!("user{n}")));
+    }
+}
+
+#[test]
+fn a_stream_that_takes_the_id_of_one_that_left_never_gets_its_session() {
+    let mut vm = Vm::with_config(three_routes());
+    let (gone, first) = waiting(&mut vm, "/");
+    gone.leaves();
+    let heir = vm.request_as(gone, Request::get("/").token(&token(2)));
+    assert_eq!(heir.context(), gone.context());
+    vm.answer(&first, 200, session_of("first"));
+    assert!(heir.is_paused(), "the answer was for the one that left");
+    let second = vm.call();
+    vm.answer(&second, 200, session_of("second"));
+    assert_eq!(heir.upstream("x-session-user").as_deref(), Some("second"));
+    assert_counters(&vm, &[("abandoned_total", 1), ("allowed_total", 1)]);
+}
+
+#[test]
+fn a_stream_that_takes_an_id_and_passes_is_not_resumed_by_the_old_answer() {
+    let mut vm = Vm::with_config(three_routes());
+    let (gone, first) = waiting(&mut vm, "/");
+    gone.leaves();
+    let heir = vm.request_as(gone, Request::get("/off/a"));
+    vm.answer(&first, 200, NONE);
+    assert!(heir.passed() && heir.reply().is_none());
+    assert_eq!(annotation(heir), [None, None, None]);
+}
+
+#[test]
+fn an_answer_to_a_call_that_the_filter_does_not_know_is_dropped() {
+    let mut vm = Vm::with_config(three_routes());
+    let (stream, call) = waiting(&mut vm, "/");
+    let strays = [vm.stray_call(), vm.stray_call()];
+    vm.answer(&strays[0], 200, SESSION);
+    vm.reset(&strays[1]);
+    assert!(stream.is_paused());
+    vm.answer(&call, 200, SESSION);
+    assert!(stream.passed());
+    assert_counters(&vm, &[("allowed_total", 1)]);
+}
+
+#[test]
+fn requests_for_one_token_share_one_call_even_when_the_first_leaves() {
+    let mut vm = Vm::with_config(three_routes());
+    let (first, call) = waiting(&mut vm, "/");
+    let others: Vec<_> = (0..3).map(|_| vm.request(Request::get("/optional/a").token(&token(1)))).collect();
+    assert_eq!(vm.dispatched(), 1);
+    first.leaves();
+    vm.answer(&call, 200, SESSION);
+    assert!(others.iter().all(|stream| stream.upstream("x-session-user").as_deref() == Some("user123")));
+    assert_counters(&vm, &[("abandoned_total", 1), ("allowed_total", 3), ("coalesced_total", 3)]);
+}
+
+#[test]
+fn nobody_waits_for_a_call_that_all_have_left() {
+    let mut vm = Vm::with_config(three_routes());
+    let (first, call) = waiting(&mut vm, "/");
+    let second = vm.request(Request::get("/").token(&token(1)));
+    first.leaves();
+    second.leaves();
+    vm.advance(Duration::from_millis(100));
+    vm.answer(&call, 200, SESSION);
+    assert_counters(&vm, &[("abandoned_total", 2), ("coalesced_total", 1)]);
+    let (third, call) = waiting(&mut vm, "/");
+    vm.answer(&call, 200, SESSION);
+    assert!(third.passed());
+}
+
+#[test]
+fn hundreds_who_wait_for_one_call_are_settled_a_few_at_a_time() {
+    for (body, denied) in [(SESSION, false), (NONE, true)] {
+        let mut vm = Vm::with_config(three_routes());
+        let streams: Vec<_> = (0..400).map(|_| vm.request(Request::get("/").token(&token(1)))).collect();
+        for stream in streams.iter().step_by(3) {
+            stream.leaves();
+        }
+        let call = vm.call();
+        vm.answer(&call, 200, body);
+        vm.advance(Duration::from_secs(1));
+        for (n, stream) in streams.iter().enumerate().filter(|(n, _)| n % 3 != 0) {
+            assert_eq!((stream.passed(), stream.reply().is_some()), (!denied, denied), "stream {n}");
+        }
+        assert_eq!(vm.counter("abandoned_total"), 134);
+        assert_eq!(vm.counter("calls_total"), 1);
+    }
+}
+
+#[test]
+fn no_borrow_is_held_while_the_host_settles_a_stream() {
+    let mut vm = Vm::with_config(three_routes());
+    vm.act_inside_host_calls();
+    let upload = vm.request_with_body(Request::new("POST", "/").token(&token(1)));
+    upload.sends(b"body", false);
+    upload.sends_trailers([("x-session-user", "forged")]);
+    let denied = vm.request(Request::get("/").token(&token(2)));
+    let shared = vm.request(Request::get("/").token(&token(2)));
+    for (call, body) in vm.calls().iter().zip([SESSION, NONE]) {
+        vm.answer(call, 200, body);
+    }
+    assert_eq!(upload.upstream_body(), b"body");
+    assert!([denied, shared].iter().all(|stream| stream.refused().is_some_and(|(status, _)| status == 401)));
+}
+
+#[test]
+fn a_configuration_that_goes_leaves_no_answer_behind() {
+    let mut vm = Vm::with_config(three_routes());
+    let (stream, _) = waiting(&mut vm, "/");
+    let old = vm.root();
+    stream.leaves();
+    vm.configure(three_routes()).unwrap();
+    vm.retire(old);
+    assert!(vm.calls().is_empty());
+    let (next, call) = waiting(&mut vm, "/");
+    vm.answer(&call, 200, SESSION);
+    assert!(next.passed());
+}

@@ -1,0 +1,94 @@
+//! Log lines: few, at the right level, and never with a token. (The last is checked at the end of every test.)
+
+use super::emulator::{Cluster, Level, Request, Vm};
+use super::{NONE, SESSION, three_routes, token, waiting};
+use std::time::Duration;
+
+fn time_out(vm: &mut Vm) {
+    let (_, call) = waiting(vm, "/");
+    let before = vm.now();
+    vm.time_out(&call);
+    assert_eq!(vm.now() - before, Duration::from_millis(500));
+}
+
+#[test]
+fn trouble_with_rest_sessions_is_a_warning_once_a_second_for_each_cause() {
+    let mut vm = Vm::with_config(three_routes());
+    for _ in 0..20 {
+        let (_, call) = waiting(&mut vm, "/");
+        vm.refuse_connection(&call);
+        vm.advance(Duration::from_millis(40));
+    }
+    assert_eq!(vm.log_at(Level::Warn).len(), 1, "{:#?}", vm.log_at(Level::Warn));
+
+    let (_, call) = waiting(&mut vm, "/");
+    vm.answer(&call, 200, "junk");
+    assert_eq!(vm.log_at(Level::Warn).len(), 2, "another cause is told by itself");
+
+    vm.advance(Duration::from_secs(1));
+    let (_, call) = waiting(&mut vm, "/");
+    vm.refuse_connection(&call);
+    assert_eq!(vm.log_at(Level::Warn).len(), 3);
+    assert_eq!(vm.counter("call_failures_connect_total"), 21);
+}
+
+#[test]
+fn a_refused_call_is_a_warning_too() {
+    let mut vm = Vm::with_config(three_routes());
+    vm.cluster("rest-sessions", Some(Cluster::NoEndpoints));
+    for n in 0..5 {
+        vm.request(Request::get("/").token(&token(n)));
+    }
+    assert_eq!(vm.log_at(Level::Warn).len(), 1, "{:#?}", vm.log_at(Level::Warn));
+}
+
+#[test]
+fn timeouts_half_a_second_apart_are_told_every_second() {
+    let mut vm = Vm::with_config(three_routes());
+    for _ in 0..6 {
+        time_out(&mut vm);
+    }
+    let lines = vm.log_at(Level::Warn).len();
+    assert_eq!(lines, 3, "{:#?}", vm.log_at(Level::Warn));
+}
+
+#[test]
+fn what_a_client_can_cause_at_will_is_told_at_debug_alone() {
+    let mut vm = Vm::with_config(three_routes());
+    vm.request(Request::get("/"));
+    vm.request(Request::get("/off/../a"));
+    vm.request(Request::get("/").header("cookie", b"session-cookie=\xff"));
+    vm.request(Request::get("/").token(&token(1)).token(&token(2)));
+    let (_, call) = waiting(&mut vm, "/");
+    vm.answer(&call, 200, NONE);
+    let (gone, call) = waiting(&mut vm, "/");
+    gone.leaves();
+    vm.answer(&call, 200, SESSION);
+    for level in [Level::Info, Level::Warn, Level::Error, Level::Critical] {
+        assert_eq!(vm.log_at(level), [""; 0], "{level:?}");
+    }
+}
+
+#[test]
+fn lines_below_the_hosts_level_are_not_written() {
+    let mut vm = Vm::new();
+    vm.set_log_level(Level::Error);
+    vm.configure(three_routes()).unwrap();
+    vm.request(Request::get("/"));
+    let (_, call) = waiting(&mut vm, "/");
+    vm.refuse_connection(&call);
+    assert!(vm.log().iter().all(|(level, _)| *level >= Level::Error), "{:#?}", vm.log());
+}
+
+#[test]
+fn a_line_is_one_line_whatever_the_request_says() {
+    let mut vm = Vm::with_config(three_routes());
+    let nasty = b"a\r\nlevel=error b=\"\x00\xff";
+    vm.request(Request::get("/").host(nasty).header("origin", nasty).header("x-request-id", nasty));
+    vm.request(Request::get("/").without(":path").header(":path", nasty));
+    let (_, call) = waiting(&mut vm, "/");
+    vm.answer(&call, 200, nasty);
+    for (_, line) in vm.log() {
+        assert!(!line.contains(['\r', '\n', '\0']), "{line:?}");
+    }
+}
