@@ -1,3 +1,13 @@
 //! HTTP as bytes: headers, cookies, paths and their readings, authorities, origins. Knows nothing of sessions.
 
+pub mod authority;
+pub mod change;
+pub mod cookie;
 pub mod headers;
+pub mod managed;
+pub mod name;
+pub mod origin;
+pub mod path;
+pub mod percent;
+pub mod query;
+pub mod reply;
