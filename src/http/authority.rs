@@ -1,0 +1,361 @@
+//! Authorities and the hosts in them, read strictly, and the patterns that rules name hosts by.
+
+use std::fmt;
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+/// The longest DNS name, without a trailing dot.
+const MAX_NAME: usize = 253;
+const MAX_LABEL: usize = 63;
+
+/// A host, in the form in which all its spellings are equal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Host {
+    /// A DNS name in lower case, without a trailing dot.
+    Name(String),
+    V4(Ipv4Addr),
+    V6(Ipv6Addr),
+}
+
+impl Host {
+    /// Reads a host without a port; an IPv6 address stands in brackets.
+    #[must_use]
+    pub fn parse(bytes: &[u8]) -> Option<Self> {
+        let text = std::str::from_utf8(bytes).ok()?;
+        if let Some(inner) = text.strip_prefix('[') {
+            return inner.strip_suffix(']')?.parse().ok().map(Self::V6);
+        }
+        let name = text.strip_suffix('.').unwrap_or(text);
+        if name.len() > MAX_NAME || !name.split('.').all(is_label) {
+            return None;
+        }
+        // Servers and resolvers read a name that ends in a number as an address, and not all of them the same one.
+        if name.rsplit('.').next()?.bytes().all(|byte| byte.is_ascii_digit()) {
+            return text.parse().ok().map(Self::V4);
+        }
+        Some(Self::Name(name.to_ascii_lowercase()))
+    }
+}
+
+fn is_label(label: &str) -> bool {
+    (1..=MAX_LABEL).contains(&label.len())
+        && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(name) => formatter.write_str(name),
+            Self::V4(address) => address.fmt(formatter),
+            Self::V6(address) => write!(formatter, "[{address}]"),
+        }
+    }
+}
+
+/// A host and, where one is given, a port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Authority {
+    pub host: Host,
+    pub port: Option<u16>,
+}
+
+impl Authority {
+    /// Reads an authority. What servers might read in different ways is none: user information, zones, several hosts,
+    /// a port that is empty or no number.
+    #[must_use]
+    pub fn parse(bytes: &[u8]) -> Option<Self> {
+        // The colons of an IPv6 address stand before its closing bracket, and a name has none.
+        let host_end = if bytes.starts_with(b"[") {
+            bytes.iter().position(|byte| *byte == b']')?.checked_add(1)?
+        } else {
+            bytes.iter().position(|byte| *byte == b':').unwrap_or(bytes.len())
+        };
+        let (host, rest) = bytes.split_at_checked(host_end)?;
+        let port = match rest {
+            [] => None,
+            [b':', digits @ ..] => Some(parse_port(digits)?),
+            _ => return None,
+        };
+        Some(Self { host: Host::parse(host)?, port })
+    }
+}
+
+fn parse_port(digits: &[u8]) -> Option<u16> {
+    // The parser of numbers would take a sign and any number of zeros.
+    if digits.len() > 5 || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
+/// What a rule names hosts by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HostPattern {
+    Exact(Host),
+    /// `example.com` of `*.example.com`: every host with one or more labels in front, but not `example.com` itself.
+    Under(String),
+}
+
+impl HostPattern {
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let Some(parent) = text.strip_prefix("*.") else {
+            return Host::parse(text.as_bytes()).map(Self::Exact);
+        };
+        match Host::parse(parent.as_bytes())? {
+            // A longer one would leave no room for a label in front, and match nothing.
+            Host::Name(parent) if parent.len() <= MAX_NAME - 2 => Some(Self::Under(parent)),
+            _ => None,
+        }
+    }
+
+    #[must_use]
+    pub fn matches(&self, host: &Host) -> bool {
+        match (self, host) {
+            (Self::Exact(own), _) => own == host,
+            (Self::Under(parent), Host::Name(name)) => is_under(name, parent),
+            (Self::Under(_), _) => false,
+        }
+    }
+
+    /// Whether this pattern matches every host that `other` matches.
+    #[must_use]
+    pub fn includes(&self, other: &Self) -> bool {
+        match (self, other) {
+            (_, Self::Exact(host)) => self.matches(host),
+            (Self::Under(own), Self::Under(parent)) => own == parent || is_under(parent, own),
+            (Self::Exact(_), Self::Under(_)) => false,
+        }
+    }
+}
+
+fn is_under(name: &str, parent: &str) -> bool {
+    name.strip_suffix(parent).is_some_and(|front| front.ends_with('.'))
+}
+
+impl fmt::Display for HostPattern {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact(host) => host.fmt(formatter),
+            Self::Under(parent) => write!(formatter, "*.{parent}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn name(text: &str) -> Host {
+        Host::Name(text.to_owned())
+    }
+
+    fn authority(text: &str) -> Option<Authority> {
+        Authority::parse(text.as_bytes())
+    }
+
+    #[test]
+    fn authorities_are_names_and_addresses_with_at_most_a_port() {
+        let label = "a".repeat(63);
+        let longest = [label.as_str(), &label, &label, &label[..61]].join(".");
+        let v6 = |text: &str| Host::V6(text.parse().unwrap());
+        for (text, host, port) in [
+            ("shop.example.com", name("shop.example.com"), None),
+            ("SHOP.Example.com:8080", name("shop.example.com"), Some(8080)),
+            ("shop.example.com.", name("shop.example.com"), None),
+            ("shop.example.com.:443", name("shop.example.com"), Some(443)),
+            ("localhost", name("localhost"), None),
+            ("my_svc-1.default:80", name("my_svc-1.default"), Some(80)),
+            ("1.2.3.a4", name("1.2.3.a4"), None),
+            ("a:0", name("a"), Some(0)),
+            ("a:65535", name("a"), Some(65535)),
+            ("a:00080", name("a"), Some(80)),
+            (&longest, name(&longest), None),
+            (&format!("{longest}."), name(&longest), None),
+            ("127.0.0.1", Host::V4(Ipv4Addr::LOCALHOST), None),
+            ("127.0.0.1:10000", Host::V4(Ipv4Addr::LOCALHOST), Some(10000)),
+            ("[::1]", v6("::1"), None),
+            ("[::1]:80", v6("::1"), Some(80)),
+            ("[0:0:0:0:0:0:0:1]", v6("::1"), None),
+            ("[2001:DB8::A]", v6("2001:db8::a"), None),
+            ("[::ffff:127.0.0.1]", v6("::ffff:127.0.0.1"), None),
+        ] {
+            assert_eq!(authority(text), Some(Authority { host, port }), "{text}");
+        }
+    }
+
+    #[test]
+    fn authorities_that_servers_might_read_differently_are_none() {
+        let too_long_label = "a".repeat(64);
+        let too_long = ["a".repeat(63), "a".repeat(63), "a".repeat(63), "a".repeat(62)].join(".");
+        for text in [
+            "",
+            ".",
+            "..",
+            ":",
+            ":80",
+            "a:",
+            "a:x",
+            "a:+80",
+            "a:-1",
+            "a:8 0",
+            "a:65536",
+            "a:000080",
+            "a:80:80",
+            "u@a",
+            "u:p@a",
+            "a,b",
+            "a, b",
+            "a b",
+            " a",
+            "a ",
+            "a\t",
+            "a..",
+            "a..b",
+            ".a",
+            "a/b",
+            "a\\b",
+            "a?b",
+            "a#b",
+            "a%2eb",
+            "a\0",
+            "*.a",
+            "\u{e9}.example.com",
+            "1",
+            "1.2.3",
+            "1.2.3.4.5",
+            "01.2.3.4",
+            "1.2.3.256",
+            "1.2.3.4.",
+            "a.1",
+            "a.01.",
+            "::1",
+            "[::1",
+            "[::1]a",
+            "[::1]:",
+            "[::1].",
+            "[::1%25eth0]",
+            "[::1%eth0]",
+            "[1.2.3.4]",
+            "[]",
+            "[a]",
+            "[[::1]]",
+            "[::1]]",
+            "a[::1]",
+            "[v1.x]",
+            &too_long_label,
+            &too_long,
+        ] {
+            assert_eq!(authority(text), None, "{text}");
+        }
+        assert_eq!(Authority::parse(b"a\xff"), None);
+    }
+
+    #[test]
+    fn pattern_with_a_star_matches_one_or_more_labels_in_front() {
+        let under = HostPattern::parse("*.Example.com.").unwrap();
+        assert_eq!(under, HostPattern::Under("example.com".to_owned()));
+        for (host, matches) in [
+            ("a.example.com", true),
+            ("A.B.EXAMPLE.COM.", true),
+            ("example.com", false),
+            ("aexample.com", false),
+            ("a.example.com.evil.org", false),
+            ("a.example.org", false),
+            ("com", false),
+            ("1.2.3.4", false),
+            ("[::1]", false),
+        ] {
+            assert_eq!(under.matches(&Host::parse(host.as_bytes()).unwrap()), matches, "{host}");
+        }
+    }
+
+    #[test]
+    fn exact_pattern_matches_every_spelling_of_its_host_and_no_other() {
+        let exact = HostPattern::parse("Example.com").unwrap();
+        assert!(exact.matches(&name("example.com")));
+        assert!(!exact.matches(&name("a.example.com")));
+        assert!(HostPattern::parse("[0::1]").unwrap().matches(&Host::V6(Ipv6Addr::LOCALHOST)));
+    }
+
+    #[test]
+    fn patterns_other_than_a_host_or_a_star_and_a_name_are_none() {
+        let full = ["a".repeat(63), "a".repeat(63), "a".repeat(63), "a".repeat(60)].join(".");
+        for text in [
+            "",
+            "*",
+            "*.",
+            "*a.com",
+            "a.*.com",
+            "*.*.com",
+            "a.com:80",
+            "*.a.com:80",
+            "*.1.2.3.4",
+            "*.[::1]",
+            "*..com",
+            &format!("*.{full}"),
+        ] {
+            assert_eq!(HostPattern::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn pattern_includes_another_if_it_matches_all_that_the_other_matches() {
+        for (one, other, includes) in [
+            ("a.com", "a.com", true),
+            ("a.com", "A.com.", true),
+            ("a.com", "b.com", false),
+            ("a.com", "*.a.com", false),
+            ("*.a.com", "a.com", false),
+            ("*.a.com", "b.a.com", true),
+            ("*.a.com", "*.a.com", true),
+            ("*.a.com", "*.b.a.com", true),
+            ("*.b.a.com", "*.a.com", false),
+            ("*.a.com", "*.ba.com", false),
+            ("*.a.com", "1.2.3.4", false),
+        ] {
+            let [one, other] = [one, other].map(|text| HostPattern::parse(text).unwrap());
+            assert_eq!(one.includes(&other), includes, "{one} and {other}");
+        }
+    }
+
+    fn any_pattern() -> impl Strategy<Value = HostPattern> {
+        r"(\*\.)?([ab]\.){0,2}[ab]".prop_map(|text| HostPattern::parse(&text).unwrap())
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused_and_what_is_read_is_read_again_from_its_text(
+            bytes in prop_oneof![
+                any::<Vec<u8>>(), "[a-z0-9.:\\[\\]@_-]{0,12}".prop_map(String::into_bytes),
+                "[a-zA-Z0-9_-]{1,5}(\\.[a-zA-Z0-9]{1,3}){0,3}\\.?".prop_map(String::into_bytes),
+                any::<Ipv4Addr>().prop_map(|address| address.to_string().into_bytes()),
+                any::<Ipv6Addr>().prop_map(|address| format!("[{address}]").into_bytes()),
+            ]
+        ) {
+            if let Some(host) = Host::parse(&bytes) {
+                prop_assert_eq!(Host::parse(host.to_string().as_bytes()), Some(host.clone()));
+                let port = 8080;
+                let with_port = [&bytes[..], b":8080"].concat();
+                prop_assert_eq!(Authority::parse(&with_port), Some(Authority { host: host.clone(), port: Some(port) }));
+                prop_assert_eq!(Authority::parse(&bytes), Some(Authority { host, port: None }));
+            }
+        }
+
+        #[test]
+        fn pattern_is_read_again_from_its_text(pattern in any_pattern()) {
+            prop_assert_eq!(HostPattern::parse(&pattern.to_string()), Some(pattern));
+        }
+
+        #[test]
+        fn what_an_included_pattern_matches_the_including_one_matches(
+            one in any_pattern(), other in any_pattern(), host in r"([ab]\.){0,3}[ab]"
+        ) {
+            let host = name(&host);
+            if one.includes(&other) && other.matches(&host) {
+                prop_assert!(one.matches(&host));
+            }
+        }
+    }
+}
