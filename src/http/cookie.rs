@@ -1,0 +1,200 @@
+//! Cookie headers: reading the values of one cookie, and taking it out.
+//!
+//! Pairs are parted by `;` alone, names are equal only byte for byte, and white space around a name or a value counts
+//! for nothing, as in the frameworks that read the header after us: a pair that they would read must not be missed
+//! here.
+
+/// Every value of the cookies of this name, in order, without a surrounding pair of double quotes.
+pub fn values<'a>(header: &'a [u8], name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+    header.split(|byte| *byte == b';').filter_map(|pair| value(pair, name))
+}
+
+/// The header without the cookies of this name, every other byte unchanged, or `None` if it holds none of them.
+///
+/// What remains may be empty.
+#[must_use]
+pub fn without(header: &[u8], name: &str) -> Option<Vec<u8>> {
+    values(header, name).next()?;
+    let mut kept = Vec::with_capacity(header.len());
+    let mut is_first = true;
+    for (index, pair) in header.split(|byte| *byte == b';').enumerate() {
+        if value(pair, name).is_some() {
+            continue;
+        }
+        // Each pair keeps the white space in front of it, but for one that has become the first.
+        if is_first && index > 0 {
+            kept.extend_from_slice(trim_start(pair));
+        } else {
+            if !is_first {
+                kept.push(b';');
+            }
+            kept.extend_from_slice(pair);
+        }
+        is_first = false;
+    }
+    Some(kept)
+}
+
+fn value<'a>(pair: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    // The name comes first, so most pairs of a header with many cookies are passed over at their first bytes.
+    let rest = trim_start(pair).strip_prefix(name.as_bytes())?;
+    let value = trim_end(trim_start(trim_start(rest).strip_prefix(b"=")?));
+    match value {
+        [b'"', inner @ .., b'"'] => Some(inner),
+        _ => Some(value),
+    }
+}
+
+fn trim_start(mut bytes: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] = bytes {
+        bytes = rest;
+    }
+    bytes
+}
+
+fn trim_end(mut bytes: &[u8]) -> &[u8] {
+    while let [rest @ .., b' ' | b'\t'] = bytes {
+        bytes = rest;
+    }
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const NAME: &str = "session-cookie";
+
+    #[test]
+    fn value_is_found_whatever_stands_around_it_and_only_under_its_own_name() {
+        let cases: [(&[u8], &[&[u8]]); 36] = [
+            (b"session-cookie=t", &[b"t"]),
+            (b"a=1; session-cookie=t; b=2", &[b"t"]),
+            (b"a=1;session-cookie=t;b=2", &[b"t"]),
+            (b"  session-cookie=t  ", &[b"t"]),
+            (b"\tsession-cookie=t\t;", &[b"t"]),
+            (b"session-cookie =t", &[b"t"]),
+            (b"session-cookie= t", &[b"t"]),
+            (b"session-cookie\t=\tt", &[b"t"]),
+            (b"session-cookie=\"t\"", &[b"t"]),
+            (b"session-cookie = \"t\" ", &[b"t"]),
+            (b"session-cookie=\" t \"", &[b" t "]),
+            (b"session-cookie=\"t", &[b"\"t"]),
+            (b"session-cookie=t\"", &[b"t\""]),
+            (b"session-cookie=\"", &[b"\""]),
+            (b"session-cookie=\"\"", &[b""]),
+            (b"session-cookie=\"\"t\"\"", &[b"\"t\""]),
+            (b"session-cookie=", &[b""]),
+            (b"session-cookie=;", &[b""]),
+            (b"session-cookie=a=b", &[b"a=b"]),
+            (b"session-cookie==t", &[b"=t"]),
+            (b"session-cookie=t; session-cookie=u", &[b"t", b"u"]),
+            (b"session-cookie=t; session-cookie=t", &[b"t", b"t"]),
+            (b"session-cookie=\xff\xfe", &[b"\xff\xfe"]),
+            (b"a=\xff; session-cookie=t", &[b"t"]),
+            (b"$Version=1; session-cookie=\"t\"; $Path=\"/\"", &[b"t"]),
+            (b"session-cookie=t, session-cookie=u", &[b"t, session-cookie=u"]),
+            (b";;; session-cookie=t;;", &[b"t"]),
+            (b"", &[]),
+            (b";", &[]),
+            (b"session-cookie", &[]),
+            (b"session-cookie2=t", &[]),
+            (b"xsession-cookie=t", &[]),
+            (b"Session-Cookie=t", &[]),
+            (b"a=session-cookie=t", &[]),
+            (b"a=1, session-cookie=t", &[]),
+            (b"=session-cookie; \xffsession-cookie=t; $session-cookie=t; session%2Dcookie=t", &[]),
+        ];
+        for (header, expected) in cases {
+            let found: Vec<&[u8]> = values(header, NAME).collect();
+            assert_eq!(found, expected, "{}", header.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn cookie_is_taken_out_and_every_other_byte_stays() {
+        let cases: [(&[u8], Option<&[u8]>); 26] = [
+            (b"session-cookie=t", Some(b"")),
+            (b" session-cookie = \"t\" ", Some(b"")),
+            (b"session-cookie=t; session-cookie=u", Some(b"")),
+            (b"session-cookie=t; a=1", Some(b"a=1")),
+            (b"session-cookie=t;a=1", Some(b"a=1")),
+            (b"a=1; session-cookie=t", Some(b"a=1")),
+            (b"a=1; session-cookie=t; b=2", Some(b"a=1; b=2")),
+            (b"a=1;session-cookie=t;b=2", Some(b"a=1;b=2")),
+            (b"session-cookie=t; a=1; session-cookie=u; b=2; session-cookie=v", Some(b"a=1; b=2")),
+            (b"session-cookie=t;", Some(b"")),
+            (b"a=1; session-cookie=t;", Some(b"a=1;")),
+            (b" a = \"1\" ;  session-cookie=t; b = 2 ", Some(b" a = \"1\" ; b = 2 ")),
+            (b"a=\xff\xfe; session-cookie=\xff", Some(b"a=\xff\xfe")),
+            (b"session-cookie2=x; session-cookie=t; xsession-cookie=y", Some(b"session-cookie2=x; xsession-cookie=y")),
+            (b"session-cookie; session-cookie=t", Some(b"session-cookie")),
+            (b"$Version=1; session-cookie=t; $Path=/", Some(b"$Version=1; $Path=/")),
+            (b"a=1, 2; session-cookie=t, u; b=3", Some(b"a=1, 2; b=3")),
+            (b"a;; session-cookie=", Some(b"a;")),
+            (b"", None),
+            (b";", None),
+            (b"a=1", None),
+            (b"session-cookie", None),
+            (b"session-cookie2=t", None),
+            (b"xsession-cookie=t", None),
+            (b"SESSION-COOKIE=t", None),
+            (b"a=session-cookie=t; b", None),
+        ];
+        for (header, expected) in cases {
+            assert_eq!(without(header, NAME).as_deref(), expected, "{}", header.escape_ascii());
+        }
+    }
+
+    fn any_header() -> impl Strategy<Value = Vec<u8>> {
+        let piece = prop::sample::select(vec![
+            &b"n"[..],
+            b"n",
+            b"n=",
+            b"=",
+            b";",
+            b";",
+            b"; ",
+            b" ",
+            b"\t",
+            b"\"",
+            b"x",
+            b"nn=1",
+            b"xn=",
+            b",",
+            b"\xff",
+        ]);
+        prop_oneof![prop::collection::vec(piece, 0..16).prop_map(|pieces| pieces.concat()), any::<Vec<u8>>()]
+    }
+
+    /// The pairs of a header by other means: names and values trimmed, quotes kept.
+    fn pairs(header: &[u8]) -> Vec<(String, String)> {
+        let text: String = header.iter().copied().map(char::from).collect();
+        let trim = |text: &str| text.trim_matches([' ', '\t']).to_owned();
+        text.split(';').filter_map(|pair| pair.split_once('=')).map(|(name, value)| (trim(name), trim(value))).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn as_many_values_are_found_as_a_naive_reader_finds(header in any_header()) {
+            let expected = pairs(&header).iter().filter(|(name, _)| name == "n").count();
+            prop_assert_eq!(values(&header, "n").count(), expected);
+        }
+
+        #[test]
+        fn what_remains_holds_exactly_the_other_pairs(header in any_header()) {
+            let mut expected = pairs(&header);
+            expected.retain(|(name, _)| name != "n");
+            match without(&header, "n") {
+                None => prop_assert_eq!(values(&header, "n").count(), 0),
+                Some(rest) => {
+                    prop_assert!(rest.len() < header.len());
+                    prop_assert_eq!(pairs(&rest), expected);
+                    prop_assert_eq!(without(&rest, "n"), None);
+                }
+            }
+        }
+    }
+}
