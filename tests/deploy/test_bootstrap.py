@@ -1,0 +1,143 @@
+"""envoy/envoy.yaml: Envoy takes it, and it protects as README says."""
+
+import importlib.util
+import re
+import urllib.error
+import urllib.request
+
+import pytest
+import yaml
+
+import support
+from support import BOOTSTRAP, ROOT
+
+HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+
+
+@pytest.fixture(scope="module")
+def bootstrap():
+    return yaml.safe_load(BOOTSTRAP.read_text())
+
+
+@pytest.fixture(scope="module")
+def manager(bootstrap):
+    return bootstrap["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+
+
+@pytest.fixture(scope="module")
+def plugin(manager):
+    return manager["http_filters"][0]["typed_config"]["config"]
+
+
+@pytest.fixture(scope="module")
+def sessions_cluster(bootstrap):
+    return next(c for c in bootstrap["static_resources"]["clusters"] if c["name"] == "rest-sessions")
+
+
+def seconds(duration):
+    assert duration.endswith("s")
+    return float(duration[:-1])
+
+
+def test_envoy_and_the_filter_take_it(bootstrap):
+    done = support.validate(bootstrap)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("use_remote_address", True),
+        ("normalize_path", True),
+        ("merge_slashes", True),
+        ("path_with_escaped_slashes_action", "REJECT_REQUEST"),
+        ("stream_idle_timeout", "30s"),
+        ("upgrade_configs", [{"upgrade_type": "websocket"}]),
+    ],
+)
+def test_the_listener_is_protected(manager, key, value):
+    assert manager[key] == value
+
+
+def test_header_names_with_underscores_are_rejected(manager):
+    assert manager["common_http_protocol_options"]["headers_with_underscores_action"] == "REJECT_REQUEST"
+
+
+def test_a_filter_that_fails_refuses_and_comes_back_soon(plugin):
+    assert plugin["failure_policy"] == "FAIL_RELOAD"
+    assert seconds(plugin["reload_config"]["backoff"]["base_interval"]) < 1
+
+
+def test_the_filter_stands_first(manager):
+    assert manager["http_filters"][0]["name"] == "rest_sessions"
+
+
+def test_the_filter_has_the_names_that_statistics_show(plugin):
+    assert (plugin["name"], plugin["root_id"], plugin["vm_config"]["vm_id"]) == ("rest_sessions",) * 3
+
+
+def test_connections_to_rest_sessions_are_dropped_before_a_server_on_node_drops_them(sessions_cluster):
+    options = sessions_cluster["typed_extension_protocol_options"][HTTP_OPTIONS]
+    assert seconds(options["common_http_protocol_options"]["idle_timeout"]) < 5
+
+
+def test_the_cluster_holds_as_many_calls_as_the_filter_makes(sessions_cluster, plugin):
+    (limits,) = sessions_cluster["circuit_breakers"]["thresholds"]
+    # Several workers may each have that many under way; 256 is the filter's default.
+    in_flight = plugin["configuration"]["value"]["rest_sessions"].get("max_in_flight", 256)
+    assert limits["max_requests"] >= 4 * in_flight
+    assert limits["max_pending_requests"] >= 4 * in_flight
+    assert limits["max_retries"] >= 4 * in_flight
+
+
+def test_no_route_leads_to_rest_sessions(manager):
+    routes = [route for host in manager["route_config"]["virtual_hosts"] for route in host["routes"]]
+    assert {route["route"]["cluster"] for route in routes} == {"upstream"}
+
+
+def test_the_admin_endpoint_is_on_loopback(bootstrap):
+    assert bootstrap["admin"]["address"]["socket_address"]["address"] == "127.0.0.1"
+
+
+def test_make_run_changes_only_ports_and_the_listener_address():
+    spec = importlib.util.spec_from_file_location("run", ROOT / "envoy" / "run.py")
+    run = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(run)
+    options = run.argparse.Namespace(port=1, admin_port=2, sessions_port=3, upstream_port=4)
+    derived = run.bootstrap(options).splitlines()
+    original = BOOTSTRAP.read_text().splitlines()
+    changed = [(was.strip(), now.strip()) for was, now in zip(original, derived, strict=True) if was != now]
+    socket = "socket_address: {{address: {}, port_value: {}}}"
+    assert changed == [
+        (socket.format("127.0.0.1", 9901), socket.format("127.0.0.1", 2)),
+        (socket.format("0.0.0.0", 10000), socket.format("127.0.0.1", 1)),
+        (socket.format("127.0.0.1", 3000), socket.format("127.0.0.1", 3)),
+        (socket.format("127.0.0.1", 8080), socket.format("127.0.0.1", 4)),
+    ]
+
+
+def status_of(demo, path, headers=()):
+    request = urllib.request.Request(demo.here(f"http://localhost:10000{path}"), headers=dict(headers))
+    try:
+        with urllib.request.urlopen(request, timeout=10) as response:
+            return response.status
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def test_an_escaped_slash_is_rejected_and_a_plain_path_is_not(demo):
+    assert status_of(demo, "/products/a%2fb") == 400
+    assert status_of(demo, "/products/a/b") == 200
+
+
+def test_a_header_with_an_underscore_is_rejected(demo):
+    assert status_of(demo, "/", {"x_session_user": "admin"}) == 400
+
+
+def test_prometheus_gets_labels_for_reasons_and_causes(demo):
+    assert status_of(demo, "/account") == 401
+    with urllib.request.urlopen(demo.here("http://localhost:9901/stats/prometheus"), timeout=10) as response:
+        text = response.read().decode()
+    assert re.search(r'^rest_sessions_denied_total\{reason="no_session"\} [1-9]', text, re.MULTILINE)
+    assert 'rest_sessions_call_failures_total{cause="timeout"} 0' in text
+    assert re.search(r"^rest_sessions_allowed_total\{\} \d", text, re.MULTILINE)

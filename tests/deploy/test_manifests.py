@@ -1,0 +1,112 @@
+"""envoy/istio: held against Istio's own schemas, against Envoy and the filter, and against each other."""
+
+import re
+import subprocess
+
+import jsonschema
+import pytest
+import yaml
+
+import support
+from support import ROOT
+
+SCHEMAS = ROOT.parent / "shared" / "data" / "crds"
+MANIFESTS = {
+    f"{path.stem}: {document['kind']}": document
+    for path in sorted((ROOT / "envoy" / "istio").glob("*.yaml"))
+    for document in yaml.safe_load_all(path.read_text())
+}
+PLUGINS = {name: document for name, document in MANIFESTS.items() if document["kind"] in ("TrafficExtension", "WasmPlugin")}
+
+
+def plugin_of(document):
+    """Where a TrafficExtension keeps what a WasmPlugin has at its top."""
+    return document["spec"].get("wasm", document["spec"])
+
+
+def strict(schema):
+    """The schema, refusing keys that it does not list: as published, a typo would pass."""
+    if isinstance(schema, list):
+        return [strict(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    result = {key: strict(value) for key, value in schema.items()}
+    if isinstance(schema.get("properties"), dict) and not schema.get("x-kubernetes-preserve-unknown-fields"):
+        result.setdefault("additionalProperties", False)
+    return result
+
+
+def schema_of(document):
+    if not SCHEMAS.is_dir():
+        pytest.skip(f"no schemas at {SCHEMAS}")
+    group, version = document["apiVersion"].split("/")
+    for path in SCHEMAS.glob(f"*.{group}.yaml"):
+        for definition in yaml.safe_load_all(path.read_text()):
+            if definition and definition["spec"]["names"]["kind"] == document["kind"]:
+                versions = {v["name"]: v for v in definition["spec"]["versions"] if v["served"]}
+                return versions[version]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    pytest.skip(f"no schema of {document['kind']} at {SCHEMAS}")
+
+
+@pytest.mark.parametrize("name", MANIFESTS)
+def test_the_manifest_follows_its_schema_strictly(name):
+    document = MANIFESTS[name]
+    jsonschema.Draft202012Validator(strict(schema_of(document))).validate(document["spec"])
+
+
+@pytest.mark.parametrize("name", PLUGINS)
+def test_a_misspelt_key_would_be_noticed(name):
+    document = PLUGINS[name]
+    spec = {**document["spec"], "faseOfTheMoon": "AUTHN"}
+    with pytest.raises(jsonschema.ValidationError, match="faseOfTheMoon"):
+        jsonschema.Draft202012Validator(strict(schema_of(document))).validate(spec)
+
+
+def test_the_kinds_are_those_that_readme_names():
+    kinds = sorted(document["kind"] for document in MANIFESTS.values())
+    assert kinds == ["DestinationRule", "ServiceEntry", "TrafficExtension", "WasmPlugin"]
+
+
+@pytest.mark.parametrize("name", PLUGINS)
+def test_envoy_and_the_filter_take_the_configuration(name):
+    done = support.validate_configuration(plugin_of(PLUGINS[name])["pluginConfig"])
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("name", PLUGINS)
+def test_the_filter_runs_before_authorisation_and_fails_closed(name):
+    spec = PLUGINS[name]["spec"]
+    plugin = plugin_of(PLUGINS[name])
+    assert spec["phase"] == "AUTHN"
+    assert plugin["failStrategy"] == "FAIL_RELOAD"
+    assert plugin["pluginName"] == "rest_sessions"
+
+
+def test_both_kinds_configure_the_filter_alike():
+    first, second = (plugin_of(document) for document in PLUGINS.values())
+    for key in ("pluginConfig", "url", "imagePullPolicy", "type"):
+        assert first[key] == second[key]
+
+
+@pytest.mark.parametrize("name", PLUGINS)
+def test_the_image_is_the_one_that_make_image_builds(name):
+    recipe = subprocess.run(["make", "--dry-run", "image"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    tag = re.search(r'--tag "(\S+)"', recipe)[1]
+    assert plugin_of(PLUGINS[name])["url"] == f"oci://{tag}"
+
+
+@pytest.mark.parametrize("name", PLUGINS)
+def test_the_filter_calls_the_service_that_is_declared(name):
+    entry = next(document for document in MANIFESTS.values() if document["kind"] == "ServiceEntry")["spec"]
+    rule = next(document for document in MANIFESTS.values() if document["kind"] == "DestinationRule")["spec"]
+    (host,), (port,) = entry["hosts"], entry["ports"]
+    cluster = plugin_of(PLUGINS[name])["pluginConfig"]["rest_sessions"]["cluster"]
+    assert cluster == f"outbound|{port['number']}||{host}"
+    assert rule["host"] == host
+
+
+def test_everything_is_in_the_gateways_namespace_and_shown_to_no_other():
+    assert {document["metadata"]["namespace"] for document in MANIFESTS.values()} == {"istio-ingress"}
+    for document in MANIFESTS.values():
+        if document["kind"] in ("ServiceEntry", "DestinationRule"):
+            assert document["spec"]["exportTo"] == ["."]
