@@ -1,6 +1,6 @@
 //! The module's exports, and the one way to call them: as a callback of the host.
 
-use super::state::{self, Running, with};
+use super::state::{Action, Running, with};
 use super::stream;
 
 unsafe extern "C" {
@@ -55,16 +55,12 @@ pub fn callback<T, S>(
 }
 
 /// Does what callbacks asked for, in order; each may run further callbacks, and those their own actions.
-pub fn run_actions() {
+fn run_actions() {
     while let Some(action) = with(|host| host.actions.pop_front()) {
-        run(action);
-    }
-}
-
-pub fn run(action: state::Action) {
-    match action {
-        state::Action::Resume { stream, side } => stream::resume(stream, side),
-        state::Action::Reply { stream, reply } => stream::reply(stream, reply),
-        state::Action::Close { stream } => stream::finish(stream),
+        match action {
+            Action::Resume { stream, side } => stream::resume(stream, side),
+            Action::Reply { stream, reply } => stream::reply(stream, reply),
+            Action::Close { stream } => stream::finish(stream),
+        }
     }
 }

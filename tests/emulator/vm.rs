@@ -214,12 +214,6 @@ impl Vm {
     pub fn keep_deleted_contexts(&mut self) {
         with(|host| host.keep_lingering = true);
     }
-
-    /// Stricter than Envoy: what a root's callback does to a stream happens inside the host call, so that a borrow
-    /// that is held across it shows.
-    pub fn act_inside_host_calls(&mut self) {
-        with(|host| host.act_at_once = true);
-    }
 }
 
 impl Drop for Vm {

@@ -68,18 +68,6 @@ fn the_duration_of_a_call_is_recorded_in_milliseconds() {
 }
 
 #[test]
-fn a_failed_call_is_counted_once_whoever_waits_for_it() {
-    let mut vm = Vm::with_config(three_routes());
-    let (_, call) = waiting(&mut vm, "/");
-    for _ in 0..4 {
-        vm.request(Request::get("/").token(&token(1)));
-    }
-    vm.refuse_connection(&call);
-    assert_eq!(vm.counter("call_failures_connect_total"), 1);
-    assert_eq!(vm.counter("denied_unavailable_total"), 5);
-}
-
-#[test]
 fn one_sessions_bad_answer_does_not_touch_the_others() {
     let mut vm = Vm::with_config(three_routes());
     let streams = [1, 2, 3].map(|n| vm.request(Request::get("/").token(&token(n))));

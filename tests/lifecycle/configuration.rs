@@ -105,7 +105,6 @@ fn every_metric_is_there_at_zero_once_the_filter_is_configured() {
         "session_too_large_total",
         "abandoned_total",
         "conflicts_total",
-        "coalesced_total",
         "calls_total",
         "call_failures_timeout_total",
         "call_failures_connect_total",

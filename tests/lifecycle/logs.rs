@@ -70,14 +70,15 @@ fn what_a_client_can_cause_at_will_is_told_at_debug_alone() {
 }
 
 #[test]
-fn lines_below_the_hosts_level_are_not_written() {
-    let mut vm = Vm::new();
-    vm.set_log_level(Level::Error);
-    vm.configure(three_routes()).unwrap();
-    vm.request(Request::get("/"));
-    let (_, call) = waiting(&mut vm, "/");
-    vm.refuse_connection(&call);
-    assert!(vm.log().iter().all(|(level, _)| *level >= Level::Error), "{:#?}", vm.log());
+fn lines_that_a_client_can_cause_are_not_written_for_a_host_that_does_not_show_them() {
+    for (level, written) in [(Level::Debug, true), (Level::Info, false), (Level::Error, false)] {
+        let mut vm = Vm::with_config(three_routes());
+        vm.set_log_level(level);
+        vm.request(Request::get("/"));
+        let (_, call) = waiting(&mut vm, "/");
+        vm.answer(&call, 200, NONE);
+        assert_eq!(!vm.log_at(Level::Debug).is_empty(), written, "{level:?}: {:#?}", vm.log());
+    }
 }
 
 #[test]
