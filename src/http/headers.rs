@@ -52,6 +52,12 @@ impl Headers {
         Self { buffer, count: pairs.len() }
     }
 
+    /// The map as a host takes it.
+    #[must_use]
+    pub fn serialized(&self) -> &[u8] {
+        &self.buffer
+    }
+
     /// Every pair, in the order of the request; names are in lower case, as Envoy hands them over.
     #[must_use]
     pub fn iter(&self) -> Iter<'_> {

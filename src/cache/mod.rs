@@ -1,0 +1,3 @@
+//! What one worker keeps of its work with rest-sessions.
+
+pub mod flights;

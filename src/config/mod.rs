@@ -1,0 +1,68 @@
+//! The plugin's configuration: read strictly, every mistake reported with its place, nothing half-applied.
+
+mod compile;
+mod json;
+mod protobuf;
+mod reader;
+mod values;
+mod wire;
+
+use crate::http::authority::HostPattern;
+use crate::http::managed::Managed;
+use crate::policy::rules::{CorsPreflight, Rules};
+use json::Json;
+use reader::{Path, Problems};
+
+pub use reader::Problem;
+
+/// A configuration that holds together.
+#[derive(Debug)]
+pub struct Config {
+    /// The hosts that are served; absent: all.
+    pub hosts: Option<Vec<HostPattern>>,
+    pub rules: Rules,
+    /// Whether upstreams may see the token.
+    pub forward_token: bool,
+    pub cors_preflight: CorsPreflight,
+    /// What is taken out of every request.
+    pub managed: Managed,
+    pub filter_state: bool,
+}
+
+/// The first byte of a binary `google.protobuf.Struct` that is not empty: field 1, length-delimited.
+const STRUCT_START: u8 = 0x0A;
+
+impl Config {
+    /// Reads a configuration, from JSON text or a binary `google.protobuf.Struct`; otherwise says everything that is
+    /// wrong with it.
+    pub fn parse(bytes: &[u8]) -> Result<Self, Vec<Problem>> {
+        let json = tree(bytes).map_err(|problem| vec![problem])?;
+        let problems = Problems::default();
+        let config = reader::read(&json, &problems).and_then(|wire| compile::compile(wire, &problems));
+        let list = problems.into_list();
+        match config {
+            Some(config) if list.is_empty() => Ok(config),
+            _ => Err(list),
+        }
+    }
+}
+
+fn tree(bytes: &[u8]) -> Result<Json, Problem> {
+    let wrong = |message| Problem { path: Path::Root.to_string(), message };
+    if bytes.is_empty() {
+        return Err(wrong("found no configuration, expected an object with at least app and rest_sessions".to_owned()));
+    }
+    serde_json::from_slice(bytes).or_else(|not_json| {
+        if bytes.first() != Some(&STRUCT_START) {
+            return Err(wrong(format!("found something that is not JSON ({not_json}), expected an object")));
+        }
+        protobuf::parse_struct(bytes).map_err(|not_struct| {
+            wrong(format!(
+                "found neither JSON ({not_json}) nor a google.protobuf.Struct ({not_struct}), expected one of them"
+            ))
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests;

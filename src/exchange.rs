@@ -1,0 +1,361 @@
+//! One request's way through the filter: events in, effects out.
+//!
+//! The order is part of the contract: forged headers go first, then the host and the path are read and the rule is
+//! found, then come origins, preflights and routes that need no session, then the token, the lookup, the decision.
+
+use std::hash::RandomState;
+use std::rc::Rc;
+
+use crate::config::Config;
+use crate::http::authority::Authority;
+use crate::http::change::HeaderChange;
+use crate::http::headers::Headers;
+use crate::http::origin::Origin;
+use crate::http::path;
+use crate::http::reply::{Denial, Reply};
+use crate::policy::decision::{Decision, decide};
+use crate::policy::origins;
+use crate::policy::rules::{CorsPreflight, Rule, SessionMode, Target};
+use crate::session::annotate::{self, Header, Status};
+use crate::session::calls::{self, Call};
+use crate::session::lookup::{Lookup, Session};
+use crate::session::source::{self, Bearer, Found};
+use crate::session::token::Digest;
+use crate::telemetry::{Counter, FilterState, Line, Outcome};
+
+/// What happens to a request.
+pub enum Event<'a> {
+    RequestHeaders {
+        headers: &'a Headers,
+        end_of_stream: bool,
+    },
+    RequestTrailers(&'a Headers),
+    /// The answer to the call that the exchange asked for.
+    Session(&'a Lookup),
+}
+
+/// What the shell is to do, in this order.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Effect {
+    RequestHeader(HeaderChange),
+    RequestTrailer(HeaderChange),
+    Count(Counter),
+    FilterState(FilterState, String),
+    Log(Line),
+}
+
+/// How the request goes on after the effects.
+pub enum Next {
+    /// As it would without the filter: this event changes nothing.
+    Unchanged,
+    Forward,
+    Reply(Reply),
+    /// It waits for the answer to this call.
+    Call(Call),
+}
+
+pub struct Step {
+    pub effects: Vec<Effect>,
+    pub next: Next,
+}
+
+/// What an exchange needs to know beside the event.
+#[derive(Clone, Copy)]
+pub struct Surroundings<'a> {
+    pub config: &'a Config,
+    pub now_ms: u64,
+    pub digest_key: &'a RandomState,
+}
+
+/// Where a request stands.
+#[derive(Default)]
+pub enum Exchange {
+    #[default]
+    ExpectHeaders,
+    AwaitSession(AwaitSession),
+    /// Forwarded, or replied to: there is nothing left to decide.
+    Decided,
+}
+
+/// What has to be known when the answer comes.
+pub struct AwaitSession {
+    rule: Rc<Rule>,
+    /// The request's origin, if its scripts may read a refusal.
+    reader: Option<String>,
+    token_created_ms: Option<u64>,
+    token: Digest,
+    source: String,
+}
+
+impl Exchange {
+    /// Moves the exchange on.
+    pub fn handle(&mut self, around: Surroundings<'_>, event: Event<'_>) -> Step {
+        match (std::mem::replace(self, Self::Decided), event) {
+            (Self::ExpectHeaders, Event::RequestHeaders { headers, end_of_stream }) => {
+                let mut effects = Effects::new(around.config);
+                for name in around.config.managed.forged(headers) {
+                    effects.0.push(Effect::RequestHeader(HeaderChange::Remove(name.to_vec())));
+                }
+                let request = Request::new(headers, end_of_stream);
+                match request.judge(around, &mut effects) {
+                    Judgement::Ended(next) => effects.then(next),
+                    Judgement::Ask(call, waiting) => {
+                        *self = Self::AwaitSession(waiting);
+                        effects.then(Next::Call(call))
+                    }
+                }
+            }
+            (Self::AwaitSession(waiting), Event::Session(lookup)) => waiting.settle(around, lookup),
+            (state, Event::RequestTrailers(trailers)) => {
+                *self = state;
+                let forged = around.config.managed.forged(trailers).into_iter();
+                let effects = forged.map(|name| Effect::RequestTrailer(HeaderChange::Remove(name.to_vec()))).collect();
+                Step { effects, next: Next::Unchanged }
+            }
+            (state, Event::RequestHeaders { .. } | Event::Session(_)) => {
+                *self = state;
+                Step { effects: Vec::new(), next: Next::Unchanged }
+            }
+        }
+    }
+
+    /// The host is done with the request; if nothing was decided by then, the client left first.
+    #[must_use]
+    pub fn end(self) -> Option<Outcome> {
+        matches!(self, Self::AwaitSession(_)).then_some(Outcome::Abandoned)
+    }
+}
+
+/// The effects of a step while it is being worked out.
+struct Effects<'a>(Vec<Effect>, &'a Config);
+
+impl<'a> Effects<'a> {
+    fn new(config: &'a Config) -> Self {
+        Self(Vec::new(), config)
+    }
+
+    fn then(self, next: Next) -> Step {
+        Step { effects: self.0, next }
+    }
+
+    fn count(&mut self, outcome: Outcome) {
+        self.0.push(Effect::Count(Counter::Outcome(outcome)));
+    }
+
+    fn filter_state(&mut self, key: FilterState, value: impl FnOnce() -> String) {
+        if self.1.filter_state {
+            self.0.push(Effect::FilterState(key, value()));
+        }
+    }
+
+    fn decided(&mut self, decision: &str, outcome: Outcome, rule: Option<&Rule>) {
+        self.count(outcome);
+        self.filter_state(FilterState::Decision, || decision.to_owned());
+        self.filter_state(FilterState::Reason, || outcome.reason().to_owned());
+        if let Some(rule) = rule {
+            self.filter_state(FilterState::Rule, || rule.label.to_string());
+        }
+    }
+
+    fn forward(&mut self, outcome: Outcome, rule: &Rule, annotations: Vec<Header>) -> Next {
+        self.decided("allow", outcome, Some(rule));
+        self.0.extend(annotations.into_iter().map(|(name, value)| {
+            Effect::RequestHeader(HeaderChange::Replace(name.as_bytes().to_vec(), value.into_bytes()))
+        }));
+        Next::Forward
+    }
+
+    fn deny(&mut self, denial: Denial, rule: Option<&Rule>, reader: Option<&str>, token: Option<Digest>) -> Next {
+        let outcome = outcome_of(denial);
+        self.decided("deny", outcome, rule);
+        self.0.push(Effect::Log(Line::Denied { outcome, rule: rule.map(|rule| Rc::clone(&rule.label)), token }));
+        Next::Reply(Reply::new(denial, rule.map_or("", |rule| &rule.app), reader))
+    }
+}
+
+fn outcome_of(denial: Denial) -> Outcome {
+    match denial {
+        Denial::SessionRequired => Outcome::DeniedNoSession,
+        Denial::BadOrigin => Outcome::DeniedOrigin,
+        Denial::AmbiguousPath => Outcome::DeniedAmbiguousPath,
+        Denial::BadHost => Outcome::DeniedBadHost,
+        Denial::UnknownHost => Outcome::DeniedUnknownHost,
+        Denial::Unavailable { .. } => Outcome::DeniedUnavailable,
+        Denial::Busy => Outcome::DeniedBusy,
+        Denial::SessionTooLarge => Outcome::SessionTooLarge,
+    }
+}
+
+/// A request as its headers tell it.
+struct Request<'a> {
+    headers: &'a Headers,
+    end_of_stream: bool,
+    method: &'a [u8],
+    /// Path and query, as sent.
+    target: &'a [u8],
+    authority: &'a [u8],
+    websocket: bool,
+}
+
+enum Judgement {
+    Ended(Next),
+    Ask(Call, AwaitSession),
+}
+
+impl<'a> Request<'a> {
+    fn new(headers: &'a Headers, end_of_stream: bool) -> Self {
+        // Envoy turns an extended CONNECT for a WebSocket (RFC 8441) into an upgrade; both forms are known here.
+        let names_websocket = |value: &[u8]| {
+            value.split(|byte| *byte == b',').any(|token| token.trim_ascii().eq_ignore_ascii_case(b"websocket"))
+        };
+        Self {
+            headers,
+            end_of_stream,
+            method: headers.first(":method").unwrap_or_default(),
+            target: headers.first(":path").unwrap_or_default(),
+            authority: headers.first(":authority").unwrap_or_default(),
+            websocket: headers.all("upgrade").chain(headers.all(":protocol")).any(names_websocket),
+        }
+    }
+
+    fn judge(&self, around: Surroundings<'_>, effects: &mut Effects<'_>) -> Judgement {
+        let rule = match self.rule(around.config) {
+            Ok(rule) => rule,
+            Err(denial) => return Judgement::Ended(effects.deny(denial, None, None, None)),
+        };
+        let listed = rule.origins.as_deref().unwrap_or_default();
+        let reader = origins::listed_value(listed, self.headers.single("origin"));
+        if rule.origins.is_some() && origins::guarded(self.method, self.websocket) {
+            let own = self.own_origin();
+            if !origins::admitted(listed, own.as_ref(), self.headers.all("origin")) {
+                return Judgement::Ended(effects.deny(Denial::BadOrigin, Some(rule), reader, None));
+            }
+        }
+
+        let bearer = Bearer { headers: self.headers, target: self.target, websocket: self.websocket };
+        let found = source::find(&rule.sources, bearer, around.now_ms);
+        if !around.config.forward_token {
+            effects.0.extend(source::removals(&rule.sources, bearer).into_iter().map(Effect::RequestHeader));
+        }
+        if self.is_genuine_preflight(&found)
+            && (around.config.cors_preflight == CorsPreflight::Pass || reader.is_some())
+        {
+            return Judgement::Ended(effects.forward(Outcome::Preflight, rule, Vec::new()));
+        }
+        if rule.session == SessionMode::Off {
+            return Judgement::Ended(effects.forward(Outcome::Off, rule, Vec::new()));
+        }
+        if found == Found::Conflict {
+            effects.0.push(Effect::Count(Counter::Conflicts));
+        }
+        match found {
+            Found::Token(token, source) => {
+                let call = calls::lookup(rule.service_id, &rule.service, &rule.app, &token, self.headers);
+                let waiting = AwaitSession {
+                    rule: Rc::clone(rule),
+                    reader: reader.map(ToOwned::to_owned),
+                    token_created_ms: token.created_ms(),
+                    token: token.digest(around.digest_key),
+                    source: source.to_string(),
+                };
+                Judgement::Ask(call, waiting)
+            }
+            Found::Nothing | Found::Conflict if rule.session == SessionMode::Optional => {
+                Judgement::Ended(effects.forward(Outcome::Anonymous, rule, rule.annotation.of_status(Status::None)))
+            }
+            Found::Nothing | Found::Conflict => {
+                Judgement::Ended(effects.deny(Denial::SessionRequired, Some(rule), reader, None))
+            }
+        }
+    }
+
+    /// The rule that decides, if the host and the path leave no doubt which one it is.
+    fn rule<'c>(&self, config: &'c Config) -> Result<&'c Rc<Rule>, Denial> {
+        let authority = if config.hosts.is_some() || config.rules.name_hosts() {
+            Some(Authority::parse(self.authority).ok_or(Denial::BadHost)?)
+        } else {
+            None
+        };
+        let host = authority.as_ref().map(|authority| &authority.host);
+        if let (Some(served), Some(host)) = (&config.hosts, host)
+            && !served.iter().any(|pattern| pattern.matches(host))
+        {
+            return Err(Denial::UnknownHost);
+        }
+        let select = |path| config.rules.select(Target { host, method: self.method, path });
+        let without_path = self.method == b"CONNECT" || (self.method == b"OPTIONS" && self.target == b"*");
+        if without_path || !config.rules.name_paths() {
+            return Ok(select(None));
+        }
+        let (path, _) = path::split_query(self.target);
+        if path::is_plain(path) {
+            return Ok(select(Some(path)));
+        }
+        let readings = path::readings(path).map_err(|_| Denial::AmbiguousPath)?;
+        let mut rules = readings.iter().map(|reading| select(Some(reading)));
+        let rule = rules.next().ok_or(Denial::AmbiguousPath)?;
+        if rules.all(|other| Rc::ptr_eq(other, rule)) { Ok(rule) } else { Err(Denial::AmbiguousPath) }
+    }
+
+    /// The origin of the page that would find this request to be its own server's.
+    fn own_origin(&self) -> Option<Origin> {
+        let forwarded: Option<&[u8]> = self.headers.first("x-forwarded-proto");
+        let scheme = match forwarded {
+            Some(_) => self.headers.single("x-forwarded-proto")?,
+            None => self.headers.single(":scheme")?,
+        };
+        Origin::of_request(scheme, &Authority::parse(self.authority)?)
+    }
+
+    /// A preflight as browsers send it (Fetch Standard, section 4.8): it bears no credentials and no body.
+    fn is_genuine_preflight(&self, found: &Found<'_>) -> bool {
+        self.method == b"OPTIONS"
+            && self.end_of_stream
+            && *found == Found::Nothing
+            && self.headers.single("origin").is_some()
+            && self.headers.single("access-control-request-method").is_some()
+    }
+}
+
+impl AwaitSession {
+    fn settle(&self, around: Surroundings<'_>, lookup: &Lookup) -> Step {
+        let mut effects = Effects::new(around.config);
+        effects.filter_state(FilterState::Source, || self.source.clone());
+        let rule = &*self.rule;
+        let next = match decide(rule, lookup) {
+            Decision::Session(session) => self.annotate(around, &mut effects, session),
+            Decision::Anonymous(status) => effects.forward(Outcome::Anonymous, rule, rule.annotation.of_status(status)),
+            Decision::FailedOpen => {
+                effects.forward(Outcome::FailedOpen, rule, rule.annotation.of_status(Status::Unavailable))
+            }
+            Decision::NoSession => self.deny(&mut effects, Denial::SessionRequired),
+            Decision::Unavailable { retry } => self.deny(&mut effects, Denial::Unavailable { retry }),
+            Decision::Busy => self.deny(&mut effects, Denial::Busy),
+        };
+        effects.then(next)
+    }
+
+    fn annotate(&self, around: Surroundings<'_>, effects: &mut Effects<'_>, session: &Session) -> Next {
+        let age_s = self.token_created_ms.map(|created| around.now_ms.saturating_sub(created) / 1_000);
+        match self.rule.annotation.of_session(session, age_s) {
+            Ok(headers) => {
+                effects.filter_state(FilterState::User, || annotate::encoded_id(session));
+                effects.forward(Outcome::Allowed, &self.rule, headers)
+            }
+            Err(annotate::TooLarge) if self.rule.session == SessionMode::Required => {
+                self.deny(effects, Denial::SessionTooLarge)
+            }
+            Err(annotate::TooLarge) => {
+                let status = self.rule.annotation.of_status(Status::Unavailable);
+                effects.forward(Outcome::SessionTooLarge, &self.rule, status)
+            }
+        }
+    }
+
+    fn deny(&self, effects: &mut Effects<'_>, denial: Denial) -> Next {
+        effects.deny(denial, Some(&self.rule), self.reader.as_deref(), Some(self.token))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,37 @@
+//! What a session's state leads to under a rule: the decision table.
+
+use super::rules::{FailureMode, Rule, SessionMode};
+use crate::session::annotate::Status;
+use crate::session::lookup::{Lookup, Session};
+
+/// The way a request goes once its session was asked for.
+#[derive(Debug)]
+pub enum Decision<'a> {
+    /// On to the upstream, with the session to annotate it with.
+    Session(&'a Session),
+    /// On to the upstream without a session, on an optional route.
+    Anonymous(Status),
+    /// On to the upstream although nobody knows whether there is a session: `failure_mode: allow`.
+    FailedOpen,
+    NoSession,
+    Unavailable {
+        retry: bool,
+    },
+    Busy,
+}
+
+#[must_use]
+pub fn decide<'a>(rule: &Rule, lookup: &'a Lookup) -> Decision<'a> {
+    match (lookup, rule.session) {
+        (Lookup::Active(session), _) => Decision::Session(session),
+        (Lookup::None, SessionMode::Required) => Decision::NoSession,
+        (Lookup::None, _) => Decision::Anonymous(Status::None),
+        (Lookup::Outage(_), SessionMode::Required) => match rule.failure_mode {
+            FailureMode::Allow => Decision::FailedOpen,
+            FailureMode::Deny => Decision::Unavailable { retry: true },
+        },
+        (Lookup::Bad(_), SessionMode::Required) => Decision::Unavailable { retry: false },
+        (Lookup::Busy, SessionMode::Required) => Decision::Busy,
+        (Lookup::Outage(_) | Lookup::Bad(_) | Lookup::Busy, _) => Decision::Anonymous(Status::Unavailable),
+    }
+}

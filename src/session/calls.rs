@@ -1,0 +1,134 @@
+//! The call that asks rest-sessions for a session.
+
+use super::token::Token;
+use crate::http::headers::Headers;
+
+/// A rest-sessions service, and how it is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Service {
+    pub cluster: String,
+    pub authority: String,
+    pub path_prefix: String,
+    /// For one lookup, retries included.
+    pub timeout_ms: u64,
+    pub retries: u64,
+    /// Calls at once, in one worker.
+    pub max_in_flight: usize,
+}
+
+/// Which of a configuration's services is meant: each has its own count of calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ServiceId(pub usize);
+
+/// A call that is ready to be sent. Its path bears the token, so it is not printed.
+pub struct Call {
+    pub service_id: ServiceId,
+    pub cluster: String,
+    pub timeout_ms: u64,
+    pub max_in_flight: usize,
+    pub headers: Vec<(&'static str, String)>,
+}
+
+/// What ties a call to the request that caused it, and how long each may be: a client chooses them, and a server
+/// refuses a call whose headers are too large.
+const TRACE_HEADERS: [(&str, usize); 9] = [
+    ("x-request-id", 128),
+    ("traceparent", 64),
+    ("tracestate", 512),
+    ("b3", 128),
+    ("x-b3-traceid", 64),
+    ("x-b3-spanid", 64),
+    ("x-b3-parentspanid", 64),
+    ("x-b3-sampled", 64),
+    ("x-b3-flags", 64),
+];
+
+/// Builds the lookup of a token.
+#[must_use]
+pub fn lookup(service_id: ServiceId, service: &Service, app: &str, token: &Token, request: &Headers) -> Call {
+    let path = format!("{}/{app}/get/{}", service.path_prefix, token.reveal());
+    let mut headers = vec![
+        (":method", "GET".to_owned()),
+        (":path", path),
+        (":authority", service.authority.clone()),
+        ("accept", "application/json".to_owned()),
+    ];
+    if service.retries > 0 {
+        // Envoy's router retries a call whose connection was refused or reset, as these headers tell it
+        // ("x-envoy-retry-on" in the router filter's documentation). An answer, whatever its status, is not retried.
+        headers.push(("x-envoy-retry-on", "connect-failure,refused-stream,reset".to_owned()));
+        headers.push(("x-envoy-max-retries", service.retries.to_string()));
+    }
+    for (name, longest) in TRACE_HEADERS {
+        let value = request.single(name).filter(|value| value.len() <= longest && !value.is_empty());
+        let visible = value.filter(|value| value.iter().all(u8::is_ascii_graphic));
+        if let Some(value) = visible.and_then(|value| std::str::from_utf8(value).ok()) {
+            headers.push((name, value.to_owned()));
+        }
+    }
+    Call {
+        service_id,
+        cluster: service.cluster.clone(),
+        timeout_ms: service.timeout_ms,
+        max_in_flight: service.max_in_flight,
+        headers,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::token::tests::{NOW_MS, token_made_at};
+    use super::*;
+
+    fn service() -> Service {
+        Service {
+            cluster: "outbound|3000||rs".into(),
+            authority: "rs".into(),
+            path_prefix: "/at/rs".into(),
+            timeout_ms: 500,
+            retries: 1,
+            max_in_flight: 256,
+        }
+    }
+
+    fn headers_of(service: &Service, request: &[(&str, &[u8])]) -> Vec<(&'static str, String)> {
+        let token = Token::parse(token_made_at(NOW_MS).as_bytes(), NOW_MS).unwrap();
+        lookup(ServiceId(0), service, "myapp", &token, &Headers::from_pairs(request)).headers
+    }
+
+    #[test]
+    fn a_lookup_is_a_get_of_the_token_under_the_app() {
+        assert_eq!(
+            headers_of(&service(), &[("cookie", b"a=b"), ("authorization", b"Bearer x"), ("x-other", b"y")]),
+            [
+                (":method", "GET".to_owned()),
+                (":path", format!("/at/rs/myapp/get/{}", token_made_at(NOW_MS))),
+                (":authority", "rs".to_owned()),
+                ("accept", "application/json".to_owned()),
+                ("x-envoy-retry-on", "connect-failure,refused-stream,reset".to_owned()),
+                ("x-envoy-max-retries", "1".to_owned()),
+            ]
+        );
+    }
+
+    #[test]
+    fn without_retries_nothing_is_said_of_them() {
+        let headers = headers_of(&Service { retries: 0, ..service() }, &[]);
+        assert!(headers.iter().all(|(name, _)| !name.starts_with("x-envoy")), "{headers:?}");
+    }
+
+    #[test]
+    fn trace_headers_are_copied_if_single_visible_and_short() {
+        for (name, longest) in TRACE_HEADERS {
+            let full = vec![b'a'; longest];
+            let copied = headers_of(&service(), &[(name, &full)]);
+            assert_eq!(copied.last(), Some(&(name, "a".repeat(longest))), "{name}");
+            for wrong in [&vec![b'a'; longest + 1][..], b"", b"a b", b"a\r\nx: y", b"a\0", b"\xff", "ä".as_bytes()] {
+                let headers = headers_of(&service(), &[(name, wrong)]);
+                assert!(headers.iter().all(|(copied, _)| *copied != name), "{name}: {wrong:?}");
+            }
+            let twice = headers_of(&service(), &[(name, b"a"), (name, b"a")]);
+            assert!(twice.iter().all(|(copied, _)| *copied != name), "{name} twice");
+        }
+    }
+}

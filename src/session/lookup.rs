@@ -1,0 +1,81 @@
+//! What asking for a session came to.
+
+use std::fmt;
+
+/// The answer to the question whether there is a session.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Lookup {
+    Active(Session),
+    /// rest-sessions says that there is none.
+    None,
+    /// Nobody could say.
+    Outage(Outage),
+    /// What came back cannot be an answer to the question.
+    Bad(BadAnswer),
+    /// Too many calls were under way already, so none was made.
+    Busy,
+}
+
+/// Why rest-sessions could not say. Only these count as an outage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outage {
+    /// No answer within the time that a lookup may take.
+    Timeout,
+    /// The connection was refused or reset.
+    Connect,
+    /// 429 or a status from 500 up.
+    Status(u16),
+    /// The host did not take the call: no such cluster, no endpoint, its circuit breaker is open.
+    Dispatch,
+}
+
+/// Why an answer is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BadAnswer {
+    Status(u16),
+    TooLarge,
+    /// 200, but not a session: what is wrong with it. Never a part of the answer.
+    Shape(&'static str),
+}
+
+impl fmt::Display for Outage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Timeout => f.write_str("no answer in time"),
+            Self::Connect => f.write_str("connection refused or reset"),
+            Self::Status(status) => write!(f, "status {status}"),
+            Self::Dispatch => f.write_str("no such cluster, no endpoint, or its circuit breaker is open"),
+        }
+    }
+}
+
+impl fmt::Display for BadAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Status(status) => write!(f, "status {status}"),
+            Self::TooLarge => write!(f, "more than {} bytes", super::answer::MAX_BODY),
+            Self::Shape(what) => f.write_str(what),
+        }
+    }
+}
+
+/// A live session. Numbers keep the text that rest-sessions sent, so that none drifts on its way.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Session {
+    pub id: String,
+    pub ip: Option<String>,
+    pub ttl: String,
+    pub idle: Option<String>,
+    pub reads: Option<String>,
+    pub writes: Option<String>,
+    /// What services keep in the session, in the order in which it came.
+    pub data: Vec<(String, Scalar)>,
+}
+
+/// A value in a session's data.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Scalar {
+    Text(String),
+    Number(String),
+    Bool(bool),
+}

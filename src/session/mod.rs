@@ -1,0 +1,8 @@
+//! Sessions: the token that names one, the call that asks for it, the answer, and what of it a request is told.
+
+pub mod annotate;
+pub mod answer;
+pub mod calls;
+pub mod lookup;
+pub mod source;
+pub mod token;

@@ -1,0 +1,302 @@
+//! Where a token may stand in a request, how it is found there, and how it is taken out.
+
+use std::fmt;
+
+use super::token::Token;
+use crate::http::change::HeaderChange;
+use crate::http::headers::Headers;
+use crate::http::{cookie, query};
+
+/// A place in a request that may hold a token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A cookie of this name; case matters.
+    Cookie(String),
+    /// A header of this name (lower case), after a prefix whose case does not matter.
+    Header { name: String, prefix: Option<String> },
+    /// A parameter of the query: of WebSocket upgrades, whose clients cannot set headers, or of any request.
+    Query { name: String, any: bool },
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cookie(name) => write!(f, "cookie:{name}"),
+            Self::Header { name, .. } => write!(f, "header:{name}"),
+            Self::Query { name, .. } => write!(f, "query:{name}"),
+        }
+    }
+}
+
+/// What of a request may hold a token.
+#[derive(Clone, Copy)]
+pub struct Bearer<'a> {
+    pub headers: &'a Headers,
+    /// Path and query, as sent.
+    pub target: &'a [u8],
+    pub websocket: bool,
+}
+
+/// What the sources of a rule hold.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Found<'s> {
+    Nothing,
+    Token(Token, &'s Source),
+    /// The first source that holds a token holds two different ones: nobody can say which one is meant.
+    Conflict,
+}
+
+/// Reads the sources in their order; the first that holds a token decides.
+pub fn find<'s>(sources: &'s [Source], bearer: Bearer<'_>, now_ms: u64) -> Found<'s> {
+    for source in sources {
+        let mut token = None;
+        let mut conflict = false;
+        source.each_value(bearer, |value| {
+            if let Some(this) = Token::parse(value, now_ms) {
+                conflict |= token.as_ref().is_some_and(|other| *other != this);
+                token = Some(this);
+            }
+        });
+        match token {
+            Some(_) if conflict => return Found::Conflict,
+            Some(token) => return Found::Token(token, source),
+            None => {}
+        }
+    }
+    Found::Nothing
+}
+
+/// The header changes that take every occurrence of these sources out of a request, and nothing else.
+#[must_use]
+pub fn removals(sources: &[Source], bearer: Bearer<'_>) -> Vec<HeaderChange> {
+    let mut changes = Vec::new();
+    let cookies: Vec<_> = bearer.headers.all("cookie").collect();
+    let mut kept: Vec<Option<Vec<u8>>> = cookies.iter().map(|_| None).collect();
+    let mut target: Option<Vec<u8>> = None;
+    for source in sources {
+        match source {
+            Source::Cookie(name) => {
+                for (cookie, kept) in cookies.iter().zip(&mut kept) {
+                    if let Some(without) = cookie::without(kept.as_deref().unwrap_or(cookie), name) {
+                        *kept = Some(without);
+                    }
+                }
+            }
+            Source::Header { name, prefix } => {
+                let (taken, kept): (Vec<_>, Vec<_>) =
+                    bearer.headers.all(name).partition(|value| after_prefix(value, prefix.as_deref()).is_some());
+                if !taken.is_empty() {
+                    HeaderChange::replace_all(name.as_bytes(), kept, &mut changes);
+                }
+            }
+            Source::Query { name, .. } if source.holds_query(bearer) => {
+                let current = target.as_deref().unwrap_or(bearer.target);
+                let (path, query) = crate::http::path::split_query(current);
+                if let Some(without) = query.and_then(|query| query::without(query, name)) {
+                    let mut shorter = path.to_vec();
+                    if !without.is_empty() {
+                        shorter.push(b'?');
+                        shorter.extend(without);
+                    }
+                    target = Some(shorter);
+                }
+            }
+            Source::Query { .. } => {}
+        }
+    }
+    if kept.iter().any(Option::is_some) {
+        let values = cookies.iter().zip(&kept).map(|(cookie, kept)| kept.as_deref().unwrap_or(cookie));
+        HeaderChange::replace_all(b"cookie", values.filter(|value| !value.is_empty()), &mut changes);
+    }
+    changes.extend(target.map(|target| HeaderChange::Replace(b":path".to_vec(), target)));
+    changes
+}
+
+impl Source {
+    fn each_value(&self, bearer: Bearer<'_>, mut each: impl FnMut(&[u8])) {
+        match self {
+            Self::Cookie(name) => {
+                bearer.headers.all("cookie").flat_map(|header| cookie::values(header, name)).for_each(each);
+            }
+            Self::Header { name, prefix } => {
+                let values = bearer.headers.all(name);
+                values.filter_map(|value| after_prefix(value, prefix.as_deref())).for_each(each);
+            }
+            Self::Query { name, .. } if self.holds_query(bearer) => {
+                if let (_, Some(query)) = crate::http::path::split_query(bearer.target) {
+                    query::values(query, name).for_each(|value| each(&value));
+                }
+            }
+            Self::Query { .. } => {}
+        }
+    }
+
+    fn holds_query(&self, bearer: Bearer<'_>) -> bool {
+        matches!(self, Self::Query { any, .. } if *any || bearer.websocket)
+    }
+}
+
+/// What follows the prefix in a header's value, without spaces around it; `None` if the prefix is not there.
+fn after_prefix<'a>(value: &'a [u8], prefix: Option<&str>) -> Option<&'a [u8]> {
+    let Some(prefix) = prefix else { return Some(value.trim_ascii()) };
+    let (start, rest) = value.trim_ascii_start().split_at_checked(prefix.len())?;
+    start.eq_ignore_ascii_case(prefix.as_bytes()).then(|| rest.trim_ascii())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::token::tests::{NOW_MS, token_made_at};
+    use super::*;
+    use proptest::prelude::*;
+
+    fn bearer<'a>(headers: &'a Headers, target: &'a str) -> Bearer<'a> {
+        Bearer { headers, target: target.as_bytes(), websocket: false }
+    }
+
+    fn cookie() -> Source {
+        Source::Cookie("session-cookie".into())
+    }
+
+    fn authorization() -> Source {
+        Source::Header { name: "authorization".into(), prefix: Some("Bearer ".into()) }
+    }
+
+    fn query(any: bool) -> Source {
+        Source::Query { name: "token".into(), any }
+    }
+
+    fn one() -> String {
+        token_made_at(NOW_MS)
+    }
+
+    fn two() -> String {
+        token_made_at(NOW_MS - 1)
+    }
+
+    fn found(sources: &[Source], headers: &[(&str, &str)], target: &str) -> String {
+        let headers = Headers::from_pairs(headers);
+        match find(sources, bearer(&headers, target), NOW_MS) {
+            Found::Nothing => "nothing".into(),
+            Found::Conflict => "conflict".into(),
+            Found::Token(token, source) => {
+                let which = if token.reveal() == one() { "one" } else { "two" };
+                format!("{which} in {source}")
+            }
+        }
+    }
+
+    #[test]
+    fn the_first_source_with_a_token_decides() {
+        let sources = [cookie(), authorization()];
+        let both =
+            [("authorization", &*format!("bearer {}", two())), ("cookie", &*format!("session-cookie={}", one()))];
+        assert_eq!(found(&sources, &both, "/"), "one in cookie:session-cookie");
+        let junk = [("authorization", &*format!("Bearer {}", two())), ("cookie", "session-cookie=junk")];
+        assert_eq!(found(&sources, &junk, "/"), "two in header:authorization");
+        assert_eq!(found(&sources, &[], "/"), "nothing");
+    }
+
+    #[test]
+    fn two_different_tokens_in_one_source_are_a_conflict_and_no_later_source_is_read() {
+        let sources = [cookie(), authorization()];
+        let (one, two) = (one(), two());
+        let lines = [
+            ("cookie", &*format!("session-cookie={one}")),
+            ("cookie", &*format!("a=b; session-cookie=\"{two}\"")),
+            ("authorization", &*format!("Bearer {one}")),
+        ];
+        assert_eq!(found(&sources, &lines, "/"), "conflict");
+        let same = [("cookie", &*format!("session-cookie={one}; session-cookie=junk; session-cookie={one}"))];
+        assert_eq!(found(&sources, &same, "/"), "one in cookie:session-cookie");
+    }
+
+    #[test]
+    fn a_header_without_its_prefix_holds_no_token() {
+        let one = one();
+        for wrong in
+            [one.clone(), format!("Basic {one}"), format!("Bearer{one}"), format!("Bearer {one},"), "Bearer".into()]
+        {
+            assert_eq!(found(&[authorization()], &[("authorization", &wrong)], "/"), "nothing", "{wrong}");
+        }
+        assert_eq!(
+            found(&[authorization()], &[("authorization", &format!("BEARER  {one} "))], "/"),
+            "one in header:authorization"
+        );
+        let bare = Source::Header { name: "x-token".into(), prefix: None };
+        assert_eq!(found(&[bare], &[("x-token", &one)], "/"), "one in header:x-token");
+    }
+
+    #[test]
+    fn a_query_holds_a_token_on_websockets_or_where_it_may_anywhere() {
+        let target = format!("/ws?a=1&token={}", one());
+        assert_eq!(found(&[query(false)], &[], &target), "nothing");
+        assert_eq!(found(&[query(true)], &[], &target), "one in query:token");
+        let headers = Headers::default();
+        let upgrade = Bearer { websocket: true, ..bearer(&headers, &target) };
+        assert!(matches!(find(&[query(false)], upgrade, NOW_MS), Found::Token(..)));
+    }
+
+    fn removed(sources: &[Source], headers: &[(&str, &str)], target: &str) -> Vec<HeaderChange> {
+        removals(sources, bearer(&Headers::from_pairs(headers), target))
+    }
+
+    fn remove(name: &str) -> HeaderChange {
+        HeaderChange::Remove(name.as_bytes().to_vec())
+    }
+
+    fn add(name: &str, value: &str) -> HeaderChange {
+        HeaderChange::Add(name.as_bytes().to_vec(), value.as_bytes().to_vec())
+    }
+
+    #[test]
+    fn cookies_of_other_names_stay_as_they_are_line_by_line() {
+        let lines = [("cookie", "a=1; session-cookie=x;  b=\"2\""), ("cookie", "c=3"), ("cookie", "session-cookie=y")];
+        let changes = removed(&[cookie()], &lines, "/");
+        assert_eq!(changes.first(), Some(&remove("cookie")));
+        assert_eq!(changes.get(2..), Some(&[add("cookie", "c=3")][..]));
+        assert_eq!(removed(&[cookie()], &[("cookie", "a=1; session-cookie2=x")], "/"), []);
+    }
+
+    #[test]
+    fn header_values_with_the_prefix_go_and_others_stay() {
+        let lines = [("authorization", "Bearer junk"), ("authorization", "Basic dTpw")];
+        assert_eq!(
+            removed(&[authorization()], &lines, "/"),
+            [remove("authorization"), add("authorization", "Basic dTpw")]
+        );
+        assert_eq!(removed(&[authorization()], &[("authorization", "Basic dTpw")], "/"), []);
+    }
+
+    #[test]
+    fn query_parameters_go_where_they_may_hold_a_token() {
+        let path = |target: &str| HeaderChange::Replace(b":path".to_vec(), target.as_bytes().to_vec());
+        assert_eq!(removed(&[query(true)], &[], "/a?x=1&token=t&y"), [path("/a?x=1&y")]);
+        assert_eq!(removed(&[query(true)], &[], "/a?%74oken=t"), [path("/a")]);
+        assert_eq!(removed(&[query(false)], &[], "/a?token=t"), []);
+        assert_eq!(removed(&[query(true)], &[], "/a?tokens=t"), []);
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_is_found_in_what_was_taken_out(
+            cookies in proptest::collection::vec("((a|session-cookie|session-cookie2)[= ;]{0,2}(b|\"?T\"?)[; ]{0,2}){0,4}", 0..3),
+            query_string in "((token|%74oken|x)(=T)?&?){0,4}",
+        ) {
+            let token = one();
+            let headers: Vec<_> = cookies.iter().map(|line| ("cookie", line.replace('T', &token))).collect();
+            let headers = Headers::from_pairs(&headers);
+            let target = format!("/?{}", query_string.replace('T', &token));
+            let sources = [cookie(), query(true)];
+            let mut pairs: Vec<(Vec<u8>, Vec<u8>)> = headers.iter().map(|(n, v)| (n.to_vec(), v.to_vec())).collect();
+            pairs.push((b":path".to_vec(), target.clone().into_bytes()));
+            for change in removals(&sources, bearer(&headers, &target)) {
+                change.apply(&mut pairs);
+            }
+            let after = Headers::from_pairs(&pairs);
+            let target = after.first(":path").unwrap();
+            let bearer = Bearer { headers: &after, target, websocket: false };
+            prop_assert_eq!(find(&sources, bearer, NOW_MS), Found::Nothing);
+            prop_assert_eq!(removals(&sources, bearer), []);
+        }
+    }
+}

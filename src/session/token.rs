@@ -1,0 +1,145 @@
+//! The token of rest-sessions: 64 letters and digits, the last nine of which tell when it was made.
+
+use std::fmt;
+use std::hash::BuildHasher;
+
+/// How far ahead of the clock a token's creation may lie: clocks differ a little.
+const MAX_AHEAD_MS: u64 = 60_000;
+
+/// 55 random characters, the letter `Z`, the creation time in milliseconds in base 36.
+const LENGTH: usize = 64;
+const RANDOM: usize = 55;
+
+/// A well-formed token. It is a secret: there is no way to print it but to ask for its text, for the call.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token([u8; LENGTH]);
+
+impl Token {
+    /// Reads a token; `None` if it is none, or one that says that it was made in the future.
+    #[must_use]
+    pub fn parse(bytes: &[u8], now_ms: u64) -> Option<Self> {
+        let token =
+            Self(bytes.try_into().ok().filter(|bytes: &[u8; LENGTH]| bytes.iter().all(u8::is_ascii_alphanumeric))?);
+        let ahead = token.created_ms().is_some_and(|created| created > now_ms.saturating_add(MAX_AHEAD_MS));
+        (!ahead).then_some(token)
+    }
+
+    /// When the token was made, if it bears a time as rest-sessions writes it.
+    #[must_use]
+    pub fn created_ms(&self) -> Option<u64> {
+        let (_, tail) = self.0.split_at_checked(RANDOM)?;
+        let digits = tail.strip_prefix(b"Z")?;
+        digits.iter().try_fold(0u64, |time, digit| {
+            let value = match digit {
+                b'0'..=b'9' => digit.checked_sub(b'0')?,
+                b'a'..=b'z' => digit.checked_sub(b'a')?.checked_add(10)?,
+                _ => return None,
+            };
+            time.checked_mul(36)?.checked_add(value.into())
+        })
+    }
+
+    /// The token itself, for the path of a call and nothing else.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        // Letters and digits are UTF-8.
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+
+    /// What stands for the token in logs: a keyed hash, cut to 32 bits. The key lives as long as its worker does, so
+    /// a digest can be compared within a worker's lines and tells nothing without the key.
+    #[must_use]
+    pub fn digest(&self, key: &impl BuildHasher) -> Digest {
+        Digest(key.hash_one(self.0) >> 32)
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(…)")
+    }
+}
+
+/// See [`Token::digest`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Digest(u64);
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:08x}", self.0)
+    }
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::hash::RandomState;
+
+    pub const NOW_MS: u64 = 1_760_000_000_000;
+
+    /// A token that was made at this time.
+    pub fn token_made_at(mut ms: u64) -> String {
+        let mut digits = Vec::new();
+        for _ in 0..8 {
+            digits.push(b"0123456789abcdefghijklmnopqrstuvwxyz"[(ms % 36) as usize]);
+            ms /= 36;
+        }
+        digits.reverse();
+        format!("{}Z{}", "aB3".repeat(19).get(..55).unwrap(), String::from_utf8(digits).unwrap())
+    }
+
+    #[test]
+    fn a_token_tells_when_it_was_made() {
+        let text = token_made_at(NOW_MS - 5);
+        let token = Token::parse(text.as_bytes(), NOW_MS).unwrap();
+        assert_eq!(token.created_ms(), Some(NOW_MS - 5));
+        assert_eq!(token.reveal(), text);
+    }
+
+    #[test]
+    fn a_token_from_more_than_a_minute_ahead_is_none() {
+        assert!(Token::parse(token_made_at(NOW_MS + 60_000).as_bytes(), NOW_MS).is_some());
+        assert!(Token::parse(token_made_at(NOW_MS + 60_001).as_bytes(), NOW_MS).is_none());
+        assert!(Token::parse(format!("{}Z{}", "a".repeat(55), "zzzzzzzz").as_bytes(), NOW_MS).is_none());
+    }
+
+    #[test]
+    fn a_token_of_another_kind_is_a_token_without_a_time() {
+        let token = Token::parse("a".repeat(64).as_bytes(), NOW_MS).unwrap();
+        assert_eq!(token.created_ms(), None);
+        let upper = format!("{}ZZZZZZZZZ", "a".repeat(55));
+        assert_eq!(Token::parse(upper.as_bytes(), NOW_MS).unwrap().created_ms(), None);
+    }
+
+    #[test]
+    fn anything_else_than_64_letters_and_digits_is_no_token() {
+        for wrong in ["", "a", &"a".repeat(63), &"a".repeat(65), &format!("{}-", "a".repeat(63)), &"ä".repeat(32)] {
+            assert!(Token::parse(wrong.as_bytes(), NOW_MS).is_none(), "{wrong}");
+        }
+        let newline = format!("{}\n", "a".repeat(63));
+        assert!(Token::parse(newline.as_bytes(), NOW_MS).is_none());
+    }
+
+    #[test]
+    fn a_token_is_not_printed() {
+        let token = Token::parse("a".repeat(64).as_bytes(), NOW_MS).unwrap();
+        assert_eq!(format!("{token:?}"), "Token(…)");
+        let digest = token.digest(&RandomState::new()).to_string();
+        assert_eq!(digest.len(), 8, "{digest}");
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_a_token_or_not_without_a_panic(bytes in any::<Vec<u8>>(), now in any::<u64>()) {
+            let _ = Token::parse(&bytes, now);
+        }
+
+        #[test]
+        fn what_is_accepted_is_what_rest_sessions_would_accept(bytes in "[a-zA-Z0-9]{63,65}|.{64}") {
+            let well_formed = bytes.len() == 64 && bytes.bytes().all(|byte| byte.is_ascii_alphanumeric());
+            let token = Token::parse(bytes.as_bytes(), u64::MAX);
+            prop_assert_eq!(token.is_some(), well_formed);
+        }
+    }
+}

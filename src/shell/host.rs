@@ -1,0 +1,175 @@
+//! The host calls that the filter makes, each with its status as a value.
+//!
+//! The SDK has functions for most of them, but they panic on a status that they do not expect, and a panic costs the
+//! worker all its requests. The signatures are those of proxy-wasm ABI 0.2.1.
+
+use std::ptr;
+
+use proxy_wasm::types::{BufferType, LogLevel, MapType, MetricType, StreamType};
+
+use crate::http::change::HeaderChange;
+use crate::http::headers::Headers;
+use crate::http::reply::Reply;
+
+/// A host call that did not return `Ok`, with the status that it did return.
+#[derive(Debug)]
+pub struct Refused(#[expect(dead_code, reason = "shown in the log by its Debug form")] u32);
+
+type Outcome<T> = Result<T, Refused>;
+
+#[link(wasm_import_module = "env")]
+unsafe extern "C" {
+    fn proxy_get_current_time_nanoseconds(time: *mut u64) -> u32;
+    fn proxy_get_log_level(level: *mut u32) -> u32;
+    fn proxy_get_buffer_bytes(kind: u32, start: usize, max: usize, data: *mut *mut u8, size: *mut usize) -> u32;
+    fn proxy_get_header_map_pairs(map: u32, data: *mut *mut u8, size: *mut usize) -> u32;
+    fn proxy_remove_header_map_value(map: u32, name: *const u8, name_size: usize) -> u32;
+    fn proxy_add_header_map_value(
+        map: u32,
+        name: *const u8,
+        name_size: usize,
+        value: *const u8,
+        value_size: usize,
+    ) -> u32;
+    fn proxy_replace_header_map_value(
+        map: u32,
+        name: *const u8,
+        name_size: usize,
+        value: *const u8,
+        value_size: usize,
+    ) -> u32;
+    fn proxy_send_local_response(
+        status: u32,
+        details: *const u8,
+        details_size: usize,
+        body: *const u8,
+        body_size: usize,
+        headers: *const u8,
+        headers_size: usize,
+        grpc_status: i32,
+    ) -> u32;
+    fn proxy_continue_stream(stream: u32) -> u32;
+    fn proxy_set_effective_context(context: u32) -> u32;
+    fn proxy_set_property(path: *const u8, path_size: usize, value: *const u8, value_size: usize) -> u32;
+    fn proxy_define_metric(kind: u32, name: *const u8, name_size: usize, id: *mut u32) -> u32;
+    fn proxy_increment_metric(id: u32, offset: i64) -> u32;
+    fn proxy_record_metric(id: u32, value: u64) -> u32;
+}
+
+fn checked(status: u32) -> Outcome<()> {
+    if status == 0 { Ok(()) } else { Err(Refused(status)) }
+}
+
+/// Runs a host call that returns bytes, which the host has put into memory of this module's allocator.
+fn bytes(call: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Outcome<Vec<u8>> {
+    let (mut data, mut size) = (ptr::null_mut(), 0);
+    checked(call(&raw mut data, &raw mut size))?;
+    if data.is_null() {
+        return Ok(Vec::new());
+    }
+    // SAFETY: the host asked `proxy_on_memory_allocate` for `size` bytes, which made a boxed slice of exactly that
+    // size, filled it, and gave up its pointer.
+    Ok(unsafe { Vec::from_raw_parts(data, size, size) })
+}
+
+/// Milliseconds since 1970.
+pub fn now_ms() -> Outcome<u64> {
+    let mut nanoseconds = 0;
+    // SAFETY: the pointer is valid for the call.
+    checked(unsafe { proxy_get_current_time_nanoseconds(&raw mut nanoseconds) })?;
+    Ok(nanoseconds / 1_000_000)
+}
+
+/// Whether lines at debug would be shown; writing them for nobody costs more than asking.
+pub fn shows_debug() -> bool {
+    let mut level = LogLevel::Critical as u32;
+    // SAFETY: the pointer is valid for the call.
+    let status = unsafe { proxy_get_log_level(&raw mut level) };
+    status == 0 && level <= LogLevel::Debug as u32
+}
+
+pub fn buffer(kind: BufferType, size: usize) -> Outcome<Vec<u8>> {
+    // SAFETY: the pointers are valid for the call.
+    bytes(|data, length| unsafe { proxy_get_buffer_bytes(kind as u32, 0, size, data, length) })
+}
+
+/// A whole header map; a map that cannot be read is as good as a refusal.
+pub fn headers(map: MapType) -> Outcome<Headers> {
+    // SAFETY: the pointers are valid for the call.
+    let serialized = bytes(|data, size| unsafe { proxy_get_header_map_pairs(map as u32, data, size) })?;
+    Headers::parse(serialized).ok_or(Refused(0))
+}
+
+pub fn change_header(map: MapType, change: &HeaderChange) -> Outcome<()> {
+    let map = map as u32;
+    // SAFETY: every pointer goes with its length, and the bytes outlive the call.
+    checked(unsafe {
+        match change {
+            HeaderChange::Remove(name) => proxy_remove_header_map_value(map, name.as_ptr(), name.len()),
+            HeaderChange::Add(name, value) => {
+                proxy_add_header_map_value(map, name.as_ptr(), name.len(), value.as_ptr(), value.len())
+            }
+            HeaderChange::Replace(name, value) => {
+                proxy_replace_header_map_value(map, name.as_ptr(), name.len(), value.as_ptr(), value.len())
+            }
+        }
+    })
+}
+
+/// Answers the current request instead of its upstream.
+pub fn reply(reply: &Reply) -> Outcome<()> {
+    /// Lets Envoy derive the gRPC status from the HTTP one.
+    const UNSET: i32 = -1;
+    /// Shown by `%RESPONSE_CODE_DETAILS%` in access logs.
+    const DETAILS: &[u8] = b"rest_sessions";
+    let headers = Headers::from_pairs(&reply.headers);
+    let headers = headers.serialized();
+    let grpc_status = reply.grpc_status.and_then(|status| i32::try_from(status).ok()).unwrap_or(UNSET);
+    // SAFETY: every pointer goes with its length, and the bytes outlive the call.
+    checked(unsafe {
+        proxy_send_local_response(
+            u32::from(reply.status),
+            DETAILS.as_ptr(),
+            DETAILS.len(),
+            reply.body.as_ptr(),
+            reply.body.len(),
+            headers.as_ptr(),
+            headers.len(),
+            grpc_status,
+        )
+    })
+}
+
+/// Lets the request of the effective context go on.
+pub fn resume_request() -> Outcome<()> {
+    // SAFETY: no memory is passed.
+    checked(unsafe { proxy_continue_stream(StreamType::HttpRequest as u32) })
+}
+
+/// Directs the calls that follow at another context.
+pub fn set_effective_context(context: u32) -> Outcome<()> {
+    // SAFETY: no memory is passed.
+    checked(unsafe { proxy_set_effective_context(context) })
+}
+
+pub fn set_property(name: &str, value: &[u8]) -> Outcome<()> {
+    // SAFETY: every pointer goes with its length, and the bytes outlive the call.
+    checked(unsafe { proxy_set_property(name.as_ptr(), name.len(), value.as_ptr(), value.len()) })
+}
+
+pub fn define_metric(kind: MetricType, name: &str) -> Outcome<u32> {
+    let mut id = 0;
+    // SAFETY: every pointer goes with its length, and the bytes outlive the call.
+    checked(unsafe { proxy_define_metric(kind as u32, name.as_ptr(), name.len(), &raw mut id) })?;
+    Ok(id)
+}
+
+pub fn increment_metric(id: u32, offset: i64) -> Outcome<()> {
+    // SAFETY: no memory is passed.
+    checked(unsafe { proxy_increment_metric(id, offset) })
+}
+
+pub fn record_metric(id: u32, value: u64) -> Outcome<()> {
+    // SAFETY: no memory is passed.
+    checked(unsafe { proxy_record_metric(id, value) })
+}

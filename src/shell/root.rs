@@ -1,0 +1,74 @@
+//! The root context: it holds a configuration, and owns every call that is made under it.
+
+use std::rc::Rc;
+
+use proxy_wasm::traits::{Context, HttpContext, RootContext};
+use proxy_wasm::types::{BufferType, ContextType};
+
+use super::host;
+use super::metrics::Metrics;
+use super::stream::Stream;
+use super::worker::Worker;
+use crate::config::{Config, Problem};
+
+pub struct Root {
+    id: u32,
+    /// Absent until there is a configuration that holds.
+    worker: Option<Rc<Worker>>,
+}
+
+impl Root {
+    pub fn new(id: u32) -> Self {
+        Self { id, worker: None }
+    }
+
+    fn configure(&self, size: usize) -> Result<Worker, Vec<Problem>> {
+        let host_trouble = |what: &str, refused: host::Refused| {
+            vec![Problem { path: String::new(), message: format!("the host does not {what}: {refused:?}") }]
+        };
+        let bytes = host::buffer(BufferType::PluginConfiguration, size)
+            .map_err(|refused| host_trouble("hand over the configuration", refused))?;
+        let config = Config::parse(&bytes)?;
+        let metrics = Metrics::define().map_err(|refused| host_trouble("define metrics", refused))?;
+        Ok(Worker::new(self.id, config, metrics))
+    }
+}
+
+impl Context for Root {
+    fn on_http_call_response(&mut self, call: u32, num_headers: usize, body_size: usize, _num_trailers: usize) {
+        if let Some(worker) = &self.worker {
+            worker.answered(call, num_headers, body_size);
+        }
+    }
+}
+
+impl RootContext for Root {
+    fn on_configure(&mut self, size: usize) -> bool {
+        match self.configure(size) {
+            Ok(worker) => {
+                self.worker = Some(Rc::new(worker));
+                true
+            }
+            Err(problems) => {
+                for problem in &problems {
+                    log::error!("configuration: {problem}");
+                }
+                false
+            }
+        }
+    }
+
+    fn on_queue_ready(&mut self, queue: u32) {
+        if let Some(worker) = &self.worker {
+            worker.queue_ready(queue);
+        }
+    }
+
+    fn create_http_context(&self, id: u32) -> Option<Box<dyn HttpContext>> {
+        Some(Box::new(Stream::new(id, self.worker.clone())))
+    }
+
+    fn get_type(&self) -> Option<ContextType> {
+        Some(ContextType::HttpContext)
+    }
+}

@@ -1,0 +1,264 @@
+//! Every metric, filter-state key and log line, named once.
+
+use std::fmt;
+use std::rc::Rc;
+
+use crate::session::lookup::{BadAnswer, Lookup, Outage};
+use crate::session::token::Digest;
+
+/// How a request ended for the filter; each request counts once among these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Allowed,
+    /// Through an optional route without a session.
+    Anonymous,
+    Off,
+    Preflight,
+    DeniedNoSession,
+    DeniedOrigin,
+    DeniedAmbiguousPath,
+    DeniedBadHost,
+    DeniedUnknownHost,
+    DeniedUnavailable,
+    DeniedBusy,
+    FailedOpen,
+    SessionTooLarge,
+    /// The client left before there was a decision.
+    Abandoned,
+}
+
+/// Why rest-sessions could not be asked, or gave no answer that could be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    Timeout,
+    Connect,
+    Status,
+    Invalid,
+    Dispatch,
+}
+
+impl Cause {
+    const COUNT: usize = 5;
+
+    #[must_use]
+    pub fn of(lookup: &Lookup) -> Option<Self> {
+        Some(match lookup {
+            Lookup::Active(_) | Lookup::None | Lookup::Busy => return None,
+            Lookup::Outage(Outage::Timeout) => Self::Timeout,
+            Lookup::Outage(Outage::Connect) => Self::Connect,
+            Lookup::Outage(Outage::Dispatch) => Self::Dispatch,
+            Lookup::Outage(Outage::Status(_)) | Lookup::Bad(BadAnswer::Status(_)) => Self::Status,
+            Lookup::Bad(BadAnswer::TooLarge | BadAnswer::Shape(_)) => Self::Invalid,
+        })
+    }
+}
+
+/// A number that only grows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counter {
+    Outcome(Outcome),
+    /// Requests whose first source with a token held two different ones.
+    Conflicts,
+    Calls,
+    CallFailures(Cause),
+}
+
+impl Counter {
+    pub const ALL: [Self; 21] = [
+        Self::Outcome(Outcome::Allowed),
+        Self::Outcome(Outcome::Anonymous),
+        Self::Outcome(Outcome::Off),
+        Self::Outcome(Outcome::Preflight),
+        Self::Outcome(Outcome::DeniedNoSession),
+        Self::Outcome(Outcome::DeniedOrigin),
+        Self::Outcome(Outcome::DeniedAmbiguousPath),
+        Self::Outcome(Outcome::DeniedBadHost),
+        Self::Outcome(Outcome::DeniedUnknownHost),
+        Self::Outcome(Outcome::DeniedUnavailable),
+        Self::Outcome(Outcome::DeniedBusy),
+        Self::Outcome(Outcome::FailedOpen),
+        Self::Outcome(Outcome::SessionTooLarge),
+        Self::Outcome(Outcome::Abandoned),
+        Self::Conflicts,
+        Self::Calls,
+        Self::CallFailures(Cause::Timeout),
+        Self::CallFailures(Cause::Connect),
+        Self::CallFailures(Cause::Status),
+        Self::CallFailures(Cause::Invalid),
+        Self::CallFailures(Cause::Dispatch),
+    ];
+
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Outcome(Outcome::Allowed) => "rest_sessions.allowed_total",
+            Self::Outcome(Outcome::Anonymous) => "rest_sessions.anonymous_total",
+            Self::Outcome(Outcome::Off) => "rest_sessions.off_total",
+            Self::Outcome(Outcome::Preflight) => "rest_sessions.preflight_total",
+            Self::Outcome(Outcome::DeniedNoSession) => "rest_sessions.denied_no_session_total",
+            Self::Outcome(Outcome::DeniedOrigin) => "rest_sessions.denied_origin_total",
+            Self::Outcome(Outcome::DeniedAmbiguousPath) => "rest_sessions.denied_ambiguous_path_total",
+            Self::Outcome(Outcome::DeniedBadHost) => "rest_sessions.denied_bad_host_total",
+            Self::Outcome(Outcome::DeniedUnknownHost) => "rest_sessions.denied_unknown_host_total",
+            Self::Outcome(Outcome::DeniedUnavailable) => "rest_sessions.denied_unavailable_total",
+            Self::Outcome(Outcome::DeniedBusy) => "rest_sessions.denied_busy_total",
+            Self::Outcome(Outcome::FailedOpen) => "rest_sessions.failed_open_total",
+            Self::Outcome(Outcome::SessionTooLarge) => "rest_sessions.session_too_large_total",
+            Self::Outcome(Outcome::Abandoned) => "rest_sessions.abandoned_total",
+            Self::Conflicts => "rest_sessions.conflicts_total",
+            Self::Calls => "rest_sessions.calls_total",
+            Self::CallFailures(Cause::Timeout) => "rest_sessions.call_failures_timeout_total",
+            Self::CallFailures(Cause::Connect) => "rest_sessions.call_failures_connect_total",
+            Self::CallFailures(Cause::Status) => "rest_sessions.call_failures_status_total",
+            Self::CallFailures(Cause::Invalid) => "rest_sessions.call_failures_invalid_total",
+            Self::CallFailures(Cause::Dispatch) => "rest_sessions.call_failures_dispatch_total",
+        }
+    }
+}
+
+/// Calls that are under way, in all workers together.
+pub const IN_FLIGHT: &str = "rest_sessions.in_flight";
+
+/// How long calls took, in milliseconds.
+pub const CALL_DURATION: &str = "rest_sessions.call_duration_ms";
+
+impl Outcome {
+    /// The word for it in filter state and logs.
+    #[must_use]
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Allowed => "session",
+            Self::Anonymous => "anonymous",
+            Self::Off => "off",
+            Self::Preflight => "preflight",
+            Self::DeniedNoSession => "no_session",
+            Self::DeniedOrigin => "bad_origin",
+            Self::DeniedAmbiguousPath => "ambiguous_path",
+            Self::DeniedBadHost => "bad_host",
+            Self::DeniedUnknownHost => "unknown_host",
+            Self::DeniedUnavailable => "unavailable",
+            Self::DeniedBusy => "busy",
+            Self::FailedOpen => "failed_open",
+            Self::SessionTooLarge => "session_too_large",
+            Self::Abandoned => "abandoned",
+        }
+    }
+}
+
+/// What access logs and other filters may read of a decision. Envoy shows each key with `wasm.` in front.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FilterState {
+    /// `allow` or `deny`.
+    Decision,
+    Reason,
+    Rule,
+    User,
+    Source,
+}
+
+impl FilterState {
+    #[must_use]
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::Decision => "rest_sessions.decision",
+            Self::Reason => "rest_sessions.reason",
+            Self::Rule => "rest_sessions.rule",
+            Self::User => "rest_sessions.user",
+            Self::Source => "rest_sessions.source",
+        }
+    }
+}
+
+/// A line for the log, at debug: a client can cause it at will.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Line {
+    Denied { outcome: Outcome, rule: Option<Rc<str>>, token: Option<Digest> },
+    UnknownCall { call: u32 },
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Denied { outcome, rule, token } => {
+                write!(f, "event=denied reason={}", outcome.reason())?;
+                rule.iter().try_for_each(|rule| write!(f, " rule={rule:?}"))?;
+                token.iter().try_for_each(|token| write!(f, " token={token}"))
+            }
+            Self::UnknownCall { call } => write!(f, "event=unknown_call call={call}"),
+        }
+    }
+}
+
+/// A line about trouble with rest-sessions, at warn.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Trouble<'a> {
+    lookup: &'a Lookup,
+    cluster: &'a str,
+    /// How many lines of this cause were held back since the last.
+    held_back: u64,
+}
+
+impl fmt::Display for Trouble<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "event=lookup_failed cluster={:?}", self.cluster)?;
+        match self.lookup {
+            Lookup::Outage(outage) => write!(f, " kind=outage cause=\"{outage}\"")?,
+            Lookup::Bad(answer) => write!(f, " kind=bad_answer cause=\"{answer}\"")?,
+            Lookup::Active(_) | Lookup::None | Lookup::Busy => {}
+        }
+        write!(f, " held_back={}", self.held_back)
+    }
+}
+
+/// Keeps trouble from flooding the log: one line a second for each cause.
+#[derive(Debug, Default)]
+pub struct Throttle([Throttled; Cause::COUNT]);
+
+#[derive(Debug, Default)]
+struct Throttled {
+    next_ms: u64,
+    held_back: u64,
+}
+
+impl Throttle {
+    /// The line for a failed lookup, if it may be written now.
+    pub fn trouble<'a>(&mut self, lookup: &'a Lookup, cluster: &'a str, now_ms: u64) -> Option<Trouble<'a>> {
+        let of_cause = self.0.get_mut(Cause::of(lookup)? as usize)?;
+        if now_ms < of_cause.next_ms {
+            of_cause.held_back = of_cause.held_back.saturating_add(1);
+            return None;
+        }
+        of_cause.next_ms = now_ms.saturating_add(1_000);
+        Some(Trouble { lookup, cluster, held_back: std::mem::take(&mut of_cause.held_back) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_differ_and_follow_one_form() {
+        let mut names: Vec<_> = Counter::ALL.into_iter().map(Counter::name).collect();
+        assert!(names.iter().all(|name| name.starts_with("rest_sessions.") && name.ends_with("_total")));
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), Counter::ALL.len());
+    }
+
+    #[test]
+    fn trouble_is_told_once_a_second_for_each_cause() {
+        let mut throttle = Throttle::default();
+        let (refused, late) = (Lookup::Outage(Outage::Connect), Lookup::Outage(Outage::Timeout));
+        let line =
+            |throttle: &mut Throttle, lookup, now| throttle.trouble(lookup, "rs", now).map(|line| line.to_string());
+        let first = "event=lookup_failed cluster=\"rs\" kind=outage cause=\"connection refused or reset\" held_back=0";
+        assert_eq!(line(&mut throttle, &refused, 5_000).as_deref(), Some(first));
+        assert_eq!(line(&mut throttle, &refused, 5_001), None);
+        assert_eq!(line(&mut throttle, &refused, 5_999), None);
+        assert!(line(&mut throttle, &late, 5_500).is_some());
+        let next = "event=lookup_failed cluster=\"rs\" kind=outage cause=\"connection refused or reset\" held_back=2";
+        assert_eq!(line(&mut throttle, &refused, 6_000).as_deref(), Some(next));
+        assert_eq!(line(&mut throttle, &Lookup::None, 9_000), None);
+    }
+}
