@@ -94,7 +94,7 @@ impl Worker {
     pub fn stream_event(&self, stream: StreamId, event: Event<'_>) -> Result<Progress, Refused> {
         let now_ms = host::now_ms()?;
         Ok(match self.step(stream, now_ms, event) {
-            Some(step) => self.carry_out(stream, Caller::Stream, step),
+            Some(step) => self.carry_out(stream, Caller::Stream, now_ms, step),
             None => Progress::Unchanged,
         })
     }
@@ -140,7 +140,7 @@ impl Worker {
             log::debug!("event=stream_gone status={refused:?}");
             return;
         }
-        if let Progress::Forward = self.carry_out(stream, Caller::Root, step)
+        if let Progress::Forward = self.carry_out(stream, Caller::Root, now_ms, step)
             && let Err(refused) = host::resume_request()
         {
             log::warn!("event=resume_refused status={refused:?}");
@@ -150,43 +150,38 @@ impl Worker {
         }
     }
 
-    fn carry_out(&self, stream: StreamId, caller: Caller, step: Step) -> Progress {
-        let mut refused = None;
+    fn carry_out(&self, stream: StreamId, caller: Caller, now_ms: u64, step: Step) -> Progress {
+        let mut changed = Ok(());
         for effect in step.effects {
-            let done = match effect {
-                Effect::RequestHeader(change) => host::change_header(MapType::HttpRequestHeaders, &change),
-                Effect::RequestTrailer(change) => host::change_header(MapType::HttpRequestTrailers, &change),
-                Effect::FilterState(key, value) => host::set_property(key.key(), value.as_bytes()),
-                Effect::Count(counter) => {
-                    self.metrics.count(counter);
-                    Ok(())
+            match effect {
+                Effect::RequestHeader(change) => {
+                    changed = changed.and(host::change_header(MapType::HttpRequestHeaders, &change));
                 }
-                Effect::Log(line) => {
-                    self.log(&line);
-                    Ok(())
+                Effect::RequestTrailer(change) => {
+                    changed = changed.and(host::change_header(MapType::HttpRequestTrailers, &change));
                 }
-            };
-            refused = refused.or(done.err());
+                Effect::FilterState(key, value) => {
+                    if let Err(refused) = host::set_property(key.key(), value.as_bytes()) {
+                        log::debug!("event=filter_state_refused status={refused:?}");
+                    }
+                }
+                Effect::Count(counter) => self.metrics.count(counter),
+                Effect::Log(line) => self.log(&line),
+            }
         }
-        match step.next {
-            Next::Unchanged => Progress::Unchanged,
-            // What the host did not change must not reach an upstream that trusts it.
-            Next::Forward => match refused {
-                None => Progress::Forward,
-                Some(refused) => give_up(&refused),
-            },
-            Next::Reply(reply) => send_reply(&reply),
-            Next::Call(call) => self.ask(stream, caller, call),
+        match (step.next, changed) {
+            (Next::Reply(reply), _) => send_reply(&reply),
+            // A header that the host would not change must not reach an upstream that trusts it.
+            (_, Err(refused)) => give_up(&refused),
+            (Next::Unchanged, Ok(())) => Progress::Unchanged,
+            (Next::Forward, Ok(())) => Progress::Forward,
+            (Next::Call(call), Ok(())) => self.ask(stream, caller, now_ms, call),
         }
     }
 
     /// Sends a lookup, or settles it at once where that cannot be.
-    fn ask(&self, stream: StreamId, caller: Caller, call: Call) -> Progress {
+    fn ask(&self, stream: StreamId, caller: Caller, now_ms: u64, call: Call) -> Progress {
         let service = call.service_id;
-        let now_ms = match host::now_ms() {
-            Ok(now_ms) => now_ms,
-            Err(refused) => return give_up(&refused),
-        };
         let lookup = if self.flights.borrow().in_flight(service) >= call.max_in_flight {
             Lookup::Busy
         } else {
@@ -207,7 +202,7 @@ impl Worker {
             }
         };
         match self.step(stream, now_ms, Event::Session(&lookup)) {
-            Some(step) => self.carry_out(stream, caller, step),
+            Some(step) => self.carry_out(stream, caller, now_ms, step),
             None => Progress::Unchanged,
         }
     }
