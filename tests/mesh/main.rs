@@ -13,4 +13,9 @@
     reason = "a test that cannot go on should stop, and say where"
 )]
 
+mod answers;
+mod decision;
+mod forged;
 mod harness;
+mod rules;
+mod tokens;

@@ -1,5 +1,6 @@
 //! Requests as a client of Envoy sends them, with bytes that a library would not let through, and their responses.
 
+use std::fmt;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
@@ -10,6 +11,20 @@ use serde_json::Value;
 
 use super::runtime;
 use super::wait::PATIENCE;
+
+/// The request as a reader of a failure wants to see it; tests may show their tokens.
+impl fmt::Display for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{} {}", self.method, self.target)?;
+        if let Some(host) = &self.host {
+            writeln!(f, "host: {host}")?;
+        }
+        for (name, value) in self.headers.iter().chain(&self.trailers) {
+            writeln!(f, "{}: {}", name.escape_ascii(), value.escape_ascii())?;
+        }
+        Ok(())
+    }
+}
 
 /// The host that requests are for unless they name another.
 pub const HOST: &str = "shop.example.com";

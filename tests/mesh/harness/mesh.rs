@@ -147,34 +147,32 @@ impl Mesh {
         Connection::open(self.address()).send(request)
     }
 
-    /// The request that reached the upstream, which this response answers.
+    /// What reached the upstream of this request, which had this response.
     #[track_caller]
-    pub fn seen(&self, response: &Response) -> Seen {
-        let receipt = response.header(RECEIPT);
-        let receipt = receipt
-            .unwrap_or_else(|| panic!("this is no answer of the upstream: {} {}", response.status, response.text()));
+    pub fn seen_for(&self, request: &Request, response: &Response) -> Seen {
+        let Some(receipt) = response.header(RECEIPT) else {
+            panic!("the upstream should have answered, not: {} {}\n{request}", response.status, response.text());
+        };
         self.upstream.seen(receipt.parse().expect("a receipt is a number"))
     }
 
     /// Sends a request that must reach the upstream, and returns what arrived there.
     #[track_caller]
     pub fn passes(&self, request: &Request) -> Seen {
-        let response = self.send(request);
-        self.seen(&response)
+        self.seen_for(request, &self.send(request))
     }
 
     /// Sends a request that must reach the upstream of this listener, and returns what arrived there.
     #[track_caller]
     pub fn passes_at(&self, listener: &str, request: &Request) -> Seen {
-        let response = self.send_at(listener, request);
-        self.seen(&response)
+        self.seen_for(request, &self.send_at(listener, request))
     }
 
     /// Sends a request that the filter must answer itself, with this status and error.
     #[track_caller]
     pub fn denies(&self, request: &Request, status: u16, error: &str) -> Response {
         let response = self.send(request);
-        assert_denied(&response, status, error);
+        assert_denied(request, &response, status, error);
         response
     }
 
@@ -182,7 +180,7 @@ impl Mesh {
     #[track_caller]
     pub fn denies_at(&self, listener: &str, request: &Request, status: u16, error: &str) -> Response {
         let response = self.send_at(listener, request);
-        assert_denied(&response, status, error);
+        assert_denied(request, &response, status, error);
         response
     }
 
@@ -246,9 +244,9 @@ fn named(counts: &[(&str, u64)]) -> BTreeMap<String, u64> {
 
 /// Holds a response to the form of the filter's own answers.
 #[track_caller]
-pub fn assert_denied(response: &Response, status: u16, error: &str) {
-    assert_eq!(response.header(RECEIPT), None, "the request reached the upstream; {status} {error} was expected");
-    assert_eq!((response.status, response.error().as_str()), (status, error), "{}", response.text());
-    assert_eq!(response.header("content-type").as_deref(), Some("application/json"));
-    assert_eq!(response.header("cache-control").as_deref(), Some("no-store"));
+pub fn assert_denied(request: &Request, response: &Response, status: u16, error: &str) {
+    assert_eq!(response.header(RECEIPT), None, "the upstream was reached; {status} {error} was expected\n{request}");
+    assert_eq!((response.status, response.error().as_str()), (status, error), "{}\n{request}", response.text());
+    assert_eq!(response.header("content-type").as_deref(), Some("application/json"), "{request}");
+    assert_eq!(response.header("cache-control").as_deref(), Some("no-store"), "{request}");
 }

@@ -1,0 +1,187 @@
+//! The decision table, row by row, with the real session service over a real Redis.
+
+use serde_json::{Value, json};
+
+use crate::harness::client::Request;
+use crate::harness::envoy::Cluster;
+use crate::harness::mesh::{Mesh, Setup, plugin};
+use crate::harness::sessions::{RestSessions, free_port};
+use crate::harness::stub::{Answer, Stub};
+use crate::harness::token;
+use crate::harness::wait;
+
+/// Paths for every kind of route, before a service that works, one that is away, and one that talks nonsense.
+fn every_row() -> Value {
+    let mut rules = Vec::new();
+    for (name, cluster) in [("works", "rest-sessions"), ("away", "away"), ("nonsense", "nonsense")] {
+        for session in ["required", "optional", "off"] {
+            rules.push(json!({
+                "name": format!("{name}-{session}"),
+                "match": {"paths": [format!("/{name}/{session}")]},
+                "session": session,
+                "rest_sessions": {"cluster": cluster},
+            }));
+        }
+        rules.push(json!({
+            "name": format!("{name}-allow"),
+            "match": {"paths": [format!("/{name}/allow")]},
+            "session": "required",
+            "failure_mode": "allow",
+            "rest_sessions": {"cluster": cluster},
+        }));
+    }
+    plugin(json!({
+        "rules": rules,
+        "annotate": {"headers": {"x-session-user": "id", "x-session-data": "d", "x-session-status": "status"}},
+    }))
+}
+
+fn start(sessions: &RestSessions, nonsense: &Stub) -> Mesh {
+    Setup::new(every_row())
+        .sessions(sessions.address())
+        .cluster(Cluster::new("away", free_port()))
+        .cluster(Cluster::new("nonsense", nonsense.address()))
+        .start()
+}
+
+fn nonsense() -> Stub {
+    Stub::start(|_| Answer::text(200, "<html>It works!</html>"))
+}
+
+#[track_caller]
+fn assert_annotated(mesh: &Mesh, request: &Request, expected: &[(&str, &str)]) {
+    let seen = mesh.passes(request);
+    let mut found = seen.session_headers();
+    found.sort_unstable();
+    let mut names: Vec<_> = expected.iter().map(|(name, _)| *name).collect();
+    names.sort_unstable();
+    assert_eq!(found, names, "{request}");
+    for (name, value) in expected {
+        assert_eq!(seen.header(name).as_deref(), Some(*value), "{name}\n{request}");
+    }
+}
+
+#[test]
+fn active_session_passes_annotated_where_it_is_required_or_optional_and_bare_where_it_is_off() {
+    let (sessions, nonsense) = (RestSessions::over_redis(), nonsense());
+    let mesh = start(&sessions, &nonsense);
+    let token = sessions.create("user123", &json!({"name": "Peter Smith", "unread_msgs": 12}));
+    let annotated = [
+        ("x-session-user", "user123"),
+        ("x-session-data", r#"{"name":"Peter Smith","unread_msgs":12}"#),
+        ("x-session-status", "active"),
+    ];
+    for route in ["required", "optional", "allow"] {
+        assert_annotated(&mesh, &Request::get(&format!("/works/{route}")).session(&token), &annotated);
+    }
+    assert_annotated(&mesh, &Request::get("/works/off").session(&token), &[]);
+    mesh.expect_outcomes(&[("allowed_total", 3), ("off_total", 1)]);
+    mesh.expect_counters(&[("calls_total", 3)]);
+}
+
+#[test]
+fn without_a_session_a_request_is_denied_where_one_is_required_and_passes_elsewhere() {
+    let (sessions, nonsense) = (RestSessions::over_redis(), nonsense());
+    let mesh = start(&sessions, &nonsense);
+    let killed = sessions.create("user1", &Value::Null);
+    sessions.kill(&killed);
+    let expired = sessions.create("user2", &Value::Null);
+    sessions.expire(&expired);
+    let of_another_app = sessions.create_for("otherapp", "user3", &Value::Null);
+    let without: Vec<(&str, Option<String>)> = vec![
+        ("no token at all", None),
+        ("a token that is none", Some("short".to_owned())),
+        ("a token that nobody made", Some(token::fresh())),
+        ("a killed session", Some(killed)),
+        ("an expired session", Some(expired)),
+        ("a session of another app", Some(of_another_app)),
+    ];
+    for (case, token) in &without {
+        println!("{case}");
+        let request = |route: &str| {
+            let request = Request::get(&format!("/works/{route}"));
+            token.iter().fold(request, |request, token| request.session(token))
+        };
+        let denied = mesh.denies(&request("required"), 401, "session_required");
+        assert_eq!(denied.header("www-authenticate").as_deref(), Some(r#"Session realm="mywebapp""#));
+        mesh.denies(&request("allow"), 401, "session_required");
+        assert_annotated(&mesh, &request("optional"), &[("x-session-status", "none")]);
+        assert_annotated(&mesh, &request("off"), &[]);
+    }
+    let cases = without.len() as u64;
+    mesh.expect_outcomes(&[("denied_no_session_total", 2 * cases), ("anonymous_total", cases), ("off_total", cases)]);
+}
+
+#[test]
+fn outage_denies_where_a_session_is_required_unless_failure_mode_admits_and_passes_elsewhere() {
+    let (sessions, nonsense) = (RestSessions::over_redis(), nonsense());
+    let mesh = start(&sessions, &nonsense);
+    let token = token::fresh();
+    let away = |route: &str| Request::get(&format!("/away/{route}")).session(&token);
+
+    let denied = mesh.denies(&away("required"), 503, "sessions_unavailable");
+    assert_eq!(denied.header("retry-after").as_deref(), Some("1"));
+    assert_annotated(&mesh, &away("allow"), &[("x-session-status", "unavailable")]);
+    assert_annotated(&mesh, &away("optional"), &[("x-session-status", "unavailable")]);
+    assert_annotated(&mesh, &away("off"), &[]);
+    mesh.denies(&Request::get("/away/required"), 401, "session_required");
+    mesh.denies(&Request::get("/away/allow"), 401, "session_required");
+    mesh.expect_outcomes(&[
+        ("denied_unavailable_total", 1),
+        ("failed_open_total", 1),
+        ("anonymous_total", 1),
+        ("off_total", 1),
+        ("denied_no_session_total", 2),
+    ]);
+}
+
+#[test]
+fn bad_answer_denies_where_a_session_is_required_whatever_the_failure_mode_and_passes_elsewhere() {
+    let (sessions, nonsense) = (RestSessions::over_redis(), nonsense());
+    let mesh = start(&sessions, &nonsense);
+    let token = token::fresh();
+    let bad = |route: &str| Request::get(&format!("/nonsense/{route}")).session(&token);
+
+    for route in ["required", "allow"] {
+        let denied = mesh.denies(&bad(route), 503, "sessions_unavailable");
+        assert_eq!(denied.header("retry-after"), None, "a bad answer is not over in a second");
+    }
+    assert_annotated(&mesh, &bad("optional"), &[("x-session-status", "unavailable")]);
+    assert_annotated(&mesh, &bad("off"), &[]);
+    mesh.expect_outcomes(&[("denied_unavailable_total", 2), ("anonymous_total", 1), ("off_total", 1)]);
+    mesh.expect_counters(&[("calls_total", 3), ("call_failures_invalid_total", 3)]);
+}
+
+#[test]
+fn stopped_redis_denies_with_retry_after_and_a_restarted_one_lets_sessions_pass_again() {
+    let mut sessions = RestSessions::over_redis();
+    let mesh = Setup::new(plugin(json!({}))).sessions(sessions.address()).start();
+    let token = sessions.create("user1", &Value::Null);
+    mesh.passes(&Request::get("/").session(&token));
+
+    let redis = sessions.redis.as_mut().expect("this service stands on Redis");
+    redis.stop();
+    let denied = mesh.denies(&Request::get("/").session(&token), 503, "sessions_unavailable");
+    assert_eq!(denied.header("retry-after").as_deref(), Some("1"));
+
+    redis.resume();
+    let unknown = token::fresh();
+    wait::until("rest-sessions to find Redis again", || {
+        let response = Request::get(&format!("/mywebapp/get/{unknown}")).send_to(sessions.address());
+        (response.status == 200).then_some(())
+    });
+    let token = sessions.create("user1", &Value::Null);
+    assert_eq!(mesh.passes(&Request::get("/").session(&token)).header("x-session-user").as_deref(), Some("user1"));
+    mesh.expect_outcomes(&[("allowed_total", 2), ("denied_unavailable_total", 1)]);
+}
+
+#[test]
+fn session_in_memory_passes_until_it_is_killed() {
+    let sessions = RestSessions::in_memory();
+    let mesh = Setup::new(plugin(json!({}))).sessions(sessions.address()).start();
+    let token = sessions.create("user1", &json!({"cart": 3}));
+    let seen = mesh.passes(&Request::get("/").session(&token));
+    assert_eq!(seen.header("x-session-data").as_deref(), Some(r#"{"cart":3}"#));
+    sessions.kill(&token);
+    mesh.denies(&Request::get("/").session(&token), 401, "session_required");
+}

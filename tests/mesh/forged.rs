@@ -1,0 +1,199 @@
+//! Headers that only the filter may set: whoever else did, forged them, and they go first.
+
+use serde_json::{Value, json};
+
+use crate::harness::client::Request;
+use crate::harness::envoy::Listener;
+use crate::harness::mesh::{Mesh, Setup, plugin};
+use crate::harness::stub::Stub;
+use crate::harness::token;
+
+const SPELLINGS: [&str; 15] = [
+    "x-session-user",
+    "X-Session-User",
+    "X-SESSION-USER",
+    "x_session_user",
+    "x-session_user",
+    "x.session.user",
+    "x_session.USER",
+    "x~session!user",
+    "x-session-data",
+    "X_Session_Data",
+    "x-session-status",
+    "x.session-status",
+    "x-session-set",
+    "x_session_kill",
+    "X-Session-Kill",
+];
+
+/// Every spelling, twice each.
+fn forge(request: Request) -> Request {
+    SPELLINGS.iter().chain(&SPELLINGS).fold(request, |request, name| request.header(*name, "admin"))
+}
+
+fn every_kind_of_route() -> Value {
+    plugin(json!({
+        "rules": [
+            {"match": {"paths": ["/required"]}, "session": "required", "origins": ["https://app.example.com"]},
+            {"match": {"paths": ["/optional"]}, "session": "optional"},
+            {"match": {"paths": ["/off"]}, "session": "off"},
+        ],
+        "annotate": {"headers": {"x-session-user": "id", "x-session-data": "d", "x-session-status": "status"}},
+    }))
+}
+
+fn start(stub: &Stub) -> Mesh {
+    let over_h2 = Listener { upstream_h2: true, ..Listener::new("h2", every_kind_of_route()) };
+    Setup::new(every_kind_of_route()).listener(over_h2).sessions(stub.address()).start()
+}
+
+fn preflight() -> Request {
+    Request::new("OPTIONS", "/required")
+        .header("origin", "https://app.example.com")
+        .header("access-control-request-method", "POST")
+}
+
+#[test]
+fn forged_headers_reach_no_upstream_in_any_spelling_on_any_kind_of_route() {
+    let stub = Stub::knowing_everyone();
+    let mesh = start(&stub);
+    let token = token::fresh();
+    let routes = [
+        (
+            "required",
+            Request::get("/required").session(&token),
+            vec!["x-session-data", "x-session-status", "x-session-user"],
+        ),
+        (
+            "optional with a session",
+            Request::get("/optional").session(&token),
+            vec!["x-session-data", "x-session-status", "x-session-user"],
+        ),
+        ("optional without a session", Request::get("/optional"), vec!["x-session-status"]),
+        ("off", Request::get("/off"), vec![]),
+        ("off with a token", Request::get("/off").session(&token), vec![]),
+        ("preflight", preflight(), vec![]),
+    ];
+    for (route, request, expected) in routes {
+        println!("{route}");
+        let request = forge(request);
+        for seen in [mesh.passes(&request), mesh.seen_for(&request, &mesh.send_h2(&lowercase(&request)))] {
+            let mut found = seen.session_headers();
+            found.sort_unstable();
+            assert_eq!(found, expected, "{route}");
+            assert!(!seen.mentions("admin"), "{route}: {seen:?}");
+        }
+    }
+}
+
+/// HTTP/2 knows no capitals.
+fn lowercase(request: &Request) -> Request {
+    let mut request = request.clone();
+    for (name, _) in &mut request.headers {
+        name.make_ascii_lowercase();
+    }
+    request
+}
+
+#[test]
+fn forged_headers_are_taken_out_of_request_trailers_too() {
+    let stub = Stub::knowing_everyone();
+    let mesh = start(&stub);
+    let token = token::fresh();
+    let routes = [
+        Request::new("POST", "/required").session(&token),
+        Request::new("POST", "/optional"),
+        Request::new("POST", "/off"),
+        preflight(),
+    ];
+    for request in routes {
+        let request = request.body("a body").trailer("x-checksum", "kept");
+        let request =
+            SPELLINGS.iter().fold(request, |request, name| request.trailer(name.to_ascii_lowercase(), "admin"));
+        // A preflight has no body; with one it is a request like any other, and needs its session.
+        let request = if request.method == "OPTIONS" { request.session(&token) } else { request };
+        for listener in ["main", "h2"] {
+            let over_h1 = mesh.passes_at(listener, &request);
+            mesh.count_one();
+            let over_h2 = mesh.seen_for(&request, &request.send_h2_to(mesh.envoy.address(listener)));
+            for seen in [over_h1, over_h2] {
+                assert_eq!(seen.body, b"a body");
+                assert_eq!(
+                    seen.trailers,
+                    [("x-checksum".to_owned(), b"kept".to_vec())],
+                    "through {listener}\n{request}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn default_names_are_forged_even_where_they_are_mapped_away_and_names_of_one_rule_on_every_route() {
+    let stub = Stub::knowing_everyone();
+    let mesh = Setup::new(plugin(json!({
+        "annotate": {"headers": {"x-user": "id"}},
+        "rules": [
+            {"match": {"paths": ["/named"]}, "session": "optional", "annotate": {"headers": {"x-name": "d.name"}}},
+            {"match": {"paths": ["/off"]}, "session": "off"},
+        ],
+    })))
+    .sessions(stub.address())
+    .start();
+    let token = token::fresh();
+    let forge = |request: Request| {
+        let names = [
+            "x-user",
+            "X_USER",
+            "x-name",
+            "x.name",
+            "x-session-user",
+            "x_session_data",
+            "x-session-set",
+            "x-session-kill",
+        ];
+        names.iter().fold(request, |request, name| request.header(*name, "forged")).header("x-users", "kept")
+    };
+    for (target, expected) in
+        [("/", [Some("user123"), None]), ("/named", [None, Some("Peter")]), ("/off", [None, None])]
+    {
+        let seen = mesh.passes(&forge(Request::get(target).session(&token)));
+        assert_eq!([seen.header("x-user").as_deref(), seen.header("x-name").as_deref()], expected, "{target}");
+        assert_eq!(seen.header("x-users").as_deref(), Some("kept"));
+        assert!(!seen.mentions("forged"), "{seen:?}");
+    }
+    assert!(!mesh.passes(&forge(Request::get("/named"))).mentions("forged"));
+}
+
+#[test]
+fn headers_that_would_change_what_a_rule_decided_are_removed_where_rules_depend_on_them() {
+    let stub = Stub::knowing_everyone();
+    let of_methods = ["x-http-method-override", "x-http-method", "x-method-override"];
+    let of_paths = ["x-original-url", "x-rewrite-url"];
+    let rule = |matches: Value| {
+        plugin(json!({"rules": [{"match": matches, "session": "off"}], "default": {"session": "off"}}))
+    };
+    let mut listed = plugin(json!({"rules": [{"match": {"paths": ["/x"], "methods": ["GET"]}, "session": "off"}]}));
+    listed["remove_headers"] = json!(["x-debug"]);
+    let mesh = Setup::default()
+        .listener(Listener::new("methods", rule(json!({"methods": ["GET"]}))))
+        .listener(Listener::new("paths", rule(json!({"paths": ["/x"]}))))
+        .listener(Listener::new("hosts", rule(json!({"hosts": ["shop.example.com"]}))))
+        .listener(Listener::new("listed", listed))
+        .sessions(stub.address())
+        .start();
+    let all: Vec<&str> = of_methods.iter().chain(&of_paths).copied().chain(["x-debug"]).collect();
+    let request = all.iter().fold(Request::get("/x"), |request, name| request.header(name.to_uppercase(), "1"));
+    let request = request.header("x_original_url", "/admin");
+    for (listener, removed) in
+        [("methods", &of_methods[..]), ("paths", &of_paths[..]), ("hosts", &[]), ("listed", &["x-debug"])]
+    {
+        let seen = mesh.passes_at(listener, &request);
+        for name in &all {
+            let expected = if removed.contains(name) { None } else { Some("1") };
+            assert_eq!(seen.header(name).as_deref(), expected, "{name} at {listener}");
+        }
+        let expected = if removed.contains(&"x-original-url") { None } else { Some("/admin") };
+        assert_eq!(seen.header("x_original_url").as_deref(), expected, "the spelling with _ at {listener}");
+    }
+}

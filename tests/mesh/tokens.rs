@@ -1,0 +1,255 @@
+//! Where tokens come from: every source, their order, conflicts, and what is no token at all.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::harness::client::Request;
+use crate::harness::mesh::{Mesh, Setup, plugin};
+use crate::harness::stub::{Answer, Stub};
+use crate::harness::token;
+
+/// A service at which every token's session belongs to a user of the token's name, so that the upstream sees which
+/// token decided.
+fn service() -> Stub {
+    Stub::start(|call| Answer::json(200, &json!({"id": call.token(), "ttl": 7200})))
+}
+
+fn start(stub: &Stub, token_from: Value) -> Mesh {
+    Setup::new(plugin(json!({"token_from": token_from}))).sessions(stub.address()).start()
+}
+
+#[track_caller]
+fn assert_decided_by(mesh: &Mesh, token: &str, request: &Request) {
+    assert_eq!(mesh.passes(request).header("x-session-user").as_deref(), Some(token), "{request}");
+}
+
+#[track_caller]
+fn assert_no_token(mesh: &Mesh, request: &Request) {
+    mesh.denies(request, 401, "session_required");
+}
+
+#[test]
+fn cookie_holds_the_token_wherever_it_stands_among_others_and_with_or_without_quotes() {
+    let stub = service();
+    let mesh = start(&stub, json!([{"cookie": "session-cookie"}]));
+    let token = token::fresh();
+    for cookies in [
+        format!("session-cookie={token}"),
+        format!("a=1; session-cookie={token}; b=2"),
+        format!("session-cookie={token};"),
+        format!("a=1;session-cookie={token};b"),
+        format!("session-cookie=\"{token}\""),
+        format!("session-cookie=; session-cookie={token}"),
+        format!("session-cookie={token}; session-cookie={token}"),
+        format!("Session-Cookie=other; session-cookie={token}"),
+    ] {
+        assert_decided_by(&mesh, &token, &Request::get("/").header("Cookie", cookies));
+    }
+    for cookies in [
+        format!("session-cooki={token}"),
+        format!("session-cookie2={token}"),
+        format!("xsession-cookie={token}"),
+        format!("Session-Cookie={token}"),
+        format!("a=session-cookie={token}"),
+        format!("session-cookie=\"{token}"),
+    ] {
+        assert_no_token(&mesh, &Request::get("/").header("cookie", cookies));
+    }
+    assert_no_token(&mesh, &Request::get("/").header("x-cookie", format!("session-cookie={token}")));
+    assert_no_token(&mesh, &Request::get("/").header("authorization", format!("Bearer {token}")));
+}
+
+#[test]
+fn every_cookie_header_counts_over_http_1_and_http_2() {
+    let stub = service();
+    let mesh = start(&stub, json!([{"cookie": "session-cookie"}]));
+    let token = token::fresh();
+    let in_the_second = Request::get("/").header("cookie", "a=1; b=2").session(&token).header("cookie", "c=3");
+    let same_twice = Request::get("/").session(&token).session(&token);
+    let conflict = Request::get("/").session(&token).header("cookie", "a=1").session(&token::fresh());
+    for request in [in_the_second, same_twice] {
+        assert_decided_by(&mesh, &token, &request);
+        let response = mesh.send_h2(&request);
+        assert_eq!(mesh.seen_for(&request, &response).header("x-session-user"), Some(token.clone()));
+    }
+    assert_eq!(mesh.send(&conflict).status, 401);
+    assert_eq!(mesh.send_h2(&conflict).status, 401);
+    mesh.expect_counters(&[("calls_total", 4), ("conflicts_total", 2)]);
+}
+
+#[test]
+fn header_holds_the_token_with_its_prefix_in_any_case() {
+    let stub = service();
+    let mesh = start(&stub, json!([{"header": "authorization", "prefix": "Bearer "}]));
+    let token = token::fresh();
+    for value in [format!("Bearer {token}"), format!("bearer {token}"), format!("BEARER {token}")] {
+        assert_decided_by(&mesh, &token, &Request::get("/").header("Authorization", value));
+    }
+    let beside_another =
+        Request::get("/").header("authorization", "Basic dTpw").header("authorization", format!("Bearer {token}"));
+    assert_decided_by(&mesh, &token, &beside_another);
+    for value in [token.clone(), format!("Basic {token}"), format!("Bearer{token}"), format!("xBearer {token}")] {
+        assert_no_token(&mesh, &Request::get("/").header("authorization", value));
+    }
+    assert_no_token(&mesh, &Request::get("/").session(&token));
+}
+
+#[test]
+fn header_without_prefix_holds_the_bare_token() {
+    let stub = service();
+    let mesh = start(&stub, json!([{"header": "X-My-Token"}]));
+    let token = token::fresh();
+    assert_decided_by(&mesh, &token, &Request::get("/").header("x-my-token", token.clone()));
+    assert_no_token(&mesh, &Request::get("/").header("x-my-token", format!("Bearer {token}")));
+    let conflict = Request::get("/").header("x-my-token", token).header("x-my-token", token::fresh());
+    assert_no_token(&mesh, &conflict);
+    mesh.expect_counters(&[("calls_total", 1), ("conflicts_total", 1)]);
+}
+
+#[test]
+fn query_holds_the_token_of_websocket_upgrades_only() {
+    let stub = service();
+    let mesh = start(&stub, json!([{"query": "token"}]));
+    let token = token::fresh();
+    for target in
+        [format!("/ws?token={token}"), format!("/ws?a=1&token={token}&b=2"), format!("/ws?token=&token={token}")]
+    {
+        assert_decided_by(&mesh, &token, &Request::upgrade(&target));
+        assert_no_token(&mesh, &Request::get(&target));
+    }
+    for target in [format!("/ws?Token={token}"), format!("/ws?xtoken={token}"), format!("/ws/token={token}")] {
+        assert_no_token(&mesh, &Request::upgrade(&target));
+    }
+}
+
+#[test]
+fn query_holds_the_token_of_every_request_where_the_configuration_says_any() {
+    let stub = service();
+    let mesh = start(&stub, json!([{"query": "token", "any": true}]));
+    let token = token::fresh();
+    assert_decided_by(&mesh, &token, &Request::get(&format!("/?token={token}")));
+    assert_decided_by(&mesh, &token, &Request::upgrade(&format!("/?token={token}")));
+    assert_no_token(&mesh, &Request::get(&format!("/?token={token}&token={}", token::fresh())));
+}
+
+#[test]
+fn first_source_with_a_token_decides_and_a_conflict_in_it_is_not_healed_by_a_later_one() {
+    let stub = service();
+    let mesh = start(
+        &stub,
+        json!([{"cookie": "session-cookie"}, {"header": "authorization", "prefix": "Bearer "}, {"query": "token", "any": true}]),
+    );
+    let (first, second, third) = (token::fresh(), token::fresh(), token::fresh());
+    let bearer = |request: Request, token: &str| request.header("authorization", format!("Bearer {token}"));
+    let query = format!("/?token={third}");
+    assert_decided_by(&mesh, &first, &bearer(Request::get(&query), &second).session(&first));
+    assert_decided_by(&mesh, &second, &bearer(Request::get(&query), &second).session("junk"));
+    assert_decided_by(&mesh, &third, &bearer(Request::get(&query), "junk"));
+    assert_no_token(&mesh, &bearer(Request::get(&query), &second).session(&first).session(&third));
+    assert_no_token(&mesh, &bearer(bearer(Request::get(&query), &first), &second));
+    mesh.expect_counters(&[("calls_total", 3), ("conflicts_total", 2)]);
+}
+
+#[test]
+fn what_is_no_token_is_passed_over_and_never_asked_for() {
+    let stub = service();
+    let mesh = start(&stub, json!([{"cookie": "session-cookie"}]));
+    let token = token::fresh();
+    let junk: [(&str, Vec<u8>); 9] = [
+        ("empty", Vec::new()),
+        ("one character short", token[1..].into()),
+        ("one character long", format!("{token}a").into()),
+        ("a character of no token", format!("{}-", &token[1..]).into()),
+        ("an escape", format!("%41{}", &token[3..]).into()),
+        ("a path", format!("../{}", &token[3..]).into()),
+        ("a byte above ASCII", [&token.as_bytes()[1..], b"\xff"].concat()),
+        ("made a day ahead", token::ahead_by(Duration::from_secs(86_400)).into()),
+        ("made two minutes ahead", token::ahead_by(Duration::from_secs(120)).into()),
+    ];
+    for (case, junk) in junk {
+        println!("{case}");
+        let cookie = [b"session-cookie=", &junk[..]].concat();
+        assert_no_token(&mesh, &Request::get("/").header("cookie", cookie.clone()));
+        let beside_a_token = [&cookie[..], b"; session-cookie=", token.as_bytes()].concat();
+        assert_decided_by(&mesh, &token, &Request::get("/").header("cookie", beside_a_token));
+    }
+    let barely_ahead = token::ahead_by(Duration::from_secs(20));
+    assert_decided_by(&mesh, &barely_ahead, &Request::get("/").session(&barely_ahead));
+    assert!(stub.calls().iter().all(|call| [&token, &barely_ahead].contains(&&call.token().to_owned())));
+}
+
+#[test]
+fn token_is_kept_from_the_upstream_in_every_source_and_on_every_route_where_it_is_not_to_be_forwarded() {
+    let stub = service();
+    let mesh = Setup::new(plugin(json!({
+        "token_from": [
+            {"cookie": "session-cookie"},
+            {"header": "authorization", "prefix": "Bearer "},
+            {"header": "x-token"},
+            {"query": "token", "any": true},
+        ],
+        "forward_token": false,
+        "rules": [
+            {"match": {"paths": ["/off"]}, "session": "off"},
+            {"match": {"paths": ["/optional"]}, "session": "optional"},
+        ],
+    })))
+    .sessions(stub.address())
+    .start();
+    let (token, another) = (token::fresh(), token::fresh());
+    for path in ["/required", "/optional", "/off"] {
+        let request = Request::get(&format!("{path}?x=1&token={another}&y=%20&token=junk&tokens=2"))
+            .header("cookie", format!("a=1; session-cookie={token}; b=\"2\""))
+            .header("cookie", format!("session-cookie={token}"))
+            .header("cookie", "session-cookie=; session-cookies=3")
+            .header("authorization", "Basic dTpw")
+            .header("authorization", format!("bearer {another}"))
+            .header("x-token", another.clone())
+            .header("x-other", "kept");
+        let seen = mesh.passes(&request);
+        assert_eq!(seen.target, format!("{path}?x=1&y=%20&tokens=2"));
+        assert_eq!(seen.values("cookie").join("; "), "a=1; b=\"2\"; session-cookies=3");
+        assert_eq!(seen.values("authorization"), ["Basic dTpw"]);
+        assert_eq!(seen.values("x-token"), [""; 0]);
+        assert_eq!(seen.values("x-other"), ["kept"]);
+        assert!(!seen.mentions(&another), "{seen:?}");
+    }
+    assert_eq!(mesh.passes(&Request::get(&format!("/off?token={token}"))).target, "/off");
+    let upgrade = mesh.passes(&Request::upgrade(&format!("/ws?token={token}")));
+    assert_eq!(upgrade.target, "/ws");
+}
+
+#[test]
+fn token_reaches_the_upstream_as_it_came_unless_that_is_forbidden() {
+    let stub = service();
+    let mesh = start(&stub, json!([{"cookie": "session-cookie"}, {"query": "token", "any": true}]));
+    let token = token::fresh();
+    let cookies = format!("a=1;  session-cookie=\"{token}\" ;b");
+    let target = format!("/x?token={token}&b");
+    let seen = mesh.passes(&Request::get(&target).header("cookie", cookies.clone()).header("cookie", "z"));
+    assert_eq!(seen.values("cookie"), [cookies, "z".to_owned()]);
+    assert_eq!(seen.target, target);
+}
+
+#[test]
+fn bytes_that_are_no_text_neither_break_the_filter_nor_change_on_their_way() {
+    let stub = service();
+    let mesh = start(&stub, json!([{"cookie": "session-cookie"}, {"header": "authorization", "prefix": "Bearer "}]));
+    let token = token::fresh();
+    let cookie = [b"x=\xff\xfe; \xc3\x28=1; session-cookie=", token.as_bytes()].concat();
+    let request = Request::get("/")
+        .header("x", b"\xff\xfe".to_vec())
+        .header("authorization", b"\x80\x81".to_vec())
+        .header("user-agent", b"caf\xe9".to_vec())
+        .header("cookie", cookie.clone());
+    for seen in [mesh.passes(&request), mesh.seen_for(&request, &mesh.send_h2(&request))] {
+        assert_eq!(seen.header("x-session-user"), Some(token.clone()));
+        for (name, value) in
+            [("x", b"\xff\xfe".to_vec()), ("user-agent", b"caf\xe9".to_vec()), ("cookie", cookie.clone())]
+        {
+            assert!(seen.headers.contains(&(name.to_owned(), value)), "{name} in {seen:?}");
+        }
+    }
+    assert_no_token(&mesh, &Request::get("/").header("x", b"\xff\xfe".to_vec()).header("cookie", b"\xff".to_vec()));
+}
