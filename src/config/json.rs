@@ -3,14 +3,13 @@
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_json::Number;
-
 /// A configuration as it was written, whether it came as JSON text or as a protobuf `Struct`.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Json {
     Null,
     Bool(bool),
-    Number(Number),
+    /// A double, since that is what a `Struct` holds.
+    Number(f64),
     Text(String),
     List(Vec<Json>),
     Object(Vec<(String, Json)>),
@@ -39,16 +38,18 @@ impl<'de> Visitor<'de> for JsonVisitor {
         Ok(Json::Bool(value))
     }
 
+    #[expect(clippy::cast_precision_loss, reason = "no number of a configuration is beyond 2^53")]
     fn visit_u64<E>(self, value: u64) -> Result<Json, E> {
-        Ok(Json::Number(value.into()))
+        Ok(Json::Number(value as f64))
     }
 
+    #[expect(clippy::cast_precision_loss, reason = "no number of a configuration is beyond 2^53")]
     fn visit_i64<E>(self, value: i64) -> Result<Json, E> {
-        Ok(Json::Number(value.into()))
+        Ok(Json::Number(value as f64))
     }
 
-    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Json, E> {
-        Number::from_f64(value).map(Json::Number).ok_or_else(|| E::custom("a number that is not finite"))
+    fn visit_f64<E>(self, value: f64) -> Result<Json, E> {
+        Ok(Json::Number(value))
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Json, E> {
@@ -79,6 +80,6 @@ mod tests {
     #[test]
     fn a_repeated_key_is_kept_twice() {
         let json: Json = serde_json::from_str(r#"{"a": 1, "a": null}"#).unwrap();
-        assert_eq!(json, Json::Object(vec![("a".into(), Json::Number(1.into())), ("a".into(), Json::Null)]));
+        assert_eq!(json, Json::Object(vec![("a".into(), Json::Number(1.0)), ("a".into(), Json::Null)]));
     }
 }

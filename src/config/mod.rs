@@ -53,6 +53,7 @@ fn tree(bytes: &[u8]) -> Result<Json, Problem> {
         return Err(wrong("found no configuration, expected an object with at least app and rest_sessions".to_owned()));
     }
     serde_json::from_slice(bytes).or_else(|not_json| {
+        let not_json = format!("it breaks off at line {}, column {}", not_json.line(), not_json.column());
         if bytes.first() != Some(&STRUCT_START) {
             return Err(wrong(format!("found something that is not JSON ({not_json}), expected an object")));
         }

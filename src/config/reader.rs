@@ -172,7 +172,6 @@ impl de::Error for Mistake {
             Unexpected::Str(text) => quoted(text),
             Unexpected::Bool(flag) => flag.to_string(),
             Unexpected::Unsigned(number) => number.to_string(),
-            Unexpected::Signed(number) => number.to_string(),
             Unexpected::Float(number) => number.to_string(),
             Unexpected::Unit | Unexpected::Option => "null".to_owned(),
             Unexpected::Seq => "a list".to_owned(),
@@ -211,57 +210,89 @@ struct Reader<'de, 'p> {
 }
 
 impl<'de> Reader<'de, '_> {
-    fn visit<V: Visitor<'de>>(self, visitor: V, fields: Option<&'static [&'static str]>) -> Result<V::Value, Mistake> {
-        match self.json {
-            Json::Null => visitor.visit_unit(),
-            Json::Bool(flag) => visitor.visit_bool(*flag),
-            Json::Number(number) => match (whole(number), number.as_f64()) {
-                (Some(Whole::Positive(whole)), _) => visitor.visit_u64(whole),
-                (Some(Whole::Negative(whole)), _) => visitor.visit_i64(whole),
-                (None, float) => visitor.visit_f64(float.unwrap_or(f64::NAN)),
-            },
-            Json::Text(text) => visitor.visit_borrowed_str(text),
-            Json::List(items) => visitor.visit_seq(Items { reader: self, rest: items.iter().enumerate() }),
-            Json::Object(entries) => visitor.visit_map(Entries { reader: self, fields, entries, next: 0, value: None }),
-        }
+    /// Notes that something else was expected here.
+    fn unexpected(self, expected: &dyn de::Expected) -> Mistake {
+        let found = match self.json {
+            Json::Null => Unexpected::Unit,
+            Json::Bool(flag) => Unexpected::Bool(*flag),
+            Json::Number(number) => Unexpected::Float(*number),
+            Json::Text(text) => Unexpected::Str(text),
+            Json::List(_) => Unexpected::Seq,
+            Json::Object(_) => Unexpected::Map,
+        };
+        self.note(de::Error::invalid_type(found, expected))
     }
 
     /// Notes a mistake here, unless it was noted further down.
-    fn noting<T>(self, result: Result<T, Mistake>) -> Result<T, Mistake> {
-        result.map_err(|mistake| {
-            if let Mistake::Message(message) = mistake {
-                self.problems.note(self.at, message);
-            }
-            Mistake::Noted
-        })
+    fn note(self, mistake: Mistake) -> Mistake {
+        if let Mistake::Message(message) = mistake {
+            self.problems.note(self.at, message);
+        }
+        Mistake::Noted
+    }
+
+    fn entries<V: Visitor<'de>>(
+        self,
+        fields: Option<&'static [&'static str]>,
+        visitor: V,
+    ) -> Result<V::Value, Mistake> {
+        let Json::Object(entries) = self.json else { return Err(self.unexpected(&visitor)) };
+        visitor.visit_map(Entries { reader: self, fields, entries, next: 0, value: None }).map_err(|m| self.note(m))
     }
 }
 
-enum Whole {
-    Positive(u64),
-    Negative(i64),
-}
-
-/// A number without a fraction, also where it came as a double: in a `Struct`, 6144 is 6144.0.
-fn whole(number: &serde_json::Number) -> Option<Whole> {
+/// A number without a fraction: all numbers are doubles, as in a `Struct`, where 6144 is 6144.0.
+fn whole(number: f64) -> Option<u64> {
     /// Above it, a double has no place for every integer.
     const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
-    if let Some(value) = number.as_u64() {
-        return Some(Whole::Positive(value));
-    }
-    if let Some(value) = number.as_i64() {
-        return Some(Whole::Negative(value));
-    }
-    let value = number.as_f64().filter(|value| value.fract() == 0.0 && value.abs() <= MAX_EXACT)?;
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole and within 2^53")]
-    Some(if value >= 0.0 { Whole::Positive(value as u64) } else { Whole::Negative(value as i64) })
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole, positive and within 2^53")]
+    (number.fract() == 0.0 && (0.0..=MAX_EXACT).contains(&number)).then_some(number as u64)
 }
 
+/// Each kind of value is read by a method of its own: one method for all would be compiled, whole, for every type of
+/// the configuration, and the module is loaded by every worker.
 impl<'de> Deserializer<'de> for Reader<'de, '_> {
     type Error = Mistake;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mistake> {
-        self.noting(self.visit(visitor, None))
+        match self.json {
+            Json::Null => visitor.visit_unit().map_err(|mistake| self.note(mistake)),
+            Json::Bool(_) => self.deserialize_bool(visitor),
+            Json::Number(number) => visitor.visit_f64(*number).map_err(|mistake| self.note(mistake)),
+            Json::Text(_) => self.deserialize_str(visitor),
+            Json::List(_) => self.deserialize_seq(visitor),
+            Json::Object(_) => self.deserialize_map(visitor),
+        }
+    }
+
+    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mistake> {
+        let Json::Bool(flag) = self.json else { return Err(self.unexpected(&visitor)) };
+        visitor.visit_bool(*flag).map_err(|mistake| self.note(mistake))
+    }
+
+    fn deserialize_u64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mistake> {
+        match self.json {
+            Json::Number(number) => match whole(*number) {
+                Some(whole) => visitor.visit_u64(whole).map_err(|mistake| self.note(mistake)),
+                None => Err(self.unexpected(&visitor)),
+            },
+            _ => Err(self.unexpected(&visitor)),
+        }
+    }
+
+    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mistake> {
+        let Json::Text(text) = self.json else { return Err(self.unexpected(&visitor)) };
+        visitor.visit_borrowed_str(text).map_err(|mistake| self.note(mistake))
+    }
+
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mistake> {
+        let Json::List(items) = self.json else { return Err(self.unexpected(&visitor)) };
+        let items = Items { reader: self, rest: items.iter().enumerate() };
+        visitor.visit_seq(items).map_err(|mistake| self.note(mistake))
+    }
+
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mistake> {
+        self.entries(None, visitor)
     }
 
     fn deserialize_struct<V: Visitor<'de>>(
@@ -270,11 +301,7 @@ impl<'de> Deserializer<'de> for Reader<'de, '_> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Mistake> {
-        if matches!(self.json, Json::List(_)) {
-            // serde would take a list of the fields' values; here an object is meant.
-            return self.noting(Err(de::Error::invalid_type(Unexpected::Seq, &"an object")));
-        }
-        self.noting(self.visit(visitor, Some(fields)))
+        self.entries(Some(fields), visitor)
     }
 
     fn deserialize_enum<V: Visitor<'de>>(
@@ -283,13 +310,8 @@ impl<'de> Deserializer<'de> for Reader<'de, '_> {
         variants: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Mistake> {
-        let Json::Text(text) = self.json else {
-            return match self.visit(OneOf(variants), None) {
-                Ok(never) => match never {},
-                Err(mistake) => self.noting(Err(mistake)),
-            };
-        };
-        self.noting(visitor.visit_enum(Variant(text)))
+        let Json::Text(text) = self.json else { return Err(self.unexpected(&OneOf(variants))) };
+        visitor.visit_enum(Variant(text)).map_err(|mistake| self.note(mistake))
     }
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(self, _name: &'static str, visitor: V) -> Result<V::Value, Mistake> {
@@ -297,18 +319,16 @@ impl<'de> Deserializer<'de> for Reader<'de, '_> {
     }
 
     forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct seq
-        tuple tuple_struct map identifier ignored_any
+        i8 i16 i32 i64 i128 u8 u16 u32 u128 f32 f64 char string bytes byte_buf option unit unit_struct tuple
+        tuple_struct identifier ignored_any
     }
 }
 
-/// Accepts nothing: it is asked what it expects where an enum's value is no string.
+/// What an enum expects where its value is not even a string.
 struct OneOf(&'static [&'static str]);
 
-impl<'de> Visitor<'de> for OneOf {
-    type Value = std::convert::Infallible;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl de::Expected for OneOf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "one of {}", self.0.join(", "))
     }
 }
@@ -405,7 +425,7 @@ mod tests {
     #[derive(Debug, Default, Deserialize)]
     #[serde(default)]
     struct Outer {
-        size: Field<u16>,
+        size: Field<u64>,
         mode: Field<Mode>,
         items: Field<Vec<Field<Outer>>>,
     }
@@ -429,18 +449,18 @@ mod tests {
         assert_eq!(
             problems_of(
                 r#"{"size": "big", "mode": "sfot", "x-y": 1,
-                    "items": [{"mode": 7}, 5, {"size": 70000, "size": 1, "items": {}}, []]}"#
+                    "items": [{"mode": 7}, 5, {"size": -1, "size": 1, "items": {}}, []]}"#
             ),
             [
-                r#"size: found "big", expected u16"#,
+                r#"size: found "big", expected u64"#,
                 r#"mode: "sfot" is none of soft, hard"#,
                 r#"["x-y"]: unknown key; expected one of size, mode, items"#,
                 "items[0].mode: found 7, expected one of soft, hard",
                 "items[1]: found 5, expected struct Outer",
-                "items[2].size: found 70000, expected u16",
+                "items[2].size: found -1, expected u64",
                 "items[2].size: is given twice; expected once",
                 "items[2].items: found an object, expected a list",
-                "items[3]: found a list, expected an object",
+                "items[3]: found a list, expected struct Outer",
             ]
         );
     }
@@ -448,7 +468,7 @@ mod tests {
     #[test]
     fn a_double_without_a_fraction_is_an_integer() {
         assert_eq!(problems_of(r#"{"size": 6144.0}"#), [""; 0]);
-        assert_eq!(problems_of(r#"{"size": 1.5}"#), ["size: found 1.5, expected u16"]);
+        assert_eq!(problems_of(r#"{"size": 1.5}"#), ["size: found 1.5, expected u64"]);
     }
 
     #[test]

@@ -236,7 +236,9 @@ fn nothing_junk_and_other_json_are_refused_with_a_reason() {
     assert_eq!(problems_of(b""), ["found no configuration, expected an object with at least app and rest_sessions"]);
     assert_eq!(problems_of(b"[]"), ["found a list, expected an object"]);
     assert_eq!(problems_of(b"\"x\""), ["found \"x\", expected an object"]);
-    assert!(problems_of(b"{\"app\"")[0].starts_with("found something that is not JSON (EOF"));
+    assert!(
+        problems_of(b"{\"app\"")[0].starts_with("found something that is not JSON (it breaks off at line 1, column 6)")
+    );
     assert!(problems_of(b"\x0a\xff\xff")[0].starts_with("found neither JSON ("));
     assert!(problems_of(b"\xff\xfe")[0].starts_with("found something that is not JSON ("));
 }
