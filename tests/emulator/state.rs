@@ -196,6 +196,8 @@ pub struct Host {
     /// Contexts that the VM has deleted while the host still keeps its object.
     pub lingering: Vec<u32>,
     pub keep_lingering: bool,
+    /// Changes of headers and trailers are refused although their map is there.
+    pub refuse_changes: bool,
     pub running: Option<Running>,
     /// How many callbacks run, one inside the other.
     pub depth: usize,
@@ -234,6 +236,7 @@ impl Host {
             ending_later: Vec::new(),
             lingering: Vec::new(),
             keep_lingering: false,
+            refuse_changes: false,
             running: None,
             depth: 0,
             stop_iteration: false,

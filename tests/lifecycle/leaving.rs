@@ -197,6 +197,7 @@ fn a_configuration_that_goes_leaves_no_answer_behind() {
     vm.configure(three_routes()).unwrap();
     vm.retire(old);
     assert!(vm.calls().is_empty());
+    assert_eq!(vm.gauge("in_flight"), 0, "the host has cancelled the call, so it is under way no more");
     let (next, call) = waiting(&mut vm, "/");
     vm.answer(&call, 200, SESSION);
     assert!(next.passed());

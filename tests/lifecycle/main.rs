@@ -13,6 +13,7 @@ mod leaving;
 mod logs;
 mod phases;
 mod requests;
+mod storms;
 mod struct_value;
 
 use emulator::{Call, Request, Stream, Vm};

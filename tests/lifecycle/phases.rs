@@ -105,6 +105,34 @@ fn forged_trailers_are_taken_out_on_every_route_whether_they_waited_or_not() {
 }
 
 #[test]
+fn what_the_host_would_not_take_out_goes_nowhere() {
+    for path in ROUTES {
+        let mut vm = Vm::with_config(three_routes());
+        vm.refuse_changes();
+        let stream = vm.request(Request::get(path).token(&token(1)).header("x-session-user", "forged"));
+        settle(&mut vm);
+        assert!(!stream.passed(), "{path}");
+        assert_eq!(stream.reply().unwrap().status, 503, "{path}");
+
+        let upload = vm.request_with_body(Request::new("POST", "/off/a"));
+        assert!(upload.passed(), "there is nothing to take out of its headers");
+        upload.sends_trailers([("x-session-user", "forged")]);
+        assert_eq!(upload.upstream_trailers(), None, "{path}");
+        assert_eq!(upload.reply().unwrap().status, 503, "{path}");
+    }
+}
+
+#[test]
+fn an_annotation_that_the_host_does_not_take_lets_nobody_through() {
+    let mut vm = Vm::with_config(three_routes());
+    let (stream, call) = waiting(&mut vm, "/");
+    vm.refuse_changes();
+    vm.answer(&call, 200, SESSION);
+    assert!(!stream.passed());
+    assert_eq!(stream.reply().unwrap().status, 503);
+}
+
+#[test]
 fn preflights_are_cleaned_of_forged_headers_too() {
     let mut config = three_routes();
     config["cors_preflight"] = serde_json::json!("pass");

@@ -25,6 +25,10 @@ fn readable_map(map_type: u32) -> Option<Pairs> {
 /// that it was made.
 fn change_map(what: &str, map_type: u32, change: impl FnOnce(&mut Pairs)) -> u32 {
     with(|host| {
+        if host.refuse_changes {
+            host.refusal(format!("{what} on map {map_type}, as the test wants it"));
+            return BAD_ARGUMENT;
+        }
         let stream = host.target_stream();
         match stream.and_then(|stream| host.streams[stream].map(map_type)) {
             Some((true, map)) => {
