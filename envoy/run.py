@@ -30,28 +30,30 @@ PORTS = (
     ("upstream_port", 8080, "the upstream"),
 )
 
+# What an arrow promises is held against what the line before it prints, in tests/deploy/test_run.py.
 TO_TRY = """
 Ready. In another terminal:
 
-  # Without a session there is no way in: 401
-  curl -i localhost:{port}/account
+  Without a session there is no way in:
+    curl -i localhost:{port}/account
+    → HTTP/1.1 401 Unauthorized … {{"error":"session_required",…}}
 
-  # Log in, as your login service would: the answer holds a new token
-  TOKEN=$(curl -s -X PUT 'localhost:{sessions_port}/mywebapp/create/user123?ip=127.0.0.1' \\
-    -H 'content-type: application/json' -d '{{"name":"Peter Smith"}}' | cut -d '"' -f 4)
+  Log in, as your login service would, at the session server itself:
+    TOKEN=$(curl -s -X PUT 'localhost:{sessions_port}/mywebapp/create/user123?ip=127.0.0.1' \\
+      -H 'content-type: application/json' -d '{{"name":"Peter Smith"}}' | cut -d '"' -f 4)
 
-  # With the session: the upstream sees  x-session-user: user123  and  x-session-data: {{"name":"Peter Smith"}}
-  curl -b session-cookie=$TOKEN localhost:{port}/account
+  With the session the request gets through, and the upstream is told whose it is:
+    curl -b session-cookie=$TOKEN localhost:{port}/account
+    → GET /account HTTP/1.1 … x-session-data: {{"name":"Peter Smith"}} … x-session-user: user123
 
-  # A user who is forged never arrives: no x-session-user is shown
-  curl -H 'x-session-user: admin' localhost:{port}/products/1
-
-  # Log out: {{"kill":1}}, and the token is worth nothing from now on: 401
-  curl -X DELETE localhost:{sessions_port}/mywebapp/kill/$TOKEN
-  curl -i -b session-cookie=$TOKEN localhost:{port}/account
+  Log out, and the token is worth nothing:
+    curl -X DELETE localhost:{sessions_port}/mywebapp/kill/$TOKEN
+    → {{"kill":1}}
+    curl -i -b session-cookie=$TOKEN localhost:{port}/account
+    → HTTP/1.1 401 Unauthorized …
 
 Access log: tail -f {access_log}
-Counters:   curl -s localhost:{admin_port}/stats | grep wasmcustom
+Counters:   curl -s localhost:{admin_port}/stats | grep rest_sessions
 Ctrl-C ends everything.
 """
 

@@ -16,7 +16,7 @@ from support import PORT_FLAGS, ROOT
 
 def test_what_it_prints_can_be_typed_and_prints_what_it_says(demo):
     text = demo.output()
-    steps = re.findall(r"^    ((?!→).+(?:\\\n.*)*)((?:\n    → .*)?)", text, re.MULTILINE)
+    steps = re.findall(r"^    ((?![→ ])(?:.*\\\n)*.*)((?:\n    → .*)?)", text, re.MULTILINE)
     assert len(steps) == 5, text
     printed = run_quietly([command for command, _ in steps])
     for (command, promise), found in zip(steps, printed):
