@@ -1,1 +1,125 @@
-fn main() {}
+//! The command: reads its options, listens, says where, and stops when told to.
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Parser;
+use rest_sessions::api::{Api, router};
+use rest_sessions::clock::Clock;
+use rest_sessions::options::{Cli, Options, StoreChoice, resolve};
+use rest_sessions::serve::{Limits, serve};
+use rest_sessions::store::{Memory, Redis, Store};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing::Level;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) if !error.use_stderr() => {
+            print!("{error}");
+            return ExitCode::SUCCESS;
+        }
+        Err(error) => {
+            let text = error.to_string();
+            let line = text.lines().next().unwrap_or_default();
+            return fail(&format!("{}; see --help", line.trim_start_matches("error: ")));
+        }
+    };
+    let options = match resolve(cli, |name| std::env::var(name).ok()) {
+        Ok(options) => options,
+        Err(error) => return fail(&error.to_string()),
+    };
+    match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => match runtime.block_on(run(options)) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(problem) => fail(&problem),
+        },
+        Err(error) => fail(&format!("cannot start: {error}")),
+    }
+}
+
+fn fail(problem: &str) -> ExitCode {
+    eprintln!("rest-sessions: {problem}");
+    ExitCode::FAILURE
+}
+
+async fn run(options: Options) -> Result<(), String> {
+    start_logging(&options);
+    let (store, store_name) = open_store(&options)?;
+    let stop = stop_signals().map_err(|error| format!("cannot listen for signals: {error}"))?;
+    let listener = TcpListener::bind(&options.listen)
+        .await
+        .map_err(|error| format!("cannot listen on {}: {error}", options.listen))?;
+    let address = listener.local_addr().map_err(|error| format!("cannot listen on {}: {error}", options.listen))?;
+    tracing::info!(%address, store = %store_name, "listening");
+
+    let clock = Clock::system();
+    if let Some(interval) = options.sweep_interval {
+        tokio::spawn(sweep_for_ever(store.clone(), clock.clone(), interval));
+    }
+    let limits = Limits {
+        max_connections: options.max_connections,
+        head_timeout: options.client_timeout,
+        write_timeout: options.client_timeout,
+        grace: options.shutdown_timeout,
+    };
+    let api = Api { store, clock, body_timeout: options.client_timeout };
+    serve(listener, router(api), limits, stopped(stop)).await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Only this program's own lines: libraries may log what they send and receive, and that holds tokens.
+fn start_logging(options: &Options) {
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false);
+    let ours = Targets::new().with_target("rest_sessions", options.log_level);
+    tracing_subscriber::registry().with(lines).with(ours).init();
+}
+
+fn open_store(options: &Options) -> Result<(Store, String), String> {
+    match &options.store {
+        StoreChoice::Memory => Ok((Store::Memory(Arc::new(Memory::new(options.memory_bytes))), "memory".to_owned())),
+        StoreChoice::Redis(url) => {
+            // Fails only where a provider is installed already, which serves as well.
+            let _ = rustls::crypto::ring::default_provider().install_default();
+            let redis = Redis::new(url.clone(), options.namespace.clone(), options.store_timeout)
+                .map_err(|error| format!("cannot use the store {url}: {error}"))?;
+            Ok((Store::Redis(Arc::new(redis)), url.to_string()))
+        }
+    }
+}
+
+async fn sweep_for_ever(store: Store, clock: Clock, interval: Duration) {
+    let mut ticks = tokio::time::interval(interval);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    // The first tick comes at once; the first sweep need not.
+    ticks.tick().await;
+    loop {
+        ticks.tick().await;
+        match store.sweep(clock.seconds()).await {
+            Ok(swept) => tracing::event!(Level::DEBUG, swept, "swept expired sessions"),
+            Err(error) => tracing::warn!(%error, "expired sessions were not swept; the next sweep tries again"),
+        }
+    }
+}
+
+fn stop_signals() -> std::io::Result<[Signal; 2]> {
+    Ok([signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?])
+}
+
+async fn stopped([mut terminate, mut interrupt]: [Signal; 2]) {
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("stopping: requests under way are answered first");
+}

@@ -1,0 +1,105 @@
+//! What a path and a query say: spellings that Express takes for equal, percent-encoding, repeated parameters.
+
+use axum::extract::{FromRequestParts, Path, Request};
+use axum::http::Uri;
+use axum::http::request::Parts;
+use serde::de::DeserializeOwned;
+
+use super::ApiError;
+
+/// Endpoints are found whatever the case of their names and with one slash too many at the end, since callers of the
+/// original may have got used to it.
+pub fn normalize(mut request: Request) -> Request {
+    let path = request.uri().path();
+    let mut segments: Vec<String> = path.split('/').skip(1).map(str::to_owned).collect();
+    if segments.len() > 1 && segments.last().is_some_and(String::is_empty) {
+        segments.pop();
+    }
+    let name = if segments.len() == 1 { segments.first_mut() } else { segments.get_mut(1) };
+    if let Some(name) = name {
+        name.make_ascii_lowercase();
+    }
+    let normal: String = segments.iter().flat_map(|segment| ["/", segment]).collect();
+    if normal != path {
+        let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
+        if let Ok(uri) = Uri::try_from(format!("{normal}{query}")) {
+            *request.uri_mut() = uri;
+        }
+    }
+    request
+}
+
+/// The variable parts of the path, decoded.
+pub struct Target<T>(pub T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Target<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        if !percent_signs_are_sound(parts.uri.path()) {
+            return Err(ApiError::BadPath);
+        }
+        let Path(target) = Path::from_request_parts(parts, state).await.map_err(|_| ApiError::BadPath)?;
+        Ok(Self(target))
+    }
+}
+
+fn percent_signs_are_sound(path: &str) -> bool {
+    path.split('%').skip(1).all(|rest| {
+        let mut bytes = rest.bytes();
+        let mut hex = || bytes.next().is_some_and(|b| b.is_ascii_hexdigit());
+        hex() && hex()
+    })
+}
+
+pub struct Query(Vec<(String, String)>);
+
+impl Query {
+    /// The values of a repeated parameter are joined with commas, which is how the original reads them.
+    pub fn get(&self, name: &str) -> Option<String> {
+        let values: Vec<&str> = self.0.iter().filter(|(key, _)| key == name).map(|(_, value)| value.as_str()).collect();
+        if values.is_empty() { None } else { Some(values.join(",")) }
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Query {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        let query = parts.uri.query().unwrap_or_default();
+        Ok(Self(form_urlencoded::parse(query.as_bytes()).into_owned().collect()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::body::Body;
+
+    fn normalized(uri: &str) -> String {
+        normalize(Request::builder().uri(uri).body(Body::empty()).unwrap()).uri().to_string()
+    }
+
+    #[test]
+    fn endpoints_are_found_in_any_case_and_with_a_slash_at_the_end() {
+        for (uri, expected) in [
+            ("/PING", "/ping"),
+            ("/ping/", "/ping"),
+            ("/App/GET/ToKen/?A=B", "/App/get/ToKen?A=B"),
+            ("/App/get/ToKen", "/App/get/ToKen"),
+            ("/", "/"),
+            ("/a//", "/a/"),
+            ("//", "/"),
+        ] {
+            assert_eq!(normalized(uri), expected, "{uri}");
+        }
+    }
+
+    #[test]
+    fn a_percent_sign_needs_two_hex_digits() {
+        assert!(percent_signs_are_sound("/a%2Fb%c3%bc"));
+        for bad in ["%", "/a%2", "/%zz", "/%2%41", "/a%"] {
+            assert!(!percent_signs_are_sound(bad), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! What the command line and the environment say, checked as a whole before anything starts.
+
+use std::time::Duration;
+
+use clap::Parser;
+use thiserror::Error;
+use tracing::level_filters::LevelFilter;
+
+use crate::store::{RedisUrl, RedisUrlError};
+
+const DEFAULT_PORT: u16 = 3000;
+const DEFAULT_REDIS_HOST: &str = "127.0.0.1";
+const DEFAULT_REDIS_PORT: u16 = 6379;
+const DEFAULT_NAMESPACE: &str = "rs";
+
+/// The session service: rest-sessions' HTTP interface over memory or Redis.
+///
+/// It knows no callers: whoever reaches it can read, change and end every session. Never route to it from outside;
+/// listen on loopback or on a network that only your own services share.
+#[derive(Parser)]
+#[command(name = "rest-sessions", version, max_term_width = 100)]
+pub struct Cli {
+    /// Address and port to listen on; port 0 takes a free one [default: 127.0.0.1:3000, or the port in RS_PORT]
+    #[arg(long, value_name = "HOST:PORT")]
+    listen: Option<String>,
+
+    /// Where sessions are kept: memory (for development; gone with the process), or
+    /// redis://[user:password@]host[:port][/database], rediss:// with TLS [default: memory, or what RS_REDISURL,
+    /// RS_REDISHOST and RS_REDISPORT say]
+    #[arg(long, value_name = "STORE")]
+    store: Option<String>,
+
+    /// What all keys in Redis start with [default: rs] [env: RS_NAMESPACE]
+    #[arg(long, value_name = "NAME")]
+    namespace: Option<String>,
+
+    /// none, error, warn, info, debug (a line for each request), trace; dev is debug [default: info]
+    /// [env: RS_LOGLEVEL]
+    #[arg(long, value_name = "LEVEL")]
+    log_level: Option<String>,
+
+    /// Milliseconds that Redis has for an answer before the request is answered 503
+    #[arg(long, value_name = "MILLISECONDS", default_value_t = 750, value_parser = clap::value_parser!(u64).range(1..=60_000))]
+    store_timeout: u64,
+
+    /// Seconds between two sweeps of expired sessions; 0 leaves sweeping to others
+    #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u64).range(0..=86_400))]
+    sweep_interval: u64,
+
+    /// MiB that sessions in memory may take; beyond it new ones are answered 503
+    #[arg(long, value_name = "MIB", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
+    memory_limit: u32,
+
+    /// Connections at once; more wait to be accepted
+    #[arg(long, value_name = "COUNT", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    max_connections: u32,
+
+    /// Seconds for a request to arrive, and for an idle connection to stay open
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    client_timeout: u64,
+
+    /// Seconds that requests under way have to finish after SIGTERM or SIGINT
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(0..=3600))]
+    shutdown_timeout: u64,
+}
+
+/// What the service runs with.
+#[derive(Debug)]
+pub struct Options {
+    pub listen: String,
+    pub store: StoreChoice,
+    pub namespace: String,
+    pub log_level: LevelFilter,
+    pub store_timeout: Duration,
+    /// `None`: no sweeping.
+    pub sweep_interval: Option<Duration>,
+    pub memory_bytes: usize,
+    pub max_connections: usize,
+    pub client_timeout: Duration,
+    pub shutdown_timeout: Duration,
+}
+
+#[derive(Debug)]
+pub enum StoreChoice {
+    Memory,
+    Redis(RedisUrl),
+}
+
+/// No message repeats a store's URL, which may hold a password.
+#[derive(Debug, Error)]
+pub enum OptionsError {
+    #[error("{from}: {found:?} is no port; expected a number from 0 to 65535")]
+    Port { from: &'static str, found: String },
+    #[error("--listen: {0:?} is no address with a port; expected one like 127.0.0.1:3000")]
+    Listen(String),
+    #[error("{from}: expected memory, redis://… or rediss://…, and {problem}")]
+    Store { from: &'static str, problem: RedisUrlError },
+    #[error("RS_REDISHOST: {0:?} is no host name or address")]
+    RedisHost(String),
+    #[error("{from}: {found:?} is no level; expected none, error, warn, info, debug, trace or dev")]
+    Level { from: &'static str, found: String },
+    #[error("{from}: {found:?} is no namespace; expected visible ASCII characters, at most 100")]
+    Namespace { from: &'static str, found: String },
+}
+
+/// `env` looks a variable up. As in the original, an empty one counts as not set.
+pub fn resolve(cli: Cli, env: impl Fn(&str) -> Option<String>) -> Result<Options, OptionsError> {
+    let env = |name: &'static str| env(name).filter(|value| !value.is_empty());
+    let megabytes = usize::try_from(cli.memory_limit).unwrap_or(usize::MAX);
+    Ok(Options {
+        listen: listen(cli.listen, env("RS_PORT"))?,
+        store: match cli.store {
+            Some(store) => named_store("--store", &store)?,
+            None => store_from(&env)?,
+        },
+        namespace: namespace(cli.namespace, env("RS_NAMESPACE"))?,
+        log_level: log_level(cli.log_level, env("RS_LOGLEVEL"))?,
+        store_timeout: Duration::from_millis(cli.store_timeout),
+        sweep_interval: Some(Duration::from_secs(cli.sweep_interval)).filter(|interval| !interval.is_zero()),
+        memory_bytes: megabytes.saturating_mul(1 << 20),
+        max_connections: usize::try_from(cli.max_connections).unwrap_or(usize::MAX),
+        client_timeout: Duration::from_secs(cli.client_timeout),
+        shutdown_timeout: Duration::from_secs(cli.shutdown_timeout),
+    })
+}
+
+/// The flag if it is given, else the variable, and which of the two it was.
+fn either(
+    flag: Option<String>,
+    flag_name: &'static str,
+    variable: Option<String>,
+    variable_name: &'static str,
+) -> Option<(&'static str, String)> {
+    flag.map(|value| (flag_name, value)).or(variable.map(|value| (variable_name, value)))
+}
+
+fn listen(flag: Option<String>, variable: Option<String>) -> Result<String, OptionsError> {
+    if let Some(address) = flag {
+        let port = address.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port);
+        return match port.and_then(|port| port.parse::<u16>().ok()) {
+            Some(_) => Ok(address),
+            None => Err(OptionsError::Listen(address)),
+        };
+    }
+    let port = variable.map_or(Ok(DEFAULT_PORT), |found| port("RS_PORT", found))?;
+    Ok(format!("127.0.0.1:{port}"))
+}
+
+fn port(from: &'static str, found: String) -> Result<u16, OptionsError> {
+    found.parse().map_err(|_| OptionsError::Port { from, found })
+}
+
+fn store_from(env: &impl Fn(&'static str) -> Option<String>) -> Result<StoreChoice, OptionsError> {
+    if let Some(url) = env("RS_REDISURL") {
+        return named_store("RS_REDISURL", &url);
+    }
+    let (host, port_found) = (env("RS_REDISHOST"), env("RS_REDISPORT"));
+    if host.is_none() && port_found.is_none() {
+        return Ok(StoreChoice::Memory);
+    }
+    let host = host.unwrap_or_else(|| DEFAULT_REDIS_HOST.to_owned());
+    let port = port_found.map_or(Ok(DEFAULT_REDIS_PORT), |found| port("RS_REDISPORT", found))?;
+    // An IPv6 address stands in brackets in a URL, and without them in the original's variable.
+    let authority = if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { host.clone() };
+    let url = format!("redis://{authority}:{port}");
+    if host.contains(['/', '@', '?', '#', ' ']) {
+        return Err(OptionsError::RedisHost(host));
+    }
+    RedisUrl::parse(&url).map(StoreChoice::Redis).map_err(|_| OptionsError::RedisHost(host))
+}
+
+fn named_store(from: &'static str, store: &str) -> Result<StoreChoice, OptionsError> {
+    if store == "memory" {
+        return Ok(StoreChoice::Memory);
+    }
+    RedisUrl::parse(store).map(StoreChoice::Redis).map_err(|problem| OptionsError::Store { from, problem })
+}
+
+fn namespace(flag: Option<String>, variable: Option<String>) -> Result<String, OptionsError> {
+    let Some((from, found)) = either(flag, "--namespace", variable, "RS_NAMESPACE") else {
+        return Ok(DEFAULT_NAMESPACE.to_owned());
+    };
+    if (1..=100).contains(&found.len()) && found.bytes().all(|b| b.is_ascii_graphic()) {
+        Ok(found)
+    } else {
+        Err(OptionsError::Namespace { from, found })
+    }
+}
+
+fn log_level(flag: Option<String>, variable: Option<String>) -> Result<LevelFilter, OptionsError> {
+    let Some((from, found)) = either(flag, "--log-level", variable, "RS_LOGLEVEL") else {
+        return Ok(LevelFilter::INFO);
+    };
+    match found.as_str() {
+        "none" => Ok(LevelFilter::OFF),
+        "error" => Ok(LevelFilter::ERROR),
+        "warn" => Ok(LevelFilter::WARN),
+        "info" => Ok(LevelFilter::INFO),
+        "debug" | "dev" => Ok(LevelFilter::DEBUG),
+        "trace" => Ok(LevelFilter::TRACE),
+        _ => Err(OptionsError::Level { from, found }),
+    }
+}

@@ -1,0 +1,164 @@
+//! What a caller may name: apps, users, addresses, times to live. The messages are the original's, word for word.
+
+use thiserror::Error;
+
+/// The largest whole number that every JSON reader keeps exact. Greater ones are cut down to it.
+pub const MAX_SECONDS: i64 = (1 << 53) - 1;
+const DEFAULT_TTL: i64 = 7200;
+const SHORTEST: i64 = 10;
+const MAX_ID: usize = 128;
+const MAX_IP: usize = 39;
+
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Invalid {
+    #[error("No {0} supplied")]
+    Missing(&'static str),
+    #[error("Invalid {0} format")]
+    Format(&'static str),
+    #[error("{0}")]
+    Value(String),
+}
+
+impl Invalid {
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Missing(_) => "missingParameter",
+            Self::Format(_) => "invalidFormat",
+            Self::Value(_) => "invalidValue",
+        }
+    }
+}
+
+/// The name of an application; holds no `:`, which the keys in Redis rely on.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct App(String);
+
+impl App {
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        let allowed = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
+        if (3..=20).contains(&text.len()) && text.bytes().all(allowed) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(Invalid::Format("app"))
+        }
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+pub fn id(text: &str) -> Result<String, Invalid> {
+    one_line("id", text, MAX_ID)
+}
+
+pub fn ip(text: Option<&str>) -> Result<String, Invalid> {
+    match text {
+        None | Some("") => Err(Invalid::Missing("ip")),
+        Some(text) => one_line("ip", text, MAX_IP),
+    }
+}
+
+pub fn ttl(text: Option<&str>) -> Result<i64, Invalid> {
+    match text {
+        None | Some("") => Ok(DEFAULT_TTL),
+        Some(text) => at_least_shortest(text),
+    }
+}
+
+/// The message speaks of the ttl here too, as the original's does.
+pub fn dt(text: Option<&str>) -> Result<i64, Invalid> {
+    at_least_shortest(text.unwrap_or_default())
+}
+
+fn one_line(name: &'static str, text: &str, max: usize) -> Result<String, Invalid> {
+    let is_line_break = |c| matches!(c, '\n' | '\r' | '\u{2028}' | '\u{2029}');
+    if text.is_empty() || text.chars().count() > max || text.contains(is_line_break) {
+        return Err(Invalid::Format(name));
+    }
+    Ok(text.to_owned())
+}
+
+fn at_least_shortest(text: &str) -> Result<i64, Invalid> {
+    leading_integer(text)
+        .filter(|n| *n >= SHORTEST)
+        .ok_or_else(|| Invalid::Value(format!("ttl must be a positive integer >= {SHORTEST}")))
+}
+
+/// Reads as JavaScript's `parseInt` does: spaces, a sign, digits; whatever follows is ignored.
+fn leading_integer(text: &str) -> Option<i64> {
+    let text = text.trim_start();
+    let (negative, digits) = match text.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, text.strip_prefix('+').unwrap_or(text)),
+    };
+    let mut value = None;
+    for digit in digits.chars().map_while(|c| c.to_digit(10)) {
+        let so_far: i64 = value.unwrap_or(0);
+        value = Some(so_far.saturating_mul(10).saturating_add(i64::from(digit)).min(MAX_SECONDS));
+    }
+    value.map(|n| if negative { n.saturating_neg() } else { n })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_app_is_3_to_20_letters_digits_underscores_and_hyphens() {
+        for good in ["abc", "a-_", "A1234567890123456789"] {
+            assert_eq!(App::parse(good).unwrap().as_str(), good);
+        }
+        for bad in ["", "ab", "a:b", "a b", "äöü", "abc\n", "A12345678901234567890"] {
+            assert_eq!(App::parse(bad), Err(Invalid::Format("app")), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn an_id_is_1_to_128_characters_of_one_line() {
+        for good in ["a", "\t", "\0", "a,b:c", "ü", &"ü".repeat(128)] {
+            assert_eq!(id(good).as_deref(), Ok(good));
+        }
+        for bad in ["", "a\n", "\r", "a\u{2028}b", "\u{2029}", &"a".repeat(129)] {
+            assert_eq!(id(bad), Err(Invalid::Format("id")), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn an_ip_is_1_to_39_characters() {
+        assert_eq!(ip(Some("192.168.99.22")).as_deref(), Ok("192.168.99.22"));
+        assert_eq!(ip(Some(&"f".repeat(39))).unwrap().len(), 39);
+        assert_eq!(ip(Some(&"f".repeat(40))), Err(Invalid::Format("ip")));
+        assert_eq!(ip(Some("a\nb")), Err(Invalid::Format("ip")));
+        for missing in [None, Some("")] {
+            assert_eq!(ip(missing).unwrap_err().to_string(), "No ip supplied");
+        }
+    }
+
+    #[test]
+    fn a_ttl_is_read_as_javascript_reads_integers() {
+        for (text, expected) in [("10", 10), ("0060", 60), (" 60s", 60), ("+60", 60), ("60.9", 60), ("60,70", 60)] {
+            assert_eq!(ttl(Some(text)), Ok(expected), "{text}");
+        }
+        assert_eq!(ttl(None), Ok(7200));
+        assert_eq!(ttl(Some("")), Ok(7200));
+        for bad in ["9", "0", "-60", "abc", "1e3", "Infinity", "NaN", "-", "٦٠٠"] {
+            let error = ttl(Some(bad)).unwrap_err();
+            assert_eq!(error.to_string(), "ttl must be a positive integer >= 10", "{bad}");
+            assert_eq!(error.name(), "invalidValue");
+        }
+    }
+
+    #[test]
+    fn a_number_beyond_all_bounds_is_cut_down_to_the_greatest_exact_one() {
+        assert_eq!(ttl(Some(&"9".repeat(400))), Ok(MAX_SECONDS));
+        assert_eq!(dt(Some("9223372036854775808")), Ok(MAX_SECONDS));
+    }
+
+    #[test]
+    fn dt_has_no_default() {
+        assert_eq!(dt(Some("600")), Ok(600));
+        assert!(dt(None).is_err());
+        assert!(dt(Some("")).is_err());
+    }
+}

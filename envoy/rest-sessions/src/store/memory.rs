@@ -1,0 +1,239 @@
+//! The store in this process: for development and for tests. It is bounded, and gone with the process.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::{NewSession, StoreError};
+use crate::data::Change;
+use crate::params::App;
+use crate::session::{BURST_SECONDS, Record, Session};
+use crate::token::Token;
+
+/// What a session costs beside its own text: map entries, the token in three places, the record.
+const OVERHEAD: usize = 1024;
+
+pub struct Memory {
+    max_bytes: usize,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Default)]
+struct Kept {
+    apps: HashMap<App, Sessions>,
+    bytes: usize,
+    last_sweep: i64,
+}
+
+#[derive(Default)]
+struct Sessions {
+    by_token: HashMap<Token, Entry>,
+    users: HashMap<String, User>,
+}
+
+struct Entry {
+    record: Record,
+    /// The last use, bursts included; `Record::last_activity` may lag behind it by a second.
+    touched: i64,
+}
+
+#[derive(Default)]
+struct User {
+    touched: i64,
+    tokens: BTreeSet<Token>,
+}
+
+impl Entry {
+    fn size(&self) -> usize {
+        let record = &self.record;
+        let text = record.id.len().saturating_mul(2).saturating_add(record.ip.len());
+        OVERHEAD.saturating_add(text).saturating_add(record.data.size())
+    }
+
+    fn expired(&self, now: i64) -> bool {
+        self.touched.saturating_add(self.record.ttl) < now
+    }
+}
+
+impl Sessions {
+    /// A session that is over is not found, swept or not.
+    fn live(&mut self, token: &Token, now: i64) -> Option<&mut Entry> {
+        self.by_token.get_mut(token).filter(|entry| entry.record.idle(now) <= entry.record.ttl)
+    }
+
+    fn touch(&mut self, token: &Token, now: i64) {
+        let Some(entry) = self.by_token.get_mut(token) else { return };
+        entry.touched = now;
+        if entry.record.idle(now) > BURST_SECONDS {
+            entry.record.last_activity = now;
+        }
+        if let Some(user) = self.users.get_mut(&entry.record.id) {
+            user.touched = now;
+        }
+    }
+
+    fn remove(&mut self, token: &Token) -> Option<Entry> {
+        let entry = self.by_token.remove(token)?;
+        if let Some(user) = self.users.get_mut(&entry.record.id) {
+            user.tokens.remove(token);
+            if user.tokens.is_empty() {
+                self.users.remove(&entry.record.id);
+            }
+        }
+        Some(entry)
+    }
+}
+
+impl Kept {
+    fn remove<'a>(&mut self, app: &App, tokens: impl IntoIterator<Item = &'a Token>) -> u64 {
+        let Some(sessions) = self.apps.get_mut(app) else { return 0 };
+        let mut removed = 0u64;
+        for entry in tokens.into_iter().filter_map(|token| sessions.remove(token)) {
+            self.bytes = self.bytes.saturating_sub(entry.size());
+            removed = removed.saturating_add(1);
+        }
+        if sessions.by_token.is_empty() {
+            self.apps.remove(app);
+        }
+        removed
+    }
+
+    fn sweep(&mut self, now: i64) -> u64 {
+        self.last_sweep = now;
+        let apps: Vec<App> = self.apps.keys().cloned().collect();
+        let mut removed = 0u64;
+        for app in apps {
+            let expired: Vec<Token> = self.apps.get(&app).map_or_else(Vec::new, |sessions| {
+                sessions.by_token.iter().filter(|(_, e)| e.expired(now)).map(|(token, _)| token.clone()).collect()
+            });
+            removed = removed.saturating_add(self.remove(&app, &expired));
+        }
+        removed
+    }
+
+    /// Makes room among the expired where it must; looks for them once a second at most.
+    fn has_room(&mut self, needed: usize, max: usize, now: i64) -> bool {
+        let fits = |bytes: usize| bytes.saturating_add(needed) <= max;
+        if !fits(self.bytes) && self.last_sweep != now {
+            self.sweep(now);
+        }
+        fits(self.bytes)
+    }
+}
+
+impl Memory {
+    pub fn new(max_bytes: usize) -> Self {
+        Self { max_bytes, kept: Mutex::default() }
+    }
+
+    /// No code under the lock can leave half a change behind, so a poisoned lock is as good as any.
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn create(&self, app: &App, token: &Token, new: NewSession, now: i64) -> Result<(), StoreError> {
+        let record = Record {
+            id: new.id,
+            reads: 1,
+            writes: 1,
+            ttl: new.ttl,
+            last_activity: now,
+            ip: new.ip,
+            no_resave: false,
+            data: new.data,
+        };
+        let entry = Entry { record, touched: now };
+        let size = entry.size();
+        let mut kept = self.lock();
+        if !kept.has_room(size, self.max_bytes, now) {
+            return Err(StoreError::Full);
+        }
+        kept.bytes = kept.bytes.saturating_add(size);
+        let sessions = kept.apps.entry(app.clone()).or_default();
+        let user = sessions.users.entry(entry.record.id.clone()).or_default();
+        user.touched = now;
+        user.tokens.insert(token.clone());
+        sessions.by_token.insert(token.clone(), entry);
+        Ok(())
+    }
+
+    pub fn get(&self, app: &App, token: &Token, now: i64) -> Option<Session> {
+        let mut kept = self.lock();
+        let sessions = kept.apps.get_mut(app)?;
+        let entry = sessions.live(token, now)?;
+        let before = entry.record.clone();
+        entry.record.reads = entry.record.reads.saturating_add(1);
+        sessions.touch(token, now);
+        before.at(now)
+    }
+
+    pub fn set(&self, app: &App, token: &Token, change: &Change, now: i64) -> Result<Option<Session>, StoreError> {
+        let mut kept = self.lock();
+        let Some(entry) = kept.apps.get_mut(app).and_then(|sessions| sessions.live(token, now)) else {
+            return Ok(None);
+        };
+        let size_before = entry.size();
+        let mut changed = entry.record.clone();
+        changed.data.apply(change);
+        changed.writes = changed.writes.saturating_add(1);
+        let size = Entry { record: changed.clone(), touched: now }.size();
+        let growth = size.saturating_sub(size_before);
+        if growth > 0 && !kept.has_room(growth, self.max_bytes, now) {
+            return Err(StoreError::Full);
+        }
+        kept.bytes = kept.bytes.saturating_add(size).saturating_sub(size_before);
+        if let Some(sessions) = kept.apps.get_mut(app) {
+            if let Some(entry) = sessions.by_token.get_mut(token) {
+                entry.record = changed.clone();
+            }
+            sessions.touch(token, now);
+        }
+        Ok(changed.at(now))
+    }
+
+    pub fn kill(&self, app: &App, token: &Token, now: i64) -> u64 {
+        let mut kept = self.lock();
+        let live = kept.apps.get_mut(app).is_some_and(|sessions| sessions.live(token, now).is_some());
+        if live { kept.remove(app, [token]) } else { 0 }
+    }
+
+    pub fn kill_user(&self, app: &App, id: &str) -> u64 {
+        let mut kept = self.lock();
+        let user = kept.apps.get(app).and_then(|sessions| sessions.users.get(id));
+        let tokens = user.map(|user| user.tokens.clone()).unwrap_or_default();
+        kept.remove(app, &tokens)
+    }
+
+    pub fn kill_all(&self, app: &App) -> u64 {
+        let mut kept = self.lock();
+        let Some(sessions) = kept.apps.remove(app) else { return 0 };
+        let freed = sessions.by_token.values().map(Entry::size).sum();
+        kept.bytes = kept.bytes.saturating_sub(freed);
+        u64::try_from(sessions.by_token.len()).unwrap_or(u64::MAX)
+    }
+
+    pub fn active_users(&self, app: &App, since: i64) -> u64 {
+        let kept = self.lock();
+        let users = kept.apps.get(app).map_or(0, |s| s.users.values().filter(|user| user.touched >= since).count());
+        u64::try_from(users).unwrap_or(u64::MAX)
+    }
+
+    pub fn recent(&self, app: &App, since: i64, now: i64) -> Vec<Session> {
+        let kept = self.lock();
+        let Some(sessions) = kept.apps.get(app) else { return Vec::new() };
+        let mut entries: Vec<_> = sessions.by_token.iter().filter(|(_, entry)| entry.touched >= since).collect();
+        entries.sort_by_key(|(token, entry)| Reverse((entry.touched, *token)));
+        entries.into_iter().filter_map(|(_, entry)| entry.record.clone().at(now)).collect()
+    }
+
+    pub fn of_user(&self, app: &App, id: &str, now: i64) -> Vec<Session> {
+        let kept = self.lock();
+        let Some(sessions) = kept.apps.get(app) else { return Vec::new() };
+        let tokens = sessions.users.get(id).into_iter().flat_map(|user| &user.tokens);
+        tokens.filter_map(|token| sessions.by_token.get(token)?.record.clone().at(now)).collect()
+    }
+
+    pub fn sweep(&self, now: i64) -> u64 {
+        self.lock().sweep(now)
+    }
+}

@@ -1,0 +1,127 @@
+//! Where sessions are kept: in this process, or in Redis. Every operation is atomic in both.
+
+mod memory;
+mod redis;
+
+use std::sync::Arc;
+
+use thiserror::Error;
+
+pub use self::memory::Memory;
+pub use self::redis::{Redis, RedisUrl, RedisUrlError};
+use crate::data::{Change, Data};
+use crate::params::App;
+use crate::session::Session;
+use crate::token::Token;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum StoreError {
+    #[error("the session store does not answer; try again later")]
+    Unavailable,
+    #[error("the session store is full; try again later")]
+    Full,
+    #[error("the session store holds data for this session that is no JSON object")]
+    Corrupt,
+}
+
+pub struct NewSession {
+    pub id: String,
+    pub ip: String,
+    pub ttl: i64,
+    pub data: Data,
+}
+
+#[derive(Clone)]
+pub enum Store {
+    Memory(Arc<Memory>),
+    Redis(Arc<Redis>),
+}
+
+/// `now` and `since` are unix seconds, and always the caller's: a store has no clock.
+impl Store {
+    pub async fn create(&self, app: &App, token: &Token, new: NewSession, now: i64) -> Result<(), StoreError> {
+        match self {
+            Self::Memory(memory) => memory.create(app, token, new, now),
+            Self::Redis(redis) => redis.create(app, token, new, now).await,
+        }
+    }
+
+    /// Reads a session, and in doing so uses it: its expiry slides and its reads are counted.
+    pub async fn get(&self, app: &App, token: &Token, now: i64) -> Result<Option<Session>, StoreError> {
+        match self {
+            Self::Memory(memory) => Ok(memory.get(app, token, now)),
+            Self::Redis(redis) => redis.get(app, token, now).await,
+        }
+    }
+
+    pub async fn set(
+        &self,
+        app: &App,
+        token: &Token,
+        change: &Change,
+        now: i64,
+    ) -> Result<Option<Session>, StoreError> {
+        match self {
+            Self::Memory(memory) => memory.set(app, token, change, now),
+            Self::Redis(redis) => redis.set(app, token, change, now).await,
+        }
+    }
+
+    pub async fn kill(&self, app: &App, token: &Token, now: i64) -> Result<u64, StoreError> {
+        match self {
+            Self::Memory(memory) => Ok(memory.kill(app, token, now)),
+            Self::Redis(redis) => redis.kill(app, token, now).await,
+        }
+    }
+
+    pub async fn kill_user(&self, app: &App, id: &str) -> Result<u64, StoreError> {
+        match self {
+            Self::Memory(memory) => Ok(memory.kill_user(app, id)),
+            Self::Redis(redis) => redis.kill_user(app, id).await,
+        }
+    }
+
+    pub async fn kill_all(&self, app: &App) -> Result<u64, StoreError> {
+        match self {
+            Self::Memory(memory) => Ok(memory.kill_all(app)),
+            Self::Redis(redis) => redis.kill_all(app).await,
+        }
+    }
+
+    pub async fn active_users(&self, app: &App, since: i64) -> Result<u64, StoreError> {
+        match self {
+            Self::Memory(memory) => Ok(memory.active_users(app, since)),
+            Self::Redis(redis) => redis.active_users(app, since).await,
+        }
+    }
+
+    /// The sessions used since then, the most recently used first.
+    pub async fn recent(&self, app: &App, since: i64, now: i64) -> Result<Vec<Session>, StoreError> {
+        match self {
+            Self::Memory(memory) => Ok(memory.recent(app, since, now)),
+            Self::Redis(redis) => redis.recent(app, since, now).await,
+        }
+    }
+
+    pub async fn of_user(&self, app: &App, id: &str, now: i64) -> Result<Vec<Session>, StoreError> {
+        match self {
+            Self::Memory(memory) => Ok(memory.of_user(app, id, now)),
+            Self::Redis(redis) => redis.of_user(app, id, now).await,
+        }
+    }
+
+    /// Removes what has expired, and says how many sessions that were.
+    pub async fn sweep(&self, now: i64) -> Result<u64, StoreError> {
+        match self {
+            Self::Memory(memory) => Ok(memory.sweep(now)),
+            Self::Redis(redis) => redis.sweep(now).await,
+        }
+    }
+
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        match self {
+            Self::Memory(_) => Ok(()),
+            Self::Redis(redis) => redis.ping().await,
+        }
+    }
+}

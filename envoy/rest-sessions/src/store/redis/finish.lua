@@ -1,0 +1,14 @@
+-- Takes everything away that belongs to one session, and its user with the last one. KEYS: the app's sessions, the
+-- app's users, the sessions of all apps.
+local function finish(prefix, app, token, id)
+  local tokens = prefix .. 'us:' .. id
+  redis.call('ZREM', KEYS[1], token .. ':' .. id)
+  redis.call('SREM', tokens, token)
+  redis.call('ZREM', KEYS[3], app .. ':' .. token .. ':' .. id)
+  local removed = redis.call('DEL', prefix .. token)
+  if redis.call('EXISTS', tokens) == 0 then
+    redis.call('ZREM', KEYS[2], id)
+  end
+  return removed
+end
+
