@@ -4,7 +4,6 @@ import os
 import re
 import signal
 import socket
-import subprocess
 import time
 import urllib.request
 
@@ -75,73 +74,3 @@ def test_a_taken_port_is_named_in_one_line_and_nothing_is_started(tmp_path):
         f"make run: port {ports[3000]}, meant for the session server, cannot be used (Address already in use); "
         "end what listens there, or choose another: make run ARGS='--sessions-port NUMBER'"
     ]
-
-
-def make(*arguments, **environment):
-    return subprocess.run(
-        ["make", "--no-print-directory", *arguments],
-        cwd=ROOT,
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        timeout=support.WAIT_SECONDS,
-    )
-
-
-@pytest.fixture
-def bare_path(tmp_path):
-    """A PATH with a shell's everyday tools, but neither Rust nor Python nor a container tool."""
-    for name in ("sh", "make", "sed", "head", "find", "test", "mkdir", "cp", "mv", "rm", "touch", "awk"):
-        where = subprocess.run(["sh", "-c", f"command -v {name}"], capture_output=True, text=True).stdout.strip()
-        if where.startswith("/"):
-            (tmp_path / name).symlink_to(where)
-    return tmp_path
-
-
-@pytest.mark.parametrize(
-    ("target", "line"),
-    [
-        ("toolchain", "make: cargo is missing; install rustup from https://rustup.rs"),
-        (".venv/.installed", "make: python3 is missing; install Python 3.10 or later"),
-    ],
-)
-def test_a_missing_tool_is_named_in_one_line(bare_path, target, line):
-    done = make("-W", "tests/requirements.txt", target, PATH=str(bare_path))
-    assert done.returncode != 0
-    ours = [text for text in done.stderr.splitlines() if not text.startswith("make: ***")]
-    assert ours == [line]
-
-
-def test_help_is_the_default_and_names_every_word(bare_path):
-    done = make(PATH=str(bare_path))
-    assert done.returncode == 0, done.stderr
-    words = re.findall(r"^make ([a-z-]+)", done.stdout, re.MULTILINE)
-    assert words == ["help", "build", "test", "run", "validate", "image", "lint", "clean"]
-
-
-def fake(folder, name, script):
-    path = folder / name
-    path.write_text(f"#!/bin/sh\n{script}\n")
-    path.chmod(0o755)
-
-
-def image(folder):
-    # The module and the toolchain are there already; only the container tool is in question.
-    return make("-o", "toolchain", "-o", str(support.MODULE.relative_to(ROOT)), "image", PATH=str(folder))
-
-
-def test_image_is_built_by_docker_where_its_engine_runs(bare_path):
-    fake(bare_path, "docker", 'echo "docker $@"')
-    assert "docker build --tag registry.example.com/rest-sessions-filter:" in image(bare_path).stdout
-
-
-def test_image_is_built_by_buildah_where_docker_has_no_engine(bare_path):
-    fake(bare_path, "docker", "exit 1")
-    fake(bare_path, "buildah", 'echo "buildah $@"')
-    assert "buildah build --tag registry.example.com/rest-sessions-filter:" in image(bare_path).stdout
-
-
-def test_image_without_a_container_tool_says_so_in_one_line(bare_path):
-    done = image(bare_path)
-    assert done.returncode != 0
-    assert "make image: needs docker with its engine running, or buildah; neither was found" in done.stderr

@@ -1,0 +1,125 @@
+"""The Makefile: its words, and what it says when something is missing or wrong."""
+
+import os
+import re
+import shutil
+import subprocess
+
+import pytest
+
+import support
+from support import ROOT
+
+
+def make(*arguments, **environment):
+    return subprocess.run(
+        ["make", "--no-print-directory", *arguments],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=support.WAIT_SECONDS,
+    )
+
+
+@pytest.fixture
+def bare_path(tmp_path):
+    """A PATH with a shell's everyday tools, but neither Rust nor Python nor a container tool."""
+    for name in ("sh", "make", "sed", "head", "find", "test", "mkdir", "cp", "mv", "rm", "touch", "awk"):
+        where = subprocess.run(["sh", "-c", f"command -v {name}"], capture_output=True, text=True).stdout.strip()
+        if where.startswith("/"):
+            (tmp_path / name).symlink_to(where)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("target", "line"),
+    [
+        ("toolchain", "make: cargo is missing; install rustup from https://rustup.rs"),
+        (".venv/.installed", "make: python3 is missing; install Python 3.10 or later"),
+    ],
+)
+def test_a_missing_tool_is_named_in_one_line(bare_path, target, line):
+    done = make("-W", "tests/requirements.txt", target, PATH=str(bare_path))
+    assert done.returncode != 0
+    ours = [text for text in done.stderr.splitlines() if not text.startswith("make: ***")]
+    assert ours == [line]
+
+
+def test_help_is_the_default_and_names_every_word(bare_path):
+    done = make(PATH=str(bare_path))
+    assert done.returncode == 0, done.stderr
+    words = re.findall(r"^make ([a-z-]+)", done.stdout, re.MULTILINE)
+    assert words == ["help", "build", "test", "run", "validate", "image", "lint", "clean"]
+
+
+def fake(folder, name, script):
+    path = folder / name
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+
+
+def image(folder):
+    # The module and the toolchain are there already; only the container tool is in question.
+    return make("-o", "toolchain", "-o", str(support.MODULE.relative_to(ROOT)), "image", PATH=str(folder))
+
+
+def test_image_is_built_by_docker_where_its_engine_runs(bare_path):
+    fake(bare_path, "docker", 'echo "docker $@"')
+    assert "docker build --tag registry.example.com/rest-sessions-filter:" in image(bare_path).stdout
+
+
+def test_image_is_built_by_buildah_where_docker_has_no_engine(bare_path):
+    fake(bare_path, "docker", "exit 1")
+    fake(bare_path, "buildah", 'echo "buildah $@"')
+    assert "buildah build --tag registry.example.com/rest-sessions-filter:" in image(bare_path).stdout
+
+
+def test_image_without_a_container_tool_says_so_in_one_line(bare_path):
+    done = image(bare_path)
+    assert done.returncode != 0
+    assert "make image: needs docker with its engine running, or buildah; neither was found" in done.stderr
+
+
+@pytest.fixture
+def core(tmp_path):
+    """A copy of the Makefile beside a core of one file, which a test writes."""
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    shutil.copy(ROOT / "Cargo.toml", tmp_path)
+    (tmp_path / "src" / "shell").mkdir(parents=True)
+
+    def import_rule(path, text):
+        (tmp_path / "src" / path).write_text(text)
+        return subprocess.run(["make", "import-rule"], cwd=tmp_path, capture_output=True, text=True)
+
+    return import_rule
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "complaint"),
+    [
+        ("policy.rs", "use proxy_wasm::types::Bytes;", "src/policy.rs:1: names proxy_wasm, which belongs only in"),
+        ("policy.rs", 'let a = "http://x"; proxy_wasm::f();', "src/policy.rs:1: names proxy_wasm"),
+        ("policy.rs", "fn f() {\n    log::warn!();\n}", "src/policy.rs:2: names log, which belongs only in src/shell/"),
+        ("policy.rs", "let now = SystemTime::now();", "src/policy.rs:1: names a clock"),
+        ("shell/mod.rs", "use serde::Deserialize;", "src/shell/mod.rs:1: names serde"),
+    ],
+)
+def test_the_import_rule_names_who_breaks_it(core, path, text, complaint):
+    done = core(path, text)
+    assert done.returncode != 0
+    assert complaint in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("policy.rs", "//! Knows nothing of proxy_wasm.\nlet a = 1; // as proxy_wasm does\n"),
+        ("policy.rs", "use crate::catalog::Entry;"),
+        ("shell/mod.rs", "use proxy_wasm::types::Bytes;\nlog::warn!();"),
+        ("lib.rs", "proxy_wasm::main! {{}}"),
+    ],
+)
+def test_the_import_rule_lets_pass_what_is_allowed(core, path, text):
+    done = core(path, text)
+    assert done.returncode == 0, done.stderr
