@@ -36,6 +36,11 @@ impl Metrics {
         shown(host::increment_metric(self.in_flight, 1));
     }
 
+    /// The host gave calls up: they are under way no more, and took no time that could be told.
+    pub fn calls_abandoned(&self, count: usize) {
+        shown(host::increment_metric(self.in_flight, i64::try_from(count).unwrap_or(i64::MAX).saturating_neg()));
+    }
+
     pub fn call_ended(&self, duration_ms: u64) {
         shown(host::increment_metric(self.in_flight, -1));
         shown(host::record_metric(self.call_duration, duration_ms));

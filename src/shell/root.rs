@@ -35,6 +35,13 @@ impl Root {
 }
 
 impl Context for Root {
+    fn on_done(&mut self) -> bool {
+        if let Some(worker) = &self.worker {
+            worker.retire();
+        }
+        true
+    }
+
     fn on_http_call_response(&mut self, call: u32, num_headers: usize, body_size: usize, _num_trailers: usize) {
         if let Some(worker) = &self.worker {
             worker.answered(call, num_headers, body_size);

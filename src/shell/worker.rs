@@ -1,6 +1,6 @@
 //! What the requests of one configuration share in one worker, and how steps of the core become host calls.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::hash::RandomState;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use proxy_wasm::types::{BufferType, MapType};
 
 use super::host::{self, Refused};
 use super::metrics::Metrics;
-use crate::cache::flights::{CallId, Flight, Flights, StreamId};
+use crate::cache::flights::{CallId, Flight, Flights, StreamId, Waiter};
 use crate::config::Config;
 use crate::exchange::{Effect, Event, Exchange, Next, Step, Surroundings};
 use crate::http::reply::{Denial, Reply};
@@ -26,10 +26,17 @@ pub struct Worker {
     metrics: Metrics,
     digest_key: RandomState,
     /// The requests that the host has not finished; nothing is done to any other.
-    exchanges: RefCell<HashMap<StreamId, Exchange>>,
+    exchanges: RefCell<HashMap<StreamId, Tracked>>,
+    next_ticket: Cell<u64>,
     flights: RefCell<Flights>,
     throttle: RefCell<Throttle>,
     outbox: RefCell<Outbox>,
+}
+
+/// A request with its ticket (see [`Waiter`]).
+struct Tracked {
+    ticket: u64,
+    exchange: Exchange,
 }
 
 /// A call on its way from a stream's callback to the root, which sends it.
@@ -73,6 +80,7 @@ impl Worker {
             metrics,
             digest_key: RandomState::new(),
             exchanges: RefCell::default(),
+            next_ticket: Cell::new(0),
             flights: RefCell::default(),
             throttle: RefCell::default(),
             outbox: RefCell::new(Outbox::Empty),
@@ -80,21 +88,31 @@ impl Worker {
     }
 
     pub fn stream_began(&self, stream: StreamId) {
-        self.exchanges.borrow_mut().insert(stream, Exchange::default());
+        let ticket = self.next_ticket.get();
+        self.next_ticket.set(ticket.wrapping_add(1));
+        self.exchanges.borrow_mut().insert(stream, Tracked { ticket, exchange: Exchange::default() });
     }
 
     pub fn stream_ended(&self, stream: StreamId) {
-        let exchange = self.exchanges.borrow_mut().remove(&stream);
-        if let Some(outcome) = exchange.and_then(Exchange::end) {
+        let tracked = self.exchanges.borrow_mut().remove(&stream);
+        if let Some(outcome) = tracked.and_then(|tracked| tracked.exchange.end()) {
             self.metrics.count(Counter::Outcome(outcome));
         }
+    }
+
+    /// The configuration goes, and the host gives up its calls.
+    pub fn retire(&self) {
+        let abandoned = self.flights.borrow_mut().abandon();
+        self.metrics.calls_abandoned(abandoned);
     }
 
     /// Handles an event of a stream in its own callback.
     pub fn stream_event(&self, stream: StreamId, event: Event<'_>) -> Result<Progress, Refused> {
         let now_ms = host::now_ms()?;
-        Ok(match self.step(stream, now_ms, event) {
-            Some(step) => self.carry_out(stream, Caller::Stream, now_ms, step),
+        let ticket = self.exchanges.borrow().get(&stream).map(|tracked| tracked.ticket);
+        let Some(waiter) = ticket.map(|ticket| Waiter { stream, ticket }) else { return Ok(Progress::Unchanged) };
+        Ok(match self.step(waiter, now_ms, event) {
+            Some(step) => self.carry_out(waiter, Caller::Stream, now_ms, step),
             None => Progress::Unchanged,
         })
     }
@@ -121,26 +139,28 @@ impl Worker {
         self.metrics.call_ended(now_ms.saturating_sub(flight.started_ms));
         let lookup = answer::read(&read_answer(num_headers, body_size));
         self.note_failure(&lookup, &flight, now_ms);
-        self.settle(flight.stream, now_ms, &lookup);
+        self.settle(flight.waiter, now_ms, &lookup);
     }
 
     fn surroundings(&self, now_ms: u64) -> Surroundings<'_> {
         Surroundings { config: &self.config, now_ms, digest_key: &self.digest_key }
     }
 
-    fn step(&self, stream: StreamId, now_ms: u64, event: Event<'_>) -> Option<Step> {
+    /// Moves a request on, if it is still the one that is meant.
+    fn step(&self, waiter: Waiter, now_ms: u64, event: Event<'_>) -> Option<Step> {
         let mut exchanges = self.exchanges.borrow_mut();
-        Some(exchanges.get_mut(&stream)?.handle(self.surroundings(now_ms), event))
+        let tracked = exchanges.get_mut(&waiter.stream).filter(|tracked| tracked.ticket == waiter.ticket)?;
+        Some(tracked.exchange.handle(self.surroundings(now_ms), event))
     }
 
     /// Tells a waiting request what became of its lookup, if it still waits.
-    fn settle(&self, stream: StreamId, now_ms: u64, lookup: &Lookup) {
-        let Some(step) = self.step(stream, now_ms, Event::Session(lookup)) else { return };
-        if let Err(refused) = host::set_effective_context(stream) {
+    fn settle(&self, waiter: Waiter, now_ms: u64, lookup: &Lookup) {
+        let Some(step) = self.step(waiter, now_ms, Event::Session(lookup)) else { return };
+        if let Err(refused) = host::set_effective_context(waiter.stream) {
             log::debug!("event=stream_gone status={refused:?}");
             return;
         }
-        if let Progress::Forward = self.carry_out(stream, Caller::Root, now_ms, step)
+        if let Progress::Forward = self.carry_out(waiter, Caller::Root, now_ms, step)
             && let Err(refused) = host::resume_request()
         {
             log::warn!("event=resume_refused status={refused:?}");
@@ -150,7 +170,7 @@ impl Worker {
         }
     }
 
-    fn carry_out(&self, stream: StreamId, caller: Caller, now_ms: u64, step: Step) -> Progress {
+    fn carry_out(&self, waiter: Waiter, caller: Caller, now_ms: u64, step: Step) -> Progress {
         let mut changed = Ok(());
         for effect in step.effects {
             match effect {
@@ -175,19 +195,19 @@ impl Worker {
             (_, Err(refused)) => give_up(&refused),
             (Next::Unchanged, Ok(())) => Progress::Unchanged,
             (Next::Forward, Ok(())) => Progress::Forward,
-            (Next::Call(call), Ok(())) => self.ask(stream, caller, now_ms, call),
+            (Next::Call(call), Ok(())) => self.ask(waiter, caller, now_ms, call),
         }
     }
 
     /// Sends a lookup, or settles it at once where that cannot be.
-    fn ask(&self, stream: StreamId, caller: Caller, now_ms: u64, call: Call) -> Progress {
+    fn ask(&self, waiter: Waiter, caller: Caller, now_ms: u64, call: Call) -> Progress {
         let service = call.service_id;
         let lookup = if self.flights.borrow().in_flight(service) >= call.max_in_flight {
             Lookup::Busy
         } else {
             self.metrics.count(Counter::Calls);
             let cluster = call.cluster.clone();
-            let flight = Flight { stream, service, started_ms: now_ms, cluster };
+            let flight = Flight { waiter, service, started_ms: now_ms, cluster };
             match self.send(caller, call) {
                 Some(id) => {
                     self.metrics.call_began();
@@ -201,8 +221,8 @@ impl Worker {
                 }
             }
         };
-        match self.step(stream, now_ms, Event::Session(&lookup)) {
-            Some(step) => self.carry_out(stream, caller, now_ms, step),
+        match self.step(waiter, now_ms, Event::Session(&lookup)) {
+            Some(step) => self.carry_out(waiter, caller, now_ms, step),
             None => Progress::Unchanged,
         }
     }
