@@ -17,6 +17,10 @@ MODULE = ROOT / "dist" / "rest_sessions_filter.wasm"
 BOOTSTRAP = ROOT / "envoy" / "envoy.yaml"
 WAIT_SECONDS = 90
 
+# These tests are started by make, and start make: as a user would, not as a part of the outer one.
+for variable in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "MAKEOVERRIDES"):
+    os.environ.pop(variable, None)
+
 
 def envoy_bin() -> str:
     assert "ENVOY_BIN" in os.environ, "ENVOY_BIN is not set: run these tests with `make test`"
