@@ -203,6 +203,18 @@ fn a_map_is_gone_once_the_stream_was_resumed_or_has_passed() {
 }
 
 #[test]
+fn a_whole_map_that_is_gone_reads_as_empty_and_is_a_violation() {
+    let mut vm = vm();
+    on("response headers", |_| {
+        note(format!("{:?}", hostcalls::get_map_bytes(MapType::HttpRequestHeaders)));
+        note(format!("{}", hostcalls::get_map_bytes(MapType::HttpResponseHeaders).unwrap().len()));
+    });
+    vm.request(Request::get("/")).is_answered(200);
+    assert_eq!(seen()[2..4], ["Ok([])", "1"]);
+    assert!(vm.take_violations()[0].contains("map 0 was read"));
+}
+
+#[test]
 fn request_headers_are_gone_in_the_response_phase_and_readable_for_the_log() {
     let mut vm = vm();
     for callback in ["response headers", "log"] {

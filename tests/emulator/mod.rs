@@ -13,7 +13,7 @@
 //! 1. Resuming and replying take effect after the callback that asked for them, as actions that may run one inside the
 //!    other; the maps of a resumed stream are gone at once.
 //! 2. A header map exists from its callback until that callback lets the stream pass, and while it is paused; any other
-//!    access is `BadArgument`.
+//!    access is `BadArgument`, but for a read of the whole map, which finds it empty.
 //! 3. Calls belong to the root context: they outlive the stream whose callback made them.
 //! 4. The host's object of a stream outlives the VM's, so that an effective context may be set that the VM has deleted.
 //! 5. A local reply passes through the stream's own response callbacks, then the stream ends.

@@ -1,8 +1,9 @@
 //! What the host knows: contexts, calls, time, metrics, shared data, queues, log lines, and what was done wrong.
 
-use super::wire::Pairs;
+use super::wire::{Pairs, readable};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt;
 use std::time::Duration;
 
 /// The level of a log line, as the ABI numbers them.
@@ -57,7 +58,7 @@ pub enum Side {
 }
 
 /// A local reply as the filter passed it to the host.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Reply {
     pub status: u32,
     pub headers: Pairs,
@@ -65,6 +66,14 @@ pub struct Reply {
     /// −1 where the filter named none.
     pub grpc_status: i32,
     pub details: Vec<u8>,
+}
+
+impl fmt::Debug for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { status, headers, body, grpc_status, .. } = self;
+        let body = String::from_utf8_lossy(body);
+        write!(f, "{status} (gRPC {grpc_status}) {} {body}", readable(headers))
+    }
 }
 
 /// What a callback asked for, done after it.
@@ -82,7 +91,7 @@ pub struct Running {
 }
 
 /// A call to a cluster, as it was dispatched.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Call {
     pub id: u32,
     pub root: Root,
@@ -92,6 +101,13 @@ pub struct Call {
     /// `None`: the host waits for ever.
     pub timeout: Option<Duration>,
     pub started: Duration,
+}
+
+impl fmt::Debug for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { id, root, cluster, headers, timeout, started, .. } = self;
+        write!(f, "call {id} of {root:?} to {cluster} at {started:?} for {timeout:?}: {}", readable(headers))
+    }
 }
 
 impl Call {

@@ -15,6 +15,14 @@ pub fn first<'a>(map: &'a Pairs, name: &str) -> Option<&'a [u8]> {
     map.iter().find(|(n, _)| n == name.as_bytes()).map(|(_, value)| value.as_slice())
 }
 
+/// A header map for people.
+pub fn readable(map: &Pairs) -> String {
+    let line = |(name, value): &(Vec<u8>, Vec<u8>)| {
+        format!("{}: {}", String::from_utf8_lossy(name), String::from_utf8_lossy(value))
+    };
+    map.iter().map(line).collect::<Vec<_>>().join(", ")
+}
+
 /// What stands in memory for a map: a count, the lengths of every pair, then names and values, each with a zero after.
 pub fn serialize(map: &Pairs) -> Vec<u8> {
     let word = |number: usize| u32::try_from(number).expect("a header map fits 32 bits").to_le_bytes();

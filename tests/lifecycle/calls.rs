@@ -96,15 +96,6 @@ fn an_answer_without_a_readable_status_is_no_session_of_anybody() {
 }
 
 #[test]
-fn a_reset_is_an_outage_even_where_the_host_shows_an_empty_map_for_it() {
-    let mut vm = Vm::with_config(three_routes());
-    let (stream, call) = waiting(&mut vm, "/");
-    vm.answer_with(&call, Vec::new(), SESSION);
-    assert_eq!(stream.reply().unwrap().header("retry-after").as_deref(), Some("1"));
-    assert_eq!(vm.counter("call_failures_connect_total"), 1);
-}
-
-#[test]
 fn no_retries_means_that_envoy_is_told_of_none() {
     let mut vm = Vm::with_config(config(json!({"rest_sessions": {"cluster": "rest-sessions", "retries": 0}})));
     let (_, call) = waiting(&mut vm, "/");

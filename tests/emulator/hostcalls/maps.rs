@@ -62,18 +62,18 @@ pub fn check_pair(name: &[u8], value: &[u8]) {
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn proxy_get_header_map_pairs(map_type: u32, data: *mut *mut u8, size: *mut usize) -> u32 {
-    match readable_map(map_type) {
-        Some(map) => {
-            let bytes = if map.is_empty() { Vec::new() } else { wire::serialize(&map) };
-            // SAFETY: the ABI's promise.
-            unsafe { hand_over(&bytes, data, size) };
-            OK
-        }
-        None => {
-            with(|host| host.refusal(format!("map {map_type} was read, which is not there now")));
-            BAD_ARGUMENT
-        }
-    }
+    let map = readable_map(map_type).unwrap_or_else(|| {
+        // Envoy answers with an empty map, which a filter could take for a message without headers.
+        with(|host| match map_type {
+            0..=3 => host.violation(format!("map {map_type} was read, which is not there now")),
+            _ => host.refusal(format!("map {map_type} was read, which is not there now")),
+        });
+        Pairs::new()
+    });
+    let bytes = if map.is_empty() { Vec::new() } else { wire::serialize(&map) };
+    // SAFETY: the ABI's promise.
+    unsafe { hand_over(&bytes, data, size) };
+    OK
 }
 
 #[unsafe(no_mangle)]
