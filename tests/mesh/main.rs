@@ -13,9 +13,14 @@
     reason = "a test that cannot go on should stop, and say where"
 )]
 
+mod annotation;
 mod answers;
+mod calls;
+mod configuration;
 mod decision;
 mod forged;
 mod harness;
 mod rules;
+mod streams;
+mod telemetry;
 mod tokens;

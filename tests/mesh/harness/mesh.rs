@@ -1,9 +1,9 @@
 //! Envoy with the filter, and the upstream behind it: what a test sends goes in here, and is counted, so that at the
 //! end the filter's own counters can be held against it.
 
-use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use serde_json::{Value, json};
@@ -96,7 +96,7 @@ impl Setup {
         let upstream = Upstream::start();
         let workers = self.concurrency.unwrap_or(1);
         let envoy = Envoy::start(&self.listeners, &self.clusters, upstream.address(), workers);
-        Mesh { envoy, upstream, sent: Cell::new(0) }
+        Mesh { envoy, upstream, sent: AtomicU64::new(0) }
     }
 }
 
@@ -105,7 +105,7 @@ impl Setup {
 pub struct Mesh {
     pub envoy: Envoy,
     pub upstream: Upstream,
-    sent: Cell<u64>,
+    sent: AtomicU64,
 }
 
 impl Mesh {
@@ -116,7 +116,7 @@ impl Mesh {
 
     /// Counts a request that goes to Envoy by other ways than those here.
     pub fn count_one(&self) {
-        self.sent.set(self.sent.get() + 1);
+        self.sent.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Sends a request and reads its response.
@@ -217,7 +217,7 @@ impl Mesh {
 
     #[track_caller]
     fn assert_sound(&self) {
-        wait::until_equal("every request to be counted exactly once", &self.sent.get(), || {
+        wait::until_equal("every request to be counted exactly once", &self.sent.load(Ordering::Relaxed), || {
             self.outcomes().values().sum()
         });
         let reloads = self.envoy.stats("vm_reload");

@@ -1,0 +1,167 @@
+//! Configurations: both packings are understood alike, and a bad one stops Envoy with every problem named.
+
+use serde_json::{Value, json};
+
+use crate::harness::client::Request;
+use crate::harness::envoy::{Listener, Packing, validate};
+use crate::harness::mesh::{Setup, plugin};
+use crate::harness::stub::Stub;
+use crate::harness::token;
+
+#[test]
+fn struct_and_string_configure_the_filter_alike() {
+    let stub = Stub::knowing_everyone();
+    let mut keys = plugin(json!({
+        "rules": [
+            {"match": {"paths": ["/off/*"]}, "session": "off"},
+            {"match": {"methods": ["POST"]}, "session": "optional"},
+        ],
+        "annotate": {"headers": {"x-session-user": "id"}, "max_bytes": 64},
+        "filter_state": true,
+        "forward_token": false,
+    }));
+    keys["rest_sessions"]["retries"] = 2.into();
+    keys["rest_sessions"]["max_in_flight"] = 7.into();
+    let mesh = Setup::default()
+        .listener(Listener::new("struct", keys.clone()))
+        .listener(Listener { packing: Packing::Text, ..Listener::new("text", keys) })
+        .sessions(stub.address())
+        .start();
+    for listener in ["struct", "text"] {
+        let seen = mesh.passes_at(listener, &Request::get("/").session(&token::fresh()));
+        assert_eq!(seen.header("x-session-user").as_deref(), Some("user123"), "{listener}");
+        assert_eq!(seen.header("cookie"), None, "{listener}");
+        mesh.denies_at(listener, &Request::get("/"), 401, "session_required");
+        mesh.passes_at(listener, &Request::get("/off/x"));
+        mesh.passes_at(listener, &Request::new("POST", "/"));
+    }
+    mesh.expect_outcomes(&[
+        ("allowed_total", 2),
+        ("denied_no_session_total", 2),
+        ("off_total", 2),
+        ("anonymous_total", 2),
+    ]);
+}
+
+/// What Envoy says of a configuration that it must refuse.
+#[track_caller]
+fn refusal(configuration: &Value, packing: Packing) -> String {
+    let listener = Listener { packing, ..Listener::new("main", configuration.clone()) };
+    let output = validate(&listener, &[]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{configuration} was not refused:\n{said}");
+    assert!(!said.contains("panicked"), "{said}");
+    said
+}
+
+#[test]
+fn good_configuration_is_accepted_by_validation() {
+    let output = validate(&Listener::new("main", plugin(json!({}))), &[]);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn every_problem_of_a_configuration_is_reported_on_a_line_of_its_own() {
+    let configuration = json!({
+        "app": "my",
+        "rest_sessions": {"cluster": "rest-sessions", "timeout": "61s", "retries": 4, "timout": "1s"},
+        "rules": [
+            {"match": {"paths": ["/a/*"]}, "session": "off"},
+            {"match": {"paths": ["*.ico"]}, "session": "required"},
+            {"match": {"methods": ["GET"]}, "session": "requierd"},
+        ],
+        "forward_token": "no",
+        "cache": {"ttl": "5s"},
+    });
+    for packing in [Packing::Struct, Packing::Text] {
+        let said = refusal(&configuration, packing);
+        for (path, found) in [
+            ("app", "my"),
+            ("rest_sessions.timeout", "61s"),
+            ("rest_sessions.retries", "4"),
+            ("rest_sessions.timout", "unknown"),
+            ("rules[1].match.paths[0]", "*.ico"),
+            ("rules[2].session", r#""requierd" is none of required, optional, off"#),
+            ("forward_token", "no"),
+            ("cache", "unknown"),
+        ] {
+            let about: Vec<&str> = said.lines().filter(|line| line.contains(&format!("{path}: "))).collect();
+            assert!(about.iter().any(|line| line.contains(found)), "no line about {path} and {found}:\n{said}");
+        }
+        assert!(!said.contains("rules[0]"), "nothing is wrong with the first rule:\n{said}");
+    }
+}
+
+#[test]
+fn bad_configuration_is_refused_with_the_place_and_the_reason() {
+    let rules = |rules: Value| plugin(json!({"rules": rules}));
+    let cases: Vec<(&str, Value, &str)> = vec![
+        ("an app is missing", json!({"rest_sessions": {"cluster": "c"}}), "app"),
+        ("a cluster is missing", json!({"app": "mywebapp", "rest_sessions": {}}), "rest_sessions.cluster"),
+        ("the service is missing", json!({"app": "mywebapp"}), "rest_sessions"),
+        ("nothing is given", json!({}), "app"),
+        (
+            "a rule is hidden by an earlier one",
+            rules(
+                json!([{"name": "all", "session": "off"}, {"name": "never", "match": {"paths": ["/x"]}, "session": "required"}]),
+            ),
+            "never",
+        ),
+        ("a rule says nothing of sessions", rules(json!([{"match": {"paths": ["/x"]}}])), "rules[0].session"),
+        (
+            "the default has a match",
+            plugin(json!({"default": {"match": {"paths": ["/x"]}, "session": "off"}})),
+            "default.match",
+        ),
+        (
+            "a path has a pattern in its middle",
+            rules(json!([{"match": {"paths": ["/a/*/b"]}, "session": "off"}])),
+            "rules[0].match.paths[0]",
+        ),
+        (
+            "a wildcard stands in a host",
+            rules(json!([{"match": {"hosts": ["a.*.com"]}, "session": "off"}])),
+            "rules[0].match.hosts[0]",
+        ),
+        (
+            "a header may not be annotated",
+            plugin(json!({"annotate": {"headers": {"cookie": "id"}}})),
+            "annotate.headers",
+        ),
+        (
+            "two annotations have one name",
+            plugin(json!({"annotate": {"headers": {"x-user": "id", "x_user": "ip"}}})),
+            "annotate.headers",
+        ),
+        ("a field is unknown", plugin(json!({"annotate": {"headers": {"x-user": "name"}}})), "annotate.headers"),
+        ("a number has a fraction", plugin(json!({"annotate": {"max_bytes": 1.5}})), "annotate.max_bytes"),
+        (
+            "a duration is a number",
+            json!({"app": "mywebapp", "rest_sessions": {"cluster": "c", "timeout": 500}}),
+            "rest_sessions.timeout",
+        ),
+        ("a source has two kinds", plugin(json!({"token_from": [{"cookie": "a", "header": "b"}]})), "token_from[0]"),
+        (
+            "an origin has a path",
+            rules(json!([{"session": "required", "origins": ["https://a.example.com/x"]}])),
+            "rules[0].origins[0]",
+        ),
+        (
+            "a key belongs to a later version",
+            rules(json!([{"session": "required", "require": []}])),
+            "rules[0].require",
+        ),
+    ];
+    for (case, configuration, place) in cases {
+        println!("{case}");
+        let said = refusal(&configuration, Packing::Struct);
+        assert!(said.contains(place), "{case}: {place} is not named:\n{said}");
+    }
+}
+
+#[test]
+fn text_that_is_no_configuration_is_refused() {
+    for text in [json!("not an object"), json!([1, 2]), json!(null), json!(1)] {
+        refusal(&text, Packing::Text);
+    }
+}

@@ -1,0 +1,99 @@
+//! Streams that are more than one request and one answer: uploads that wait, WebSockets, several workers.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::harness::client::Request;
+use crate::harness::envoy::Listener;
+use crate::harness::mesh::{Setup, plugin};
+use crate::harness::sessions::RestSessions;
+use crate::harness::stub::{Answer, Gate, Stub};
+use crate::harness::token;
+
+#[test]
+fn upload_of_eight_mebibytes_waits_for_its_session_and_arrives_whole() {
+    let gate = Gate::default();
+    let held = gate.clone();
+    let stub = Stub::start(move |_| Answer::After(held.clone(), Box::new(Answer::session())));
+    let mut keys = plugin(json!({}));
+    keys["rest_sessions"]["timeout"] = "15s".into();
+    let small_buffer = Listener { buffer_limit: Some(65_536), ..Listener::new("main", keys) };
+    let mesh = Setup::default().listener(small_buffer).sessions(stub.address()).start();
+    // No run of it repeats where a buffer could end, so that a lost or doubled piece shows.
+    let upload: Vec<u8> = (0..8_u32 << 20).map(|position| (position.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let request = Request::new("POST", "/upload").session(&token::fresh()).body(upload.clone());
+    let seen = std::thread::scope(|scope| {
+        let sending = scope.spawn(|| mesh.passes(&request));
+        stub.wait_for_calls(1);
+        assert_eq!(mesh.upstream.count(), 0, "nothing may pass before the session is known");
+        gate.open();
+        sending.join().expect("the upload is answered")
+    });
+    assert_eq!(seen.header("x-session-user").as_deref(), Some("user123"));
+    assert_eq!(seen.body.len(), upload.len());
+    assert!(seen.body == upload, "the upload arrived, but not as it was sent");
+}
+
+#[test]
+fn websocket_is_opened_with_a_session_and_denied_without() {
+    let sessions = RestSessions::over_redis();
+    let mesh = Setup::new(plugin(json!({
+        "token_from": [{"cookie": "session-cookie"}, {"query": "token"}],
+    })))
+    .sessions(sessions.address())
+    .start();
+    let token = sessions.create("user123", &json!({"name": "Peter"}));
+    for request in [Request::upgrade("/ws").session(&token), Request::upgrade(&format!("/ws?token={token}"))] {
+        let mut connection = mesh.begin(&request);
+        let response = connection.read(false);
+        assert_eq!(response.status, 101, "{response:?}");
+        assert_eq!(mesh.seen_for(&request, &response).header("x-session-user").as_deref(), Some("user123"));
+        for message in [&b"\x81\x05hello"[..], b"\x00\xff", b"bye"] {
+            connection.write(message);
+            assert_eq!(connection.read_exact(message.len()), message);
+        }
+    }
+    mesh.denies(&Request::upgrade("/ws"), 401, "session_required");
+    mesh.denies(&Request::upgrade("/ws").session(&token::fresh()), 401, "session_required");
+    mesh.expect_outcomes(&[("allowed_total", 2), ("denied_no_session_total", 2)]);
+}
+
+#[test]
+fn request_waits_for_the_answer_and_is_not_answered_before() {
+    let gate = Gate::default();
+    let held = gate.clone();
+    let stub = Stub::start(move |_| Answer::After(held.clone(), Box::new(Answer::session())));
+    let mut keys = plugin(json!({}));
+    keys["rest_sessions"]["timeout"] = "15s".into();
+    let mesh = Setup::new(keys).sessions(stub.address()).start();
+    let mut connection = mesh.begin(&Request::get("/").session(&token::fresh()));
+    stub.wait_for_calls(1);
+    assert!(connection.is_silent_for(Duration::from_millis(50)));
+    assert_eq!(mesh.upstream.count(), 0);
+    gate.open();
+    assert_eq!(connection.read(false).status, 200);
+}
+
+#[test]
+fn several_workers_decide_alike_and_count_together() {
+    const CLIENTS: u64 = 8;
+    const ROUNDS: u64 = 10;
+    let sessions = RestSessions::over_redis();
+    let mesh = Setup::new(plugin(json!({}))).sessions(sessions.address()).workers(2).start();
+    let tokens: Vec<String> =
+        (0..CLIENTS).map(|client| sessions.create(&format!("user{client}"), &json!(null))).collect();
+    std::thread::scope(|scope| {
+        for (client, token) in tokens.iter().enumerate() {
+            let mesh = &mesh;
+            scope.spawn(move || {
+                for _ in 0..ROUNDS {
+                    mesh.denies(&Request::get("/"), 401, "session_required");
+                    let seen = mesh.passes(&Request::get("/").session(token));
+                    assert_eq!(seen.header("x-session-user"), Some(format!("user{client}")));
+                }
+            });
+        }
+    });
+    mesh.expect_outcomes(&[("allowed_total", CLIENTS * ROUNDS), ("denied_no_session_total", CLIENTS * ROUNDS)]);
+}
