@@ -1,0 +1,184 @@
+//! What the tests share: a Redis of their own, and the service over either store with a clock that they move.
+
+// Each test binary compiles this file for itself and uses its own part of it.
+#![allow(dead_code)]
+
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{Request, header};
+use http_body_util::BodyExt;
+use rest_sessions::api::{Api, router};
+use rest_sessions::clock::Clock;
+use rest_sessions::store::{Memory, Redis, RedisUrl, Store};
+use tower::ServiceExt;
+
+pub const NOW: u64 = 1_700_000_000;
+
+pub fn free_port() -> u16 {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
+}
+
+/// Polls until `condition` holds; fails the test when it does not in time.
+pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !condition() {
+        assert!(Instant::now() < deadline, "waited in vain until {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// A redis-server of one test, ended with it.
+pub struct RedisServer {
+    pub port: u16,
+    child: Child,
+}
+
+impl RedisServer {
+    pub fn start() -> Self {
+        Self::start_on(free_port(), &[])
+    }
+
+    pub fn start_on(port: u16, options: &[&str]) -> Self {
+        let binary = std::env::var("REDIS_SERVER_BIN")
+            .expect("REDIS_SERVER_BIN names no redis-server; `make test` provides one and runs these tests");
+        let child = Command::new(binary)
+            .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--port", &port.to_string()])
+            .args(options)
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("REDIS_SERVER_BIN starts");
+        let server = Self { port, child };
+        wait_until("redis accepts connections", || TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok());
+        server
+    }
+
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    pub fn client(&self) -> redis::Connection {
+        redis::Client::open(self.url()).unwrap().get_connection().unwrap()
+    }
+
+    pub fn pause(&self) {
+        self.signal("-STOP");
+    }
+
+    pub fn resume(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        let status = Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap();
+        assert!(status.success());
+    }
+}
+
+impl Drop for RedisServer {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    pub status: u16,
+    pub content_type: String,
+    pub body: String,
+}
+
+/// The service without a network, over one store.
+#[derive(Clone)]
+pub struct Service {
+    router: Router,
+    pub store: Store,
+    millis: Arc<AtomicU64>,
+}
+
+impl Service {
+    pub fn memory() -> Self {
+        Self::over(Store::Memory(Arc::new(Memory::new(1 << 24))))
+    }
+
+    pub fn memory_of(bytes: usize) -> Self {
+        Self::over(Store::Memory(Arc::new(Memory::new(bytes))))
+    }
+
+    pub fn redis(server: &RedisServer) -> Self {
+        let url = RedisUrl::parse(&server.url()).unwrap();
+        // Patient, since what is measured elsewhere is not to be what a busy machine takes.
+        let redis = Redis::new(url, "rs".to_owned(), Duration::from_secs(20)).unwrap();
+        Self::over(Store::Redis(Arc::new(redis)))
+    }
+
+    fn over(store: Store) -> Self {
+        let millis = Arc::new(AtomicU64::new(NOW * 1000));
+        let clock = Clock::new({
+            let millis = Arc::clone(&millis);
+            move || millis.load(Ordering::SeqCst)
+        });
+        let api = Api { store: store.clone(), clock, body_timeout: Duration::from_secs(5) };
+        Self { router: router(api), store, millis }
+    }
+
+    pub fn now(&self) -> i64 {
+        i64::try_from(self.millis.load(Ordering::SeqCst) / 1000).unwrap()
+    }
+
+    pub fn advance(&self, seconds: u64) {
+        self.millis.fetch_add(seconds * 1000, Ordering::SeqCst);
+    }
+
+    pub async fn send(&self, request: Request<Body>) -> Reply {
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let content_type = response.headers().get(header::CONTENT_TYPE).map(|v| v.to_str().unwrap().to_owned());
+        let status = response.status().as_u16();
+        let bytes = response.into_body().collect().await.unwrap().to_bytes();
+        let body = String::from_utf8(bytes.to_vec()).unwrap();
+        Reply { status, content_type: content_type.unwrap_or_default(), body }
+    }
+
+    pub async fn call(&self, method: &str, uri: &str) -> Reply {
+        self.send(Request::builder().method(method).uri(uri).body(Body::empty()).unwrap()).await
+    }
+
+    pub async fn call_with(&self, method: &str, uri: &str, body: impl Into<Body>) -> Reply {
+        let request = Request::builder().method(method).uri(uri).header("content-type", "application/json");
+        self.send(request.body(body.into()).unwrap()).await
+    }
+
+    /// What a call that must succeed answers.
+    pub async fn ok(&self, method: &str, uri: &str) -> String {
+        let reply = self.call(method, uri).await;
+        assert_eq!(reply.status, 200, "{method} {uri}: {reply:?}");
+        reply.body
+    }
+
+    pub async fn create(&self, uri: &str, body: &str) -> String {
+        let reply = self.call_with("PUT", uri, body.to_owned()).await;
+        assert_eq!(reply.status, 200, "{uri}: {reply:?}");
+        let token = reply.body.strip_prefix(r#"{"token":""#).and_then(|rest| rest.strip_suffix(r#""}"#));
+        token.unwrap_or_else(|| panic!("no token in {reply:?}")).to_owned()
+    }
+
+    pub async fn set(&self, app: &str, token: &str, body: &str) -> String {
+        let reply = self.call_with("POST", &format!("/{app}/set/{token}"), body.to_owned()).await;
+        assert_eq!(reply.status, 200, "{reply:?}");
+        reply.body
+    }
+
+    pub async fn get(&self, app: &str, token: &str) -> String {
+        self.ok("GET", &format!("/{app}/get/{token}")).await
+    }
+
+    pub async fn kill(&self, app: &str, token: &str) -> String {
+        self.ok("DELETE", &format!("/{app}/kill/{token}")).await
+    }
+}
