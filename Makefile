@@ -52,6 +52,7 @@ image: $(MODULE) ## the OCI image with the module, as Istio pulls it (docker or 
 
 .PHONY: lint
 lint: toolchain import-rule ## formatting, clippy (native and wasm), the import rule, rustdoc
+	@{ cargo fmt --version && cargo clippy --version; } >/dev/null 2>&1 || rustup component add rustfmt clippy
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo clippy --package rest-sessions-filter --lib --target $(WASM_TARGET) --locked -- -D warnings
@@ -59,7 +60,7 @@ lint: toolchain import-rule ## formatting, clippy (native and wasm), the import 
 
 .PHONY: clean
 clean: ## remove all that was built or installed here
-	rm -rf dist .venv .pytest_cache tests/deploy/__pycache__ "$$CARGO_TARGET_DIR"
+	rm -rf target dist .venv .pytest_cache tests/deploy/__pycache__
 
 .PHONY: test-rust
 test-rust: $(MODULE) $(VENV) $(REDIS) programs
@@ -67,7 +68,7 @@ test-rust: $(MODULE) $(VENV) $(REDIS) programs
 
 .PHONY: test-deploy
 test-deploy: $(MODULE) $(VENV) programs
-	.venv/bin/python -m pytest tests/deploy
+	.venv/bin/python -m pytest -ra tests/deploy
 
 # The core knows neither the proxy nor a clock nor a log, and the shell no serialisation: that is what lets the core
 # be tested natively. Comments may name what they like.

@@ -8,7 +8,7 @@ import sys
 import pytest
 import yaml
 
-from support import BOOTSTRAP, ROOT
+from support import BOOTSTRAP, ROOT, free_ports
 
 COMPOSE = ROOT / "envoy" / "docker-compose.yaml"
 DOCKERFILE = ROOT / "envoy" / "Dockerfile"
@@ -93,6 +93,18 @@ def test_the_session_service_and_the_upstream_share_envoys_loopback(services):
 def test_every_container_is_hardened_and_tells_its_health(services, name):
     service = services[name]
     assert service["read_only"] and service["cap_drop"] == ["ALL"] and "healthcheck" in service
+
+
+@pytest.mark.parametrize("name", ["envoy", "rest-sessions", "echo"])
+def test_the_health_check_finds_a_program_that_runs_and_notices_one_that_does_not(services, demo, name):
+    kind, *command = services[name]["healthcheck"]["test"]
+    assert kind == "CMD"
+    if shutil.which(command[0]) is None:
+        pytest.skip(f"no {command[0]} here; the images have it")
+    (port,) = re.findall(r"/dev/tcp/127\.0\.0\.1/(\d+)", command[-1])
+    for now, status in ((demo.ports[int(port)], 0), (free_ports(1)[0], 1)):
+        text = command[-1].replace(f"/127.0.0.1/{port}", f"/127.0.0.1/{now}")
+        assert subprocess.run([*command[:-1], text], capture_output=True, timeout=10).returncode == status
 
 
 def test_the_build_context_holds_what_cargo_and_make_need(tmp_path):

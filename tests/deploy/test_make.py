@@ -59,6 +59,22 @@ def fake(folder, name, script):
     path.chmod(0o755)
 
 
+def test_a_toolchain_that_rustup_has_not_installed_is_asked_for(bare_path):
+    fake(bare_path, "cargo", "exit 1")
+    fake(bare_path, "rustc", f'test -e "{bare_path}/lib" && echo "{bare_path}"')
+    fake(bare_path, "rustup", f'echo "rustup $@"; mkdir -p "{bare_path}/lib/rustlib/wasm32-wasip1"')
+    done = make("toolchain", PATH=str(bare_path))
+    assert (done.returncode, done.stdout) == (0, "rustup toolchain install\n"), done.stderr
+
+
+def test_a_target_that_is_missing_is_added(bare_path):
+    fake(bare_path, "cargo", "exit 1")
+    fake(bare_path, "rustc", f'echo "{bare_path}"')
+    fake(bare_path, "rustup", 'echo "rustup $@"')
+    done = make("toolchain", PATH=str(bare_path))
+    assert (done.returncode, done.stdout) == (0, "rustup target add wasm32-wasip1\n"), done.stderr
+
+
 def image(folder):
     # The module and the toolchain are there already; only the container tool is in question.
     return make("-o", "toolchain", "-o", str(support.MODULE.relative_to(ROOT)), "image", PATH=str(folder))
