@@ -20,7 +20,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 BOOTSTRAP = ROOT / "envoy" / "envoy.yaml"
 START_SECONDS = 60
-STOP_SECONDS = 10
+# More than the session server takes for requests under way.
+STOP_SECONDS = 15
 
 # Each port: its option, its number in envoy.yaml, and who listens there.
 PORTS = (

@@ -120,12 +120,9 @@ class Demo:
         """A text that names the documented ports, with the ports of this demo."""
         return re.sub(r"(localhost|127\.0\.0\.1):(10000|9901|3000|8080)\b", lambda m: f"{m[1]}:{self.ports[int(m[2])]}", text)
 
-    def wait_until_ready(self) -> None:
-        end = time.monotonic() + WAIT_SECONDS
-        while "Ready." not in self.output():
-            assert self.process.poll() is None, f"envoy/run.py ended early:\n{self.output()}"
-            assert time.monotonic() < end, f"envoy/run.py is not ready:\n{self.output()}"
-            time.sleep(0.05)
+    def is_settled(self) -> bool:
+        """Whether it is ready, or has ended."""
+        return "Ready." in self.output() or self.process.poll() is not None
 
     def stop(self) -> int:
         self.process.send_signal(signal.SIGTERM)
@@ -135,13 +132,24 @@ class Demo:
 @contextmanager
 def demo(folder: Path):
     """A running demo, which ends with the block."""
-    running = Demo(dict(zip(PORT_FLAGS, free_ports(len(PORT_FLAGS)))), folder / "run.log")
+    running = start_demo(folder, tries=3)
     try:
-        running.wait_until_ready()
+        assert "Ready." in running.output(), f"envoy/run.py is not ready:\n{running.output()}"
         yield running
     finally:
         if running.process.poll() is None:
             running.stop()
+
+
+def start_demo(folder: Path, tries: int) -> Demo:
+    """Free ports may be taken by somebody else before they are used; then others are chosen."""
+    running = Demo(dict(zip(PORT_FLAGS, free_ports(len(PORT_FLAGS)))), folder / "run.log")
+    end = time.monotonic() + WAIT_SECONDS
+    while not running.is_settled() and time.monotonic() < end:
+        time.sleep(0.05)
+    if tries > 1 and "in use" in running.output():
+        return start_demo(folder, tries - 1)
+    return running
 
 
 def processes_below(pid: int) -> list[int]:
