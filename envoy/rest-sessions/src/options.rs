@@ -201,3 +201,58 @@ fn log_level(flag: Option<String>, variable: Option<String>) -> Result<LevelFilt
         _ => Err(OptionsError::Level { from, found }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolved(flags: &[&str], variables: &[(&str, &str)]) -> Result<Options, OptionsError> {
+        let cli = Cli::parse_from(std::iter::once(&"rest-sessions").chain(flags));
+        resolve(cli, |name| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned()))
+    }
+
+    fn store(flags: &[&str], variables: &[(&str, &str)]) -> String {
+        match resolved(flags, variables).unwrap().store {
+            StoreChoice::Memory => "memory".to_owned(),
+            StoreChoice::Redis(url) => url.to_string(),
+        }
+    }
+
+    #[test]
+    fn without_options_it_keeps_to_loopback_and_memory() {
+        let options = resolved(&[], &[]).unwrap();
+        assert_eq!(options.listen, "127.0.0.1:3000");
+        assert!(matches!(options.store, StoreChoice::Memory));
+        assert_eq!(options.namespace, "rs");
+    }
+
+    #[test]
+    fn a_host_or_a_port_of_redis_selects_redis() {
+        assert_eq!(store(&[], &[("RS_REDISHOST", "cache.example.com")]), "redis://cache.example.com:6379/0");
+        assert_eq!(store(&[], &[("RS_REDISPORT", "7000")]), "redis://127.0.0.1:7000/0");
+        assert_eq!(store(&[], &[("RS_REDISHOST", "::1"), ("RS_REDISPORT", "7000")]), "redis://::1:7000/0");
+        assert_eq!(store(&[], &[("RS_REDISHOST", ""), ("RS_REDISPORT", "")]), "memory");
+        let both = [("RS_REDISHOST", "a"), ("RS_REDISURL", "rediss://b:1/2")];
+        assert_eq!(store(&[], &both), "rediss://b:1/2");
+        assert_eq!(store(&["--store", "memory"], &both), "memory");
+    }
+
+    #[test]
+    fn a_password_is_shown_nowhere() {
+        let options = resolved(&["--store", "redis://user:top-secret@h/1"], &[]).unwrap();
+        assert!(!format!("{options:?}").contains("top-secret"));
+    }
+
+    #[test]
+    fn a_sweep_interval_of_nothing_means_no_sweeps() {
+        assert_eq!(resolved(&["--sweep-interval", "0"], &[]).unwrap().sweep_interval, None);
+        assert_eq!(resolved(&[], &[]).unwrap().sweep_interval, Some(Duration::from_secs(600)));
+    }
+
+    #[test]
+    fn the_levels_of_the_original_are_known() {
+        for (level, expected) in [("none", LevelFilter::OFF), ("dev", LevelFilter::DEBUG), ("", LevelFilter::INFO)] {
+            assert_eq!(resolved(&[], &[("RS_LOGLEVEL", level)]).unwrap().log_level, expected);
+        }
+    }
+}

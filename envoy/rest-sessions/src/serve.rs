@@ -82,6 +82,8 @@ fn connection(
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(limits.write_timeout));
     hyper::server::conn::http1::Builder::new()
+        // A client that closes its sending side still gets its answer, and a killall does not stop halfway.
+        .half_close(true)
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head_timeout)
         .max_buf_size(MAX_HEAD)

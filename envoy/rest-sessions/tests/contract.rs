@@ -332,6 +332,8 @@ async fn bodies_are_bounded_and_checked(service: Service) {
     }
     assert_eq!(service.call_with("POST", &uri, &b"{\"a\":\"\xff\"}"[..]).await.status, 400);
     assert_eq!(service.call_with("POST", &uri, "[".repeat(50_000)).await.status, 400);
+    let deep = format!(r#"{{"a":{}{}}}"#, "[".repeat(25_000), "]".repeat(25_000));
+    assert_eq!(service.call_with("POST", &uri, deep).await.status, 500);
     let compressed = Request::post(&uri).header("content-type", "application/json").header("content-encoding", "gzip");
     assert_eq!(service.send(compressed.body(Body::from("{\"a\":1}")).unwrap()).await.status, 415);
 }

@@ -3,6 +3,8 @@
 // Each test binary compiles this file for itself and uses its own part of it.
 #![allow(dead_code)]
 
+pub mod process;
+
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -16,6 +18,7 @@ use http_body_util::BodyExt;
 use rest_sessions::api::{Api, router};
 use rest_sessions::clock::Clock;
 use rest_sessions::store::{Memory, Redis, RedisUrl, Store};
+use rustix::process::{Pid, Signal, kill_process};
 use tower::ServiceExt;
 
 pub const NOW: u64 = 1_700_000_000;
@@ -31,6 +34,10 @@ pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
         assert!(Instant::now() < deadline, "waited in vain until {what}");
         std::thread::sleep(Duration::from_millis(10));
     }
+}
+
+fn send_signal(child: &Child, signal: Signal) {
+    kill_process(Pid::from_child(child), signal).unwrap();
 }
 
 /// A redis-server of one test, ended with it.
@@ -67,16 +74,11 @@ impl RedisServer {
     }
 
     pub fn pause(&self) {
-        self.signal("-STOP");
+        send_signal(&self.child, Signal::STOP);
     }
 
     pub fn resume(&self) {
-        self.signal("-CONT");
-    }
-
-    fn signal(&self, signal: &str) {
-        let status = Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap();
-        assert!(status.success());
+        send_signal(&self.child, Signal::CONT);
     }
 }
 
