@@ -49,7 +49,7 @@ impl Listener {
 pub struct Cluster {
     pub name: &'static str,
     pub endpoint: Option<SocketAddr>,
-    /// How many requests it takes at once; 0 is a circuit breaker that is always open.
+    /// How many requests it takes at once, and how many may wait; 0 is a circuit breaker that is always open.
     pub max_requests: u32,
 }
 
@@ -84,7 +84,7 @@ impl Envoy {
         let mut command = Command::new(program_from("ENVOY_BIN"));
         command
             .args(["--disable-hot-restart", "--log-level", "warning", "--component-log-level", "wasm:debug"])
-            .args(["--concurrency", &concurrency.to_string(), "--drain-time-s", "1"])
+            .args(["--concurrency", &concurrency.to_string(), "--file-flush-interval-msec", "20"])
             .arg("--config-path")
             .arg(bootstrap)
             .arg("--admin-address-path")
@@ -263,7 +263,11 @@ fn cluster(cluster: &Cluster) -> Value {
         "name": cluster.name,
         "connect_timeout": "1s",
         "load_assignment": {"cluster_name": cluster.name, "endpoints": [{"lb_endpoints": endpoints}]},
-        "circuit_breakers": {"thresholds": [{"max_requests": cluster.max_requests, "max_retries": 128}]},
+        "circuit_breakers": {"thresholds": [{
+            "max_requests": cluster.max_requests,
+            "max_pending_requests": cluster.max_requests,
+            "max_retries": 128,
+        }]},
         "typed_extension_protocol_options": protocol(&json!({"http_protocol_options": {}}), &json!({"idle_timeout": "4s"})),
     })
 }
