@@ -2,6 +2,10 @@
 
 mod support;
 
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use support::process::Server;
@@ -96,4 +100,43 @@ fn expired_sessions_are_swept_by_the_running_server() {
         let left: i64 = redis::cmd("DBSIZE").query(&mut client).unwrap();
         left == 0
     });
+}
+
+/// Stands between the server and Redis. Once `silent` is set, the connections made before it stay open and say nothing
+/// more, as after a network partition.
+fn relay(redis_port: u16, silent: &Arc<AtomicBool>) -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let silent = Arc::clone(silent);
+    std::thread::spawn(move || {
+        for client in listener.incoming().map_while(Result::ok) {
+            let Ok(server) = TcpStream::connect((Ipv4Addr::LOCALHOST, redis_port)) else { continue };
+            let ends_with_silence = !silent.load(Ordering::SeqCst);
+            for (from, to) in [(&client, &server), (&server, &client)] {
+                let (mut from, mut to, silent) = (from.try_clone().unwrap(), to.try_clone().unwrap(), silent.clone());
+                std::thread::spawn(move || {
+                    let mut buffer = [0; 4096];
+                    while let Ok(count @ 1..) = from.read(&mut buffer) {
+                        let swallowed = ends_with_silence && silent.load(Ordering::SeqCst);
+                        if !swallowed && to.write_all(&buffer[..count]).is_err() {
+                            return;
+                        }
+                    }
+                });
+            }
+        }
+    });
+    port
+}
+
+#[test]
+fn a_connection_that_went_silent_is_replaced() {
+    let redis = RedisServer::start();
+    let silent = Arc::new(AtomicBool::new(false));
+    let url = format!("redis://127.0.0.1:{}", relay(redis.port, &silent));
+    let server = Server::start(&["--store", &url, "--store-timeout", "300"]);
+    let token = server.create();
+    silent.store(true, Ordering::SeqCst);
+    assert_eq!(server.call("GET", &format!("/app1/get/{token}"), "").0, 503);
+    assert_eq!(server.call("GET", &format!("/app1/get/{token}"), "").0, 200);
 }
