@@ -253,20 +253,26 @@ impl Connection {
         silent
     }
 
-    /// Reads one whole response.
+    /// Reads the status and headers of a response, whatever follows them.
     #[track_caller]
-    pub fn read(&mut self, answers_head: bool) -> Response {
+    pub fn read_head(&mut self) -> Response {
         let head = self.take_until(b"\r\n\r\n");
         let head = head.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
         let mut lines = head.filter(|line| !line.is_empty());
         let status_line = String::from_utf8_lossy(lines.next().expect("a status line")).into_owned();
         let status = status_line.split(' ').nth(1).and_then(|code| code.parse().ok());
-        let mut response = Response {
+        Response {
             status: status.unwrap_or_else(|| panic!("`{status_line}` is no status line")),
             headers: lines.map(header_line).collect(),
             trailers: Vec::new(),
             body: Vec::new(),
-        };
+        }
+    }
+
+    /// Reads one whole response.
+    #[track_caller]
+    pub fn read(&mut self, answers_head: bool) -> Response {
+        let mut response = self.read_head();
         if answers_head || matches!(response.status, 101 | 204 | 304) {
             return response;
         }

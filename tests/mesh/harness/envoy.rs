@@ -209,7 +209,8 @@ fn listener(listener: &Listener, folder: &Path) -> Value {
                 "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
                 "stat_prefix": listener.name,
                 "stream_idle_timeout": "15s",
-                "upgrade_configs": [{"upgrade_type": "websocket"}],
+                "upgrade_configs": [{"upgrade_type": "websocket"}, {"upgrade_type": "CONNECT"}],
+                "http2_protocol_options": {"allow_connect": true},
                 "http_protocol_options": {"enable_trailers": true},
                 "access_log": access_log.into_iter().collect::<Vec<_>>(),
                 "http_filters": [
@@ -221,7 +222,10 @@ fn listener(listener: &Listener, folder: &Path) -> Value {
                 "route_config": {"virtual_hosts": [{
                     "name": "all",
                     "domains": ["*"],
-                    "routes": [{"match": {"prefix": "/"}, "route": {"cluster": upstream}}],
+                    "routes": [
+                        {"match": {"prefix": "/"}, "route": {"cluster": upstream}},
+                        {"match": {"connect_matcher": {}}, "route": {"cluster": upstream}},
+                    ],
                 }]},
             },
         }]}],
