@@ -22,7 +22,8 @@ fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) if !error.use_stderr() => {
-            print!("{error}");
+            // Help or version; a reader that closes the pipe early has read enough.
+            let _ = error.print();
             return ExitCode::SUCCESS;
         }
         Err(error) => {
