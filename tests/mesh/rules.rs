@@ -127,9 +127,9 @@ fn methods_match_exactly_and_get_includes_head() {
             ],
         }),
     );
-    mesh.passes(&Request::get("/"));
-    mesh.passes(&Request::new("HEAD", "/"));
-    mesh.passes(&Request::new("POST", "/").body("x"));
+    assert_eq!(mesh.passes(&Request::get("/")).method, "GET");
+    assert_eq!(mesh.passes(&Request::new("HEAD", "/")).method, "HEAD");
+    assert_eq!(mesh.passes(&Request::new("POST", "/").body("x")).method, "POST");
     for method in ["PUT", "DELETE", "OPTIONS", "PATCH"] {
         let response = mesh.send(&Request::new(method, "/"));
         assert_eq!(response.status, 401, "{method}");

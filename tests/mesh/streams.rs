@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::harness::client::Request;
+use crate::harness::client::{Connection, Request};
 use crate::harness::envoy::Listener;
-use crate::harness::mesh::{Setup, plugin};
+use crate::harness::mesh::{Setup, assert_denied, plugin};
 use crate::harness::sessions::RestSessions;
 use crate::harness::stub::{Answer, Gate, Stub};
 use crate::harness::token;
@@ -57,6 +57,72 @@ fn websocket_is_opened_with_a_session_and_denied_without() {
     mesh.denies(&Request::upgrade("/ws"), 401, "session_required");
     mesh.denies(&Request::upgrade("/ws").session(&token::fresh()), 401, "session_required");
     mesh.expect_outcomes(&[("allowed_total", 2), ("denied_no_session_total", 2)]);
+}
+
+#[test]
+fn websocket_over_http_2_is_judged_like_one_over_http_1() {
+    let stub = Stub::knowing_everyone();
+    let mesh = Setup::new(plugin(json!({
+        "token_from": [{"cookie": "session-cookie"}, {"query": "token"}],
+        "default": {"session": "required", "origins": []},
+    })))
+    .sessions(stub.address())
+    .start();
+    let token = token::fresh();
+    let websocket = |target: &str| Request::get(target).body("hello");
+    let send = |request: &Request| {
+        mesh.count_one();
+        request.open_websocket_h2(mesh.address())
+    };
+    for request in [websocket("/ws").session(&token), websocket(&format!("/ws?token={token}"))] {
+        let response = send(&request);
+        assert_eq!((response.status, response.text().as_str()), (200, "hello"), "{response:?}");
+        assert_eq!(mesh.seen_for(&request, &response).header("x-session-user").as_deref(), Some("user123"));
+    }
+    let without = websocket("/ws");
+    assert_denied(&without, &send(&without), 401, "session_required");
+    let foreign = websocket("/ws").session(&token).header("origin", "https://evil.example.org");
+    assert_denied(&foreign, &send(&foreign), 403, "bad_origin");
+}
+
+#[test]
+fn each_request_of_a_kept_connection_is_judged_by_itself() {
+    let stub = Stub::start(|call| Answer::json(200, &json!({"id": call.token(), "ttl": 7200})));
+    let mesh = Setup::new(plugin(json!({}))).sessions(stub.address()).start();
+    let mut connection = Connection::open(mesh.address());
+    for _ in 0..3 {
+        let token = token::fresh();
+        for request in [Request::get("/").session(&token), Request::get("/")] {
+            mesh.count_one();
+            connection = connection.send(&request);
+            let response = connection.read(false);
+            if request.headers.is_empty() {
+                assert_denied(&request, &response, 401, "session_required");
+            } else {
+                assert_eq!(mesh.seen_for(&request, &response).header("x-session-user").as_ref(), Some(&token));
+            }
+        }
+    }
+}
+
+#[test]
+fn hundreds_of_waiting_requests_are_answered_when_their_calls_fail_together() {
+    const WAITING: usize = 200;
+    let gate = Gate::default();
+    let held = gate.clone();
+    let stub = Stub::start(move |_| Answer::After(held.clone(), Box::new(Answer::ResetBeforeHeaders)));
+    let mut keys = plugin(json!({}));
+    keys["rest_sessions"]["timeout"] = "15s".into();
+    keys["rest_sessions"]["retries"] = 0.into();
+    let mesh = Setup::new(keys).sessions(stub.address()).start();
+    let requests: Vec<Request> = (0..WAITING).map(|_| Request::get("/").session(&token::fresh())).collect();
+    let mut waiting: Vec<Connection> = requests.iter().map(|request| mesh.begin(request)).collect();
+    stub.wait_for_calls(WAITING);
+    gate.open();
+    for (request, connection) in requests.iter().zip(&mut waiting) {
+        assert_denied(request, &connection.read(false), 503, "sessions_unavailable");
+    }
+    mesh.expect_outcomes(&[("denied_unavailable_total", WAITING as u64)]);
 }
 
 #[test]

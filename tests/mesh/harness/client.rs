@@ -6,8 +6,11 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use h2::client::SendRequest;
+use h2::ext::Protocol;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde_json::Value;
+use tokio::task::JoinHandle;
 
 use super::runtime;
 use super::wait::PATIENCE;
@@ -108,6 +111,37 @@ impl Request {
         runtime::wait_for("an HTTP/2 response", self.exchange_h2(address))
     }
 
+    /// Opens a WebSocket over HTTP/2, as RFC 8441 says, sends the body as its first bytes, and reads as many back.
+    #[track_caller]
+    pub fn open_websocket_h2(&self, address: SocketAddr) -> Response {
+        runtime::wait_for("a WebSocket over HTTP/2", async {
+            let (mut client, driving) = connect_h2(address).await;
+            while !client.is_extended_connect_protocol_enabled() {
+                // Envoy's settings, which allow it, are on their way.
+                tokio::task::yield_now().await;
+            }
+            let host = self.host.as_deref().expect("an HTTP/2 request has an authority");
+            let mut head = http::Request::connect(format!("http://{host}{}", self.target))
+                .version(http::Version::HTTP_2)
+                .extension(Protocol::from_static("websocket"))
+                .body(())
+                .expect("a URI of host and target");
+            *head.headers_mut() = header_map(&self.headers);
+            let (response, mut sending) = client.send_request(head, false).expect("the request goes out");
+            let (head, mut stream) = response.await.expect("an HTTP/2 response").into_parts();
+            let mut body = Vec::new();
+            if head.status == 200 {
+                sending.send_data(Bytes::from(self.body.clone()), false).expect("the WebSocket is open");
+            }
+            while head.status != 200 || body.len() < self.body.len() {
+                let Some(chunk) = stream.data().await else { break };
+                body.extend_from_slice(&chunk.expect("the stream goes on"));
+            }
+            driving.abort();
+            Response { status: head.status.as_u16(), headers: lines(&head.headers), trailers: Vec::new(), body }
+        })
+    }
+
     fn bytes(&self) -> Vec<u8> {
         let mut head = format!("{} {} HTTP/1.1\r\n", self.method, self.target).into_bytes();
         let mut line = |name: &[u8], value: &[u8]| head.extend_from_slice(&[name, b": ", value, b"\r\n"].concat());
@@ -140,13 +174,7 @@ impl Request {
     }
 
     async fn exchange_h2(&self, address: SocketAddr) -> Response {
-        let stream = tokio::net::TcpStream::connect(address).await.expect("Envoy accepts connections");
-        let (client, connection) = h2::client::handshake(stream).await.expect("Envoy speaks HTTP/2");
-        let driving = runtime::spawn(async move {
-            // An error of the connection reaches the stream that waits, which reports it.
-            let _closed = connection.await;
-        });
-        let mut client = client.ready().await.expect("the connection is ready");
+        let (mut client, driving) = connect_h2(address).await;
         let host = self.host.as_deref().expect("an HTTP/2 request has an authority");
         let mut head = http::Request::builder()
             .method(Method::from_bytes(self.method.as_bytes()).expect("a method"))
@@ -180,6 +208,16 @@ impl Request {
             body: received,
         }
     }
+}
+
+async fn connect_h2(address: SocketAddr) -> (SendRequest<Bytes>, JoinHandle<()>) {
+    let stream = tokio::net::TcpStream::connect(address).await.expect("Envoy accepts connections");
+    let (client, connection) = h2::client::handshake(stream).await.expect("Envoy speaks HTTP/2");
+    let driving = runtime::spawn(async move {
+        // An error of the connection reaches the stream that waits, which reports it.
+        let _closed = connection.await;
+    });
+    (client.ready().await.expect("the connection is ready"), driving)
 }
 
 fn header_map(headers: &[(Vec<u8>, Vec<u8>)]) -> HeaderMap {
