@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::harness::client::{Request, Response};
 use crate::harness::envoy::Cluster;
 use crate::harness::mesh::{Mesh, Setup, assert_denied, plugin};
-use crate::harness::sessions::{RestSessions, free_port};
+use crate::harness::sessions::RestSessions;
 use crate::harness::stub::Stub;
 use crate::harness::token;
 
@@ -60,7 +60,7 @@ fn grpc_client_gets_a_grpc_status_and_nothing_but_headers() {
         ],
     })))
     .sessions(stub.address())
-    .cluster(Cluster::new("away", free_port()))
+    .cluster(Cluster::refusing("away"))
     .start();
     let token = token::fresh();
     let call = |target: &str| {
@@ -104,7 +104,7 @@ fn origins(stub: &Stub) -> Mesh {
         ],
     })))
     .sessions(stub.address())
-    .cluster(Cluster::new("away", free_port()))
+    .cluster(Cluster::refusing("away"))
     .start()
 }
 

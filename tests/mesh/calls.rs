@@ -8,7 +8,6 @@ use serde_json::{Value, json};
 use crate::harness::client::{Connection, Request};
 use crate::harness::envoy::{Cluster, Listener};
 use crate::harness::mesh::{Mesh, Setup, plugin};
-use crate::harness::sessions::free_port;
 use crate::harness::stub::{Answer, Call, Gate, Stub, session};
 use crate::harness::token;
 
@@ -68,7 +67,7 @@ fn service_that_cannot_be_asked_is_an_outage() {
         .sessions(stub.address())
         .cluster(Cluster::without_endpoints("empty"))
         .cluster(Cluster::with_open_breaker("full", stub.address()))
-        .cluster(Cluster::new("refused", free_port()))
+        .cluster(Cluster::refusing("refused"))
         .start();
     for fault in ["no-such-cluster", "no-endpoints", "breaker-open"] {
         assert_fails(&mesh, fault, &Failure::Outage("call_failures_dispatch_total"));

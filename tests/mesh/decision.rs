@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::harness::client::Request;
 use crate::harness::envoy::Cluster;
 use crate::harness::mesh::{Mesh, Setup, plugin};
-use crate::harness::sessions::{RestSessions, free_port};
+use crate::harness::sessions::RestSessions;
 use crate::harness::stub::{Answer, Stub};
 use crate::harness::token;
 use crate::harness::wait;
@@ -39,7 +39,7 @@ fn every_row() -> Value {
 fn start(sessions: &RestSessions, nonsense: &Stub) -> Mesh {
     Setup::new(every_row())
         .sessions(sessions.address())
-        .cluster(Cluster::new("away", free_port()))
+        .cluster(Cluster::refusing("away"))
         .cluster(Cluster::new("nonsense", nonsense.address()))
         .start()
 }

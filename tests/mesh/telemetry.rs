@@ -5,7 +5,6 @@ use serde_json::json;
 use crate::harness::client::Request;
 use crate::harness::envoy::{Cluster, Listener};
 use crate::harness::mesh::{COUNTERS, OUTCOMES, Setup, plugin};
-use crate::harness::sessions::free_port;
 use crate::harness::stub::{Answer, Stub};
 use crate::harness::token;
 use crate::harness::wait;
@@ -41,7 +40,7 @@ fn each_request_counts_exactly_once_by_its_outcome() {
         ],
     })))
     .sessions(stub.address())
-    .cluster(Cluster::new("away", free_port()))
+    .cluster(Cluster::refusing("away"))
     .start();
     let token = token::fresh();
     let session = |target: &str| Request::get(target).session(&token);
@@ -115,7 +114,7 @@ fn filter_state_tells_the_access_log_what_was_decided_and_why() {
     let mesh = Setup::default()
         .listener(Listener { access_log: Some(STATE), ..Listener::new("main", keys) })
         .sessions(stub.address())
-        .cluster(Cluster::new("away", free_port()))
+        .cluster(Cluster::refusing("away"))
         .start();
     let token = token::fresh();
     let session = |target: &str| Request::get(target).session(&token);

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::client::{Connection, Request, Response};
+use super::ports::RefusingPort;
 use super::process::{Process, program_from};
 use super::wait;
 
@@ -45,25 +46,32 @@ impl Listener {
 }
 
 /// A cluster that the filter may call.
-#[derive(Clone)]
 pub struct Cluster {
     pub name: &'static str,
     pub endpoint: Option<SocketAddr>,
     /// How many requests it takes at once, and how many may wait; 0 is a circuit breaker that is always open.
     pub max_requests: u32,
+    /// Kept for as long as the cluster may be called, if nobody is to listen there.
+    _reserved: Option<RefusingPort>,
 }
 
 impl Cluster {
     pub fn new(name: &'static str, endpoint: SocketAddr) -> Self {
-        Self { name, endpoint: Some(endpoint), max_requests: 1024 }
+        Self { name, endpoint: Some(endpoint), max_requests: 1024, _reserved: None }
+    }
+
+    /// At an address that refuses connections.
+    pub fn refusing(name: &'static str) -> Self {
+        let port = RefusingPort::reserve();
+        Self { endpoint: Some(port.address()), _reserved: Some(port), ..Self::without_endpoints(name) }
     }
 
     pub fn without_endpoints(name: &'static str) -> Self {
-        Self { name, endpoint: None, max_requests: 1024 }
+        Self { name, endpoint: None, max_requests: 1024, _reserved: None }
     }
 
     pub fn with_open_breaker(name: &'static str, endpoint: SocketAddr) -> Self {
-        Self { name, endpoint: Some(endpoint), max_requests: 0 }
+        Self { name, endpoint: Some(endpoint), max_requests: 0, _reserved: None }
     }
 }
 

@@ -96,7 +96,7 @@ impl Setup {
         let upstream = Upstream::start();
         let workers = self.concurrency.unwrap_or(1);
         let envoy = Envoy::start(&self.listeners, &self.clusters, upstream.address(), workers);
-        Mesh { envoy, upstream, sent: AtomicU64::new(0) }
+        Mesh { envoy, upstream, sent: AtomicU64::new(0), _clusters: self.clusters }
     }
 }
 
@@ -106,6 +106,8 @@ pub struct Mesh {
     pub envoy: Envoy,
     pub upstream: Upstream,
     sent: AtomicU64,
+    /// The ports that must go on refusing.
+    _clusters: Vec<Cluster>,
 }
 
 impl Mesh {

@@ -3,6 +3,7 @@
 pub mod client;
 pub mod envoy;
 pub mod mesh;
+mod ports;
 mod process;
 mod runtime;
 pub mod sessions;

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::{env, thread};
 
 /// A running program. Dropping it ends it; if the test is failing, its log is printed first.
@@ -31,11 +31,20 @@ impl Process {
         String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned()
     }
 
-    /// Panics with the log if the program has ended by itself.
+    /// Whether the program has not ended by itself.
+    pub fn is_running(&mut self) -> bool {
+        self.status().is_none()
+    }
+
+    /// Panics, which shows the log, if the program has ended by itself.
     pub fn assert_running(&mut self) {
-        if let Some(status) = self.child.try_wait().expect("a child can be asked for its status") {
+        if let Some(status) = self.status() {
             panic!("{} ended by itself, {status}", self.name);
         }
+    }
+
+    fn status(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("a child can be asked for its status")
     }
 
     /// Ends the program at once, as a crash would.

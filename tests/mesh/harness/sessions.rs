@@ -1,7 +1,7 @@
 //! The real session service, over memory or over a real Redis, and the Redis itself.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::Command;
 use std::{env, fs};
@@ -10,17 +10,12 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::client::Request;
+use super::ports;
 use super::process::{Process, program_from};
 use super::wait::{self, PATIENCE};
 
 /// The app of every test that needs only one.
 pub const APP: &str = "mywebapp";
-
-/// A port that nothing listens on, for now: the kernel does not hand it out again soon.
-pub fn free_port() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
-    listener.local_addr().expect("a listener has an address")
-}
 
 /// A running Redis, without persistence.
 pub struct Redis {
@@ -31,9 +26,10 @@ pub struct Redis {
 
 impl Redis {
     pub fn start() -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder can be made");
-        let mut redis = Self { address: free_port(), folder, process: None };
-        redis.resume();
+        let mut redis = Self { address: ports::likely_to_stay_free(), folder: temporary_folder(), process: None };
+        while !redis.try_resume() {
+            redis.address = ports::likely_to_stay_free();
+        }
         redis
     }
 
@@ -44,23 +40,37 @@ impl Redis {
 
     /// Starts the server again, empty, at the same address.
     pub fn resume(&mut self) {
+        assert!(self.try_resume(), "Redis does not start again at {}", self.address);
+    }
+
+    /// Starts the server and waits until it answers; false if it ends instead, as where its port is taken.
+    fn try_resume(&mut self) -> bool {
         let mut command = Command::new(program_from("REDIS_SERVER_BIN"));
         command
             .args(["--bind", "127.0.0.1", "--port", &self.address.port().to_string()])
             .args(["--save", "", "--appendonly", "no", "--dir"])
             .arg(self.folder.path());
-        let process = self.process.insert(Process::start("redis-server", command, self.folder.path()));
-        let address = self.address;
-        wait::until("Redis to answer", || {
-            process.assert_running();
-            ask(address, &["PING"]).filter(|answer| answer == "+PONG")
+        let mut process = Process::start("redis-server", command, self.folder.path());
+        let answers = wait::until("Redis to answer", || {
+            if !process.is_running() {
+                return Some(false);
+            }
+            ask(self.address, &["PING"]).filter(|answer| answer == "+PONG").map(|_| true)
         });
+        // Whoever answered may have been another server, on whose port this one could not start.
+        let started = answers && process.is_running();
+        self.process = started.then_some(process);
+        started
     }
 
     /// Sends one command and returns the first line of its answer.
     pub fn command(&self, words: &[&str]) -> String {
         ask(self.address, words).expect("Redis answers")
     }
+}
+
+fn temporary_folder() -> TempDir {
+    tempfile::tempdir().expect("a temporary folder can be made")
 }
 
 fn ask(address: SocketAddr, words: &[&str]) -> Option<String> {
@@ -95,14 +105,18 @@ impl RestSessions {
     }
 
     fn start(store: &str, redis: Option<Redis>) -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder can be made");
-        let address = free_port();
+        let folder = temporary_folder();
         let mut command = Command::new(program());
-        command.args(["--listen", &address.to_string(), "--store", store]);
+        command.args(["--listen", "127.0.0.1:0", "--store", store]);
         let mut process = Process::start("rest-sessions", command, folder.path());
+        let address = wait::until("rest-sessions to say where it listens", || {
+            process.assert_running();
+            let log = process.log();
+            let (_, said) = log.split_once("listening address=")?;
+            said.split_whitespace().next()?.parse().ok()
+        });
         wait::until("rest-sessions to answer", || {
             process.assert_running();
-            TcpStream::connect(address).ok()?;
             (Request::get("/ping").send_to(address).status == 200).then_some(())
         });
         Self { address, _process: process, _folder: folder, redis }
