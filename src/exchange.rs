@@ -309,11 +309,13 @@ impl<'a> Request<'a> {
 
     /// A preflight as browsers send it (Fetch Standard, section 4.8): it bears no credentials and no body.
     fn is_genuine_preflight(&self, found: &Found<'_>) -> bool {
+        // Envoy joins lines of some names with commas, and a browser's single values have none.
+        let one = |name| self.headers.single(name).is_some_and(|value| !value.is_empty() && !value.contains(&b','));
         self.method == b"OPTIONS"
             && self.end_of_stream
             && *found == Found::Nothing
-            && self.headers.single("origin").is_some()
-            && self.headers.single("access-control-request-method").is_some()
+            && one("origin")
+            && one("access-control-request-method")
     }
 }
 

@@ -365,6 +365,8 @@ fn genuine_preflights_pass_where_the_rule_lists_their_origin() {
         let went = pass.judge(&[&preflight[..], &more].concat());
         assert_ne!(went, forward(PASS), "{what}");
     }
+    let joined = [(":method", "OPTIONS"), preflight[1], ("access-control-request-method", "PUT,PUT")];
+    assert_eq!(pass.judge(&joined), REQUIRED);
     let conflict = [&preflight[..], &[("cookie", &token), ("cookie", &other)]].concat();
     assert_eq!(pass.judge(&conflict), REQUIRED);
     assert_eq!(pass.judge(&preflight[..2]), REQUIRED);

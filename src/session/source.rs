@@ -1,5 +1,6 @@
 //! Where a token may stand in a request, how it is found there, and how it is taken out.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use super::token::Token;
@@ -83,9 +84,10 @@ pub fn removals(sources: &[Source], bearer: Bearer<'_>) -> Vec<HeaderChange> {
                 }
             }
             Source::Header { name, prefix } => {
-                let (taken, kept): (Vec<_>, Vec<_>) =
-                    bearer.headers.all(name).partition(|value| after_prefix(value, prefix.as_deref()).is_some());
-                if !taken.is_empty() {
+                let lines: Vec<_> =
+                    bearer.headers.all(name).map(|line| without_prefix(line, prefix.as_deref())).collect();
+                if lines.iter().any(|line| matches!(line, Cow::Owned(_))) {
+                    let kept = lines.iter().map(AsRef::as_ref).filter(|line| !line.is_empty());
                     HeaderChange::replace_all(name.as_bytes(), kept, &mut changes);
                 }
             }
@@ -119,7 +121,7 @@ impl Source {
                 bearer.headers.all("cookie").flat_map(|header| cookie::values(header, name)).for_each(each);
             }
             Self::Header { name, prefix } => {
-                let values = bearer.headers.all(name);
+                let values = bearer.headers.all(name).flat_map(values);
                 values.filter_map(|value| after_prefix(value, prefix.as_deref())).for_each(each);
             }
             Self::Query { name, .. } if self.holds_query(bearer) => {
@@ -134,6 +136,22 @@ impl Source {
     fn holds_query(&self, bearer: Bearer<'_>) -> bool {
         matches!(self, Self::Query { any, .. } if *any || bearer.websocket)
     }
+}
+
+/// The values in a line: Envoy joins lines of some names with commas, as RFC 9110, section 5.3 lets it, and no token has
+/// one.
+fn values(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+    line.split(|byte| *byte == b',')
+}
+
+/// The line without the values that have the prefix; borrowed if it has none.
+fn without_prefix<'a>(line: &'a [u8], prefix: Option<&str>) -> Cow<'a, [u8]> {
+    let stays = |value: &&[u8]| after_prefix(value, prefix).is_none();
+    if values(line).all(|value| stays(&value)) {
+        return Cow::Borrowed(line);
+    }
+    let kept: Vec<_> = values(line).filter(stays).collect();
+    Cow::Owned(kept.join(&b',').trim_ascii().to_vec())
 }
 
 /// What follows the prefix in a header's value, without spaces around it; `None` if the prefix is not there.
@@ -213,9 +231,7 @@ mod tests {
     #[test]
     fn a_header_without_its_prefix_holds_no_token() {
         let one = one();
-        for wrong in
-            [one.clone(), format!("Basic {one}"), format!("Bearer{one}"), format!("Bearer {one},"), "Bearer".into()]
-        {
+        for wrong in [one.clone(), format!("Basic {one}"), format!("Bearer{one}"), "Bearer".into()] {
             assert_eq!(found(&[authorization()], &[("authorization", &wrong)], "/"), "nothing", "{wrong}");
         }
         assert_eq!(
@@ -224,6 +240,23 @@ mod tests {
         );
         let bare = Source::Header { name: "x-token".into(), prefix: None };
         assert_eq!(found(&[bare], &[("x-token", &one)], "/"), "one in header:x-token");
+    }
+
+    #[test]
+    fn lines_that_were_joined_with_commas_are_read_as_if_they_were_not() {
+        let (one, two) = (one(), two());
+        let joined = |value: &str| found(&[authorization(), query(true)], &[("authorization", value)], "/");
+        assert_eq!(joined(&format!("Basic dTpw,Bearer {one}")), "one in header:authorization");
+        assert_eq!(joined(&format!("Bearer {one}, bearer {one},")), "one in header:authorization");
+        assert_eq!(joined(&format!("Bearer {one},Bearer {two}")), "conflict");
+        assert_eq!(joined(&format!("Bearer junk,{one}")), "nothing");
+        let line = format!("Digest a=\"1\", b=2,Bearer {one}");
+        assert_eq!(
+            removed(&[authorization()], &[("authorization", &line)], "/"),
+            [remove("authorization"), add("authorization", "Digest a=\"1\", b=2")]
+        );
+        let bare = Source::Header { name: "x-token".into(), prefix: None };
+        assert_eq!(removed(&[bare], &[("x-token", "a,b")], "/"), [remove("x-token")]);
     }
 
     #[test]
