@@ -157,6 +157,12 @@ fn change_and_websocket_of_a_foreign_origin_are_refused_where_origins_are_checke
     mesh.passes(&Request::new("POST", "/listed").session(&token).header("origin", APP));
     mesh.passes(&Request::upgrade("/listed").session(&token).header("origin", APP));
     mesh.denies(&Request::new("POST", "/own").session(&token).header("origin", APP), 403, "bad_origin");
+    // Behind a listener that ends TLS, the request's own origin is the one that the client saw.
+    let over_tls = |origin: &str| {
+        Request::new("POST", "/own").session(&token).header("x-forwarded-proto", "https").header("origin", origin)
+    };
+    mesh.passes(&over_tls("https://shop.example.com"));
+    mesh.denies(&over_tls(own), 403, "bad_origin");
     // A rule without `origins` checks none.
     mesh.passes(&Request::new("POST", "/").session(&token).header("origin", FOREIGN));
 }

@@ -5,8 +5,9 @@ use serde_json::{Value, json};
 use crate::harness::client::Request;
 use crate::harness::envoy::{Listener, Packing, validate};
 use crate::harness::mesh::{Setup, plugin};
-use crate::harness::stub::Stub;
+use crate::harness::stub::{Answer, Gate, Stub};
 use crate::harness::token;
+use crate::harness::wait;
 
 #[test]
 fn struct_and_string_configure_the_filter_alike() {
@@ -164,4 +165,38 @@ fn text_that_is_no_configuration_is_refused() {
     for text in [json!("not an object"), json!([1, 2]), json!(null), json!(1)] {
         refusal(&text, Packing::Text);
     }
+}
+
+#[test]
+fn new_configuration_takes_over_and_the_old_one_still_answers_who_waits_for_it() {
+    let gate = Gate::default();
+    let held = gate.clone();
+    let stub = Stub::start(move |_| Answer::After(held.clone(), Box::new(Answer::session())));
+    let discovered = |keys: Value| {
+        let mut keys = plugin(keys);
+        keys["rest_sessions"]["timeout"] = "15s".into();
+        Listener { discovered: true, ..Listener::new("main", keys) }
+    };
+    let old = discovered(json!({"annotate": {"headers": {"x-old": "id"}}}));
+    let mesh = Setup::default().listener(old).sessions(stub.address()).start();
+    let request = Request::get("/").session(&token::fresh());
+    let mut waiting = mesh.begin(&request);
+    stub.wait_for_calls(1);
+
+    mesh.envoy.reconfigure(&discovered(json!({"default": {"session": "off"}})));
+    wait::until("the new configuration to take over", || {
+        let response = mesh.send(&Request::get("/"));
+        (response.status == 200).then_some(())
+    });
+    gate.open();
+    let seen = mesh.seen_for(&request, &waiting.read(false));
+    assert_eq!(seen.header("x-old").as_deref(), Some("user123"));
+    mesh.passes(&request);
+    assert_eq!(stub.calls().len(), 1);
+    assert_eq!(mesh.counter("in_flight"), 0);
+
+    // One that is refused changes nothing.
+    mesh.envoy.reconfigure(&discovered(json!({"default": {"session": "required"}, "forward_token": "no"})));
+    wait::until("Envoy to refuse the bad configuration", || mesh.envoy.log().contains("forward_token: ").then_some(()));
+    mesh.passes(&Request::get("/"));
 }

@@ -118,6 +118,9 @@ fn query_holds_the_token_of_websocket_upgrades_only() {
         assert_decided_by(&mesh, &token, &Request::upgrade(&target));
         assert_no_token(&mesh, &Request::get(&target));
     }
+    // What is no upgrade is none by an Upgrade line alone.
+    let pretended = Request::get(&format!("/ws?token={token}")).header("upgrade", "websocket");
+    assert_no_token(&mesh, &pretended);
     for target in [format!("/ws?Token={token}"), format!("/ws?xtoken={token}"), format!("/ws/token={token}")] {
         assert_no_token(&mesh, &Request::upgrade(&target));
     }

@@ -37,11 +37,21 @@ pub struct Listener {
     pub upstream_h2: bool,
     /// The format of an access log, one line a request.
     pub access_log: Option<&'static str>,
+    /// The filter comes from a file that may change while Envoy runs, as Istio delivers it over the network.
+    pub discovered: bool,
 }
 
 impl Listener {
     pub fn new(name: &'static str, plugin: Value) -> Self {
-        Self { name, plugin, packing: Packing::default(), buffer_limit: None, upstream_h2: false, access_log: None }
+        Self {
+            name,
+            plugin,
+            packing: Packing::default(),
+            buffer_limit: None,
+            upstream_h2: false,
+            access_log: None,
+            discovered: false,
+        }
     }
 }
 
@@ -144,6 +154,11 @@ impl Envoy {
         self.process.log()
     }
 
+    /// Hands Envoy another configuration for a listener whose filter is discovered.
+    pub fn reconfigure(&self, listener: &Listener) {
+        write_discovery(self.folder.path(), listener);
+    }
+
     /// The lines of a listener's access log so far.
     pub fn access_log(&self, listener: &str) -> Vec<String> {
         let text = fs::read_to_string(access_log_path(self.folder.path(), listener)).unwrap_or_default();
@@ -178,6 +193,23 @@ fn access_log_path(folder: &Path, listener: &str) -> PathBuf {
     folder.join(format!("access-{listener}.log"))
 }
 
+/// Writes the discovered filter, and moves it into place at once, as Envoy expects.
+fn write_discovery(folder: &Path, listener: &Listener) {
+    let discovered = json!({"resources": [{
+        "@type": "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig",
+        "name": "rest_sessions",
+        "typed_config": plugin(listener),
+    }]});
+    let path = discovery_path(folder, listener.name);
+    let written = path.with_extension("new");
+    fs::write(&written, discovered.to_string()).expect("the discovered filter can be written");
+    fs::rename(written, path).expect("the discovered filter can be moved into place");
+}
+
+fn discovery_path(folder: &Path, listener: &str) -> PathBuf {
+    folder.join(format!("filter-{listener}.json"))
+}
+
 fn write_bootstrap(folder: &Path, listeners: &[Listener], clusters: &[Cluster], upstream: SocketAddr) -> PathBuf {
     let mut all_clusters = vec![
         upstream_cluster("upstream", upstream, &json!({"http_protocol_options": {"enable_trailers": true}})),
@@ -185,6 +217,7 @@ fn write_bootstrap(folder: &Path, listeners: &[Listener], clusters: &[Cluster], 
     ];
     all_clusters.extend(clusters.iter().map(cluster));
     let bootstrap = json!({
+        "node": {"id": "mesh", "cluster": "mesh"},
         "admin": {"address": loopback(0)},
         "static_resources": {
             "listeners": listeners.iter().map(|each| listener(each, folder)).collect::<Vec<_>>(),
@@ -222,7 +255,7 @@ fn listener(listener: &Listener, folder: &Path) -> Value {
                 "http_protocol_options": {"enable_trailers": true},
                 "access_log": access_log.into_iter().collect::<Vec<_>>(),
                 "http_filters": [
-                    {"name": "rest_sessions", "typed_config": plugin(listener)},
+                    filter(listener, folder),
                     {"name": "envoy.filters.http.router", "typed_config": {
                         "@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router",
                     }},
@@ -242,6 +275,17 @@ fn listener(listener: &Listener, folder: &Path) -> Value {
         value["per_connection_buffer_limit_bytes"] = limit.into();
     }
     value
+}
+
+fn filter(listener: &Listener, folder: &Path) -> Value {
+    if !listener.discovered {
+        return json!({"name": "rest_sessions", "typed_config": plugin(listener)});
+    }
+    write_discovery(folder, listener);
+    json!({"name": "rest_sessions", "config_discovery": {
+        "config_source": {"path_config_source": {"path": discovery_path(folder, listener.name)}},
+        "type_urls": ["type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm"],
+    }})
 }
 
 fn plugin(listener: &Listener) -> Value {
