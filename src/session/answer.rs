@@ -9,9 +9,6 @@ use serde_json::value::RawValue;
 
 use super::lookup::{BadAnswer, Lookup, Outage, Scalar, Session};
 
-/// The longest body that is read.
-pub const MAX_BODY: usize = 256 * 1024;
-
 /// An answer as it came, or the lack of one.
 pub enum Answer {
     /// The connection broke after the call had gone out: there is no status.
@@ -26,7 +23,7 @@ pub enum Answer {
 
 pub enum Body {
     Read(Vec<u8>),
-    /// Longer than [`MAX_BODY`], and therefore not read.
+    /// Longer than [`super::lookup::MAX_BODY`], and therefore not read.
     TooLarge,
 }
 

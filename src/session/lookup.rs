@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+/// The longest body, in bytes, that an answer may have.
+pub const MAX_BODY: usize = 256 * 1024;
+
 /// The answer to the question whether there is a session.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Lookup {
@@ -53,7 +56,7 @@ impl fmt::Display for BadAnswer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Status(status) => write!(f, "status {status}"),
-            Self::TooLarge => write!(f, "more than {} bytes", super::answer::MAX_BODY),
+            Self::TooLarge => write!(f, "more than {} bytes", MAX_BODY),
             Self::Shape(what) => f.write_str(what),
         }
     }

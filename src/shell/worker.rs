@@ -14,9 +14,9 @@ use crate::cache::flights::{CallId, Flight, Flights, StreamId, Waiter};
 use crate::config::Config;
 use crate::exchange::{Effect, Event, Exchange, Next, Step, Surroundings};
 use crate::http::reply::{Denial, Reply};
-use crate::session::answer::{self, Answer, Body, MAX_BODY};
+use crate::session::answer::{self, Answer, Body};
 use crate::session::calls::Call;
-use crate::session::lookup::{Lookup, Outage};
+use crate::session::lookup::{Lookup, MAX_BODY, Outage};
 use crate::telemetry::{Cause, Counter, Line, Throttle};
 
 /// No cell is borrowed while the host is called, since the host may call back.
