@@ -18,6 +18,7 @@ mod answers;
 mod calls;
 mod configuration;
 mod decision;
+mod faults;
 mod forged;
 mod harness;
 mod rules;

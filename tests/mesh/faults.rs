@@ -1,0 +1,211 @@
+//! Every way in which an answer of the session service can fail to come, or to make sense.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::harness::client::Request;
+use crate::harness::envoy::Cluster;
+use crate::harness::mesh::{Mesh, Setup, plugin};
+use crate::harness::stub::{Answer, Stub, session};
+use crate::harness::token;
+
+/// How a failed call is counted, and whether it is over in a second.
+enum Failure {
+    Outage(&'static str),
+    BadAnswer(&'static str),
+}
+
+/// A rule for each fault, required and optional, each with a service of its own.
+fn rules_for(faults: &[(&'static str, &'static str)]) -> Value {
+    let rules: Vec<Value> = faults
+        .iter()
+        .flat_map(|(fault, cluster)| {
+            ["required", "optional"].map(|session| {
+                json!({
+                    "match": {"paths": [format!("/{fault}/{session}")]},
+                    "session": session,
+                    // Enough for an answer of many megabytes, and soon over where none comes.
+                    "rest_sessions": {"cluster": cluster, "path_prefix": format!("/{fault}"), "timeout": timeout_for(fault)},
+                })
+            })
+        })
+        .collect();
+    plugin(json!({"rules": rules, "annotate": {"headers": {"x-session-user": "id", "x-session-status": "status"}}}))
+}
+
+fn timeout_for(fault: &str) -> &'static str {
+    if matches!(fault, "silence" | "drip") { "300ms" } else { "10s" }
+}
+
+#[track_caller]
+fn assert_fails(mesh: &Mesh, fault: &str, failure: &Failure) {
+    println!("{fault}");
+    let (retry_after, counter) = match failure {
+        Failure::Outage(counter) => (Some("1"), counter),
+        Failure::BadAnswer(counter) => (None, counter),
+    };
+    let before = mesh.counter(counter);
+    let token = token::fresh();
+    let denied = mesh.denies(&Request::get(&format!("/{fault}/required")).session(&token), 503, "sessions_unavailable");
+    assert_eq!(denied.header("retry-after").as_deref(), retry_after, "{fault}");
+    assert!(!denied.headers.iter().any(|(name, _)| name == "set-cookie"), "a session that may live is not ended");
+    let seen = mesh.passes(&Request::get(&format!("/{fault}/optional")).session(&token));
+    assert_eq!(seen.header("x-session-status").as_deref(), Some("unavailable"), "{fault}");
+    assert_eq!(seen.header("x-session-user"), None, "{fault}");
+    let counts = mesh.envoy.stats("call");
+    assert_eq!(mesh.counter(counter), before + 2, "{counter} counts {fault}: {counts:?}");
+}
+
+#[test]
+fn service_that_cannot_be_asked_is_an_outage() {
+    let stub = Stub::knowing_everyone();
+    let faults =
+        [("no-such-cluster", "nowhere"), ("no-endpoints", "empty"), ("breaker-open", "full"), ("refused", "refused")];
+    let mesh = Setup::new(rules_for(&faults))
+        .sessions(stub.address())
+        .cluster(Cluster::without_endpoints("empty"))
+        .cluster(Cluster::with_open_breaker("full", stub.address()))
+        .cluster(Cluster::refusing("refused"))
+        .start();
+    for fault in ["no-such-cluster", "no-endpoints", "breaker-open"] {
+        assert_fails(&mesh, fault, &Failure::Outage("call_failures_dispatch_total"));
+    }
+    assert_fails(&mesh, "refused", &Failure::Outage("call_failures_connect_total"));
+    assert!(stub.calls().is_empty());
+    mesh.expect_outcomes(&[("denied_unavailable_total", 4), ("anonymous_total", 4)]);
+    mesh.passes(&Request::get("/").session(&token::fresh()));
+}
+
+#[test]
+fn service_that_gives_no_answer_is_an_outage() {
+    let stub = Stub::start(|call| match call.path.split('/').nth(1).unwrap_or_default() {
+        "silence" => Answer::Silence,
+        "drip" => Answer::Drip,
+        "reset" => Answer::ResetBeforeHeaders,
+        "cut" => Answer::EndMidBody,
+        "endless" => Answer::text(200, vec![b' '; 33 << 20]),
+        _ => Answer::session(),
+    });
+    let faults = ["silence", "drip", "reset", "cut", "endless"].map(|fault| (fault, "rest-sessions"));
+    let mesh = Setup::new(rules_for(&faults)).sessions(stub.address()).start();
+    // An answer that began in time and did not end in time is cut off by Envoy, and looks like one that was reset.
+    for (fault, counter) in [("silence", "call_failures_timeout_total"), ("drip", "call_failures_connect_total")] {
+        let started = Instant::now();
+        assert_fails(&mesh, fault, &Failure::Outage(counter));
+        let took = started.elapsed();
+        assert!(
+            (Duration::from_millis(500)..Duration::from_secs(5)).contains(&took),
+            "{fault} took {took:?}, twice 300ms"
+        );
+    }
+    for fault in ["reset", "cut", "endless"] {
+        assert_fails(&mesh, fault, &Failure::Outage("call_failures_connect_total"));
+    }
+    mesh.passes(&Request::get("/").session(&token::fresh()));
+    mesh.expect_outcomes(&[("denied_unavailable_total", 5), ("anonymous_total", 5), ("allowed_total", 1)]);
+}
+
+#[test]
+fn service_that_says_it_is_in_trouble_is_an_outage() {
+    let faults = ["429", "500", "501", "502", "503", "504", "599"].map(|fault| (fault, "rest-sessions"));
+    let stub = Stub::start(|call| {
+        let status = call.path.split('/').nth(1).and_then(|status| status.parse().ok());
+        status.map_or_else(Answer::session, |status| Answer::json(status, &session()))
+    });
+    let mesh = Setup::new(rules_for(&faults)).sessions(stub.address()).start();
+    // A 504 of the service's own cannot be told from a timeout for certain; all the others can be told from a
+    // connection that failed.
+    for (fault, _) in faults.iter().filter(|(fault, _)| !matches!(*fault, "503" | "504")) {
+        assert_fails(&mesh, fault, &Failure::Outage("call_failures_status_total"));
+    }
+    for fault in ["503", "504"] {
+        let denied = mesh.denies(
+            &Request::get(&format!("/{fault}/required")).session(&token::fresh()),
+            503,
+            "sessions_unavailable",
+        );
+        assert_eq!(denied.header("retry-after").as_deref(), Some("1"), "{fault}");
+    }
+    mesh.expect_outcomes(&[("denied_unavailable_total", 7), ("anonymous_total", 5)]);
+}
+
+#[test]
+fn answer_of_the_wrong_shape_is_a_bad_answer_and_touches_no_other_session() {
+    let bodies: Vec<(&'static str, String)> = vec![
+        ("html", "<html></html>".to_owned()),
+        ("empty", String::new()),
+        ("cut", r#"{"id":"u","ttl":10"#.to_owned()),
+        ("twice", r#"{"id":"u","ttl":10}{"id":"u","ttl":10}"#.to_owned()),
+        ("array", r#"[{"id":"u","ttl":10}]"#.to_owned()),
+        ("null", "null".to_owned()),
+        ("text", r#""user123""#.to_owned()),
+        ("no-id", r#"{"ttl":10}"#.to_owned()),
+        ("no-ttl", r#"{"id":"u"}"#.to_owned()),
+        ("empty-id", r#"{"id":"","ttl":10}"#.to_owned()),
+        ("number-id", r#"{"id":1,"ttl":10}"#.to_owned()),
+        ("text-ttl", r#"{"id":"u","ttl":"10"}"#.to_owned()),
+        ("null-ttl", r#"{"id":"u","ttl":null}"#.to_owned()),
+        ("text-r", r#"{"id":"u","ttl":10,"r":"1"}"#.to_owned()),
+        ("text-idle", r#"{"id":"u","ttl":10,"idle":"1"}"#.to_owned()),
+        ("number-ip", r#"{"id":"u","ttl":10,"ip":1}"#.to_owned()),
+        ("text-no-resave", r#"{"id":"u","ttl":10,"no_resave":"true"}"#.to_owned()),
+        ("list-d", r#"{"id":"u","ttl":10,"d":[]}"#.to_owned()),
+        ("text-d", r#"{"id":"u","ttl":10,"d":"x"}"#.to_owned()),
+        ("nested-d", r#"{"id":"u","ttl":10,"d":{"a":{"b":1}}}"#.to_owned()),
+        ("list-in-d", r#"{"id":"u","ttl":10,"d":{"a":[1]}}"#.to_owned()),
+        ("repeated-id", r#"{"id":"u","id":"admin","ttl":10}"#.to_owned()),
+        ("repeated-key-of-d", r#"{"id":"u","ttl":10,"d":{"role":"guest","role":"admin"}}"#.to_owned()),
+        ("repeated-by-escape", r#"{"id":"u","ttl":10,"d":{"role":"guest","r\u006fle":"admin"}}"#.to_owned()),
+        ("not-utf-8", r#"{"id":"?","ttl":10}"#.to_owned()),
+        ("over-256-kib", format!(r#"{{"id":"u","ttl":10,"d":{{"k":"{}"}}}}"#, "x".repeat(256 << 10))),
+    ];
+    let faults: Vec<_> = bodies.iter().map(|(name, _)| (*name, "rest-sessions")).collect();
+    let count = faults.len() as u64;
+    let answers = bodies.clone();
+    let stub = Stub::start(move |call| {
+        let fault = call.path.split('/').nth(1).unwrap_or_default();
+        match answers.iter().find(|(name, _)| *name == fault) {
+            Some(("not-utf-8", body)) => {
+                Answer::text(200, body.bytes().map(|b| if b == b'?' { 0xff } else { b }).collect::<Vec<_>>())
+            }
+            Some((_, body)) => Answer::text(200, body.clone()),
+            None => Answer::session(),
+        }
+    });
+    let mesh = Setup::new(rules_for(&faults)).sessions(stub.address()).start();
+    for (fault, _) in &bodies {
+        assert_fails(&mesh, fault, &Failure::BadAnswer("call_failures_invalid_total"));
+        mesh.passes(&Request::get("/").session(&token::fresh()));
+    }
+    mesh.expect_outcomes(&[("denied_unavailable_total", count), ("anonymous_total", count), ("allowed_total", count)]);
+}
+
+#[test]
+fn status_that_rest_sessions_never_sends_is_a_bad_answer() {
+    let statuses = ["201", "204", "301", "400", "401", "404", "413"];
+    let stub = Stub::start(|call| {
+        let status = call.path.split('/').nth(1).and_then(|status| status.parse().ok());
+        match status {
+            Some(204) => Answer::text(204, ""),
+            Some(status) => Answer::json(status, &session()),
+            None => Answer::session(),
+        }
+    });
+    let mesh =
+        Setup::new(rules_for(&statuses.map(|status| (status, "rest-sessions")))).sessions(stub.address()).start();
+    for status in statuses {
+        let request = Request::get(&format!("/{status}/required")).session(&token::fresh());
+        let denied = mesh.denies(&request, 503, "sessions_unavailable");
+        assert_eq!(denied.header("retry-after"), None, "{status}");
+    }
+    let failures = mesh.counter("call_failures_status_total") + mesh.counter("call_failures_invalid_total");
+    assert_eq!(failures, statuses.len() as u64);
+}
+
+#[test]
+fn large_answer_below_the_limit_is_read_whole() {
+    let stub = Stub::start(|_| Answer::json(200, &json!({"id": "u", "ttl": 10, "d": {"k": "x".repeat(250 << 10)}})));
+    let mesh = Setup::new(plugin(json!({"annotate": {"headers": {"x-id": "id"}}}))).sessions(stub.address()).start();
+    assert_eq!(mesh.passes(&Request::get("/").session(&token::fresh())).header("x-id").as_deref(), Some("u"));
+}
