@@ -10,10 +10,10 @@ use crate::harness::stub::{Answer, Stub};
 use crate::harness::token;
 use crate::harness::wait;
 
-/// Paths for every kind of route, before a service that works, one that is away, and one that talks nonsense.
+/// Paths for every kind of route, before a service that is sound, one that is away, and one that talks nonsense.
 fn every_row() -> Value {
     let mut rules = Vec::new();
-    for (name, cluster) in [("works", "rest-sessions"), ("away", "away"), ("nonsense", "nonsense")] {
+    for (name, cluster) in [("sound", "rest-sessions"), ("away", "away"), ("nonsense", "nonsense")] {
         for session in ["required", "optional", "off"] {
             rules.push(json!({
                 "name": format!("{name}-{session}"),
@@ -72,9 +72,9 @@ fn active_session_passes_annotated_where_it_is_required_or_optional_and_bare_whe
         ("x-session-status", "active"),
     ];
     for route in ["required", "optional", "allow"] {
-        assert_annotated(&mesh, &Request::get(&format!("/works/{route}")).session(&token), &annotated);
+        assert_annotated(&mesh, &Request::get(&format!("/sound/{route}")).session(&token), &annotated);
     }
-    assert_annotated(&mesh, &Request::get("/works/off").session(&token), &[]);
+    assert_annotated(&mesh, &Request::get("/sound/off").session(&token), &[]);
     mesh.expect_outcomes(&[("allowed_total", 3), ("off_total", 1)]);
     mesh.expect_counters(&[("calls_total", 3)]);
 }
@@ -99,7 +99,7 @@ fn without_a_session_a_request_is_denied_where_one_is_required_and_passes_elsewh
     for (case, token) in &without {
         println!("{case}");
         let request = |route: &str| {
-            let request = Request::get(&format!("/works/{route}"));
+            let request = Request::get(&format!("/sound/{route}"));
             token.iter().fold(request, |request, token| request.session(token))
         };
         let denied = mesh.denies(&request("required"), 401, "session_required");
