@@ -17,22 +17,10 @@ use crate::policy::decision::{Decision, decide};
 use crate::policy::origins;
 use crate::policy::rules::{CorsPreflight, Rule, SessionMode, Target};
 use crate::session::annotate::{self, Header, Status};
-use crate::session::calls::{self, Call};
 use crate::session::lookup::{Lookup, Session};
 use crate::session::source::{self, Bearer, Found};
-use crate::session::token::Digest;
+use crate::session::token::{Digest, Token};
 use crate::telemetry::{Counter, FilterState, Line, Outcome};
-
-/// What happens to a request.
-pub enum Event<'a> {
-    RequestHeaders {
-        headers: &'a Headers,
-        end_of_stream: bool,
-    },
-    RequestTrailers(&'a Headers),
-    /// The answer to the call that the exchange asked for.
-    Session(&'a Lookup),
-}
 
 /// What the shell is to do, in this order.
 #[derive(Debug, PartialEq, Eq)]
@@ -44,22 +32,32 @@ pub enum Effect {
     Log(Line),
 }
 
-/// How the request goes on after the effects.
-pub enum Next {
-    /// As it would without the filter: this event changes nothing.
-    Unchanged,
+/// How a request goes on once it is decided.
+pub enum Verdict {
     Forward,
     Reply(Reply),
-    /// It waits for the answer to this call.
-    Call(Call),
 }
 
-pub struct Step {
+/// How a request goes on from its headers.
+pub enum Start {
+    Decided(Verdict),
+    /// It waits for its session.
+    Ask(Question),
+}
+
+/// The session that a request waits for.
+pub struct Question {
+    pub rule: Rc<Rule>,
+    pub token: Token,
+}
+
+/// What is to be done, and how the request goes on then.
+pub struct Step<N> {
     pub effects: Vec<Effect>,
-    pub next: Next,
+    pub next: N,
 }
 
-/// What an exchange needs to know beside the event.
+/// What an exchange needs to know beside what happened.
 #[derive(Clone, Copy)]
 pub struct Surroundings<'a> {
     pub config: &'a Config,
@@ -88,35 +86,47 @@ pub struct AwaitSession {
 }
 
 impl Exchange {
-    /// Moves the exchange on.
-    pub fn handle(&mut self, around: Surroundings<'_>, event: Event<'_>) -> Step {
-        match (std::mem::replace(self, Self::Decided), event) {
-            (Self::ExpectHeaders, Event::RequestHeaders { headers, end_of_stream }) => {
-                let mut effects = Effects::new(around.config);
-                for name in around.config.managed.forged(headers) {
-                    effects.0.push(Effect::RequestHeader(HeaderChange::Remove(name.to_vec())));
-                }
-                let request = Request::new(headers, end_of_stream);
-                match request.judge(around, &mut effects) {
-                    Judgement::Ended(next) => effects.then(next),
-                    Judgement::Ask(call, waiting) => {
-                        *self = Self::AwaitSession(waiting);
-                        effects.then(Next::Call(call))
-                    }
-                }
+    /// The request's headers are there; `None` if they were before.
+    pub fn request_headers(
+        &mut self,
+        around: Surroundings<'_>,
+        headers: &Headers,
+        end_of_stream: bool,
+    ) -> Option<Step<Start>> {
+        let Self::ExpectHeaders = self else { return None };
+        let mut effects = Effects::new(around.config);
+        for name in around.config.managed.forged(headers) {
+            effects.0.push(Effect::RequestHeader(HeaderChange::Remove(name.to_vec())));
+        }
+        let start = match Request::new(headers, end_of_stream).judge(around, &mut effects) {
+            Judgement::Decided(verdict) => {
+                *self = Self::Decided;
+                Start::Decided(verdict)
             }
-            (Self::AwaitSession(waiting), Event::Session(lookup)) => waiting.settle(around, lookup),
-            (state, Event::RequestTrailers(trailers)) => {
-                *self = state;
-                let forged = around.config.managed.forged(trailers).into_iter();
-                let effects = forged.map(|name| Effect::RequestTrailer(HeaderChange::Remove(name.to_vec()))).collect();
-                Step { effects, next: Next::Unchanged }
+            Judgement::Ask(question, waiting) => {
+                *self = Self::AwaitSession(waiting);
+                Start::Ask(question)
             }
-            (state, Event::RequestHeaders { .. } | Event::Session(_)) => {
-                *self = state;
-                Step { effects: Vec::new(), next: Next::Unchanged }
+        };
+        Some(effects.then(start))
+    }
+
+    /// It is known what became of the lookup; `None` if the request does not wait for it.
+    pub fn session(&mut self, around: Surroundings<'_>, lookup: &Lookup) -> Option<Step<Verdict>> {
+        match std::mem::replace(self, Self::Decided) {
+            Self::AwaitSession(waiting) => Some(waiting.settle(around, lookup)),
+            other => {
+                *self = other;
+                None
             }
         }
+    }
+
+    /// The request has trailers: what is forged in them goes too.
+    #[must_use]
+    pub fn request_trailers(config: &Config, trailers: &Headers) -> Vec<Effect> {
+        let forged = config.managed.forged(trailers).into_iter();
+        forged.map(|name| Effect::RequestTrailer(HeaderChange::Remove(name.to_vec()))).collect()
     }
 
     /// The host is done with the request; if nothing was decided by then, the client left first.
@@ -134,7 +144,7 @@ impl<'a> Effects<'a> {
         Self(Vec::new(), config)
     }
 
-    fn then(self, next: Next) -> Step {
+    fn then<N>(self, next: N) -> Step<N> {
         Step { effects: self.0, next }
     }
 
@@ -157,19 +167,19 @@ impl<'a> Effects<'a> {
         }
     }
 
-    fn forward(&mut self, outcome: Outcome, rule: &Rule, annotations: Vec<Header>) -> Next {
+    fn forward(&mut self, outcome: Outcome, rule: &Rule, annotations: Vec<Header>) -> Verdict {
         self.decided("allow", outcome, Some(rule));
         self.0.extend(annotations.into_iter().map(|(name, value)| {
             Effect::RequestHeader(HeaderChange::Replace(name.as_bytes().to_vec(), value.into_bytes()))
         }));
-        Next::Forward
+        Verdict::Forward
     }
 
-    fn deny(&mut self, denial: Denial, rule: Option<&Rule>, reader: Option<&str>, token: Option<Digest>) -> Next {
+    fn deny(&mut self, denial: Denial, rule: Option<&Rule>, reader: Option<&str>, token: Option<Digest>) -> Verdict {
         let outcome = outcome_of(denial);
         self.decided("deny", outcome, rule);
         self.0.push(Effect::Log(Line::Denied { outcome, rule: rule.map(|rule| Rc::clone(&rule.label)), token }));
-        Next::Reply(Reply::new(denial, rule.map_or("", |rule| &rule.app), reader))
+        Verdict::Reply(Reply::new(denial, rule.map_or("", |rule| &rule.app), reader))
     }
 }
 
@@ -198,8 +208,8 @@ struct Request<'a> {
 }
 
 enum Judgement {
-    Ended(Next),
-    Ask(Call, AwaitSession),
+    Decided(Verdict),
+    Ask(Question, AwaitSession),
 }
 
 impl<'a> Request<'a> {
@@ -221,14 +231,14 @@ impl<'a> Request<'a> {
     fn judge(&self, around: Surroundings<'_>, effects: &mut Effects<'_>) -> Judgement {
         let rule = match self.rule(around.config) {
             Ok(rule) => rule,
-            Err(denial) => return Judgement::Ended(effects.deny(denial, None, None, None)),
+            Err(denial) => return Judgement::Decided(effects.deny(denial, None, None, None)),
         };
         let listed = rule.origins.as_deref().unwrap_or_default();
         let reader = origins::listed_value(listed, self.headers.single("origin"));
         if rule.origins.is_some() && origins::guarded(self.method, self.websocket) {
             let own = self.own_origin();
             if !origins::admitted(listed, own.as_ref(), self.headers.all("origin")) {
-                return Judgement::Ended(effects.deny(Denial::BadOrigin, Some(rule), reader, None));
+                return Judgement::Decided(effects.deny(Denial::BadOrigin, Some(rule), reader, None));
             }
         }
 
@@ -240,17 +250,16 @@ impl<'a> Request<'a> {
         if self.is_genuine_preflight(&found)
             && (around.config.cors_preflight == CorsPreflight::Pass || reader.is_some())
         {
-            return Judgement::Ended(effects.forward(Outcome::Preflight, rule, Vec::new()));
+            return Judgement::Decided(effects.forward(Outcome::Preflight, rule, Vec::new()));
         }
         if rule.session == SessionMode::Off {
-            return Judgement::Ended(effects.forward(Outcome::Off, rule, Vec::new()));
+            return Judgement::Decided(effects.forward(Outcome::Off, rule, Vec::new()));
         }
         if found == Found::Conflict {
             effects.0.push(Effect::Count(Counter::Conflicts));
         }
         match found {
             Found::Token(token, source) => {
-                let call = calls::lookup(rule.service_id, &rule.service, &rule.app, &token, self.headers);
                 let waiting = AwaitSession {
                     rule: Rc::clone(rule),
                     reader: reader.map(ToOwned::to_owned),
@@ -258,13 +267,13 @@ impl<'a> Request<'a> {
                     token: token.digest(around.digest_key),
                     source: source.to_string(),
                 };
-                Judgement::Ask(call, waiting)
+                Judgement::Ask(Question { rule: Rc::clone(rule), token }, waiting)
             }
             Found::Nothing | Found::Conflict if rule.session == SessionMode::Optional => {
-                Judgement::Ended(effects.forward(Outcome::Anonymous, rule, rule.annotation.of_status(Status::None)))
+                Judgement::Decided(effects.forward(Outcome::Anonymous, rule, rule.annotation.of_status(Status::None)))
             }
             Found::Nothing | Found::Conflict => {
-                Judgement::Ended(effects.deny(Denial::SessionRequired, Some(rule), reader, None))
+                Judgement::Decided(effects.deny(Denial::SessionRequired, Some(rule), reader, None))
             }
         }
     }
@@ -320,7 +329,7 @@ impl<'a> Request<'a> {
 }
 
 impl AwaitSession {
-    fn settle(&self, around: Surroundings<'_>, lookup: &Lookup) -> Step {
+    fn settle(&self, around: Surroundings<'_>, lookup: &Lookup) -> Step<Verdict> {
         let mut effects = Effects::new(around.config);
         effects.filter_state(FilterState::Source, || self.source.clone());
         let rule = &*self.rule;
@@ -337,7 +346,7 @@ impl AwaitSession {
         effects.then(next)
     }
 
-    fn annotate(&self, around: Surroundings<'_>, effects: &mut Effects<'_>, session: &Session) -> Next {
+    fn annotate(&self, around: Surroundings<'_>, effects: &mut Effects<'_>, session: &Session) -> Verdict {
         let age_s = self.token_created_ms.map(|created| around.now_ms.saturating_sub(created) / 1_000);
         match self.rule.annotation.of_session(session, age_s) {
             Ok(headers) => {
@@ -354,7 +363,7 @@ impl AwaitSession {
         }
     }
 
-    fn deny(&self, effects: &mut Effects<'_>, denial: Denial) -> Next {
+    fn deny(&self, effects: &mut Effects<'_>, denial: Denial) -> Verdict {
         effects.deny(denial, Some(&self.rule), self.reader.as_deref(), Some(self.token))
     }
 }

@@ -61,10 +61,12 @@ pub enum Counter {
     Conflicts,
     Calls,
     CallFailures(Cause),
+    /// Requests that waited for a call that another one had made.
+    Coalesced,
 }
 
 impl Counter {
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Outcome(Outcome::Allowed),
         Self::Outcome(Outcome::Anonymous),
         Self::Outcome(Outcome::Off),
@@ -86,6 +88,7 @@ impl Counter {
         Self::CallFailures(Cause::Status),
         Self::CallFailures(Cause::Invalid),
         Self::CallFailures(Cause::Dispatch),
+        Self::Coalesced,
     ];
 
     #[must_use]
@@ -112,6 +115,7 @@ impl Counter {
             Self::CallFailures(Cause::Status) => "rest_sessions.call_failures_status_total",
             Self::CallFailures(Cause::Invalid) => "rest_sessions.call_failures_invalid_total",
             Self::CallFailures(Cause::Dispatch) => "rest_sessions.call_failures_dispatch_total",
+            Self::Coalesced => "rest_sessions.coalesced_total",
         }
     }
 }

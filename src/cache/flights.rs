@@ -1,39 +1,53 @@
-//! The calls that are under way, and who waits for each.
+//! The calls that are under way, and who waits for each: requests for one session share one call.
 
 use std::collections::HashMap;
+use std::rc::Rc;
 
-use crate::session::calls::ServiceId;
+use crate::session::calls::{ServiceId, TargetId};
+use crate::session::token::Token;
 
 /// The host's number of a call.
 pub type CallId = u32;
 
+/// The host's number of a request.
+pub type StreamId = u32;
+
+/// What a call asks for. Two requests share a call only if all of it is the same.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Key {
+    pub target: TargetId,
+    pub app: Rc<str>,
+    pub token: Token,
+}
+
 /// Who waits for a call. The host may give the number of a request that has ended to a later one, and an answer must
-/// never reach another request than the one that it was asked for; so a ticket, which no two requests share, goes with
-/// the host's number.
+/// never reach another request than one that waits for it; so a ticket, which no two requests share, goes with the
+/// host's number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Waiter {
     pub stream: StreamId,
     pub ticket: u64,
 }
 
-/// The host's number of a request.
-pub type StreamId = u32;
-
 /// A call that is under way.
-#[derive(Debug, PartialEq, Eq)]
 pub struct Flight {
-    /// Who waits; gone if the client left, but the call goes on.
-    pub waiter: Waiter,
+    pub key: Key,
+    /// Who waits, the one that started it first. Who has left stays listed, and the call goes on.
+    pub waiters: Vec<Waiter>,
     pub service: ServiceId,
     /// Where the call went.
-    pub cluster: String,
+    pub cluster: Rc<str>,
     pub started_ms: u64,
+    /// When the host gives up on it.
+    pub ends_ms: u64,
 }
 
 /// The calls of one configuration in one worker.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Flights {
     flights: HashMap<CallId, Flight>,
+    /// The call that a further request for a session may join: the last that was made for it.
+    latest: HashMap<Key, CallId>,
     in_flight: HashMap<ServiceId, usize>,
 }
 
@@ -43,50 +57,113 @@ impl Flights {
         self.in_flight.get(&service).copied().unwrap_or(0)
     }
 
+    /// Lets a request wait for a call that is under way; not for one that may last longer than the request would wait.
+    pub fn join(&mut self, key: &Key, waiter: Waiter, ends_by_ms: u64) -> bool {
+        let flight = self.latest.get(key).and_then(|call| self.flights.get_mut(call));
+        match flight.filter(|flight| flight.ends_ms <= ends_by_ms) {
+            Some(flight) => {
+                flight.waiters.push(waiter);
+                true
+            }
+            None => false,
+        }
+    }
+
     pub fn begin(&mut self, call: CallId, flight: Flight) {
         let count = self.in_flight.entry(flight.service).or_default();
         *count = count.saturating_add(1);
+        self.latest.insert(flight.key.clone(), call);
         self.flights.insert(call, flight);
-    }
-
-    /// Forgets all calls, which the host has given up; says how many there were.
-    pub fn abandon(&mut self) -> usize {
-        self.in_flight.clear();
-        std::mem::take(&mut self.flights).len()
     }
 
     /// Closes the flight of an answer; `None` for a call that nobody made here.
     pub fn end(&mut self, call: CallId) -> Option<Flight> {
         let flight = self.flights.remove(&call)?;
+        if self.latest.get(&flight.key) == Some(&call) {
+            self.latest.remove(&flight.key);
+        }
         if let Some(count) = self.in_flight.get_mut(&flight.service) {
             *count = count.saturating_sub(1);
         }
         Some(flight)
+    }
+
+    /// Forgets all calls, which the host has given up; says how many there were.
+    pub fn abandon(&mut self) -> usize {
+        self.in_flight.clear();
+        self.latest.clear();
+        std::mem::take(&mut self.flights).len()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::session::token::tests::{NOW_MS, token_made_at};
+
+    fn key(target: usize, app: &str, age_ms: u64) -> Key {
+        let token = Token::parse(token_made_at(NOW_MS - age_ms).as_bytes(), NOW_MS).unwrap();
+        Key { target: TargetId(target), app: app.into(), token }
+    }
+
+    fn waiter(stream: StreamId) -> Waiter {
+        Waiter { stream, ticket: stream.into() }
+    }
+
+    fn flight(key: Key, service: usize, stream: StreamId, ends_ms: u64) -> Flight {
+        let service = ServiceId(service);
+        Flight { key, waiters: vec![waiter(stream)], service, cluster: "rs".into(), started_ms: 0, ends_ms }
+    }
+
+    fn streams(flight: Option<Flight>) -> Vec<StreamId> {
+        flight.unwrap().waiters.iter().map(|waiter| waiter.stream).collect()
+    }
+
+    #[test]
+    fn requests_for_one_session_wait_for_one_call() {
+        let mut flights = Flights::default();
+        flights.begin(1, flight(key(0, "app", 0), 0, 10, 500));
+        assert!(flights.join(&key(0, "app", 0), waiter(11), 600));
+        assert!(flights.join(&key(0, "app", 0), waiter(12), 500));
+        assert_eq!(streams(flights.end(1)), [10, 11, 12]);
+        assert!(!flights.join(&key(0, "app", 0), waiter(13), 600), "the call has ended");
+    }
+
+    #[test]
+    fn another_token_app_or_target_is_another_call() {
+        let mut flights = Flights::default();
+        flights.begin(1, flight(key(0, "app", 0), 0, 10, 500));
+        for other in [key(1, "app", 0), key(0, "ap2", 0), key(0, "app", 1)] {
+            assert!(!flights.join(&other, waiter(11), 600));
+        }
+    }
+
+    #[test]
+    fn nobody_joins_a_call_that_may_last_longer_than_they_would_wait() {
+        let mut flights = Flights::default();
+        flights.begin(1, flight(key(0, "app", 0), 0, 10, 500));
+        assert!(!flights.join(&key(0, "app", 0), waiter(11), 499));
+        flights.begin(2, flight(key(0, "app", 0), 1, 11, 499));
+        assert!(flights.join(&key(0, "app", 0), waiter(12), 500), "the shorter one is joined from now on");
+        assert_eq!(streams(flights.end(1)), [10]);
+        assert!(flights.join(&key(0, "app", 0), waiter(13), 500), "the end of the first leaves the second joinable");
+        assert_eq!(streams(flights.end(2)), [11, 12, 13]);
+    }
 
     #[test]
     fn calls_are_counted_for_each_service_and_end_once() {
         let mut flights = Flights::default();
-        let flight = |stream, service| Flight {
-            waiter: Waiter { stream, ticket: 7 },
-            service: ServiceId(service),
-            cluster: "rs".into(),
-            started_ms: 0,
-        };
-        flights.begin(1, flight(10, 0));
-        flights.begin(2, flight(11, 0));
-        flights.begin(3, flight(12, 1));
+        flights.begin(1, flight(key(0, "app", 0), 0, 10, 500));
+        flights.begin(2, flight(key(0, "app", 1), 0, 11, 500));
+        flights.begin(3, flight(key(0, "app", 2), 1, 12, 500));
         assert_eq!((flights.in_flight(ServiceId(0)), flights.in_flight(ServiceId(1))), (2, 1));
-        assert_eq!(flights.end(2), Some(flight(11, 0)));
-        assert_eq!(flights.end(2), None);
-        assert_eq!(flights.end(99), None);
+        assert_eq!(streams(flights.end(2)), [11]);
+        assert!(flights.end(2).is_none());
+        assert!(flights.end(99).is_none());
         assert_eq!((flights.in_flight(ServiceId(0)), flights.in_flight(ServiceId(1))), (1, 1));
         assert_eq!(flights.abandon(), 2);
-        assert_eq!((flights.end(1), flights.in_flight(ServiceId(0))), (None, 0));
+        assert!(flights.end(1).is_none());
+        assert_eq!(flights.in_flight(ServiceId(0)), 0);
+        assert!(!flights.join(&key(0, "app", 0), waiter(13), 600));
     }
 }

@@ -10,7 +10,7 @@ use crate::http::managed::Managed;
 use crate::http::name::Alias;
 use crate::policy::rules::{CorsPreflight, FailureMode, Match, PathCase, Rule, Rules, SessionMode};
 use crate::session::annotate::{self, Annotation};
-use crate::session::calls::{Service, ServiceId};
+use crate::session::calls::{Service, ServiceId, TargetId};
 use crate::session::source::Source;
 
 /// The headers that tell an upstream who it serves; taken out also where other names are in use, since an upstream
@@ -44,7 +44,7 @@ pub fn compile(wire: wire::Plugin, problems: &Problems) -> Option<Config> {
     let root = Path::Root;
     let mut compiler = Compiler { problems, services: Vec::new(), token_headers: token_headers(&wire) };
 
-    let app = wire.app.required(&root.key("app"), "the rest-sessions app", problems).map(|app| app.0.0);
+    let app = wire.app.required(&root.key("app"), "the rest-sessions app", problems).map(|app| app.0.0.into());
     let service_at = root.key("rest_sessions");
     let service = wire.rest_sessions.required(&service_at, "an object with at least cluster", problems);
     let defaults = Defaults {
@@ -92,7 +92,7 @@ pub fn compile(wire: wire::Plugin, problems: &Problems) -> Option<Config> {
 
 /// What holds for a rule that does not say otherwise. Each is `None` after a mistake.
 struct Defaults {
-    app: Option<String>,
+    app: Option<Rc<str>>,
     service: Option<Service>,
     sources: Option<Vec<Source>>,
     annotation: Option<Annotation>,
@@ -160,7 +160,7 @@ impl Compiler<'_> {
             retries: wire.retries.or_default(Integer(1))?.0,
             max_in_flight: usize::try_from(max_in_flight).ok()?,
             authority: authority?,
-            cluster: cluster?,
+            cluster: cluster?.into(),
         })
     }
 
@@ -288,7 +288,7 @@ impl Compiler<'_> {
         let session = wire.session.required(&at.key("session"), "one of required, optional, off", self.problems);
         let app = match wire.app {
             Field::Absent => defaults.app.clone(),
-            app => app.given().map(|app| app.0.0),
+            app => app.given().map(|app| app.0.0.into()),
         };
         let service = match wire.rest_sessions {
             Field::Absent => defaults.service.clone(),
@@ -307,13 +307,14 @@ impl Compiler<'_> {
             mode => mode.given(),
         };
         let origins = items(wire.origins).or_absent();
-        let (service_id, service) = self.shared(service?);
+        let (service_id, target_id, service) = self.shared(service?);
         Some(Rc::new(Rule {
             label: label.into(),
             session: session?,
             app: app?,
             service,
             service_id,
+            target_id,
             sources: sources?,
             annotation: annotation?,
             failure_mode: failure_mode?,
@@ -321,13 +322,15 @@ impl Compiler<'_> {
         }))
     }
 
-    fn shared(&mut self, service: Service) -> (ServiceId, Rc<Service>) {
-        let known = self.services.iter().position(|known| **known == service);
-        let index = known.unwrap_or_else(|| {
+    /// The service as the one that is known already, if it is, and its numbers.
+    fn shared(&mut self, service: Service) -> (ServiceId, TargetId, Rc<Service>) {
+        let place = |known: &[Rc<Service>], same: &dyn Fn(&Service) -> bool| known.iter().position(|other| same(other));
+        let index = place(&self.services, &|other| *other == service).unwrap_or_else(|| {
             self.services.push(Rc::new(service.clone()));
             self.services.len().saturating_sub(1)
         });
-        (ServiceId(index), self.services.get(index).map_or_else(|| Rc::new(service), Rc::clone))
+        let target = place(&self.services, &|other| other.same_target(&service)).unwrap_or(index);
+        (ServiceId(index), TargetId(target), self.services.get(index).map_or_else(|| Rc::new(service), Rc::clone))
     }
 }
 

@@ -43,7 +43,7 @@ fn the_smallest_configuration_has_the_documented_defaults() {
     let rule = &config.rules.fallback;
     assert_eq!(&*rule.label, "default");
     assert_eq!(rule.session, SessionMode::Required);
-    assert_eq!(rule.app, "myapp");
+    assert_eq!(&*rule.app, "myapp");
     assert_eq!(rule.failure_mode, FailureMode::Deny);
     assert_eq!(rule.origins, None);
     assert_eq!(rule.sources, [Source::Cookie("session-cookie".into())]);
@@ -51,7 +51,7 @@ fn the_smallest_configuration_has_the_documented_defaults() {
     let headers: Vec<_> = rule.annotation.headers.iter().map(|(name, field)| (&**name, field)).collect();
     assert_eq!(headers, [("x-session-user", &Field::Id), ("x-session-data", &Field::Data)]);
     let service = &rule.service;
-    assert_eq!(service.cluster, "rest-sessions");
+    assert_eq!(&*service.cluster, "rest-sessions");
     assert_eq!(service.authority, "rest-sessions");
     assert_eq!(service.path_prefix, "");
     assert_eq!((service.timeout_ms, service.retries, service.max_in_flight), (500, 1, 256));
@@ -101,7 +101,7 @@ fn every_key_is_taken() {
     assert_eq!(rules[0].session, SessionMode::Off);
     assert_eq!(rules[0].sources.len(), 5);
     assert_eq!(rules[0].sources[1], Source::Header { name: "authorization".into(), prefix: Some("Bearer ".into()) });
-    assert_eq!((rules[1].app.as_str(), rules[1].service.cluster.as_str()), ("other", "b"));
+    assert_eq!((&*rules[1].app, &*rules[1].service.cluster), ("other", "b"));
     assert_eq!((rules[1].service.timeout_ms, rules[1].annotation.max_bytes), (500, 100));
     assert_eq!(&*rules[1].annotation.headers[0].0, "x-who");
     assert_ne!(rules[0].service_id, rules[1].service_id);
@@ -109,6 +109,23 @@ fn every_key_is_taken() {
     assert_eq!(rules[0].service.authority, "rs.example:3000");
     assert_eq!(config.rules.fallback.failure_mode, FailureMode::Allow);
     assert_eq!(config.rules.fallback.origins, Some(vec![]));
+}
+
+#[test]
+fn services_that_differ_only_in_how_they_are_asked_hold_the_same_sessions() {
+    let config = parsed(json!({"rules": [
+        {"match": {"paths": ["/a"]}, "session": "required", "rest_sessions": {"cluster": "rest-sessions", "timeout": "2s"}},
+        {"match": {"paths": ["/b"]}, "session": "required",
+         "rest_sessions": {"cluster": "rest-sessions", "path_prefix": "/b"}},
+        {"match": {"paths": ["/c"]}, "session": "required",
+         "rest_sessions": {"cluster": "rest-sessions", "authority": "c"}}
+    ]}));
+    let ids = |rule: &crate::policy::rules::Rule| (rule.service_id, rule.target_id);
+    let (service, target) = ids(&config.rules.fallback);
+    let rules: Vec<_> = config.rules.list.iter().map(|(_, rule)| ids(rule)).collect();
+    assert!(rules[0].0 != service && rules[0].1 == target);
+    assert!(rules[1].0 != service && rules[1].1 != target);
+    assert!(rules[2].1 != target && rules[2].1 != rules[1].1);
 }
 
 #[test]
@@ -263,7 +280,7 @@ fn a_binary_struct_is_taken() {
     bytes.push(value_length - 2);
     bytes.extend(&inner);
     let config = Config::parse(&bytes).unwrap_or_else(|problems| panic!("{problems:#?}"));
-    assert_eq!(config.rules.fallback.service.cluster, "rs");
+    assert_eq!(&*config.rules.fallback.service.cluster, "rs");
     assert_eq!(config.rules.fallback.service.retries, 2);
 }
 

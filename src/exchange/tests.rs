@@ -31,14 +31,22 @@ struct Told {
     went: Went,
     effects: Vec<Effect>,
     reply: Option<Reply>,
-    call: Option<Call>,
+    question: Option<Question>,
 }
 
 impl Told {
-    fn by(step: Step) -> Self {
-        let (mut reply, mut call) = (None, None);
-        let went = match step.next {
-            Next::Forward => {
+    fn start(step: Step<Start>) -> Self {
+        match step.next {
+            Start::Decided(verdict) => Self::by(Step { effects: step.effects, next: verdict }),
+            Start::Ask(question) => {
+                Self { went: Went::Call, effects: step.effects, reply: None, question: Some(question) }
+            }
+        }
+    }
+
+    fn by(step: Step<Verdict>) -> Self {
+        let (went, reply) = match step.next {
+            Verdict::Forward => {
                 let (mut removed, mut set) = (Vec::new(), Vec::new());
                 for effect in &step.effects {
                     match effect {
@@ -49,21 +57,14 @@ impl Told {
                         _ => {}
                     }
                 }
-                Went::Forward(removed, set)
+                (Went::Forward(removed, set), None)
             }
-            Next::Reply(given) => {
+            Verdict::Reply(given) => {
                 let code = serde_json::from_str::<Value>(given.body).unwrap()["error"].as_str().unwrap().to_owned();
-                let status = given.status;
-                reply = Some(given);
-                Went::Reply(status, Box::leak(code.into_boxed_str()))
+                (Went::Reply(given.status, Box::leak(code.into_boxed_str())), Some(given))
             }
-            Next::Call(made) => {
-                call = Some(made);
-                Went::Call
-            }
-            Next::Unchanged => panic!("every request goes somewhere"),
         };
-        Self { went, effects: step.effects, reply, call }
+        Self { went, effects: step.effects, reply, question: None }
     }
 
     fn outcomes(&self) -> Vec<Outcome> {
@@ -97,8 +98,8 @@ impl Site {
         all.extend(headers);
         let headers = Headers::from_pairs(&all);
         let mut exchange = Exchange::default();
-        let step = exchange.handle(self.around(), Event::RequestHeaders { headers: &headers, end_of_stream: true });
-        (exchange, Told::by(step))
+        let step = exchange.request_headers(self.around(), &headers, true).unwrap();
+        (exchange, Told::start(step))
     }
 
     fn judge(&self, headers: &[(&str, &str)]) -> Went {
@@ -115,7 +116,7 @@ impl Site {
         let (mut exchange, asked) = self.begin(&[("cookie", &cookie), (":path", "/somewhere")]);
         assert_eq!(asked.went, Went::Call);
         assert_eq!(asked.outcomes(), []);
-        Told::by(exchange.handle(self.around(), Event::Session(lookup)))
+        Told::by(exchange.session(self.around(), lookup).unwrap())
     }
 }
 
@@ -222,13 +223,11 @@ fn forged_headers_are_gone_before_anything_is_decided() {
 }
 
 #[test]
-fn forged_trailers_go_in_every_state() {
-    let site = site(json!({"default": {"session": "optional"}}));
+fn forged_trailers_go_too() {
+    let site = site(json!({"default": {"session": "off"}}));
     let trailers = Headers::from_pairs(&[("x-session-user", "root"), ("grpc-status", "0")]);
-    let (mut exchange, _) = site.begin(&[]);
-    let step = exchange.handle(site.around(), Event::RequestTrailers(&trailers));
-    assert_eq!(step.effects, [Effect::RequestTrailer(HeaderChange::Remove(b"x-session-user".to_vec()))]);
-    assert!(matches!(step.next, Next::Unchanged));
+    let effects = Exchange::request_trailers(&site.config, &trailers);
+    assert_eq!(effects, [Effect::RequestTrailer(HeaderChange::Remove(b"x-session-user".to_vec()))]);
 }
 
 #[test]
@@ -382,14 +381,14 @@ fn a_conflict_of_tokens_is_no_token_and_is_counted() {
 }
 
 #[test]
-fn the_call_asks_for_the_token_under_the_rules_app() {
+fn the_session_of_the_token_is_asked_for_as_its_rule_says() {
     let site = site(json!({"rules": [{"match": {"paths": ["/b"]}, "session": "required", "app": "backoffice",
-                                      "rest_sessions": {"cluster": "other", "timeout": "1s"}}]}));
+                                      "rest_sessions": {"cluster": "other"}}]}));
     let token = token_made_at(NOW_MS);
     let (_, told) = site.begin(&[(":path", "/b"), ("cookie", &format!("session-cookie={token}"))]);
-    let call = told.call.unwrap();
-    assert_eq!((call.cluster.as_str(), call.timeout_ms), ("other", 1_000));
-    assert_eq!(call.headers.get(1), Some(&(":path", format!("/backoffice/get/{token}"))));
+    let question = told.question.unwrap();
+    assert_eq!(question.token.reveal(), token);
+    assert_eq!((&*question.rule.app, &*question.rule.service.cluster), ("backoffice", "other"));
 }
 
 #[test]
@@ -445,7 +444,7 @@ fn a_client_that_leaves_while_it_waits_has_abandoned_its_request() {
     let (waiting, _) = site.begin(&[("cookie", &cookie)]);
     assert_eq!(waiting.end(), Some(Outcome::Abandoned));
     let (mut answered, _) = site.begin(&[("cookie", &cookie)]);
-    answered.handle(site.around(), Event::Session(&Lookup::None));
+    answered.session(site.around(), &Lookup::None).unwrap();
     assert_eq!(answered.end(), None);
     assert_eq!(Exchange::default().end(), None);
 }
@@ -453,9 +452,9 @@ fn a_client_that_leaves_while_it_waits_has_abandoned_its_request() {
 #[test]
 fn an_answer_that_nobody_waits_for_changes_nothing() {
     let site = site(json!({}));
-    let (mut exchange, _) = site.begin(&[]);
-    let step = exchange.handle(site.around(), Event::Session(&session()));
-    assert!(step.effects.is_empty() && matches!(step.next, Next::Unchanged));
+    assert!(Exchange::default().session(site.around(), &session()).is_none());
+    let (mut decided, _) = site.begin(&[]);
+    assert!(decided.session(site.around(), &session()).is_none());
 }
 
 #[test]

@@ -8,7 +8,7 @@ use crate::http::authority::{Host, HostPattern};
 use crate::http::origin::Origin;
 use crate::http::path;
 use crate::session::annotate::Annotation;
-use crate::session::calls::{Service, ServiceId};
+use crate::session::calls::{Service, ServiceId, TargetId};
 use crate::session::source::Source;
 
 /// Whether a rule asks for a session.
@@ -156,9 +156,10 @@ pub struct Rule {
     /// The rule's name, or its place: `rules[3]`, `default`.
     pub label: Rc<str>,
     pub session: SessionMode,
-    pub app: String,
+    pub app: Rc<str>,
     pub service: Rc<Service>,
     pub service_id: ServiceId,
+    pub target_id: TargetId,
     pub sources: Vec<Source>,
     pub annotation: Annotation,
     pub failure_mode: FailureMode,

@@ -11,8 +11,9 @@ use super::lookup::{BadAnswer, Lookup, Outage, Scalar, Session};
 
 /// An answer as it came, or the lack of one.
 pub enum Answer {
-    /// The connection broke after the call had gone out: there is no status.
-    Broken,
+    /// The call broke after it had gone out, and there is no status: the connection was reset, or the time was up
+    /// before the whole answer was there.
+    Broken { late: bool },
     Complete {
         status: u16,
         /// Whether a service gave the answer; Envoy's own 503 and 504 bear no `x-envoy-upstream-service-time`.
@@ -30,7 +31,8 @@ pub enum Body {
 #[must_use]
 pub fn read(answer: &Answer) -> Lookup {
     match answer {
-        Answer::Broken => Lookup::Outage(Outage::Connect),
+        Answer::Broken { late: true } => Lookup::Outage(Outage::Timeout),
+        Answer::Broken { late: false } => Lookup::Outage(Outage::Connect),
         Answer::Complete { status: 504, from_service: false, .. } => Lookup::Outage(Outage::Timeout),
         Answer::Complete { status: 503, from_service: false, .. } => Lookup::Outage(Outage::Connect),
         Answer::Complete { status: status @ (429 | 500..), .. } => Lookup::Outage(Outage::Status(*status)),
@@ -256,7 +258,8 @@ mod tests {
 
     #[test]
     fn broken_overloaded_and_failing_services_are_outages() {
-        assert_eq!(read(&Answer::Broken), Lookup::Outage(Outage::Connect));
+        assert_eq!(read(&Answer::Broken { late: false }), Lookup::Outage(Outage::Connect));
+        assert_eq!(read(&Answer::Broken { late: true }), Lookup::Outage(Outage::Timeout));
         assert_eq!(status(504, false), Lookup::Outage(Outage::Timeout));
         assert_eq!(status(503, false), Lookup::Outage(Outage::Connect));
         for code in [429, 500, 502, 503, 504, 599] {

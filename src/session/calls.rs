@@ -1,12 +1,14 @@
 //! The call that asks rest-sessions for a session.
 
+use std::rc::Rc;
+
 use super::token::Token;
 use crate::http::headers::Headers;
 
 /// A rest-sessions service, and how it is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Service {
-    pub cluster: String,
+    pub cluster: Rc<str>,
     pub authority: String,
     pub path_prefix: String,
     /// For one lookup, retries included.
@@ -16,16 +18,27 @@ pub struct Service {
     pub max_in_flight: usize,
 }
 
+impl Service {
+    /// Whether both hold the same sessions.
+    #[must_use]
+    pub fn same_target(&self, other: &Self) -> bool {
+        (&self.cluster, &self.authority, &self.path_prefix) == (&other.cluster, &other.authority, &other.path_prefix)
+    }
+}
+
 /// Which of a configuration's services is meant: each has its own count of calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ServiceId(pub usize);
 
+/// Where a service is: which of a configuration's clusters, authorities and path prefixes, all compared in full.
+/// Services that differ only in how they are asked hold the same sessions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct TargetId(pub usize);
+
 /// A call that is ready to be sent. Its path bears the token, so it is not printed.
 pub struct Call {
-    pub service_id: ServiceId,
-    pub cluster: String,
+    pub cluster: Rc<str>,
     pub timeout_ms: u64,
-    pub max_in_flight: usize,
     pub headers: Vec<(&'static str, String)>,
 }
 
@@ -45,7 +58,7 @@ const TRACE_HEADERS: [(&str, usize); 9] = [
 
 /// Builds the lookup of a token.
 #[must_use]
-pub fn lookup(service_id: ServiceId, service: &Service, app: &str, token: &Token, request: &Headers) -> Call {
+pub fn lookup(service: &Service, app: &str, token: &Token, request: &Headers) -> Call {
     let path = format!("{}/{app}/get/{}", service.path_prefix, token.reveal());
     let mut headers = vec![
         (":method", "GET".to_owned()),
@@ -66,13 +79,7 @@ pub fn lookup(service_id: ServiceId, service: &Service, app: &str, token: &Token
             headers.push((name, value.to_owned()));
         }
     }
-    Call {
-        service_id,
-        cluster: service.cluster.clone(),
-        timeout_ms: service.timeout_ms,
-        max_in_flight: service.max_in_flight,
-        headers,
-    }
+    Call { cluster: Rc::clone(&service.cluster), timeout_ms: service.timeout_ms, headers }
 }
 
 #[cfg(test)]
@@ -93,7 +100,7 @@ mod tests {
 
     fn headers_of(service: &Service, request: &[(&str, &[u8])]) -> Vec<(&'static str, String)> {
         let token = Token::parse(token_made_at(NOW_MS).as_bytes(), NOW_MS).unwrap();
-        lookup(ServiceId(0), service, "myapp", &token, &Headers::from_pairs(request)).headers
+        lookup(service, "myapp", &token, &Headers::from_pairs(request)).headers
     }
 
     #[test]

@@ -11,7 +11,7 @@ const LENGTH: usize = 64;
 const RANDOM: usize = 55;
 
 /// A well-formed token. It is a secret: there is no way to print it but to ask for its text, for the call.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Token([u8; LENGTH]);
 
 impl Token {

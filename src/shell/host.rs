@@ -51,6 +51,9 @@ unsafe extern "C" {
     fn proxy_continue_stream(stream: u32) -> u32;
     fn proxy_set_effective_context(context: u32) -> u32;
     fn proxy_set_property(path: *const u8, path_size: usize, value: *const u8, value_size: usize) -> u32;
+    fn proxy_register_shared_queue(name: *const u8, name_size: usize, id: *mut u32) -> u32;
+    fn proxy_enqueue_shared_queue(id: u32, value: *const u8, value_size: usize) -> u32;
+    fn proxy_dequeue_shared_queue(id: u32, data: *mut *mut u8, size: *mut usize) -> u32;
     fn proxy_define_metric(kind: u32, name: *const u8, name_size: usize, id: *mut u32) -> u32;
     fn proxy_increment_metric(id: u32, offset: i64) -> u32;
     fn proxy_record_metric(id: u32, value: u64) -> u32;
@@ -155,6 +158,26 @@ pub fn set_effective_context(context: u32) -> Outcome<()> {
 pub fn set_property(name: &str, value: &[u8]) -> Outcome<()> {
     // SAFETY: every pointer goes with its length, and the bytes outlive the call.
     checked(unsafe { proxy_set_property(name.as_ptr(), name.len(), value.as_ptr(), value.len()) })
+}
+
+/// Registers a queue whose events come to the root that registers it.
+pub fn register_queue(name: &str) -> Outcome<u32> {
+    let mut id = 0;
+    // SAFETY: every pointer goes with its length, and the bytes outlive the call.
+    checked(unsafe { proxy_register_shared_queue(name.as_ptr(), name.len(), &raw mut id) })?;
+    Ok(id)
+}
+
+/// Puts an empty item into a queue, for the event that it causes.
+pub fn enqueue(queue: u32) -> Outcome<()> {
+    // SAFETY: the host copies nothing of an empty item.
+    checked(unsafe { proxy_enqueue_shared_queue(queue, [].as_ptr(), 0) })
+}
+
+/// Takes an item out of a queue.
+pub fn dequeue(queue: u32) -> Outcome<()> {
+    // SAFETY: the pointers are valid for the call.
+    bytes(|data, size| unsafe { proxy_dequeue_shared_queue(queue, data, size) }).map(drop)
 }
 
 pub fn define_metric(kind: MetricType, name: &str) -> Outcome<u32> {

@@ -6,7 +6,6 @@ use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{BufferType, ContextType};
 
 use super::host;
-use super::metrics::Metrics;
 use super::stream::Stream;
 use super::worker::Worker;
 use crate::config::{Config, Problem};
@@ -29,8 +28,7 @@ impl Root {
         let bytes = host::buffer(BufferType::PluginConfiguration, size)
             .map_err(|refused| host_trouble("hand over the configuration", refused))?;
         let config = Config::parse(&bytes)?;
-        let metrics = Metrics::define().map_err(|refused| host_trouble("define metrics", refused))?;
-        Ok(Worker::new(self.id, config, metrics))
+        Worker::new(self.id, config).map_err(|refused| host_trouble("give metrics or a queue", refused))
     }
 }
 

@@ -7,7 +7,6 @@ use proxy_wasm::types::{Action, MapType};
 
 use super::host::{self, Refused};
 use super::worker::{Progress, Worker, give_up};
-use crate::exchange::Event;
 use crate::http::reply::{Denial, Reply};
 
 pub struct Stream {
@@ -22,16 +21,6 @@ impl Stream {
             worker.stream_began(id);
         }
         Self { id, worker }
-    }
-
-    fn request_headers(&self, worker: &Worker, end_of_stream: bool) -> Result<Progress, Refused> {
-        let headers = host::headers(MapType::HttpRequestHeaders)?;
-        worker.stream_event(self.id, Event::RequestHeaders { headers: &headers, end_of_stream })
-    }
-
-    fn request_trailers(&self, worker: &Worker) -> Result<Progress, Refused> {
-        let trailers = host::headers(MapType::HttpRequestTrailers)?;
-        worker.stream_event(self.id, Event::RequestTrailers(&trailers))
     }
 }
 
@@ -54,14 +43,19 @@ impl Context for Stream {
 impl HttpContext for Stream {
     fn on_http_request_headers(&mut self, _num_headers: usize, end_of_stream: bool) -> Action {
         match &self.worker {
-            Some(worker) => action(self.request_headers(worker, end_of_stream)),
+            Some(worker) => action(
+                host::headers(MapType::HttpRequestHeaders)
+                    .and_then(|headers| worker.request_headers(self.id, &headers, end_of_stream)),
+            ),
             None => unconfigured(),
         }
     }
 
     fn on_http_request_trailers(&mut self, _num_trailers: usize) -> Action {
         match &self.worker {
-            Some(worker) => action(self.request_trailers(worker)),
+            Some(worker) => action(
+                host::headers(MapType::HttpRequestTrailers).and_then(|trailers| worker.request_trailers(&trailers)),
+            ),
             None => unconfigured(),
         }
     }

@@ -1,8 +1,9 @@
 //! What the requests of one configuration share in one worker, and how steps of the core become host calls.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
-use std::hash::RandomState;
+use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasher, RandomState};
+use std::rc::Rc;
 use std::time::Duration;
 
 use proxy_wasm::hostcalls::dispatch_http_call;
@@ -10,12 +11,13 @@ use proxy_wasm::types::{BufferType, MapType};
 
 use super::host::{self, Refused};
 use super::metrics::Metrics;
-use crate::cache::flights::{CallId, Flight, Flights, StreamId, Waiter};
+use crate::cache::flights::{CallId, Flight, Flights, Key, StreamId, Waiter};
 use crate::config::Config;
-use crate::exchange::{Effect, Event, Exchange, Next, Step, Surroundings};
+use crate::exchange::{Effect, Exchange, Question, Start, Step, Surroundings, Verdict};
+use crate::http::headers::Headers;
 use crate::http::reply::{Denial, Reply};
 use crate::session::answer::{self, Answer, Body};
-use crate::session::calls::Call;
+use crate::session::calls::{self, Call};
 use crate::session::lookup::{Lookup, MAX_BODY, Outage};
 use crate::telemetry::{Cause, Counter, Line, Throttle};
 
@@ -31,6 +33,10 @@ pub struct Worker {
     flights: RefCell<Flights>,
     throttle: RefCell<Throttle>,
     outbox: RefCell<Outbox>,
+    /// Who is still to be told what became of a lookup.
+    backlog: RefCell<VecDeque<(Waiter, Rc<Lookup>)>>,
+    /// A queue of this worker's own: what is put in comes back in a callback of its own.
+    alarm: u32,
 }
 
 /// A request with its ticket (see [`Waiter`]).
@@ -54,15 +60,15 @@ pub enum Progress {
     Waiting,
 }
 
-/// Which context's callback is running.
-#[derive(Clone, Copy)]
-enum Caller {
-    Stream,
-    Root,
-}
-
 /// The queue by whose event a stream's callback asks the root to send; the host numbers its queues from 1.
 const SEND: u32 = u32::MAX;
+
+/// How many requests are settled in one callback. What the host does about each of them comes on top of the others on
+/// its stack, which was seen to overflow at some 270.
+const BATCH: usize = 16;
+
+/// The host's timers and its clock may disagree by some milliseconds.
+const TIMER_SLACK_MS: u64 = 5;
 
 unsafe extern "C" {
     /// The SDK's export, called from inside: it makes the root the context that the SDK thinks is running, so that
@@ -73,18 +79,24 @@ unsafe extern "C" {
 }
 
 impl Worker {
-    pub fn new(root_id: u32, config: Config, metrics: Metrics) -> Self {
-        Self {
+    /// In the root's callback.
+    pub fn new(root_id: u32, config: Config) -> Result<Self, Refused> {
+        let digest_key = RandomState::new();
+        // A queue's name belongs to whoever registered it last, so no other worker may come upon the same.
+        let alarm = host::register_queue(&format!("rest_sessions.{:016x}", digest_key.hash_one(root_id)))?;
+        Ok(Self {
             root_id,
             config,
-            metrics,
-            digest_key: RandomState::new(),
+            metrics: Metrics::define()?,
+            digest_key,
             exchanges: RefCell::default(),
             next_ticket: Cell::new(0),
             flights: RefCell::default(),
             throttle: RefCell::default(),
             outbox: RefCell::new(Outbox::Empty),
-        }
+            backlog: RefCell::default(),
+            alarm,
+        })
     }
 
     pub fn stream_began(&self, stream: StreamId) {
@@ -106,61 +118,105 @@ impl Worker {
         self.metrics.calls_abandoned(abandoned);
     }
 
-    /// Handles an event of a stream in its own callback.
-    pub fn stream_event(&self, stream: StreamId, event: Event<'_>) -> Result<Progress, Refused> {
+    /// In the stream's callback.
+    pub fn request_headers(
+        &self,
+        stream: StreamId,
+        headers: &Headers,
+        end_of_stream: bool,
+    ) -> Result<Progress, Refused> {
         let now_ms = host::now_ms()?;
-        let ticket = self.exchanges.borrow().get(&stream).map(|tracked| tracked.ticket);
-        let Some(waiter) = ticket.map(|ticket| Waiter { stream, ticket }) else { return Ok(Progress::Unchanged) };
-        Ok(match self.step(waiter, now_ms, event) {
-            Some(step) => self.carry_out(waiter, Caller::Stream, now_ms, step),
-            None => Progress::Unchanged,
+        let (waiter, step) = match self.exchanges.borrow_mut().get_mut(&stream) {
+            Some(Tracked { ticket, exchange }) => (
+                Waiter { stream, ticket: *ticket },
+                exchange.request_headers(self.surroundings(now_ms), headers, end_of_stream),
+            ),
+            None => return Ok(Progress::Unchanged),
+        };
+        let Some(Step { effects, next }) = step else { return Ok(Progress::Unchanged) };
+        let changed = self.carry_out(effects);
+        Ok(match next {
+            Start::Decided(verdict) => conclude(changed, &verdict),
+            Start::Ask(question) => match changed {
+                Ok(()) => self.ask(waiter, now_ms, question, headers),
+                Err(refused) => give_up(&refused),
+            },
         })
     }
 
-    /// The root was woken, by [`SEND`] or by an event that is not for it.
+    /// In the stream's callback.
+    pub fn request_trailers(&self, trailers: &Headers) -> Result<Progress, Refused> {
+        self.carry_out(Exchange::request_trailers(&self.config, trailers))?;
+        Ok(Progress::Unchanged)
+    }
+
+    /// In the root's callback: a stream's callback has something to send, or there are requests left to settle.
     pub fn queue_ready(&self, queue: u32) {
-        if queue != SEND {
-            return;
-        }
-        if let Outbox::ToSend(call) = self.outbox.replace(Outbox::Empty) {
-            let sent = dispatch(&call);
-            self.outbox.replace(Outbox::Sent(sent));
+        if queue == SEND {
+            if let Outbox::ToSend(call) = self.outbox.replace(Outbox::Empty) {
+                let sent = dispatch(&call);
+                self.outbox.replace(Outbox::Sent(sent));
+            }
+        } else if queue == self.alarm {
+            if let Err(refused) = host::dequeue(queue) {
+                log::debug!("event=queue_empty status={refused:?}");
+            }
+            self.settle_some();
         }
     }
 
-    /// The answer to a call has come, in the root's callback.
+    /// In the root's callback: the answer to a call has come.
     pub fn answered(&self, call: CallId, num_headers: usize, body_size: usize) {
         let flight = self.flights.borrow_mut().end(call);
         let Some(flight) = flight else {
             self.log(&Line::UnknownCall { call });
             return;
         };
-        let now_ms = host::now_ms().unwrap_or(flight.started_ms);
+        let now_ms = host::now_ms().unwrap_or(flight.ends_ms);
         self.metrics.call_ended(now_ms.saturating_sub(flight.started_ms));
-        let lookup = answer::read(&read_answer(num_headers, body_size));
-        self.note_failure(&lookup, &flight, now_ms);
-        self.settle(flight.waiter, now_ms, &lookup);
+        let late = now_ms.saturating_add(TIMER_SLACK_MS) >= flight.ends_ms;
+        let lookup = answer::read(&read_answer(num_headers, body_size, late));
+        self.note_failure(&lookup, &flight.cluster, now_ms);
+        let lookup = Rc::new(lookup);
+        let told = flight.waiters.into_iter().map(|waiter| (waiter, Rc::clone(&lookup)));
+        self.backlog.borrow_mut().extend(told);
+        self.settle_some();
     }
 
     fn surroundings(&self, now_ms: u64) -> Surroundings<'_> {
         Surroundings { config: &self.config, now_ms, digest_key: &self.digest_key }
     }
 
-    /// Moves a request on, if it is still the one that is meant.
-    fn step(&self, waiter: Waiter, now_ms: u64, event: Event<'_>) -> Option<Step> {
-        let mut exchanges = self.exchanges.borrow_mut();
-        let tracked = exchanges.get_mut(&waiter.stream).filter(|tracked| tracked.ticket == waiter.ticket)?;
-        Some(tracked.exchange.handle(self.surroundings(now_ms), event))
+    /// Settles a batch of those who wait, and sets the alarm for the next one.
+    fn settle_some(&self) {
+        for _ in 0..BATCH {
+            let next = self.backlog.borrow_mut().pop_front();
+            let Some((waiter, lookup)) = next else { return };
+            self.settle(waiter, &lookup);
+        }
+        while !self.backlog.borrow().is_empty() {
+            match host::enqueue(self.alarm) {
+                Ok(()) => return,
+                // Better a deep stack than a request that nobody settles.
+                Err(refused) => {
+                    log::warn!("event=alarm_refused status={refused:?}");
+                    let next = self.backlog.borrow_mut().pop_front();
+                    if let Some((waiter, lookup)) = next {
+                        self.settle(waiter, &lookup);
+                    }
+                }
+            }
+        }
     }
 
-    /// Tells a waiting request what became of its lookup, if it still waits.
-    fn settle(&self, waiter: Waiter, now_ms: u64, lookup: &Lookup) {
-        let Some(step) = self.step(waiter, now_ms, Event::Session(lookup)) else { return };
+    /// Tells a request what became of its lookup, if it still waits. The root's callback is running.
+    fn settle(&self, waiter: Waiter, lookup: &Lookup) {
+        let Some(Step { effects, next }) = self.decide(waiter, lookup) else { return };
         if let Err(refused) = host::set_effective_context(waiter.stream) {
             log::debug!("event=stream_gone status={refused:?}");
             return;
         }
-        if let Progress::Forward = self.carry_out(waiter, Caller::Root, now_ms, step)
+        if let Progress::Forward = conclude(self.carry_out(effects), &next)
             && let Err(refused) = host::resume_request()
         {
             log::warn!("event=resume_refused status={refused:?}");
@@ -170,9 +226,17 @@ impl Worker {
         }
     }
 
-    fn carry_out(&self, waiter: Waiter, caller: Caller, now_ms: u64, step: Step) -> Progress {
+    /// What a lookup means for a request, if it is still the one that waits.
+    fn decide(&self, waiter: Waiter, lookup: &Lookup) -> Option<Step<Verdict>> {
+        let now_ms = host::now_ms().unwrap_or(0);
+        let mut exchanges = self.exchanges.borrow_mut();
+        let tracked = exchanges.get_mut(&waiter.stream).filter(|tracked| tracked.ticket == waiter.ticket)?;
+        tracked.exchange.session(self.surroundings(now_ms), lookup)
+    }
+
+    fn carry_out(&self, effects: Vec<Effect>) -> Result<(), Refused> {
         let mut changed = Ok(());
-        for effect in step.effects {
+        for effect in effects {
             match effect {
                 Effect::RequestHeader(change) => {
                     changed = changed.and(host::change_header(MapType::HttpRequestHeaders, &change));
@@ -189,65 +253,65 @@ impl Worker {
                 Effect::Log(line) => self.log(&line),
             }
         }
-        match (step.next, changed) {
-            (Next::Reply(reply), _) => send_reply(&reply),
-            // A header that the host would not change must not reach an upstream that trusts it.
-            (_, Err(refused)) => give_up(&refused),
-            (Next::Unchanged, Ok(())) => Progress::Unchanged,
-            (Next::Forward, Ok(())) => Progress::Forward,
-            (Next::Call(call), Ok(())) => self.ask(waiter, caller, now_ms, call),
-        }
+        changed
     }
 
-    /// Sends a lookup, or settles it at once where that cannot be.
-    fn ask(&self, waiter: Waiter, caller: Caller, now_ms: u64, call: Call) -> Progress {
-        let service = call.service_id;
-        let lookup = if self.flights.borrow().in_flight(service) >= call.max_in_flight {
+    /// Joins a call for the session or makes one; where neither can be, the request is settled at once. The stream's
+    /// callback is running.
+    fn ask(&self, waiter: Waiter, now_ms: u64, question: Question, headers: &Headers) -> Progress {
+        let Question { rule, token } = question;
+        let service = &rule.service;
+        let ends_ms = now_ms.saturating_add(service.timeout_ms);
+        let key = Key { target: rule.target_id, app: Rc::clone(&rule.app), token };
+        if self.flights.borrow_mut().join(&key, waiter, ends_ms) {
+            self.metrics.count(Counter::Coalesced);
+            return Progress::Waiting;
+        }
+        let lookup = if self.flights.borrow().in_flight(rule.service_id) >= service.max_in_flight {
             Lookup::Busy
         } else {
             self.metrics.count(Counter::Calls);
-            let cluster = call.cluster.clone();
-            let flight = Flight { waiter, service, started_ms: now_ms, cluster };
-            match self.send(caller, call) {
-                Some(id) => {
-                    self.metrics.call_began();
-                    self.flights.borrow_mut().begin(id, flight);
-                    return Progress::Waiting;
-                }
-                None => {
-                    let lookup = Lookup::Outage(Outage::Dispatch);
-                    self.note_failure(&lookup, &flight, now_ms);
-                    lookup
-                }
+            if let Some(id) = self.send(calls::lookup(service, &rule.app, &key.token, headers)) {
+                self.metrics.call_began();
+                self.flights.borrow_mut().begin(
+                    id,
+                    Flight {
+                        key,
+                        waiters: vec![waiter],
+                        service: rule.service_id,
+                        cluster: Rc::clone(&service.cluster),
+                        started_ms: now_ms,
+                        ends_ms,
+                    },
+                );
+                return Progress::Waiting;
             }
+            let lookup = Lookup::Outage(Outage::Dispatch);
+            self.note_failure(&lookup, &service.cluster, now_ms);
+            lookup
         };
-        match self.step(waiter, now_ms, Event::Session(&lookup)) {
-            Some(step) => self.carry_out(waiter, caller, now_ms, step),
+        match self.decide(waiter, &lookup) {
+            Some(Step { effects, next }) => conclude(self.carry_out(effects), &next),
             None => Progress::Unchanged,
         }
     }
 
-    /// Sends a call so that the root gets its answer; `None` if the host does not take it.
-    fn send(&self, caller: Caller, call: Call) -> Option<CallId> {
-        match caller {
-            Caller::Root => dispatch(&call),
-            Caller::Stream => {
-                self.outbox.replace(Outbox::ToSend(call));
-                // SAFETY: a stream's callback is running, so the SDK does not hold the root.
-                unsafe { proxy_on_queue_ready(self.root_id, SEND) };
-                match self.outbox.replace(Outbox::Empty) {
-                    Outbox::Sent(id) => id,
-                    Outbox::Empty | Outbox::ToSend(_) => None,
-                }
-            }
+    /// Sends a call from a stream's callback so that the root gets its answer; `None` if the host does not take it.
+    fn send(&self, call: Call) -> Option<CallId> {
+        self.outbox.replace(Outbox::ToSend(call));
+        // SAFETY: a stream's callback is running, so the SDK does not hold the root.
+        unsafe { proxy_on_queue_ready(self.root_id, SEND) };
+        match self.outbox.replace(Outbox::Empty) {
+            Outbox::Sent(id) => id,
+            Outbox::Empty | Outbox::ToSend(_) => None,
         }
     }
 
-    fn note_failure(&self, lookup: &Lookup, flight: &Flight, now_ms: u64) {
+    fn note_failure(&self, lookup: &Lookup, cluster: &str, now_ms: u64) {
         if let Some(cause) = Cause::of(lookup) {
             self.metrics.count(Counter::CallFailures(cause));
         }
-        let trouble = self.throttle.borrow_mut().trouble(lookup, &flight.cluster, now_ms);
+        let trouble = self.throttle.borrow_mut().trouble(lookup, cluster, now_ms);
         if let Some(trouble) = trouble {
             log::warn!("{trouble}");
         }
@@ -266,10 +330,10 @@ fn dispatch(call: &Call) -> Option<CallId> {
     dispatch_http_call(&call.cluster, headers, None, Vec::new(), timeout).ok()
 }
 
-fn read_answer(num_headers: usize, body_size: usize) -> Answer {
+fn read_answer(num_headers: usize, body_size: usize, late: bool) -> Answer {
     let headers = match host::headers(MapType::HttpCallResponseHeaders) {
         Ok(headers) if num_headers > 0 => headers,
-        _ => return Answer::Broken,
+        _ => return Answer::Broken { late },
     };
     let status = headers.first(":status").and_then(|status| std::str::from_utf8(status).ok()?.parse().ok());
     let body = if body_size > MAX_BODY {
@@ -281,6 +345,16 @@ fn read_answer(num_headers: usize, body_size: usize) -> Answer {
         status: status.unwrap_or(0),
         from_service: headers.first("x-envoy-upstream-service-time").is_some(),
         body,
+    }
+}
+
+/// Lets a request go on as it was decided. A header that the host would not change must not reach an upstream that
+/// trusts it.
+fn conclude(changed: Result<(), Refused>, verdict: &Verdict) -> Progress {
+    match (verdict, changed) {
+        (Verdict::Reply(reply), _) => send_reply(reply),
+        (Verdict::Forward, Ok(())) => Progress::Forward,
+        (Verdict::Forward, Err(refused)) => give_up(&refused),
     }
 }
 

@@ -128,19 +128,6 @@ fn an_answer_to_a_call_that_the_filter_does_not_know_is_dropped() {
 }
 
 #[test]
-fn requests_for_one_token_keep_apart_when_one_of_them_leaves() {
-    let mut vm = Vm::with_config(three_routes());
-    let (first, _) = waiting(&mut vm, "/");
-    let others: Vec<_> = (0..3).map(|_| vm.request(Request::get("/optional/a").token(&token(1)))).collect();
-    first.leaves();
-    for call in vm.calls() {
-        vm.answer(&call, 200, SESSION);
-    }
-    assert!(others.iter().all(|stream| stream.upstream("x-session-user").as_deref() == Some("user123")));
-    assert_counters(&vm, &[("abandoned_total", 1), ("allowed_total", 3)]);
-}
-
-#[test]
 fn calls_that_everybody_has_left_end_and_the_next_request_asks_anew() {
     let mut vm = Vm::with_config(three_routes());
     let streams = [1, 1, 2].map(|n| vm.request(Request::get("/").token(&token(n))));

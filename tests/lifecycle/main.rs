@@ -13,6 +13,7 @@ mod leaving;
 mod logs;
 mod phases;
 mod requests;
+mod sharing;
 mod storms;
 mod struct_value;
 

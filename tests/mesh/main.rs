@@ -22,6 +22,7 @@ mod faults;
 mod forged;
 mod harness;
 mod rules;
+mod sharing;
 mod streams;
 mod telemetry;
 mod tokens;

@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use h2::client::SendRequest;
+use h2::client::{ResponseFuture, SendRequest};
 use h2::ext::Protocol;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde_json::Value;
@@ -173,8 +173,7 @@ impl Request {
         head
     }
 
-    async fn exchange_h2(&self, address: SocketAddr) -> Response {
-        let (mut client, driving) = connect_h2(address).await;
+    fn head_h2(&self) -> http::Request<()> {
         let host = self.host.as_deref().expect("an HTTP/2 request has an authority");
         let mut head = http::Request::builder()
             .method(Method::from_bytes(self.method.as_bytes()).expect("a method"))
@@ -183,8 +182,13 @@ impl Request {
             .body(())
             .expect("a URI of host and target");
         *head.headers_mut() = header_map(&self.headers);
-        let (response, mut body) =
-            client.send_request(head, self.body.is_empty() && self.trailers.is_empty()).expect("the request goes out");
+        head
+    }
+
+    async fn exchange_h2(&self, address: SocketAddr) -> Response {
+        let (mut client, driving) = connect_h2(address).await;
+        let ends_here = self.body.is_empty() && self.trailers.is_empty();
+        let (response, mut body) = client.send_request(self.head_h2(), ends_here).expect("the request goes out");
         // The peer may answer, and close the stream, before it has read the body; its answer is what counts.
         if !self.body.is_empty() {
             let _stream_closed = body.send_data(Bytes::from(self.body.clone()), self.trailers.is_empty());
@@ -208,6 +212,63 @@ impl Request {
             body: received,
         }
     }
+}
+
+/// Many requests alike, on the way over one HTTP/2 connection at the same time.
+pub struct Crowd {
+    waiting: Vec<JoinHandle<u16>>,
+    /// The connection lives as long as somebody may use it.
+    _client: SendRequest<Bytes>,
+    driving: JoinHandle<()>,
+}
+
+impl Crowd {
+    #[track_caller]
+    pub fn send(address: SocketAddr, request: &Request, size: usize) -> Self {
+        runtime::wait_for("a crowd of requests to be sent", async {
+            let (mut client, driving) = connect_h2(address).await;
+            let mut waiting = Vec::with_capacity(size);
+            for _ in 0..size {
+                client = client.ready().await.expect("the connection takes one more request");
+                let (response, _) = client.send_request(request.head_h2(), true).expect("the request goes out");
+                waiting.push(tokio::spawn(status(response)));
+            }
+            Self { waiting, _client: client, driving }
+        })
+    }
+
+    /// The first so many of them leave; the very first one too, which asked before all others.
+    pub fn leaves(&mut self, count: usize) {
+        self.waiting.drain(..count).for_each(|waiting| waiting.abort());
+    }
+
+    /// The statuses of all who are still there.
+    #[track_caller]
+    pub fn statuses(mut self) -> Vec<u16> {
+        runtime::wait_for("a crowd of responses", async {
+            let mut statuses = Vec::with_capacity(self.waiting.len());
+            for response in self.waiting.drain(..) {
+                statuses.push(response.await.expect("each of the crowd is answered"));
+            }
+            statuses
+        })
+    }
+}
+
+impl Drop for Crowd {
+    fn drop(&mut self) {
+        self.driving.abort();
+    }
+}
+
+/// The status of a response that is read to its end.
+async fn status(response: ResponseFuture) -> u16 {
+    let (head, mut body) = response.await.expect("an HTTP/2 response").into_parts();
+    while let Some(chunk) = body.data().await {
+        let length = chunk.expect("the body arrives whole").len();
+        let _window_of_a_closed_stream = body.flow_control().release_capacity(length);
+    }
+    head.status.as_u16()
 }
 
 async fn connect_h2(address: SocketAddr) -> (SendRequest<Bytes>, JoinHandle<()>) {

@@ -8,7 +8,7 @@ use std::thread;
 
 use serde_json::{Value, json};
 
-use super::client::{Connection, Request, Response};
+use super::client::{Connection, Crowd, Request, Response};
 use super::envoy::{Cluster, Envoy, Listener};
 use super::sessions::APP;
 use super::upstream::{RECEIPT, Seen, Upstream};
@@ -33,8 +33,9 @@ pub const OUTCOMES: [&str; 14] = [
 ];
 
 /// The counters beside the outcomes.
-pub const COUNTERS: [&str; 7] = [
+pub const COUNTERS: [&str; 8] = [
     "conflicts_total",
+    "coalesced_total",
     "calls_total",
     "call_failures_timeout_total",
     "call_failures_connect_total",
@@ -147,6 +148,13 @@ impl Mesh {
     pub fn begin(&self, request: &Request) -> Connection {
         self.count_one();
         Connection::open(self.address()).send(request)
+    }
+
+    /// Sends a request many times over, all at the same time, and leaves the responses for later.
+    #[track_caller]
+    pub fn crowd(&self, request: &Request, size: usize) -> Crowd {
+        (0..size).for_each(|_| self.count_one());
+        Crowd::send(self.address(), request, size)
     }
 
     /// What reached the upstream of this request, which had this response.

@@ -1,0 +1,68 @@
+//! One call for all who ask for the same session at the same time.
+
+use serde_json::{Value, json};
+
+use crate::harness::client::Request;
+use crate::harness::mesh::{Mesh, Setup, plugin};
+use crate::harness::stub::{Answer, Call, Gate, Stub};
+use crate::harness::token;
+use crate::harness::wait::until_equal;
+
+/// A service that answers once the gate is opened, and an Envoy in front of it.
+fn held_back(answer: impl Fn(&Call) -> Answer + Send + Sync + 'static) -> (Gate, Stub, Mesh) {
+    let gate = Gate::default();
+    let held = gate.clone();
+    let stub = Stub::start(move |call| Answer::After(held.clone(), Box::new(answer(call))));
+    let mut keys: Value = plugin(json!({}));
+    keys["rest_sessions"]["timeout"] = "15s".into();
+    let mesh = Setup::new(keys).sessions(stub.address()).start();
+    (gate, stub, mesh)
+}
+
+/// Waits until so many requests share a call that another one made.
+fn joined(mesh: &Mesh, count: u64) {
+    until_equal("the requests that joined a call", &count, || mesh.counter("coalesced_total"));
+}
+
+#[test]
+fn a_thousand_requests_for_one_session_make_one_call_and_are_denied_together() {
+    let (gate, stub, mesh) = held_back(|_| Answer::none());
+    let crowd = mesh.crowd(&Request::get("/").session(&token::fresh()), 1_000);
+    joined(&mesh, 999);
+    gate.open();
+    assert!(crowd.statuses().iter().all(|status| *status == 401));
+    assert_eq!(stub.calls().len(), 1);
+    mesh.expect_outcomes(&[("denied_no_session_total", 1_000)]);
+    mesh.expect_counters(&[("calls_total", 1), ("coalesced_total", 999)]);
+}
+
+#[test]
+fn those_who_stay_pass_together_also_when_the_one_who_asked_first_leaves() {
+    let (gate, stub, mesh) = held_back(|_| Answer::session());
+    let token = token::fresh();
+    let mut crowd = mesh.crowd(&Request::get("/").session(&token), 300);
+    joined(&mesh, 299);
+    crowd.leaves(100);
+    until_equal("those who left to be counted", &100, || mesh.counter("abandoned_total"));
+    let mut late = mesh.begin(&Request::get("/").session(&token));
+    joined(&mesh, 300);
+    gate.open();
+    assert!(crowd.statuses().iter().all(|status| *status == 200));
+    assert_eq!(late.read(false).status, 200);
+    assert_eq!(stub.calls().len(), 1);
+    mesh.expect_outcomes(&[("allowed_total", 201), ("abandoned_total", 100)]);
+}
+
+#[test]
+fn crowds_for_several_sessions_each_get_their_own_answer() {
+    let (gate, _stub, mesh) =
+        held_back(|call| if call.token().ends_with('0') { Answer::none() } else { Answer::session() });
+    // A token of another kind, which bears no time, so that its last character can be chosen.
+    let tokens = ["0", "1"].map(|last| format!("{}{last}", "a".repeat(63)));
+    let crowds = tokens.each_ref().map(|token| mesh.crowd(&Request::get("/").session(token), 100));
+    joined(&mesh, 198);
+    gate.open();
+    let [unknown, known] = crowds.map(|crowd| crowd.statuses());
+    assert!(unknown.iter().all(|status| *status == 401) && known.iter().all(|status| *status == 200));
+    mesh.expect_counters(&[("calls_total", 2), ("coalesced_total", 198)]);
+}
