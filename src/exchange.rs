@@ -14,8 +14,9 @@ use crate::http::origin::Origin;
 use crate::http::path;
 use crate::http::reply::{Denial, Reply};
 use crate::policy::decision::{Decision, decide};
+use crate::policy::matching::Target;
 use crate::policy::origins;
-use crate::policy::rules::{CorsPreflight, Rule, SessionMode, Target};
+use crate::policy::rules::{CorsPreflight, Rule, SessionMode};
 use crate::session::annotate::{self, Header, Status};
 use crate::session::lookup::{Lookup, Session};
 use crate::session::source::{self, Bearer, Found};
@@ -243,18 +244,18 @@ impl<'a> Request<'a> {
         }
 
         let bearer = Bearer { headers: self.headers, target: self.target, websocket: self.websocket };
-        let found = source::find(&rule.sources, bearer, around.now_ms);
         if !around.config.forward_token {
             effects.0.extend(source::removals(&rule.sources, bearer).into_iter().map(Effect::RequestHeader));
         }
-        if self.is_genuine_preflight(&found)
-            && (around.config.cors_preflight == CorsPreflight::Pass || reader.is_some())
-        {
+        let find = || source::find(&rule.sources, bearer, around.now_ms);
+        let preflights_pass = around.config.cors_preflight == CorsPreflight::Pass || reader.is_some();
+        if preflights_pass && self.looks_like_preflight() && find() == Found::Nothing {
             return Judgement::Decided(effects.forward(Outcome::Preflight, rule, Vec::new()));
         }
         if rule.session == SessionMode::Off {
             return Judgement::Decided(effects.forward(Outcome::Off, rule, Vec::new()));
         }
+        let found = find();
         if found == Found::Conflict {
             effects.0.push(Effect::Count(Counter::Conflicts));
         }
@@ -316,15 +317,11 @@ impl<'a> Request<'a> {
         Origin::of_request(scheme, &Authority::parse(self.authority)?)
     }
 
-    /// A preflight as browsers send it (Fetch Standard, section 4.8): it bears no credentials and no body.
-    fn is_genuine_preflight(&self, found: &Found<'_>) -> bool {
+    /// A preflight as browsers send it (Fetch Standard, section 4.8); a genuine one bears no token either.
+    fn looks_like_preflight(&self) -> bool {
         // Envoy joins lines of some names with commas, and a browser's single values have none.
         let one = |name| self.headers.single(name).is_some_and(|value| !value.is_empty() && !value.contains(&b','));
-        self.method == b"OPTIONS"
-            && self.end_of_stream
-            && *found == Found::Nothing
-            && one("origin")
-            && one("access-control-request-method")
+        self.method == b"OPTIONS" && self.end_of_stream && one("origin") && one("access-control-request-method")
     }
 }
 

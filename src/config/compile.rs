@@ -8,7 +8,8 @@ use super::values::{CallAuthority, Entries, HeaderName, Integer, Method, Millis,
 use super::wire::{self, List};
 use crate::http::managed::Managed;
 use crate::http::name::Alias;
-use crate::policy::rules::{CorsPreflight, FailureMode, Match, PathCase, Rule, Rules, SessionMode};
+use crate::policy::matching::{Match, PathCase};
+use crate::policy::rules::{CorsPreflight, FailureMode, Rule, Rules, SessionMode};
 use crate::session::annotate::{self, Annotation};
 use crate::session::calls::{Service, ServiceId, TargetId};
 use crate::session::source::Source;
@@ -79,7 +80,7 @@ pub fn compile(wire: wire::Plugin, problems: &Problems) -> Option<Config> {
         .or_default(wire::Fallback { session: Field::Given(SessionMode::Required), ..wire::Fallback::default() })?;
     let fallback = compiler.rule(fallback.into(), &defaults, &root.key("default"), "default".to_owned());
 
-    let rules = Rules { list: rules.into_iter().collect::<Option<_>>()?, fallback: fallback?, path_case: path_case? };
+    let rules = Rules::new(rules.into_iter().collect::<Option<_>>()?, fallback?, path_case?);
     Some(Config {
         hosts: hosts?.map(bare_texts),
         managed: managed(&rules, &defaults.annotation?, removed?),
@@ -358,7 +359,7 @@ fn report_if_hidden(
 }
 
 fn managed(rules: &Rules, annotation: &Annotation, removed: Option<Vec<Text<HeaderName>>>) -> Managed {
-    let all = rules.list.iter().map(|(_, rule)| &rule.annotation).chain([annotation, &rules.fallback.annotation]);
+    let all = rules.iter().map(|rule| &rule.annotation).chain([annotation]);
     let annotated = all.flat_map(|annotation| annotation.headers.iter().map(|(name, _)| &**name));
     let removed: Vec<String> = removed.map_or_else(
         || {

@@ -1,5 +1,6 @@
 use super::*;
-use crate::policy::rules::{FailureMode, PathCase, SessionMode, Target};
+use crate::policy::matching::Target;
+use crate::policy::rules::{FailureMode, Rule, SessionMode};
 use crate::session::annotate::Field;
 use crate::session::source::Source;
 use proptest::prelude::*;
@@ -22,6 +23,14 @@ fn parsed(changes: Value) -> Config {
     Config::parse(with(changes).to_string().as_bytes()).unwrap_or_else(|problems| panic!("{problems:#?}"))
 }
 
+fn fallback(config: &Config) -> &Rule {
+    config.rules.iter().last().unwrap()
+}
+
+fn select<'a>(config: &'a Config, method: &[u8], path: &[u8]) -> &'a Rule {
+    config.rules.select(Target { host: None, method, path: Some(path) })
+}
+
 fn problems(changes: Value) -> Vec<String> {
     problems_of(with(changes).to_string().as_bytes())
 }
@@ -38,9 +47,8 @@ fn the_smallest_configuration_has_the_documented_defaults() {
     assert!(config.forward_token);
     assert!(!config.filter_state);
     assert_eq!(config.cors_preflight, CorsPreflight::Listed);
-    assert_eq!(config.rules.path_case, PathCase::Ignore);
-    assert!(config.rules.list.is_empty());
-    let rule = &config.rules.fallback;
+    assert_eq!(config.rules.iter().count(), 1);
+    let rule = fallback(&config);
     assert_eq!(&*rule.label, "default");
     assert_eq!(rule.session, SessionMode::Required);
     assert_eq!(&*rule.app, "myapp");
@@ -95,8 +103,8 @@ fn every_key_is_taken() {
     assert_eq!(config.hosts.as_ref().map(Vec::len), Some(2));
     assert!(!config.forward_token && config.filter_state);
     assert_eq!(config.cors_preflight, CorsPreflight::Pass);
-    assert_eq!(config.rules.path_case, PathCase::Exact);
-    let rules: Vec<_> = config.rules.list.iter().map(|(_, rule)| rule).collect();
+    let rules: Vec<_> = config.rules.iter().collect();
+    assert_eq!(&*select(&config, b"GET", b"/static/x").label, "default", "the host is another");
     assert_eq!((&*rules[0].label, &*rules[1].label), ("assets", "rules[1]"));
     assert_eq!(rules[0].session, SessionMode::Off);
     assert_eq!(rules[0].sources.len(), 5);
@@ -105,10 +113,10 @@ fn every_key_is_taken() {
     assert_eq!((rules[1].service.timeout_ms, rules[1].annotation.max_bytes), (500, 100));
     assert_eq!(&*rules[1].annotation.headers[0].0, "x-who");
     assert_ne!(rules[0].service_id, rules[1].service_id);
-    assert_eq!(rules[0].service_id, config.rules.fallback.service_id);
+    assert_eq!(rules[0].service_id, fallback(&config).service_id);
     assert_eq!(rules[0].service.authority, "rs.example:3000");
-    assert_eq!(config.rules.fallback.failure_mode, FailureMode::Allow);
-    assert_eq!(config.rules.fallback.origins, Some(vec![]));
+    assert_eq!(fallback(&config).failure_mode, FailureMode::Allow);
+    assert_eq!(fallback(&config).origins, Some(vec![]));
 }
 
 #[test]
@@ -120,9 +128,9 @@ fn services_that_differ_only_in_how_they_are_asked_hold_the_same_sessions() {
         {"match": {"paths": ["/c"]}, "session": "required",
          "rest_sessions": {"cluster": "rest-sessions", "authority": "c"}}
     ]}));
-    let ids = |rule: &crate::policy::rules::Rule| (rule.service_id, rule.target_id);
-    let (service, target) = ids(&config.rules.fallback);
-    let rules: Vec<_> = config.rules.list.iter().map(|(_, rule)| ids(rule)).collect();
+    let ids = |rule: &Rule| (rule.service_id, rule.target_id);
+    let (service, target) = ids(fallback(&config));
+    let rules: Vec<_> = config.rules.iter().map(|rule| ids(rule)).collect();
     assert!(rules[0].0 != service && rules[0].1 == target);
     assert!(rules[1].0 != service && rules[1].1 != target);
     assert!(rules[2].1 != target && rules[2].1 != rules[1].1);
@@ -280,8 +288,8 @@ fn a_binary_struct_is_taken() {
     bytes.push(value_length - 2);
     bytes.extend(&inner);
     let config = Config::parse(&bytes).unwrap_or_else(|problems| panic!("{problems:#?}"));
-    assert_eq!(&*config.rules.fallback.service.cluster, "rs");
-    assert_eq!(config.rules.fallback.service.retries, 2);
+    assert_eq!(&*fallback(&config).service.cluster, "rs");
+    assert_eq!(fallback(&config).service.retries, 2);
 }
 
 #[test]
@@ -340,10 +348,11 @@ fn a_hidden_rule_is_refused_and_both_are_named() {
             r#"rules[1]: the rule ("open") is hidden: rules[0] ("all") matches every request that it matches; put it earlier, or leave it out"#
         ]
     );
-    parsed(json!({"path_case": "exact", "rules": [
+    let exact = parsed(json!({"path_case": "exact", "rules": [
         {"match": {"paths": ["/admin/*"]}, "session": "required"},
         {"match": {"paths": ["/ADMIN/open"]}, "session": "off"}
     ]}));
+    assert_eq!(&*select(&exact, b"GET", b"/ADMIN/open").label, "rules[1]");
 }
 
 #[test]
@@ -382,9 +391,7 @@ fn the_first_rule_that_matches_decides() {
         {"name": "a", "match": {"paths": ["/x"], "methods": ["GET"]}, "session": "off"},
         {"name": "b", "match": {"paths": ["/x"]}, "session": "off"}
     ]}));
-    let label = |method: &[u8], path: &[u8]| {
-        config.rules.select(Target { host: None, method, path: Some(path) }).label.to_string()
-    };
+    let label = |method: &[u8], path: &[u8]| select(&config, method, path).label.to_string();
     assert_eq!(label(b"HEAD", b"/x"), "a");
     assert_eq!(label(b"POST", b"/x"), "b");
     assert_eq!(label(b"GET", b"/y"), "default");

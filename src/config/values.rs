@@ -9,7 +9,7 @@ use super::reader::Field;
 use crate::http::authority::{Authority, HostPattern};
 use crate::http::name;
 use crate::http::origin::Origin;
-use crate::policy::rules::PathPattern;
+use crate::policy::matching::PathPattern;
 use crate::session::annotate;
 
 /// A value that is written as a string of a certain form.

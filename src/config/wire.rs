@@ -9,7 +9,8 @@ use super::values::{
 };
 use crate::http::authority::HostPattern;
 use crate::http::origin::Origin;
-use crate::policy::rules::{CorsPreflight, FailureMode, PathCase, PathPattern, SessionMode};
+use crate::policy::matching::{PathCase, PathPattern};
+use crate::policy::rules::{CorsPreflight, FailureMode, SessionMode};
 use crate::session::annotate;
 
 /// A list whose items are judged one by one.

@@ -1,5 +1,7 @@
 //! What a site asks of its requests: which rule holds, which origins may write, what a session's state leads to.
 
 pub mod decision;
+pub mod index;
+pub mod matching;
 pub mod origins;
 pub mod rules;

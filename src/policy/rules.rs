@@ -1,12 +1,12 @@
-//! Rules: which requests each matches, and which of them decides.
+//! Rules: what each asks of the requests that it matches, and which of them decides.
 
 use std::rc::Rc;
 
 use serde::Deserialize;
 
-use crate::http::authority::{Host, HostPattern};
+use super::index::PathIndex;
+use super::matching::{Match, PathCase, Target};
 use crate::http::origin::Origin;
-use crate::http::path;
 use crate::session::annotate::Annotation;
 use crate::session::calls::{Service, ServiceId, TargetId};
 use crate::session::source::Source;
@@ -32,15 +32,6 @@ pub enum FailureMode {
     Allow,
 }
 
-/// Whether paths are matched without regard to ASCII case.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum PathCase {
-    #[default]
-    Ignore,
-    Exact,
-}
-
 /// Which genuine preflights pass without a session.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -50,104 +41,6 @@ pub enum CorsPreflight {
     Listed,
     /// All of them.
     Pass,
-}
-
-/// A pattern that paths are held against.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PathPattern {
-    /// This path, with or without one slash at its end. Kept without it, so `/` is empty.
-    Exact(String),
-    /// This path and all below it. Kept without the slash at its end, so `/*` is empty.
-    Prefix(String),
-}
-
-impl PathPattern {
-    /// Takes `/exact` and `/prefix/*`. A pattern that has more than one reading, or a `*` elsewhere, could not decide
-    /// what servers make of a path, so it is refused.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        let (stem, prefix) = match text.strip_suffix("/*") {
-            Some(stem) => (stem, true),
-            None => (text.strip_suffix('/').unwrap_or(text), false),
-        };
-        let plain = stem.is_empty() && text.starts_with('/')
-            || path::is_plain(stem.as_bytes()) && !stem.ends_with('/') && !stem.contains('*');
-        let stem = || stem.to_owned();
-        plain.then(|| if prefix { Self::Prefix(stem()) } else { Self::Exact(stem()) })
-    }
-
-    fn matches(&self, path: &[u8], case: PathCase) -> bool {
-        let same = |a: &[u8], b: &[u8]| match case {
-            PathCase::Ignore => a.eq_ignore_ascii_case(b),
-            PathCase::Exact => a == b,
-        };
-        match self {
-            Self::Exact(stem) => same(path.strip_suffix(b"/").unwrap_or(path), stem.as_bytes()),
-            Self::Prefix(stem) => match path.split_at_checked(stem.len()) {
-                Some((start, rest)) => same(start, stem.as_bytes()) && matches!(rest.first(), None | Some(b'/')),
-                None => false,
-            },
-        }
-    }
-
-    /// Whether every path that `other` matches is matched by this pattern too.
-    fn includes(&self, other: &Self, case: PathCase) -> bool {
-        match (self, other) {
-            (Self::Exact(_), Self::Prefix(_)) => false,
-            (_, Self::Exact(stem) | Self::Prefix(stem)) => self.matches(stem.as_bytes(), case),
-        }
-    }
-}
-
-/// Which requests a rule is for; each list that is there must match.
-#[derive(Clone, Debug, Default)]
-pub struct Match {
-    pub hosts: Option<Vec<HostPattern>>,
-    pub methods: Option<Vec<String>>,
-    pub paths: Option<Vec<PathPattern>>,
-}
-
-/// What of a request rules look at. The path is one reading of it, absent for `OPTIONS *` and CONNECT.
-#[derive(Clone, Copy)]
-pub struct Target<'a> {
-    pub host: Option<&'a Host>,
-    pub method: &'a [u8],
-    pub path: Option<&'a [u8]>,
-}
-
-impl Match {
-    fn matches(&self, target: Target<'_>, case: PathCase) -> bool {
-        let host = |patterns: &Vec<HostPattern>| {
-            target.host.is_some_and(|host| patterns.iter().any(|pattern| pattern.matches(host)))
-        };
-        let method = |methods: &Vec<String>| methods.iter().any(|listed| method_matches(listed, target.method));
-        let path = |patterns: &Vec<PathPattern>| {
-            target.path.is_some_and(|path| patterns.iter().any(|pattern| pattern.matches(path, case)))
-        };
-        self.hosts.as_ref().is_none_or(host)
-            && self.methods.as_ref().is_none_or(method)
-            && self.paths.as_ref().is_none_or(path)
-    }
-
-    /// Whether every request that `other` matches is matched here too, as far as it shows list by list.
-    #[must_use]
-    pub fn includes(&self, other: &Self, case: PathCase) -> bool {
-        fn covers<T>(ours: Option<&Vec<T>>, theirs: Option<&Vec<T>>, includes: impl Fn(&T, &T) -> bool) -> bool {
-            match (ours, theirs) {
-                (None, _) => true,
-                (Some(_), None) => false,
-                (Some(ours), Some(theirs)) => theirs.iter().all(|their| ours.iter().any(|our| includes(our, their))),
-            }
-        }
-        covers(self.hosts.as_ref(), other.hosts.as_ref(), HostPattern::includes)
-            && covers(self.methods.as_ref(), other.methods.as_ref(), |a, b| method_matches(a, b.as_bytes()))
-            && covers(self.paths.as_ref(), other.paths.as_ref(), |a, b| a.includes(b, case))
-    }
-}
-
-/// `GET` includes HEAD, which asks for the same without its body (RFC 9110, section 9.3.2).
-fn method_matches(listed: &str, method: &[u8]) -> bool {
-    listed.as_bytes() == method || (listed == "GET" && method == b"HEAD")
 }
 
 /// What holds for the requests that a rule matches.
@@ -170,137 +63,54 @@ pub struct Rule {
 /// All rules of a configuration, the first that matches decides.
 #[derive(Debug)]
 pub struct Rules {
-    pub list: Vec<(Match, Rc<Rule>)>,
-    pub fallback: Rc<Rule>,
-    pub path_case: PathCase,
+    list: Vec<(Match, Rc<Rule>)>,
+    fallback: Rc<Rule>,
+    index: PathIndex,
+    name_hosts: bool,
+    name_methods: bool,
+    name_paths: bool,
 }
 
 impl Rules {
     #[must_use]
+    pub fn new(list: Vec<(Match, Rc<Rule>)>, fallback: Rc<Rule>, path_case: PathCase) -> Self {
+        let any = |named: fn(&Match) -> bool| list.iter().any(|(matches, _)| named(matches));
+        Self {
+            name_hosts: any(|matches| matches.hosts.is_some()),
+            name_methods: any(|matches| matches.methods.is_some()),
+            name_paths: any(|matches| matches.paths.is_some()),
+            index: PathIndex::new(list.iter().map(|(matches, _)| matches), path_case),
+            list,
+            fallback,
+        }
+    }
+
+    #[must_use]
     pub fn name_hosts(&self) -> bool {
-        self.list.iter().any(|(matches, _)| matches.hosts.is_some())
+        self.name_hosts
     }
 
     #[must_use]
     pub fn name_methods(&self) -> bool {
-        self.list.iter().any(|(matches, _)| matches.methods.is_some())
+        self.name_methods
     }
 
     #[must_use]
     pub fn name_paths(&self) -> bool {
-        self.list.iter().any(|(matches, _)| matches.paths.is_some())
+        self.name_paths
     }
 
+    /// Every rule, the one where none matches last.
+    pub fn iter(&self) -> impl Iterator<Item = &Rc<Rule>> {
+        self.list.iter().map(|(_, rule)| rule).chain([&self.fallback])
+    }
+
+    /// The rule that decides for such a request.
     #[must_use]
     pub fn select(&self, target: Target<'_>) -> &Rc<Rule> {
-        self.list
-            .iter()
-            .find(|(matches, _)| matches.matches(target, self.path_case))
-            .map_or(&self.fallback, |(_, rule)| rule)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn pattern(text: &str) -> PathPattern {
-        PathPattern::parse(text).unwrap_or_else(|| panic!("{text} should be a pattern"))
-    }
-
-    fn matches(text: &str, path: &str) -> bool {
-        pattern(text).matches(path.as_bytes(), PathCase::Ignore)
-    }
-
-    #[test]
-    fn an_exact_path_may_have_one_slash_at_its_end() {
-        assert!(matches("/admin", "/admin"));
-        assert!(matches("/admin", "/admin/"));
-        assert!(matches("/admin/", "/admin"));
-        assert!(!matches("/admin", "/admin//"));
-        assert!(!matches("/admin", "/admin/x"));
-        assert!(!matches("/admin", "/administrator"));
-        assert!(matches("/", "/"));
-        assert!(!matches("/", "/x"));
-    }
-
-    #[test]
-    fn a_prefix_ends_at_a_segment_and_includes_itself() {
-        assert!(matches("/admin/*", "/admin"));
-        assert!(matches("/admin/*", "/admin/"));
-        assert!(matches("/admin/*", "/admin/x/y"));
-        assert!(!matches("/admin/*", "/administrator"));
-        assert!(!matches("/admin/*", "/adm"));
-        assert!(matches("/*", "/"));
-        assert!(matches("/*", "/x"));
-    }
-
-    #[test]
-    fn case_is_ignored_unless_it_is_said_to_matter() {
-        assert!(matches("/admin/*", "/ADMIN/x"));
-        assert!(matches("/Admin", "/aDMIN/"));
-        assert!(!pattern("/admin/*").matches(b"/ADMIN/x", PathCase::Exact));
-        assert!(pattern("/Admin").matches(b"/Admin", PathCase::Exact));
-    }
-
-    #[test]
-    fn patterns_that_a_server_may_read_otherwise_are_refused() {
-        for wrong in [
-            "", "admin", "*", "*.ico", "/a*", "/a/*/b", "/a/**", "//", "//a", "/a//b", "/a/./b", "/../a", "/a%2fb",
-            "/a;b", "/a b", "/a?b", "/ä", "/a\\b", "/a//", "/a//*", "//*",
-        ] {
-            assert_eq!(PathPattern::parse(wrong), None, "{wrong}");
-        }
-    }
-
-    #[test]
-    fn get_includes_head_and_nothing_else_includes_another() {
-        assert!(method_matches("GET", b"HEAD"));
-        assert!(!method_matches("HEAD", b"GET"));
-        assert!(!method_matches("GET", b"get"));
-    }
-
-    #[test]
-    fn a_rule_without_paths_is_the_only_kind_that_matches_a_request_without_one() {
-        let asterisk = Target { host: None, method: b"OPTIONS", path: None };
-        let everything = Match { paths: Some(vec![pattern("/*")]), ..Match::default() };
-        assert!(!everything.matches(asterisk, PathCase::Ignore));
-        assert!(Match::default().matches(asterisk, PathCase::Ignore));
-        assert!(!everything.includes(&Match::default(), PathCase::Ignore));
-    }
-
-    #[test]
-    fn a_rule_includes_another_only_if_hosts_methods_and_paths_each_do() {
-        let rule = |hosts: &[&str], methods: &[&str], paths: &[&str]| Match {
-            hosts: (!hosts.is_empty()).then(|| hosts.iter().map(|h| HostPattern::parse(h).unwrap()).collect()),
-            methods: (!methods.is_empty()).then(|| methods.iter().map(ToString::to_string).collect()),
-            paths: (!paths.is_empty()).then(|| paths.iter().map(|p| pattern(p)).collect()),
-        };
-        let includes = |a: &Match, b: &Match| a.includes(b, PathCase::Ignore);
-        assert!(includes(&rule(&[], &[], &[]), &rule(&["a.example"], &["PUT"], &["/x"])));
-        assert!(includes(
-            &rule(&["*.example"], &["GET"], &["/a/*"]),
-            &rule(&["x.example"], &["HEAD"], &["/A/b/*", "/a"])
-        ));
-        assert!(!includes(&rule(&["*.example"], &[], &[]), &rule(&["x.example", "y.test"], &[], &[])));
-        assert!(!includes(&rule(&[], &["GET"], &[]), &rule(&[], &["GET", "POST"], &[])));
-        assert!(!includes(&rule(&[], &["GET"], &[]), &rule(&[], &[], &[])));
-        assert!(!includes(&rule(&[], &[], &["/a"]), &rule(&[], &[], &["/a/*"])));
-    }
-
-    proptest! {
-        #[test]
-        fn what_a_pattern_includes_it_also_matches(
-            ours in "(/[ab]{1,2}){0,2}(/\\*)?", theirs in "(/[abAB]{1,2}){0,3}(/\\*)?", path in "(/[abAB]{0,2}){1,4}"
-        ) {
-            if let (Some(ours), Some(theirs)) = (PathPattern::parse(&ours), PathPattern::parse(&theirs)) {
-                for case in [PathCase::Ignore, PathCase::Exact] {
-                    if ours.includes(&theirs, case) && theirs.matches(path.as_bytes(), case) {
-                        prop_assert!(ours.matches(path.as_bytes(), case));
-                    }
-                }
-            }
-        }
+        let first = self.index.first(target.path, |place| {
+            self.list.get(place).is_some_and(|(matches, _)| matches.matches_beside_path(target))
+        });
+        first.and_then(|place| self.list.get(place)).map_or(&self.fallback, |(_, rule)| rule)
     }
 }
