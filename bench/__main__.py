@@ -1,0 +1,67 @@
+"""What `make bench` runs."""
+
+import argparse
+import os
+import resource
+import sys
+import tempfile
+from pathlib import Path
+
+from bench import growth, measure, plot, report
+from bench.processes import AskedToEnd, Problem, Programs, end_on_signals
+from bench.scenarios import scenarios
+from bench.services import running_services
+
+
+def between(least: int, most: int):
+    def read(text: str) -> int:
+        number = int(text)
+        if not least <= number <= most:
+            raise argparse.ArgumentTypeError(f"{number} is not from {least} to {most}")
+        return number
+
+    return read
+
+
+def options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="make bench", description="Measures the filter beside its peers.")
+    parser.add_argument("--rounds", type=between(1, 100), default=5, help="how often everything is measured (5)")
+    parser.add_argument(
+        "--requests", type=between(1000, 1_000_000), default=20_000, help="in each measurement (20000)"
+    )
+    programs = parser.add_argument_group("programs, which make knows")
+    for name in ("envoy", "redis-server", "peers", "rest-sessions", "noop"):
+        programs.add_argument(f"--{name}", type=Path, required=True)
+    return parser.parse_args()
+
+
+def main() -> int:
+    chosen = options()
+    end_on_signals()
+    # A thousand clients at once need as many files here, and twice as many in Envoy.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    try:
+        with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+            programs = Programs(Path(folder))
+            run = measure.Run(Path(folder), chosen.envoy, chosen.peers, programs, chosen.requests, chosen.rounds)
+            behind = running_services(programs, chosen.peers, chosen.rest_sessions, chosen.redis_server)
+            with behind as services:
+                rows = measure.compare(run, services, scenarios(chosen.noop))
+                grown = growth.grow(run, services)
+                waiters = growth.wait_together(run, services)
+    except AskedToEnd:
+        return 130
+    except (Problem, OSError) as problem:
+        print(f"make bench: {problem}", file=sys.stderr)
+        return 1
+    results = report.gather(run, rows, grown, waiters)
+    report.write(results)
+    plot.draw(results)
+    print(report.as_text(results))
+    print(f"\nWritten: {', '.join(os.path.relpath(path) for path in (report.RESULTS, plot.PLOT, report.README))}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

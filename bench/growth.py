@@ -1,0 +1,103 @@
+"""How cost grows: with the rules, the cookies, the session, the workers, and those who wait for one session."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bench.bootstraps import COOKIE, bootstrap, ours
+from bench.measure import Run, Subject, alternate, cookie_file, load, medians, ratios
+from bench.processes import Envoy, Problem
+from bench.services import DATA_BYTES, SESSIONS, SLOW_MS, Services, token
+
+ROUNDS = 3
+RULES = (1, 10, 100, 1000)
+COOKIE_BYTES = (100, 1024, 4096, 8192)
+DATA_SIZES = (100, 1024, 5120)
+WORKERS = (1, 2)
+WAITERS = (1, 10, 100, 1000)
+
+
+@dataclass
+class Growth:
+    """One thing that is varied: the Envoy and the requests for each of its values."""
+
+    key: str
+    name: str
+    values: tuple[int, ...]
+    subject: Callable[["Stage", int], Subject]
+
+
+class Stage:
+    """Starts the Envoys of one such thing."""
+
+    def __init__(self, run: Run, services: Services, start: Callable):
+        self.run, self.services, self.start = run, services, start
+
+    def envoy(self, sessions: str | None = None, workers: int = 1, **keys: object) -> Envoy:
+        clusters = {"upstream": self.services.upstream, "rest-sessions": sessions or self.services.stub.address}
+        return Envoy(self.start, self.run.envoy, self.run.folder, bootstrap([ours(**keys)], clusters), workers)
+
+    def lookups(self, key: str, value: int, *, data: int = DATA_BYTES, workers: int = 1, ballast: int = 20) -> Subject:
+        """Requests that cost one call each."""
+        cookies = cookie_file(
+            self.run, f"{key}-{value}", [token(number, data) for number in range(SESSIONS)], "theme=" + "x" * ballast
+        )
+        return Subject(str(value), self.envoy(workers=workers), calls=1, cookies=cookies)
+
+    def rules(self, count: int) -> Subject:
+        """The last one matches, and nobody is asked: what is seen is the search alone."""
+        rules = [{"match": {"paths": [f"/section-{number}/*"]}, "session": "required"} for number in range(count)]
+        rules[-1]["session"] = "off"
+        return Subject(str(count), self.envoy(rules=rules), path=f"/section-{count - 1}/page")
+
+    def cookies(self, size: int) -> Subject:
+        own = len(f"theme=; {COOKIE}=") + 64
+        return self.lookups("cookies", size, ballast=max(1, size - own))
+
+    def data(self, size: int) -> Subject:
+        return self.lookups("data", size, data=size)
+
+    def workers(self, count: int) -> Subject:
+        return self.lookups("workers", count, workers=count)
+
+
+GROWTHS = (
+    Growth("rules", "rules, the last of which matches (`off`)", RULES, Stage.rules),
+    Growth("cookie_bytes", "bytes of the Cookie header (one call)", COOKIE_BYTES, Stage.cookies),
+    Growth("data_bytes", "bytes of session data (one call)", DATA_SIZES, Stage.data),
+    Growth("workers", "workers (one call)", WORKERS, Stage.workers),
+)
+
+
+def grow(run: Run, services: Services) -> list[dict]:
+    """For each thing and value medians, and ratios to its smallest value."""
+    tables = []
+    for growth in GROWTHS:
+        with run.programs.running() as start:
+            stage = Stage(run, services, start)
+            subjects = [growth.subject(stage, value) for value in growth.values]
+            rounds = list(alternate(run, subjects, min(ROUNDS, run.rounds)))
+        first = str(growth.values[0])
+        rows = [
+            {"value": value, **medians(rounds, str(value)), "to_first": ratios(rounds, str(value), first)}
+            for value in growth.values
+        ]
+        tables.append({"key": growth.key, "name": growth.name, "rows": rows})
+    return tables
+
+
+def wait_together(run: Run, services: Services) -> list[dict]:
+    """Requests that all arrive while the lookup of their one session is under way, and the calls made for them."""
+    rows = []
+    with run.programs.running() as start:
+        stage = Stage(run, services, start)
+        envoy = stage.envoy(services.slow, rest_sessions={"cluster": "rest-sessions", "timeout": "10s"})
+        for count in WAITERS:
+            cookies = cookie_file(run, f"waiters-{count}", [token(count)])
+            calls = envoy.calls()
+            seen = load(run, Subject("waiters", envoy, cookies=cookies), count, connections=count)
+            if seen["statuses"] != {"200": count}:
+                raise Problem(f"{count} waiters: all should have got 200; {seen['statuses']} seen")
+            # How long the last of them waited beyond the answer itself.
+            beyond = seen["seconds"] * 1000 - SLOW_MS
+            rows.append({"waiters": count, "calls": envoy.calls() - calls, "last_after_ms": beyond})
+    return rows

@@ -1,0 +1,56 @@
+"""The plot that README shows, legible on light and on dark pages."""
+
+import io
+import re
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("svg")
+matplotlib.rcParams["svg.fonttype"] = "none"
+# The same picture for the same figures.
+matplotlib.rcParams["svg.hashsalt"] = "bench"
+
+from matplotlib import pyplot  # noqa: E402
+
+from bench.bootstraps import FOLDER  # noqa: E402
+from bench.measure import DJANGO  # noqa: E402
+
+PLOT = FOLDER / "results.svg"
+TEXT, LINE, OURS, OTHERS = "#1f2328", "#d0d7de", "#0969da", "#8c959f"
+ON_DARK = {TEXT: "#e6edf3", LINE: "#30363d", OURS: "#58a6ff", OTHERS: "#6e7681"}
+
+
+def draw(results: dict, path: Path = PLOT) -> None:
+    # The CPU of django-rest-sessions is the service's, and so far beyond the scale that it would hide the others.
+    rows = [row for row in results["scenarios"] if row["key"] != DJANGO][::-1]
+    ratios = [row["to_no_op"]["cpu_us"] for row in rows]
+    colours = [OURS if row["name"].startswith("ours") else OTHERS for row in rows]
+
+    figure, axes = pyplot.subplots(figsize=(8.8, 0.4 * len(rows) + 1.2))
+    bars = axes.barh([row["name"].replace("`", "") for row in rows], ratios, color=colours, height=0.66)
+    axes.bar_label(bars, [f"{ratio:.2f}" for ratio in ratios], padding=4, color=TEXT)
+    axes.axvline(1, color=TEXT, linewidth=0.8, linestyle=":")
+    axes.set_xlabel("Envoy's CPU per request, the SDK's no-op filter = 1", color=TEXT)
+    axes.set_xlim(0, max(ratios) * 1.12)
+    axes.tick_params(colors=TEXT, length=0)
+    for side, spine in axes.spines.items():
+        spine.set_visible(side == "bottom")
+        spine.set_color(LINE)
+    figure.tight_layout()
+
+    text = io.StringIO()
+    figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
+    pyplot.close(figure)
+    path.write_text(for_dark_pages(re.sub(r"[ \t]+$", "", text.getvalue(), flags=re.MULTILINE)))
+
+
+def for_dark_pages(svg: str) -> str:
+    """The colours are written at each shape, so a style sheet finds them by what is written there."""
+    rules = "".join(
+        f'[style*="{kind}: {light}"] {{ {kind}: {dark} !important }} '
+        for light, dark in ON_DARK.items()
+        for kind in ("fill", "stroke")
+    )
+    style = f"<style>@media (prefers-color-scheme: dark) {{ {rules}}}</style>"
+    return re.sub(r"(<svg [^>]*>)", lambda head: head[1] + "\n " + style, svg, count=1)

@@ -1,0 +1,158 @@
+"""Processes of the benchmark: started, waited for, measured, and ended by their ids however the benchmark ends."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import threading
+import time
+import urllib.request
+from contextlib import contextmanager
+from pathlib import Path
+
+START_SECONDS = 60
+STOP_SECONDS = 10
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+class Problem(Exception):
+    """Something that the user has to know, in one line or with the end of a log."""
+
+
+class AskedToEnd(Exception):
+    """Ctrl-C or SIGTERM, noticed between two steps, so that no process is ever started and then forgotten."""
+
+
+asked_to_end = threading.Event()
+
+
+def end_on_signals() -> None:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: asked_to_end.set())
+
+
+def pause(seconds: float) -> None:
+    if asked_to_end.wait(seconds):
+        raise AskedToEnd
+
+
+class Program:
+    """A process, its output in a file."""
+
+    def __init__(self, name: str, folder: Path, *command: object):
+        self.name = name
+        self.log = folder / f"{name}.log"
+        with self.log.open("wb") as output:
+            # A session of its own, so that Ctrl-C reaches the benchmark alone, which then ends the others.
+            self.process = subprocess.Popen(
+                [str(part) for part in command],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def failed(self, what: str) -> Problem:
+        tail = self.log.read_text(errors="replace").splitlines()[-20:]
+        return Problem("\n".join([f"{self.name} {what}; the end of its log:", *tail]))
+
+    def wait_until(self, ready: callable) -> object:
+        """Polls until this returns something, and returns that."""
+        end = time.monotonic() + START_SECONDS
+        while True:
+            if self.process.poll() is not None:
+                raise self.failed(f"ended with status {self.process.returncode}")
+            try:
+                if found := ready():
+                    return found
+            except OSError:
+                pass
+            if time.monotonic() > end:
+                raise self.failed(f"was not ready in {START_SECONDS} s")
+            pause(0.02)
+
+    def output_when_done(self, seconds: float) -> str:
+        end = time.monotonic() + seconds
+        while self.process.poll() is None:
+            if time.monotonic() > end:
+                raise self.failed(f"was not done in {seconds} s")
+            pause(0.01)
+        if self.process.returncode != 0:
+            raise self.failed(f"ended with status {self.process.returncode}")
+        return self.log.read_text()
+
+    def address(self) -> str:
+        """Where it listens, as it says itself."""
+        return self.wait_until(lambda: self.log.read_text().partition("listens on ")[2].partition("\n")[0])
+
+    def cpu_seconds(self) -> float:
+        """User and system time of all its threads so far."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / TICKS
+
+
+class Programs:
+    """All that runs; whatever is started in a block of `running` ends with it."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.count = 0
+
+    @contextmanager
+    def running(self):
+        started = []
+
+        def start(name: str, *command: object) -> Program:
+            self.count += 1
+            started.append(Program(f"{name}-{self.count}", self.folder, *command))
+            return started[-1]
+
+        try:
+            yield start
+        finally:
+            stop(started)
+
+
+def stop(programs: list[Program]) -> None:
+    for program in reversed(programs):
+        program.process.terminate()
+    end = time.monotonic() + STOP_SECONDS
+    for program in programs:
+        try:
+            program.process.wait(timeout=max(0, end - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            program.process.kill()
+            program.process.wait()
+
+
+class Envoy:
+    """A running Envoy, its listener and its admin endpoint on ports that the system chose."""
+
+    def __init__(self, start: callable, binary: Path, folder: Path, bootstrap: dict, workers: int = 1):
+        admin_file = folder / f"admin-{id(self)}"
+        config = folder / f"envoy-{id(self)}.json"
+        config.write_text(json.dumps(bootstrap))
+        flags = ["--disable-hot-restart", "--log-level", "error", "--concurrency", workers]
+        self.program = start("envoy", binary, "-c", config, *flags, "--admin-address-path", admin_file)
+        self.admin = self.program.wait_until(lambda: admin_file.exists() and admin_file.read_text())
+        self.program.wait_until(lambda: self.get("/ready"))
+        (listener,) = json.loads(self.get("/listeners?format=json"))["listener_statuses"]
+        socket_address = listener["local_address"]["socket_address"]
+        self.address = f"{socket_address['address']}:{socket_address['port_value']}"
+
+    def get(self, path: str) -> str:
+        with urllib.request.urlopen(f"http://{self.admin}{path}", timeout=5) as response:
+            return response.read().decode()
+
+    def calls(self) -> int:
+        """How many requests rest-sessions was sent, whoever sent them."""
+        stats = self.get("/stats?filter=^cluster\\.rest-sessions\\.upstream_rq_total$")
+        return int(stats.split(": ")[1])
+
+
+def free_port() -> int:
+    """For programs that cannot say which port the system gave them."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]

@@ -1,0 +1,148 @@
+"""What is printed, kept in results.json, and shown in README."""
+
+import json
+import os
+import platform
+import re
+import subprocess
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+from bench.bootstraps import FOLDER, MODULE
+from bench.measure import CONNECTIONS, DJANGO
+from bench.scenarios import NO_OP
+
+RESULTS = FOLDER / "results.json"
+README = FOLDER.parent / "README.md"
+MARKS = ("<!-- figures of bench/results.json -->\n", "<!-- end of figures -->\n")
+NOTE = (
+    "Load, Envoy and the services share one machine, maybe with others: compare ratios, not times. A ratio is the "
+    "median of the ratios of each round. CPU is user and system time of the Envoy process for each request, that of "
+    "django-rest-sessions the service's own."
+)
+
+
+def gather(run, rows: list[dict], growth: list[dict], waiters: list[dict]) -> dict:
+    return {
+        "date": time.strftime("%Y-%m-%d", time.gmtime()),
+        "note": NOTE,
+        "machine": {"cpu": cpu_model(), "cores": os.cpu_count(), "kernel": platform.release()},
+        "versions": {
+            "envoy": tool_version(run.envoy),
+            "rustc": tool_version("rustc"),
+            "python": platform.python_version(),
+            "requests": version("requests"),
+            "module_bytes": MODULE.stat().st_size,
+        },
+        "settings": {
+            "rounds": run.rounds,
+            "requests_a_round": run.requests,
+            "connections": CONNECTIONS,
+            "workers": 1,
+        },
+        "scenarios": rows,
+        "growth": growth,
+        "waiters": waiters,
+    }
+
+
+def cpu_model() -> str:
+    return re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)[1]
+
+
+def tool_version(tool: object) -> str:
+    """The version among what `--version` prints."""
+    shown = subprocess.run([str(tool), "--version"], capture_output=True, text=True, check=True).stdout
+    return re.search(r"\d+\.\d+\.\d+", shown)[0]
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    """Columns as wide as what is in them, the first to the left, the others to the right."""
+    widths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]
+    lines = []
+    for row in [head, *rows]:
+        first, *others = (
+            cell.ljust(width) if column == 0 else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths))
+        )
+        lines.append("  ".join([first, *others]).rstrip())
+    return "\n".join(lines)
+
+
+def metrics(row: dict) -> list[str]:
+    return [f"{row['cpu_us']:.1f}", f"{row['rps']:.0f}", f"{row['p50_ms']:.2f}", f"{row['p99_ms']:.2f}"]
+
+
+def as_text(results: dict) -> str:
+    head = ["CPU µs", "requests/s", "p50 ms", "p99 ms"]
+    parts = [
+        table(
+            ["", *head, "CPU", "requests/s", "p50", "p99"],
+            [
+                [row["name"], *metrics(row), *(f"{value:.2f}×" for value in row["to_no_op"].values())]
+                for row in results["scenarios"]
+            ],
+        )
+        + "\n(× is against the SDK's no-op filter)"
+    ]
+    names = {row["key"]: row["name"] for row in results["scenarios"]}
+    pairs = [
+        [f"{row['name']}, against: {names[other]}", *(f"{value:.2f}×" for value in found.values())]
+        for row in results["scenarios"]
+        for other, found in row["against"].items()
+    ]
+    parts.append(table(["", "CPU", "requests/s", "p50", "p99"], pairs))
+    for growth in results["growth"]:
+        rows = [
+            [str(row["value"]), *metrics(row), f"{row['to_first']['cpu_us']:.2f}×"] for row in growth["rows"]
+        ]
+        parts.append(table([growth["name"], *head, "CPU"], rows))
+    waiters = [[str(row["waiters"]), str(row["calls"]), f"{row['last_after_ms']:.0f}"] for row in results["waiters"]]
+    parts.append(table(["requests that wait for one session", "calls", "last answered after ms"], waiters))
+    parts.append(results["note"])
+    return "\n\n".join(parts)
+
+
+def readme_figures(results: dict) -> str:
+    """The part of README between the two marks."""
+    machine, settings = results["machine"], results["settings"]
+    names = {row["key"]: row["name"] for row in results["scenarios"]}
+    lines = [
+        f"Medians of {settings['rounds']} rounds in alternation on {results['date']}, {machine['cpu']} with "
+        f"{machine['cores']} cores,\nwhich load, Envoy {results['versions']['envoy']} (one worker) and services shared:",
+        "",
+        "| | CPU per request, no-op filter = 1 |",
+        "| --- | --- |",
+    ]
+    for row in results["scenarios"]:
+        if row["key"] in (NO_OP, DJANGO):
+            continue
+        lines.append(f"| {row['name']} | {row['to_no_op']['cpu_us']:.2f} |")
+    for row in results["scenarios"]:
+        for other, found in row["against"].items():
+            lines.append(f"| {row['name']}, against: {names[other]} | {found['cpu_us']:.2f} |")
+    django = next(row for row in results["scenarios"] if row["key"] == DJANGO)
+    lines.append(f"| {django['name']}, its own CPU | {django['to_no_op']['cpu_us']:.0f} |")
+    (rules,) = (growth["rows"] for growth in results["growth"] if growth["key"] == "rules")
+    at = {row["value"]: row["cpu_us"] for row in rules}
+    lines.append(f"| 1,000 rules, against: 10 rules | {at[1000] / at[10]:.2f} |")
+    most = results["waiters"][-1]
+    calls = "1 call" if most["calls"] == 1 else f"{most['calls']} calls"
+    lines += ["", f"{most['waiters']:,} requests that waited for one session cost {calls}."]
+    return "\n".join(lines) + "\n"
+
+
+def write(results: dict) -> None:
+    RESULTS.write_text(json.dumps(rounded(results), indent=2) + "\n")
+    before, rest = README.read_text().split(MARKS[0])
+    after = rest.split(MARKS[1])[1]
+    README.write_text(before + MARKS[0] + readme_figures(results) + MARKS[1] + after)
+
+
+def rounded(value: object) -> object:
+    if isinstance(value, float):
+        return round(value, 3)
+    if isinstance(value, dict):
+        return {key: rounded(inner) for key, inner in value.items()}
+    return [rounded(inner) for inner in value] if isinstance(value, list) else value

@@ -1,0 +1,50 @@
+"""What is compared. A further row is a further entry of `scenarios`."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bench.bootstraps import ext_authz, lua, ours, wasm
+
+NO_OP = "no-op"
+
+
+@dataclass
+class Scenario:
+    """A row of the table: an Envoy with these filters, and the requests that it gets."""
+
+    key: str
+    name: str
+    filters: list[dict]
+    # Whether the requests bear a session's token.
+    sessions: bool = True
+    status: int = 200
+    # How many lookups Envoy itself sends for each request.
+    calls: int = 0
+    # Whether the authorization service is needed, and whether the real rest-sessions on Redis answers.
+    authz: bool = False
+    redis: bool = False
+    # What its CPU is also compared with, beside the no-op filter.
+    against: list[str] = field(default_factory=list)
+
+
+def scenarios(noop: Path) -> list[Scenario]:
+    required = ours(default={"session": "required"})
+    return [
+        Scenario("none", "no filter", []),
+        Scenario(NO_OP, "the SDK's no-op filter", [wasm(noop, {})]),
+        Scenario("off", "ours, `off`", [ours(default={"session": "off"})]),
+        Scenario("denied", "ours, denied without a token", [required], sessions=False, status=401),
+        Scenario("call", "ours, one call a request", [required], calls=1, against=["lua", "ext_authz"]),
+        Scenario("lua", "Lua that does the same", [lua()], calls=1),
+        Scenario("ext_authz", "ext_authz over HTTP", [ext_authz()], authz=True),
+        Scenario(
+            "call-redis",
+            "ours, one call, real rest-sessions on Redis",
+            [required],
+            calls=1,
+            redis=True,
+            against=["lua-redis", "ext_authz-redis"],
+        ),
+        Scenario("lua-redis", "Lua, real rest-sessions on Redis", [lua()], calls=1, redis=True),
+        Scenario("ext_authz-redis", "ext_authz, real rest-sessions on Redis", [ext_authz()], authz=True, redis=True),
+    ]
