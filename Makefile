@@ -16,6 +16,8 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 IMAGE ?= registry.example.com/rest-sessions-filter:$(VERSION)
 
 CARGO_TARGET_DIR ?= $(CURDIR)/target
+# Where crates are: the paths of their sources stand in panic messages, and must not say where the module was built.
+CARGO_HOME ?= $(HOME)/.cargo
 ENVOY_BIN ?= $(CURDIR)/.venv/bin/envoy
 # The redis-server that is installed, else the one of a wheel.
 REDIS_SERVER_BIN ?= $(shell command -v redis-server 2>/dev/null)
@@ -91,10 +93,13 @@ programs: | toolchain
 	cargo build --workspace --bins --locked
 
 # The cdylib alone: with an rlib beside it, link-time optimisation is dropped without a word.
-$(MODULE): Cargo.toml Cargo.lock rust-toolchain.toml $(shell find src -name '*.rs') | toolchain
-	cargo rustc --release --locked --package rest-sessions-filter --lib --crate-type cdylib --target $(WASM_TARGET)
+# What the compiler leaves exports every callback of the SDK, and Envoy would call each of them; tools/ship leaves them out.
+$(MODULE): Cargo.toml Cargo.lock rust-toolchain.toml $(shell find src tools/ship/src -name '*.rs') | toolchain
+	cargo rustc --release --locked --package rest-sessions-filter --lib --crate-type cdylib --target $(WASM_TARGET) \
+	  --config 'target.$(WASM_TARGET).rustflags=["--remap-path-prefix=$(CARGO_HOME)=/cargo"]'
 	@mkdir -p dist
-	@cp "$$CARGO_TARGET_DIR/$(WASM_TARGET)/release/rest_sessions_filter.wasm" $@.new
+	@cargo run --quiet --locked --package ship -- \
+	  "$$CARGO_TARGET_DIR/$(WASM_TARGET)/release/rest_sessions_filter.wasm" $@.new
 	@mv $@.new $@
 
 # rust-toolchain.toml names the compiler and the target; a rustup that installs nothing by itself is asked to.
