@@ -1,7 +1,8 @@
 # Everything that a person does with this project, one word each. `make` alone lists the words.
 #
 # Each word does its own set-up: nothing has to be installed by hand but rustup, Python 3 (with venv) and make.
-# What may be set from outside: ENVOY_BIN, REDIS_SERVER_BIN, CARGO_TARGET_DIR, IMAGE; ARGS for `make run` (other ports).
+# What may be set from outside: ENVOY_BIN, REDIS_SERVER_BIN, CARGO_TARGET_DIR, IMAGE; ARGS for `make run` (other ports)
+# and `make bench` (--rounds, --requests).
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -41,6 +42,12 @@ test: lint test-rust test-deploy ## every test, with all that they need: lint, R
 run: $(MODULE) $(VENV) programs ## a real Envoy with the filter, the session server and an upstream; Ctrl-C ends it
 	@exec .venv/bin/python envoy/run.py --envoy "$$ENVOY_BIN" --programs "$$CARGO_TARGET_DIR/debug" $(ARGS)
 
+.PHONY: bench
+bench: $(MODULE) $(VENV) .venv/.bench-installed $(REDIS) bench-noop bench-peers ## the filter beside what else could do its work, in 5 to 10 minutes
+	@exec .venv/bin/python -m bench --envoy "$$ENVOY_BIN" --redis-server "$$REDIS_SERVER_BIN" \
+	  --peers "$$CARGO_TARGET_DIR/peers/bench-peers" --rest-sessions "$$CARGO_TARGET_DIR/peers/rest-sessions" \
+	  --noop "$$CARGO_TARGET_DIR/$(WASM_TARGET)/release/bench_noop.wasm" $(ARGS)
+
 .PHONY: validate
 validate: $(MODULE) $(VENV) ## let Envoy check envoy/envoy.yaml, the filter's configuration included
 	"$$ENVOY_BIN" --mode validate --log-level warning -c envoy/envoy.yaml
@@ -62,14 +69,14 @@ lint: toolchain import-rule ## formatting, clippy (native and wasm), the import 
 
 .PHONY: clean
 clean: ## remove all that was built or installed here
-	rm -rf target dist .venv .pytest_cache tests/deploy/__pycache__
+	rm -rf target dist .venv .pytest_cache bench/__pycache__ tests/deploy/__pycache__
 
 .PHONY: test-rust
 test-rust: $(MODULE) $(VENV) $(REDIS) programs
 	cargo test --workspace --locked
 
 .PHONY: test-deploy
-test-deploy: $(MODULE) $(VENV) programs
+test-deploy: $(MODULE) $(VENV) programs bench-noop
 	.venv/bin/python -m pytest -ra tests/deploy
 
 # The core knows neither the proxy nor a clock nor a log, and the shell no serialisation: that is what lets the core
@@ -91,6 +98,15 @@ import-rule:
 .PHONY: programs
 programs: | toolchain
 	cargo build --workspace --bins --locked
+
+# The SDK's filter that does nothing, as it ships: with every callback that it exports.
+.PHONY: bench-noop
+bench-noop: | toolchain
+	cargo build --release --locked --package bench-noop --target $(WASM_TARGET)
+
+.PHONY: bench-peers
+bench-peers: | toolchain
+	cargo build --profile peers --locked --package bench-peers --package rest-sessions --bins
 
 # The cdylib alone: with an rlib beside it, link-time optimisation is dropped without a word.
 # What the compiler leaves exports every callback of the SDK, and Envoy would call each of them; tools/ship leaves them out.
@@ -124,4 +140,8 @@ $(VENV): tests/requirements.txt
 
 .venv/.redis-installed: tests/requirements-redis.txt $(VENV)
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement tests/requirements-redis.txt
+	@touch $@
+
+.venv/.bench-installed: bench/requirements.txt $(VENV)
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement bench/requirements.txt
 	@touch $@

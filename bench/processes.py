@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import subprocess
+import tempfile
 import threading
 import time
 import urllib.request
@@ -130,8 +131,8 @@ class Envoy:
     """A running Envoy, its listener and its admin endpoint on ports that the system chose."""
 
     def __init__(self, start: callable, binary: Path, folder: Path, bootstrap: dict, workers: int = 1):
-        admin_file = folder / f"admin-{id(self)}"
-        config = folder / f"envoy-{id(self)}.json"
+        own = Path(tempfile.mkdtemp(dir=folder))
+        config, admin_file = own / "envoy.json", own / "admin-address"
         config.write_text(json.dumps(bootstrap))
         flags = ["--disable-hot-restart", "--log-level", "error", "--concurrency", workers]
         self.program = start("envoy", binary, "-c", config, *flags, "--admin-address-path", admin_file)

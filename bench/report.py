@@ -24,7 +24,7 @@ NOTE = (
 
 
 def gather(run, rows: list[dict], growth: list[dict], waiters: list[dict]) -> dict:
-    return {
+    results = {
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
         "note": NOTE,
         "machine": {"cpu": cpu_model(), "cores": os.cpu_count(), "kernel": platform.release()},
@@ -45,6 +45,7 @@ def gather(run, rows: list[dict], growth: list[dict], waiters: list[dict]) -> di
         "growth": growth,
         "waiters": waiters,
     }
+    return rounded(results)
 
 
 def cpu_model() -> str:
@@ -134,7 +135,7 @@ def readme_figures(results: dict) -> str:
 
 
 def write(results: dict) -> None:
-    RESULTS.write_text(json.dumps(rounded(results), indent=2) + "\n")
+    RESULTS.write_text(json.dumps(results, indent=2) + "\n")
     before, rest = README.read_text().split(MARKS[0])
     after = rest.split(MARKS[1])[1]
     README.write_text(before + MARKS[0] + readme_figures(results) + MARKS[1] + after)

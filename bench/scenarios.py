@@ -39,12 +39,12 @@ def scenarios(noop: Path) -> list[Scenario]:
         Scenario("ext_authz", "ext_authz over HTTP", [ext_authz()], authz=True),
         Scenario(
             "call-redis",
-            "ours, one call, real rest-sessions on Redis",
+            "ours, one call a request, rest-sessions on Redis",
             [required],
             calls=1,
             redis=True,
             against=["lua-redis", "ext_authz-redis"],
         ),
-        Scenario("lua-redis", "Lua, real rest-sessions on Redis", [lua()], calls=1, redis=True),
-        Scenario("ext_authz-redis", "ext_authz, real rest-sessions on Redis", [ext_authz()], authz=True, redis=True),
+        Scenario("lua-redis", "Lua that does the same, rest-sessions on Redis", [lua()], calls=1, redis=True),
+        Scenario("ext_authz-redis", "ext_authz over HTTP, rest-sessions on Redis", [ext_authz()], authz=True, redis=True),
     ]
