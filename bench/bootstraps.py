@@ -50,6 +50,8 @@ def ext_authz() -> dict:
         "typed_config": {
             "@type": f"{FILTERS}.ext_authz.v3.ExtAuthz",
             "allowed_headers": {"patterns": asked},
+            # A 5xx of the service is not passed on; this status alone stands for it.
+            "status_on_error": {"code": "ServiceUnavailable"},
             "http_service": {
                 "server_uri": {"uri": "http://authz", "cluster": "authz", "timeout": "0.6s"},
                 "authorization_response": {"allowed_upstream_headers": {"patterns": annotated}},

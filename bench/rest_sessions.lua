@@ -201,6 +201,8 @@ function envoy_on_request(handle)
   if #id + #data > LARGEST_ANNOTATION then
     return deny(handle, "500", TOO_LARGE)
   end
+  -- The headers from before the call are out of reach after it; an error here would let the request through.
+  headers = handle:headers()
   headers:replace("x-session-user", id)
   headers:replace("x-session-data", data)
 end
