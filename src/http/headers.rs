@@ -3,19 +3,30 @@
 /// The header map of a request, a response or a callout's answer, or its trailers.
 ///
 /// It keeps the buffer that the host serialised (proxy-wasm ABI 0.2.1): a count, then the two lengths of each pair,
-/// then each name and value, both followed by a zero byte; all numbers are 32 bits, little-endian. Nothing is copied,
-/// and nothing is assumed to be UTF-8.
+/// then each name and value, both followed by a zero byte; all numbers are 32 bits, little-endian. No name or value is
+/// copied, and none is assumed to be UTF-8. Where each stands is noted once, since a request's headers are looked
+/// through many times.
 #[derive(Clone, Default)]
 pub struct Headers {
     buffer: Vec<u8>,
-    count: usize,
+    pairs: Vec<Pair>,
+}
+
+/// Where a pair stands in the buffer, which holds it whole.
+#[derive(Clone, Copy)]
+struct Pair {
+    name: usize,
+    name_end: usize,
+    value_end: usize,
 }
 
 const WORD: usize = 4;
 
-fn word(buffer: &[u8], at: usize) -> Option<usize> {
-    let bytes = buffer.get(at..at.checked_add(WORD)?)?;
-    usize::try_from(u32::from_le_bytes(bytes.try_into().ok()?)).ok()
+/// The size in bytes of a pair's two lengths.
+const LENGTHS: usize = 2 * WORD;
+
+fn word(bytes: &[u8]) -> Option<usize> {
+    usize::try_from(u32::from_le_bytes(*bytes.first_chunk()?)).ok()
 }
 
 impl Headers {
@@ -25,23 +36,35 @@ impl Headers {
         if buffer.is_empty() {
             return Some(Self::default());
         }
-        let count = word(&buffer, 0)?;
-        let mut end = count.checked_mul(2 * WORD)?.checked_add(WORD)?;
-        for index in 0..count.checked_mul(2)? {
-            let length = word(&buffer, index.checked_mul(WORD)?.checked_add(WORD)?)?;
-            end = end.checked_add(length)?.checked_add(1)?;
+        let count = word(&buffer)?;
+        let mut at = count.checked_mul(LENGTHS)?.checked_add(WORD)?;
+        let lengths = buffer.get(WORD..at)?;
+        let mut pairs = Vec::with_capacity(count);
+        for lengths in lengths.chunks_exact(LENGTHS) {
+            let (name, value) = lengths.split_at_checked(WORD)?;
+            let name_end = at.checked_add(word(name)?)?;
+            let value_end = name_end.checked_add(1)?.checked_add(word(value)?)?;
+            pairs.push(Pair { name: at, name_end, value_end });
+            at = value_end.checked_add(1)?;
         }
-        (end <= buffer.len()).then_some(Self { buffer, count })
+        (at <= buffer.len()).then_some(Self { buffer, pairs })
     }
 
     /// The map that a host would serialise from these pairs.
     pub fn from_pairs<N: AsRef<[u8]>, V: AsRef<[u8]>>(pairs: &[(N, V)]) -> Self {
-        let length = |bytes: &[u8]| u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_le_bytes();
+        let buffer = Self::serialize(pairs);
+        // What was serialised here can be read here.
+        Self::parse(buffer).unwrap_or_default()
+    }
+
+    /// These pairs as a host takes them.
+    pub fn serialize<N: AsRef<[u8]>, V: AsRef<[u8]>>(pairs: &[(N, V)]) -> Vec<u8> {
+        let length = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX).to_le_bytes();
         let mut buffer = Vec::new();
-        buffer.extend(u32::try_from(pairs.len()).unwrap_or(u32::MAX).to_le_bytes());
+        buffer.extend(length(pairs.len()));
         for (name, value) in pairs {
-            buffer.extend(length(name.as_ref()));
-            buffer.extend(length(value.as_ref()));
+            buffer.extend(length(name.as_ref().len()));
+            buffer.extend(length(value.as_ref().len()));
         }
         for (name, value) in pairs {
             for bytes in [name.as_ref(), value.as_ref()] {
@@ -49,25 +72,26 @@ impl Headers {
                 buffer.push(0);
             }
         }
-        Self { buffer, count: pairs.len() }
-    }
-
-    /// The map as a host takes it.
-    #[must_use]
-    pub fn serialized(&self) -> &[u8] {
-        &self.buffer
+        buffer
     }
 
     /// Every pair, in the order of the request; names are in lower case, as Envoy hands them over.
-    #[must_use]
-    pub fn iter(&self) -> Iter<'_> {
-        let lengths_end = self.count.saturating_mul(2 * WORD).saturating_add(WORD);
-        Iter { buffer: &self.buffer, remaining: self.count, lengths_at: WORD, data_at: lengths_end }
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.pairs.iter().filter_map(|pair| Some((self.name(pair)?, self.value(pair)?)))
+    }
+
+    fn name(&self, pair: &Pair) -> Option<&[u8]> {
+        self.buffer.get(pair.name..pair.name_end)
+    }
+
+    fn value(&self, pair: &Pair) -> Option<&[u8]> {
+        self.buffer.get(pair.name_end.checked_add(1)?..pair.value_end)
     }
 
     /// Every value of the header of this name (lower case).
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
-        self.iter().filter(move |(n, _)| *n == name.as_bytes()).map(|(_, value)| value)
+        let named = move |pair: &&Pair| self.name(pair) == Some(name.as_bytes());
+        self.pairs.iter().filter(named).filter_map(|pair| self.value(pair))
     }
 
     /// The first value of the header of this name (lower case).
@@ -85,35 +109,6 @@ impl Headers {
     }
 }
 
-/// The pairs of a [`Headers`], read in place.
-pub struct Iter<'a> {
-    buffer: &'a [u8],
-    remaining: usize,
-    lengths_at: usize,
-    data_at: usize,
-}
-
-impl<'a> Iter<'a> {
-    fn take(&mut self, length: usize) -> Option<&'a [u8]> {
-        let end = self.data_at.checked_add(length)?;
-        let bytes = self.buffer.get(self.data_at..end)?;
-        self.data_at = end.checked_add(1)?;
-        Some(bytes)
-    }
-}
-
-impl<'a> Iterator for Iter<'a> {
-    type Item = (&'a [u8], &'a [u8]);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        self.remaining = self.remaining.checked_sub(1)?;
-        let name_length = word(self.buffer, self.lengths_at)?;
-        let value_length = word(self.buffer, self.lengths_at.checked_add(WORD)?)?;
-        self.lengths_at = self.lengths_at.checked_add(2 * WORD)?;
-        Some((self.take(name_length)?, self.take(value_length)?))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -126,7 +121,7 @@ mod tests {
     #[test]
     fn every_pair_is_read_in_order_with_bytes_that_are_not_utf_8() {
         let given = [(&b":path"[..], &b"/"[..]), (b"x", b"\xff\xfe"), (b"x", b"")];
-        let headers = Headers::parse(Headers::from_pairs(&given).buffer).unwrap();
+        let headers = Headers::parse(Headers::serialize(&given)).unwrap();
         assert_eq!(pairs(&headers), given.map(|(n, v)| (n.to_vec(), v.to_vec())));
         assert_eq!(headers.first("x"), Some(&b"\xff\xfe"[..]));
         assert_eq!(headers.single("x"), None);
@@ -142,7 +137,7 @@ mod tests {
         #[test]
         fn any_buffer_is_either_refused_or_read_to_its_end(buffer in proptest::collection::vec(any::<u8>(), 0..64)) {
             if let Some(headers) = Headers::parse(buffer) {
-                prop_assert_eq!(headers.iter().count(), headers.count);
+                prop_assert_eq!(headers.iter().count(), headers.pairs.len());
             }
         }
 
@@ -150,7 +145,7 @@ mod tests {
         fn pairs_survive_the_way_through_the_host(
             given in proptest::collection::vec((any::<Vec<u8>>(), any::<Vec<u8>>()), 0..8)
         ) {
-            let headers = Headers::parse(Headers::from_pairs(&given).buffer).unwrap();
+            let headers = Headers::parse(Headers::serialize(&given)).unwrap();
             prop_assert_eq!(pairs(&headers), given);
         }
     }

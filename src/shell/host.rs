@@ -125,8 +125,7 @@ pub fn reply(reply: &Reply) -> Outcome<()> {
     const UNSET: i32 = -1;
     /// Shown by `%RESPONSE_CODE_DETAILS%` in access logs.
     const DETAILS: &[u8] = b"rest_sessions";
-    let headers = Headers::from_pairs(&reply.headers);
-    let headers = headers.serialized();
+    let headers = Headers::serialize(&reply.headers);
     let grpc_status = reply.grpc_status.and_then(|status| i32::try_from(status).ok()).unwrap_or(UNSET);
     // SAFETY: every pointer goes with its length, and the bytes outlive the call.
     checked(unsafe {
