@@ -25,9 +25,9 @@ def between(least: int, most: int):
 
 def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench", description="Measures the filter beside its peers.")
-    parser.add_argument("--rounds", type=between(1, 100), default=5, help="how often everything is measured (5)")
+    parser.add_argument("--rounds", type=between(1, 100), default=9, help="how often everything is measured (9)")
     parser.add_argument(
-        "--requests", type=between(1000, 1_000_000), default=20_000, help="in each measurement (20000)"
+        "--requests", type=between(1000, 1_000_000), default=8_000, help="in each measurement (8000)"
     )
     programs = parser.add_argument_group("programs, which make knows")
     for name in ("envoy", "redis-server", "peers", "rest-sessions", "noop"):
