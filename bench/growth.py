@@ -1,5 +1,6 @@
 """How cost grows: with the rules, the cookies, the session, the workers, and those who wait for one session."""
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -81,6 +82,7 @@ def grow(run: Run, services: Services) -> list[dict]:
             {"value": value, **medians(rounds, str(value)), "to_first": ratios(rounds, str(value), first)}
             for value in growth.values
         ]
+        print(f"bench: {growth.name}", file=sys.stderr)
         tables.append({"key": growth.key, "name": growth.name, "rows": rows})
     return tables
 

@@ -61,7 +61,7 @@ def measure(run: Run, subject: Subject, requests: int) -> dict:
     cpu = subject.envoy.program.cpu_seconds() - cpu
     calls = subject.envoy.calls() - calls
     if seen["statuses"] != {str(subject.status): requests}:
-        raise Problem(f"{subject.key}: {requests} answers with status {subject.status} expected, {seen['statuses']} seen")
+        raise Problem(f"{subject.key}: {requests} times status {subject.status} expected, {seen['statuses']} seen")
     if calls != subject.calls * requests:
         raise Problem(f"{subject.key}: {subject.calls} calls a request expected, {calls} for {requests} requests seen")
     return figures(seen, cpu / requests * 1e6)

@@ -9,6 +9,7 @@ import tempfile
 import threading
 import time
 import urllib.request
+from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -58,7 +59,7 @@ class Program:
         tail = self.log.read_text(errors="replace").splitlines()[-20:]
         return Problem("\n".join([f"{self.name} {what}; the end of its log:", *tail]))
 
-    def wait_until(self, ready: callable) -> object:
+    def wait_until(self, ready: Callable) -> object:
         """Polls until this returns something, and returns that."""
         end = time.monotonic() + START_SECONDS
         while True:
@@ -130,7 +131,7 @@ def stop(programs: list[Program]) -> None:
 class Envoy:
     """A running Envoy, its listener and its admin endpoint on ports that the system chose."""
 
-    def __init__(self, start: callable, binary: Path, folder: Path, bootstrap: dict, workers: int = 1):
+    def __init__(self, start: Callable, binary: Path, folder: Path, bootstrap: dict, workers: int = 1):
         own = Path(tempfile.mkdtemp(dir=folder))
         config, admin_file = own / "envoy.json", own / "admin-address"
         config.write_text(json.dumps(bootstrap))

@@ -17,7 +17,7 @@ RESULTS = FOLDER / "results.json"
 README = FOLDER.parent / "README.md"
 MARKS = ("<!-- figures of bench/results.json -->\n", "<!-- end of figures -->\n")
 NOTE = (
-    "Load, Envoy and the services share one machine, maybe with others: compare ratios, not times. A ratio is the "
+    "Load, Envoy and the services share one machine, perhaps with others: compare ratios, not times. A ratio is the "
     "median of the ratios of each round. CPU is user and system time of the Envoy process for each request, that of "
     "django-rest-sessions the service's own."
 )
@@ -95,9 +95,7 @@ def as_text(results: dict) -> str:
     ]
     parts.append(table(["", "CPU", "requests/s", "p50", "p99"], pairs))
     for growth in results["growth"]:
-        rows = [
-            [str(row["value"]), *metrics(row), f"{row['to_first']['cpu_us']:.2f}×"] for row in growth["rows"]
-        ]
+        rows = [[str(row["value"]), *metrics(row), f"{row['to_first']['cpu_us']:.2f}×"] for row in growth["rows"]]
         parts.append(table([growth["name"], *head, "CPU"], rows))
     waiters = [[str(row["waiters"]), str(row["calls"]), f"{row['last_after_ms']:.0f}"] for row in results["waiters"]]
     parts.append(table(["requests that wait for one session", "calls", "last answered after ms"], waiters))
@@ -111,7 +109,8 @@ def readme_figures(results: dict) -> str:
     names = {row["key"]: row["name"] for row in results["scenarios"]}
     lines = [
         f"Medians of {settings['rounds']} rounds in alternation on {results['date']}, {machine['cpu']} with "
-        f"{machine['cores']} cores,\nwhich load, Envoy {results['versions']['envoy']} (one worker) and services shared:",
+        f"{machine['cores']} cores,",
+        f"which load, Envoy {results['versions']['envoy']} (one worker) and services shared:",
         "",
         "| | CPU per request, no-op filter = 1 |",
         "| --- | --- |",

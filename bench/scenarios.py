@@ -46,5 +46,7 @@ def scenarios(noop: Path) -> list[Scenario]:
             against=["lua-redis", "ext_authz-redis"],
         ),
         Scenario("lua-redis", "Lua that does the same, rest-sessions on Redis", [lua()], calls=1, redis=True),
-        Scenario("ext_authz-redis", "ext_authz over HTTP, rest-sessions on Redis", [ext_authz()], authz=True, redis=True),
+        Scenario(
+            "ext_authz-redis", "ext_authz over HTTP, rest-sessions on Redis", [ext_authz()], authz=True, redis=True
+        ),
     ]

@@ -4,7 +4,7 @@ an authorization service."""
 import json
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,7 +52,8 @@ def running_services(programs: Programs, peers: Path, rest_sessions: Path, redis
     with programs.running() as start:
 
         def authz(sessions: str) -> str:
-            return start("authz", peers, "authz", "--listen", LOOPBACK, "--sessions", sessions, "--app", APP).address()
+            command = [peers, "authz", "--listen", LOOPBACK, "--sessions", sessions, "--app", APP]
+            return start("authz", *command).address()
 
         upstream = start("upstream", peers, "upstream", "--listen", LOOPBACK).address()
         stub = start("sessions", peers, "sessions", "--listen", LOOPBACK).address()
@@ -66,7 +67,7 @@ def running_services(programs: Programs, peers: Path, rest_sessions: Path, redis
         )
 
 
-def real_sessions(start: callable, rest_sessions: Path, redis_server: Path) -> str:
+def real_sessions(start: Callable, rest_sessions: Path, redis_server: Path) -> str:
     redis_port, port = free_port(), free_port()
     # Nothing is kept on disk.
     redis = start("redis", redis_server, "--port", redis_port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no")
