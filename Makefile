@@ -109,8 +109,8 @@ bench-peers: | toolchain
 	cargo build --profile peers --locked --package bench-peers --package rest-sessions --bins
 
 # The cdylib alone: with an rlib beside it, link-time optimisation is dropped without a word.
-# What the compiler leaves exports every callback of the SDK, and Envoy would call each of them; tools/ship leaves them out.
-$(MODULE): Cargo.toml Cargo.lock rust-toolchain.toml $(shell find src tools/ship/src -name '*.rs') | toolchain
+# What the compiler leaves exports every callback of the SDK, and Envoy would call each of them; envoy/ship leaves them out.
+$(MODULE): Cargo.toml Cargo.lock rust-toolchain.toml $(shell find src envoy/ship/src -name '*.rs') | toolchain
 	cargo rustc --release --locked --package rest-sessions-filter --lib --crate-type cdylib --target $(WASM_TARGET) \
 	  --config 'target.$(WASM_TARGET).rustflags=["--remap-path-prefix=$(CARGO_HOME)=/cargo"]'
 	@mkdir -p dist

@@ -12,7 +12,7 @@ pub enum Error {
     #[error("not a WebAssembly module: {0}")]
     NotAModule(String),
     #[error(
-        "the module lacks {0}, which the host needs (tools/ship/src/exports.rs says what for); is it the filter, built \
+        "the module lacks {0}, which the host needs (envoy/ship/src/exports.rs says what for); is it the filter, built \
          as a cdylib?"
     )]
     Missing(String),
