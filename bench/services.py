@@ -70,7 +70,8 @@ def running_services(programs: Programs, peers: Path, rest_sessions: Path, redis
 def real_sessions(start: Callable, rest_sessions: Path, redis_server: Path) -> str:
     redis_port, port = free_port(), free_port()
     # Nothing is kept on disk.
-    redis = start("redis", redis_server, "--port", redis_port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no")
+    command = [redis_server, "--port", redis_port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+    redis = start("redis", *command)
     redis.wait_until(lambda: "eady to accept connections" in redis.log.read_text())
     address = f"127.0.0.1:{port}"
     server = start("rest-sessions", rest_sessions, "--listen", address, "--store", f"redis://127.0.0.1:{redis_port}")
