@@ -273,7 +273,10 @@ async fn status(response: ResponseFuture) -> u16 {
 
 async fn connect_h2(address: SocketAddr) -> (SendRequest<Bytes>, JoinHandle<()>) {
     let stream = tokio::net::TcpStream::connect(address).await.expect("Envoy accepts connections");
-    let (client, connection) = h2::client::handshake(stream).await.expect("Envoy speaks HTTP/2");
+    // A crowd's answers are many small frames that come all at once; the library would take them for an attack.
+    let mut settings = h2::client::Builder::new();
+    settings.data_frame_budget(usize::MAX);
+    let (client, connection) = settings.handshake(stream).await.expect("Envoy speaks HTTP/2");
     let driving = runtime::spawn(async move {
         // An error of the connection reaches the stream that waits, which reports it.
         let _closed = connection.await;
