@@ -6,8 +6,7 @@ use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::{Action, MapType};
 
 use super::host::{self, Refused};
-use super::worker::{Progress, Worker, give_up};
-use crate::http::reply::{Denial, Reply};
+use super::worker::{Progress, Worker, give_up, turn_away};
 
 pub struct Stream {
     id: u32,
@@ -62,10 +61,7 @@ impl HttpContext for Stream {
 }
 
 fn unconfigured() -> Action {
-    if let Err(refused) = host::reply(&Reply::new(Denial::Unavailable { retry: false }, "", None)) {
-        log::error!("event=reply_refused status={refused:?}");
-    }
-    Action::Pause
+    action(Ok(turn_away("event=no_configuration")))
 }
 
 impl Drop for Stream {

@@ -131,9 +131,10 @@ impl Worker {
                 Waiter { stream, ticket: *ticket },
                 exchange.request_headers(self.surroundings(now_ms), headers, end_of_stream),
             ),
-            None => return Ok(Progress::Unchanged),
+            None => return Ok(turn_away("event=unknown_stream")),
         };
-        let Some(Step { effects, next }) = step else { return Ok(Progress::Unchanged) };
+        // Headers that come a second time were not judged.
+        let Some(Step { effects, next }) = step else { return Ok(turn_away("event=headers_twice")) };
         let changed = self.carry_out(effects);
         Ok(match next {
             Start::Decided(verdict) => conclude(changed, &verdict),
@@ -292,7 +293,7 @@ impl Worker {
         };
         match self.decide(waiter, &lookup) {
             Some(Step { effects, next }) => conclude(self.carry_out(effects), &next),
-            None => Progress::Unchanged,
+            None => turn_away("event=nobody_asked"),
         }
     }
 
@@ -368,6 +369,11 @@ fn send_reply(reply: &Reply) -> Progress {
 
 /// Turns a request away because the host would not do what it takes to let it pass.
 pub fn give_up(refused: &Refused) -> Progress {
-    log::error!("event=host_call_refused status={refused:?}");
+    turn_away(&format!("event=host_call_refused status={refused:?}"))
+}
+
+/// Turns a request away that nothing was decided about: what is not understood does not pass.
+pub fn turn_away(why: &str) -> Progress {
+    log::error!("{why}");
     send_reply(&Reply::new(Denial::Unavailable { retry: false }, "", None))
 }

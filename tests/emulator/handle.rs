@@ -1,7 +1,7 @@
 //! A stream in a test's hands: what its client and its upstream do, and what became of it.
 
 use super::state::{Part, Reply, Side, StreamState, with};
-use super::stream::{arrive, context_of, finish, is_alive, show_response};
+use super::stream::{arrive, context_of, finish, is_alive, show_headers, show_response};
 use super::vm::turn;
 use super::wire::{self, Pairs};
 
@@ -83,6 +83,12 @@ impl Stream {
     /// Filter state, by the name that access logs use.
     pub fn filter_state(self, name: &str) -> Option<String> {
         self.read(|state| state.filter_state.get(name).map(|value| String::from_utf8_lossy(value).into_owned()))
+    }
+
+    /// The request's headers come once more, which no host should do.
+    pub fn shows_headers_again(self) {
+        let headers = self.read(|state| state.request.headers.clone());
+        turn(|| show_headers(self.index, Side::Request, headers, true));
     }
 
     /// More of the request's body.

@@ -55,7 +55,7 @@ pub fn begin(root: u32, context: u32, headers: Pairs, end_of_stream: bool) -> us
     stream
 }
 
-fn show_headers(stream: usize, side: Side, headers: Pairs, end_of_stream: bool) {
+pub fn show_headers(stream: usize, side: Side, headers: Pairs, end_of_stream: bool) {
     let context = context_of(stream);
     let count = headers.len();
     on_half(stream, side, |half| {

@@ -193,3 +193,14 @@ fn a_local_reply_may_end_its_stream_at_once_or_later_and_say_farewell_in_either_
         }
     }
 }
+
+#[test]
+fn headers_that_come_a_second_time_do_not_pass_unjudged() {
+    let mut vm = Vm::with_config(three_routes());
+    let (stream, call) = waiting(&mut vm, "/");
+    stream.shows_headers_again();
+    assert!(!stream.passed());
+    assert_eq!(stream.refused(), Some((503, "sessions_unavailable".to_owned())));
+    vm.answer(&call, 200, SESSION);
+    assert!(!stream.passed());
+}
