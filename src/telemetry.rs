@@ -35,10 +35,11 @@ pub enum Cause {
     Status,
     Invalid,
     Dispatch,
+    Breaker,
 }
 
 impl Cause {
-    const COUNT: usize = 5;
+    const COUNT: usize = Self::Breaker as usize + 1;
 
     #[must_use]
     pub fn of(lookup: &Lookup) -> Option<Self> {
@@ -47,6 +48,7 @@ impl Cause {
             Lookup::Outage(Outage::Timeout) => Self::Timeout,
             Lookup::Outage(Outage::Connect) => Self::Connect,
             Lookup::Outage(Outage::Dispatch) => Self::Dispatch,
+            Lookup::Outage(Outage::Breaker) => Self::Breaker,
             Lookup::Outage(Outage::Status(_)) | Lookup::Bad(BadAnswer::Status(_)) => Self::Status,
             Lookup::Bad(BadAnswer::TooLarge | BadAnswer::Shape(_)) => Self::Invalid,
         })
@@ -63,65 +65,94 @@ pub enum Counter {
     CallFailures(Cause),
     /// Requests that waited for a call that another one had made.
     Coalesced,
+    /// Requests that were answered from this worker's cache, with a session.
+    CacheHits,
+    /// Requests that were answered with what another worker had asked.
+    CacheSharedHits,
+    /// Requests that had to ask, or to wait for who asks.
+    CacheMisses,
+    /// Requests that were answered from the cache: there is no session.
+    CacheNegativeHits,
+    /// Requests that passed during an outage, with an answer past its time.
+    CacheStale,
+    /// Answers still of use that went for room.
+    CacheEvictions,
+    /// Sessions that were found to have ended.
+    Ends,
 }
 
-impl Counter {
-    pub const ALL: [Self; 22] = [
-        Self::Outcome(Outcome::Allowed),
-        Self::Outcome(Outcome::Anonymous),
-        Self::Outcome(Outcome::Off),
-        Self::Outcome(Outcome::Preflight),
-        Self::Outcome(Outcome::DeniedNoSession),
-        Self::Outcome(Outcome::DeniedOrigin),
-        Self::Outcome(Outcome::DeniedAmbiguousPath),
-        Self::Outcome(Outcome::DeniedBadHost),
-        Self::Outcome(Outcome::DeniedUnknownHost),
-        Self::Outcome(Outcome::DeniedUnavailable),
-        Self::Outcome(Outcome::DeniedBusy),
-        Self::Outcome(Outcome::FailedOpen),
-        Self::Outcome(Outcome::SessionTooLarge),
-        Self::Outcome(Outcome::Abandoned),
-        Self::Conflicts,
-        Self::Calls,
-        Self::CallFailures(Cause::Timeout),
-        Self::CallFailures(Cause::Connect),
-        Self::CallFailures(Cause::Status),
-        Self::CallFailures(Cause::Invalid),
-        Self::CallFailures(Cause::Dispatch),
-        Self::Coalesced,
-    ];
+/// Gives every counter its place and its name, from one list. A counter that is not in it does not compile.
+macro_rules! counters {
+    ($($place:ident: $counter:ident $(($of:path))? => $name:literal,)*) => {
+        impl Counter {
+            pub const ALL: [Self; [$($name),*].len()] = [$(Self::$counter $(($of))?),*];
 
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Outcome(Outcome::Allowed) => "rest_sessions.allowed_total",
-            Self::Outcome(Outcome::Anonymous) => "rest_sessions.anonymous_total",
-            Self::Outcome(Outcome::Off) => "rest_sessions.off_total",
-            Self::Outcome(Outcome::Preflight) => "rest_sessions.preflight_total",
-            Self::Outcome(Outcome::DeniedNoSession) => "rest_sessions.denied_no_session_total",
-            Self::Outcome(Outcome::DeniedOrigin) => "rest_sessions.denied_origin_total",
-            Self::Outcome(Outcome::DeniedAmbiguousPath) => "rest_sessions.denied_ambiguous_path_total",
-            Self::Outcome(Outcome::DeniedBadHost) => "rest_sessions.denied_bad_host_total",
-            Self::Outcome(Outcome::DeniedUnknownHost) => "rest_sessions.denied_unknown_host_total",
-            Self::Outcome(Outcome::DeniedUnavailable) => "rest_sessions.denied_unavailable_total",
-            Self::Outcome(Outcome::DeniedBusy) => "rest_sessions.denied_busy_total",
-            Self::Outcome(Outcome::FailedOpen) => "rest_sessions.failed_open_total",
-            Self::Outcome(Outcome::SessionTooLarge) => "rest_sessions.session_too_large_total",
-            Self::Outcome(Outcome::Abandoned) => "rest_sessions.abandoned_total",
-            Self::Conflicts => "rest_sessions.conflicts_total",
-            Self::Calls => "rest_sessions.calls_total",
-            Self::CallFailures(Cause::Timeout) => "rest_sessions.call_failures_timeout_total",
-            Self::CallFailures(Cause::Connect) => "rest_sessions.call_failures_connect_total",
-            Self::CallFailures(Cause::Status) => "rest_sessions.call_failures_status_total",
-            Self::CallFailures(Cause::Invalid) => "rest_sessions.call_failures_invalid_total",
-            Self::CallFailures(Cause::Dispatch) => "rest_sessions.call_failures_dispatch_total",
-            Self::Coalesced => "rest_sessions.coalesced_total",
+            /// Its place in [`Self::ALL`], found without a search: something is counted for each request.
+            #[must_use]
+            pub fn index(self) -> usize {
+                enum Place {
+                    $($place),*
+                }
+                match self {
+                    $(Self::$counter $(($of))? => Place::$place as usize,)*
+                }
+            }
+
+            #[must_use]
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Self::$counter $(($of))? => $name,)*
+                }
+            }
         }
-    }
+    };
+}
+
+counters! {
+    Allowed: Outcome(Outcome::Allowed) => "rest_sessions.allowed_total",
+    Anonymous: Outcome(Outcome::Anonymous) => "rest_sessions.anonymous_total",
+    Off: Outcome(Outcome::Off) => "rest_sessions.off_total",
+    Preflight: Outcome(Outcome::Preflight) => "rest_sessions.preflight_total",
+    DeniedNoSession: Outcome(Outcome::DeniedNoSession) => "rest_sessions.denied_no_session_total",
+    DeniedOrigin: Outcome(Outcome::DeniedOrigin) => "rest_sessions.denied_origin_total",
+    DeniedAmbiguousPath: Outcome(Outcome::DeniedAmbiguousPath) => "rest_sessions.denied_ambiguous_path_total",
+    DeniedBadHost: Outcome(Outcome::DeniedBadHost) => "rest_sessions.denied_bad_host_total",
+    DeniedUnknownHost: Outcome(Outcome::DeniedUnknownHost) => "rest_sessions.denied_unknown_host_total",
+    DeniedUnavailable: Outcome(Outcome::DeniedUnavailable) => "rest_sessions.denied_unavailable_total",
+    DeniedBusy: Outcome(Outcome::DeniedBusy) => "rest_sessions.denied_busy_total",
+    FailedOpen: Outcome(Outcome::FailedOpen) => "rest_sessions.failed_open_total",
+    SessionTooLarge: Outcome(Outcome::SessionTooLarge) => "rest_sessions.session_too_large_total",
+    Abandoned: Outcome(Outcome::Abandoned) => "rest_sessions.abandoned_total",
+    Conflicts: Conflicts => "rest_sessions.conflicts_total",
+    Calls: Calls => "rest_sessions.calls_total",
+    CallFailuresTimeout: CallFailures(Cause::Timeout) => "rest_sessions.call_failures_timeout_total",
+    CallFailuresConnect: CallFailures(Cause::Connect) => "rest_sessions.call_failures_connect_total",
+    CallFailuresStatus: CallFailures(Cause::Status) => "rest_sessions.call_failures_status_total",
+    CallFailuresInvalid: CallFailures(Cause::Invalid) => "rest_sessions.call_failures_invalid_total",
+    CallFailuresDispatch: CallFailures(Cause::Dispatch) => "rest_sessions.call_failures_dispatch_total",
+    CallFailuresBreaker: CallFailures(Cause::Breaker) => "rest_sessions.call_failures_breaker_total",
+    Coalesced: Coalesced => "rest_sessions.coalesced_total",
+    CacheHits: CacheHits => "rest_sessions.cache_hits_total",
+    CacheSharedHits: CacheSharedHits => "rest_sessions.cache_shared_hits_total",
+    CacheMisses: CacheMisses => "rest_sessions.cache_misses_total",
+    CacheNegativeHits: CacheNegativeHits => "rest_sessions.cache_negative_hits_total",
+    CacheStale: CacheStale => "rest_sessions.cache_stale_total",
+    CacheEvictions: CacheEvictions => "rest_sessions.cache_evictions_total",
+    Ends: Ends => "rest_sessions.ends_total",
 }
 
 /// Calls that are under way, in all workers together.
 pub const IN_FLIGHT: &str = "rest_sessions.in_flight";
+
+/// What the caches of all workers take, keys and bookkeeping included.
+pub const CACHE_BYTES: &str = "rest_sessions.cache_bytes";
+
+/// Answers in the caches of all workers.
+pub const CACHE_ENTRIES: &str = "rest_sessions.cache_entries";
+
+/// A number that every end of a session changes; workers compare it to know whether a session of theirs may have
+/// ended. Its value means nothing.
+pub const ENDS_EPOCH: &str = "rest_sessions.ends_epoch";
 
 /// How long calls took, in milliseconds.
 pub const CALL_DURATION: &str = "rest_sessions.call_duration_ms";
@@ -248,6 +279,22 @@ mod tests {
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), Counter::ALL.len());
+    }
+
+    #[test]
+    fn every_counter_is_found_at_its_place() {
+        for (place, counter) in Counter::ALL.into_iter().enumerate() {
+            assert_eq!(counter.index(), place, "{counter:?}");
+        }
+    }
+
+    #[test]
+    fn every_cause_has_a_throttle_of_its_own() {
+        let causes = Counter::ALL.into_iter().filter_map(|counter| match counter {
+            Counter::CallFailures(cause) => Some(cause as usize),
+            _ => None,
+        });
+        assert_eq!(causes.collect::<Vec<_>>(), (0..Cause::COUNT).collect::<Vec<_>>());
     }
 
     #[test]

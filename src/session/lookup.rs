@@ -30,6 +30,8 @@ pub enum Outage {
     Status(u16),
     /// The host did not take the call: no such cluster, no endpoint, its circuit breaker is open.
     Dispatch,
+    /// So many calls in a row were outages that none is made for a while.
+    Breaker,
 }
 
 /// Why an answer is none.
@@ -48,6 +50,7 @@ impl fmt::Display for Outage {
             Self::Connect => f.write_str("connection refused or reset"),
             Self::Status(status) => write!(f, "status {status}"),
             Self::Dispatch => f.write_str("no such cluster, no endpoint, or its circuit breaker is open"),
+            Self::Breaker => f.write_str("too many outages in a row; nobody asks for a while"),
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::http::reply::Reply;
 
 /// A host call that did not return `Ok`, with the status that it did return.
 #[derive(Debug)]
-pub struct Refused(#[expect(dead_code, reason = "shown in the log by its Debug form")] u32);
+pub struct Refused(u32);
 
 type Outcome<T> = Result<T, Refused>;
 
@@ -57,6 +57,15 @@ unsafe extern "C" {
     fn proxy_define_metric(kind: u32, name: *const u8, name_size: usize, id: *mut u32) -> u32;
     fn proxy_increment_metric(id: u32, offset: i64) -> u32;
     fn proxy_record_metric(id: u32, value: u64) -> u32;
+    fn proxy_get_metric(id: u32, value: *mut u64) -> u32;
+    fn proxy_get_shared_data(
+        key: *const u8,
+        key_size: usize,
+        data: *mut *mut u8,
+        size: *mut usize,
+        cas: *mut u32,
+    ) -> u32;
+    fn proxy_set_shared_data(key: *const u8, key_size: usize, value: *const u8, value_size: usize, cas: u32) -> u32;
 }
 
 fn checked(status: u32) -> Outcome<()> {
@@ -194,4 +203,39 @@ pub fn increment_metric(id: u32, offset: i64) -> Outcome<()> {
 pub fn record_metric(id: u32, value: u64) -> Outcome<()> {
     // SAFETY: no memory is passed.
     checked(unsafe { proxy_record_metric(id, value) })
+}
+
+/// What a counter or a gauge stands at, in all workers together.
+pub fn get_metric(id: u32) -> Outcome<u64> {
+    let mut value = 0;
+    // SAFETY: the pointer is valid for the call.
+    checked(unsafe { proxy_get_metric(id, &raw mut value) })?;
+    Ok(value)
+}
+
+/// What all workers keep under a key, with the number of its version; nothing where it was never set.
+#[expect(dead_code, reason = "no cache calls it yet")]
+pub fn shared_data(key: &[u8]) -> Outcome<Option<(Vec<u8>, u32)>> {
+    const NOT_FOUND: u32 = 1;
+    let mut version = 0;
+    // SAFETY: every pointer goes with its length or is valid for the call.
+    let value =
+        bytes(|data, size| unsafe { proxy_get_shared_data(key.as_ptr(), key.len(), data, size, &raw mut version) });
+    match value {
+        Ok(value) => Ok(Some((value, version))),
+        Err(Refused(NOT_FOUND)) => Ok(None),
+        Err(refused) => Err(refused),
+    }
+}
+
+/// Sets what all workers keep under a key, if it still is of this version; 0 sets it in any case. `false` where
+/// another worker was first.
+#[expect(dead_code, reason = "no cache calls it yet")]
+pub fn set_shared_data(key: &[u8], value: &[u8], version: u32) -> Outcome<bool> {
+    const CAS_MISMATCH: u32 = 8;
+    // SAFETY: every pointer goes with its length, and the bytes outlive the call.
+    match unsafe { proxy_set_shared_data(key.as_ptr(), key.len(), value.as_ptr(), value.len(), version) } {
+        CAS_MISMATCH => Ok(false),
+        status => checked(status).map(|()| true),
+    }
 }

@@ -3,11 +3,14 @@
 use proxy_wasm::types::MetricType;
 
 use super::host::{self, Refused};
-use crate::telemetry::{CALL_DURATION, Counter, IN_FLIGHT};
+use crate::telemetry::{CACHE_BYTES, CACHE_ENTRIES, CALL_DURATION, Counter, ENDS_EPOCH, IN_FLIGHT};
 
 pub struct Metrics {
     counters: [u32; Counter::ALL.len()],
     in_flight: u32,
+    cache_bytes: u32,
+    cache_entries: u32,
+    ends_epoch: u32,
     call_duration: u32,
 }
 
@@ -18,16 +21,19 @@ impl Metrics {
         for (id, counter) in counters.iter_mut().zip(Counter::ALL) {
             *id = host::define_metric(MetricType::Counter, counter.name())?;
         }
+        let gauge = |name| host::define_metric(MetricType::Gauge, name);
         Ok(Self {
             counters,
-            in_flight: host::define_metric(MetricType::Gauge, IN_FLIGHT)?,
+            in_flight: gauge(IN_FLIGHT)?,
+            cache_bytes: gauge(CACHE_BYTES)?,
+            cache_entries: gauge(CACHE_ENTRIES)?,
+            ends_epoch: gauge(ENDS_EPOCH)?,
             call_duration: host::define_metric(MetricType::Histogram, CALL_DURATION)?,
         })
     }
 
     pub fn count(&self, counter: Counter) {
-        let place = Counter::ALL.into_iter().position(|other| other == counter);
-        if let Some(id) = place.and_then(|place| self.counters.get(place)) {
+        if let Some(id) = self.counters.get(counter.index()) {
             shown(host::increment_metric(*id, 1));
         }
     }
@@ -39,6 +45,28 @@ impl Metrics {
     /// The host gave calls up: they are under way no more, and took no time that could be told.
     pub fn calls_abandoned(&self, count: usize) {
         shown(host::increment_metric(self.in_flight, i64::try_from(count).unwrap_or(i64::MAX).saturating_neg()));
+    }
+
+    /// This worker's cache grew or shrank by so much.
+    #[expect(dead_code, reason = "no cache calls it yet")]
+    pub fn cache_changed(&self, bytes_delta: i64, entries_delta: i64) {
+        for (gauge, delta) in [(self.cache_bytes, bytes_delta), (self.cache_entries, entries_delta)] {
+            if delta != 0 {
+                shown(host::increment_metric(gauge, delta));
+            }
+        }
+    }
+
+    /// The number that every end of a session changes.
+    #[expect(dead_code, reason = "no cache calls it yet")]
+    pub fn ends_epoch(&self) -> Result<u64, Refused> {
+        host::get_metric(self.ends_epoch)
+    }
+
+    /// Tells all workers that a session has ended.
+    #[expect(dead_code, reason = "no cache calls it yet")]
+    pub fn raise_ends_epoch(&self) -> Result<(), Refused> {
+        host::increment_metric(self.ends_epoch, 1)
     }
 
     pub fn call_ended(&self, duration_ms: u64) {
