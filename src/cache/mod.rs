@@ -1,3 +1,4 @@
 //! What one worker keeps of its work with rest-sessions.
 
 pub mod flights;
+pub mod settings;

@@ -4,13 +4,15 @@ use std::rc::Rc;
 
 use super::Config;
 use super::reader::{Field, Path, Problems, quoted};
-use super::values::{CallAuthority, Entries, HeaderName, Integer, Method, Millis, PathPrefix, Text, Written};
+use super::values::{CallAuthority, Entries, HeaderName, Integer, Method, Millis, OrOff, PathPrefix, Text, Written};
 use super::wire::{self, List};
+use crate::cache::settings;
 use crate::http::managed::Managed;
 use crate::http::name::Alias;
 use crate::policy::matching::{Match, PathCase};
 use crate::policy::rules::{CorsPreflight, FailureMode, Rule, Rules, SessionMode};
 use crate::session::annotate::{self, Annotation};
+use crate::session::breaker;
 use crate::session::calls::{Service, ServiceId, TargetId};
 use crate::session::source::Source;
 
@@ -59,6 +61,7 @@ pub fn compile(wire: wire::Plugin, problems: &Problems) -> Option<Config> {
     };
     let hosts = compiler.at_least_one(wire.hosts, &root.key("hosts")).or_absent();
     let removed = items(wire.remove_headers).or_absent();
+    let cache = cache(wire.cache, &root.key("cache"), problems);
     let path_case = wire.path_case.or_default(PathCase::Ignore);
 
     let rules_at = root.key("rules");
@@ -88,6 +91,7 @@ pub fn compile(wire: wire::Plugin, problems: &Problems) -> Option<Config> {
         forward_token: wire.forward_token.or_default(true)?,
         cors_preflight: wire.cors_preflight.or_default(CorsPreflight::Listed)?,
         filter_state: wire.filter_state.or_default(false)?,
+        cache: cache.or_absent()?,
     })
 }
 
@@ -103,6 +107,31 @@ struct Defaults {
 fn default_annotation() -> Annotation {
     let headers = ANNOTATION_NAMES.map(Rc::from).into_iter().zip([annotate::Field::Id, annotate::Field::Data]);
     Annotation { headers: headers.collect(), max_bytes: 6144 }
+}
+
+fn breaker(wire: wire::Breaker) -> Option<breaker::Settings> {
+    Some(breaker::Settings {
+        failures: u32::try_from(wire.failures.or_default(Integer(5))?.0).ok()?,
+        open_for_ms: wire.open_for.or_default(Millis(1_000))?.0,
+    })
+}
+
+fn cache(wire: Field<wire::Cache>, at: &Path<'_>, problems: &Problems) -> Field<settings::Settings> {
+    let settings = |wire: wire::Cache| {
+        let ttl = wire.ttl.required(&at.key("ttl"), "how long a session is kept, such as \"5s\"", problems);
+        Some(settings::Settings {
+            ttl_ms: ttl?.0,
+            negative_ttl_ms: wire.negative_ttl.or_default(Millis(1_000))?.0,
+            stale_if_error_ms: wire.stale_if_error.or_default(Millis(0))?.0,
+            max_bytes: usize::try_from(wire.max_bytes.or_default(Integer(8_388_608))?.0).ok()?,
+            shared: wire.shared.or_default(true)?,
+        })
+    };
+    match wire {
+        Field::Absent => Field::Absent,
+        Field::Mistaken => Field::Mistaken,
+        Field::Given(wire) => settings(wire).map_or(Field::Mistaken, Field::Given),
+    }
 }
 
 /// The headers that any rule takes a token from.
@@ -160,6 +189,10 @@ impl Compiler<'_> {
             timeout_ms: wire.timeout.or_default(Millis(500))?.0,
             retries: wire.retries.or_default(Integer(1))?.0,
             max_in_flight: usize::try_from(max_in_flight).ok()?,
+            breaker: match wire.breaker.or_default(OrOff::On(wire::Breaker::default()))? {
+                OrOff::On(wire) => Some(breaker(wire)?),
+                OrOff::Off => None,
+            },
             authority: authority?,
             cluster: cluster?.into(),
         })
@@ -319,6 +352,7 @@ impl Compiler<'_> {
             sources: sources?,
             annotation: annotation?,
             failure_mode: failure_mode?,
+            max_staleness_ms: wire.max_staleness.or_absent()?.map(|duration| duration.0),
             origins: origins?.map(bare_texts),
         }))
     }

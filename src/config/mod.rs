@@ -7,6 +7,7 @@ mod reader;
 mod values;
 mod wire;
 
+use crate::cache::settings;
 use crate::http::authority::HostPattern;
 use crate::http::managed::Managed;
 use crate::policy::rules::{CorsPreflight, Rules};
@@ -27,6 +28,8 @@ pub struct Config {
     /// What is taken out of every request.
     pub managed: Managed,
     pub filter_state: bool,
+    /// Absent: no answer is kept.
+    pub cache: Option<settings::Settings>,
 }
 
 /// The first byte of a binary `google.protobuf.Struct` that is not empty: field 1, length-delimited.

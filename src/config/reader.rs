@@ -314,12 +314,21 @@ impl<'de> Deserializer<'de> for Reader<'de, '_> {
         visitor.visit_enum(Variant(text)).map_err(|mistake| self.note(mistake))
     }
 
+    /// What may be left out is a [`Field`]; an option is what may be switched off, in a word that leaves no doubt.
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mistake> {
+        match self.json {
+            Json::Text(text) if text == "off" => visitor.visit_none(),
+            Json::Object(_) => visitor.visit_some(self),
+            _ => Err(self.unexpected(&visitor)),
+        }
+    }
+
     fn deserialize_newtype_struct<V: Visitor<'de>>(self, _name: &'static str, visitor: V) -> Result<V::Value, Mistake> {
         visitor.visit_newtype_struct(self)
     }
 
     forward_to_deserialize_any! {
-        i8 i16 i32 i64 i128 u8 u16 u32 u128 f32 f64 char string bytes byte_buf option unit unit_struct tuple
+        i8 i16 i32 i64 i128 u8 u16 u32 u128 f32 f64 char string bytes byte_buf unit unit_struct tuple
         tuple_struct identifier ignored_any
     }
 }

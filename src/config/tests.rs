@@ -1,7 +1,11 @@
+mod cache;
+
 use super::*;
+use crate::cache::settings::Settings;
 use crate::policy::matching::Target;
 use crate::policy::rules::{FailureMode, Rule, SessionMode};
 use crate::session::annotate::Field;
+use crate::session::breaker;
 use crate::session::source::Source;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -63,6 +67,9 @@ fn the_smallest_configuration_has_the_documented_defaults() {
     assert_eq!(service.authority, "rest-sessions");
     assert_eq!(service.path_prefix, "");
     assert_eq!((service.timeout_ms, service.retries, service.max_in_flight), (500, 1, 256));
+    assert_eq!(service.breaker, Some(breaker::Settings { failures: 5, open_for_ms: 1_000 }));
+    assert_eq!(config.cache, None);
+    assert_eq!(rule.max_staleness_ms, None);
 }
 
 #[test]
@@ -74,7 +81,8 @@ fn every_key_is_taken() {
             "path_prefix": "/path/to/rest-sessions",
             "timeout": "2s",
             "retries": 3,
-            "max_in_flight": 1000
+            "max_in_flight": 1000,
+            "breaker": {"failures": 10, "open_for": "250ms"}
         },
         "hosts": ["shop.example.com", "*.example.org"],
         "token_from": [
@@ -90,15 +98,16 @@ fn every_key_is_taken() {
              "session": "off"},
             {"session": "optional", "match": {"paths": ["/"]}, "app": "other", "rest_sessions": {"cluster": "b"},
              "token_from": [{"cookie": "b"}], "annotate": {"headers": {"X-Who": "id"}, "max_bytes": 100},
-             "failure_mode": "allow", "origins": ["https://a.example"]}
+             "failure_mode": "allow", "origins": ["https://a.example"], "max_staleness": "2s"}
         ],
-        "default": {"session": "optional", "origins": []},
+        "default": {"session": "optional", "origins": [], "max_staleness": "0s"},
         "path_case": "exact",
         "annotate": {"headers": {"x-session-user": "id", "x-role": "d.role", "x-status": "status"}},
         "failure_mode": "allow",
         "cors_preflight": "pass",
         "remove_headers": ["x-evil"],
-        "filter_state": true
+        "filter_state": true,
+        "cache": {"ttl": "5s", "negative_ttl": "250ms", "stale_if_error": "30s", "max_bytes": 1_000_000, "shared": false}
     }));
     assert_eq!(config.hosts.as_ref().map(Vec::len), Some(2));
     assert!(!config.forward_token && config.filter_state);
@@ -117,6 +126,18 @@ fn every_key_is_taken() {
     assert_eq!(rules[0].service.authority, "rs.example:3000");
     assert_eq!(fallback(&config).failure_mode, FailureMode::Allow);
     assert_eq!(fallback(&config).origins, Some(vec![]));
+    assert_eq!(rules[0].service.breaker, Some(breaker::Settings { failures: 10, open_for_ms: 250 }));
+    assert_eq!(rules.iter().map(|rule| rule.max_staleness_ms).collect::<Vec<_>>(), [None, Some(2_000), Some(0)]);
+    assert_eq!(
+        config.cache,
+        Some(Settings {
+            ttl_ms: 5_000,
+            negative_ttl_ms: 250,
+            stale_if_error_ms: 30_000,
+            max_bytes: 1_000_000,
+            shared: false
+        })
+    );
 }
 
 #[test]
@@ -147,7 +168,7 @@ fn every_mistake_is_reported_at_once() {
             {"match": {"paths": ["/y"]}, "session": "off", "token_from": [{"cookie": "a", "query": "b"}, {"cookie": "a", "any": true}]}
         ],
         "default": {"session": "required", "match": {}},
-        "cache": {"ttl": "5s"}
+        "limits": {"idle": "30m"}
     }));
     found.sort();
     let mut expected = [
@@ -155,13 +176,13 @@ fn every_mistake_is_reported_at_once() {
         r#"rest_sessions.timeout: found "0ms", expected a duration from 1ms to 1m, such as "250ms", "5s", "10m""#,
         "rest_sessions.retries: found 4, expected an integer from 0 to 3",
         "rest_sessions.nope: unknown key; expected one of cluster, authority, path_prefix, timeout, retries, \
-             max_in_flight",
+             max_in_flight, breaker",
         r#"rules[0].match.paths[0]: found "/a*", expected "/exact" or "/prefix/*" of letters, digits and -._~!$&'()*+,=:@/ (without empty or dot segments, and `*` only as the last segment)"#,
         r#"rules[0].session: "requierd" is none of required, optional, off"#,
         "default.match: unknown key; expected one of session, app, rest_sessions, token_from, annotate, \
-             failure_mode, origins",
-        "cache: unknown key; expected one of app, rest_sessions, hosts, token_from, forward_token, rules, default, \
-             path_case, annotate, failure_mode, cors_preflight, remove_headers, filter_state",
+             failure_mode, origins, max_staleness",
+        "limits: unknown key; expected one of app, rest_sessions, hosts, token_from, forward_token, rules, default, \
+             path_case, annotate, failure_mode, cors_preflight, remove_headers, filter_state, cache",
         r#"rest_sessions.authority: is missing; "" is no host, so it cannot be taken from cluster"#,
         "rules[0].match.methods: found an empty list, expected at least one entry, or the key left out",
         "rules[1].session: is missing; expected one of required, optional, off",
@@ -174,17 +195,15 @@ fn every_mistake_is_reported_at_once() {
 
 #[test]
 fn keys_that_do_not_work_are_refused() {
-    for key in ["cache", "limits", "login", "logout", "write_back", "shadow", "breaker", "cachee"] {
+    for key in ["limits", "login", "logout", "write_back", "shadow", "breaker", "cachee"] {
         let found = problems(json!({key: {}}));
         assert_eq!(found.len(), 1, "{key}: {found:?}");
         assert!(found[0].starts_with(&format!("{key}: unknown key")), "{found:?}");
     }
-    for key in ["require", "on_forbidden", "max_staleness", "recheck", "write_back", "shadow", "login"] {
+    for key in ["require", "on_forbidden", "recheck", "write_back", "shadow", "login"] {
         let found = problems(json!({"default": {"session": "required", key: []}}));
         assert!(found[0].starts_with(&format!("default.{key}: unknown key")), "{found:?}");
     }
-    let found = problems(json!({"rest_sessions": {"cluster": "a", "breaker": "off"}}));
-    assert!(found[0].starts_with("rest_sessions.breaker: unknown key"), "{found:?}");
 }
 
 #[test]
@@ -209,11 +228,12 @@ fn what_is_required_is_asked_for() {
 fn wrong_types_are_refused_everywhere() {
     let right = json!({
         "app": "myapp", "rest_sessions": {"cluster": "a", "authority": "a", "path_prefix": "", "timeout": "1s",
-        "retries": 1, "max_in_flight": 1}, "hosts": ["a.b"], "token_from": [{"header": "a", "prefix": "b"}],
+        "retries": 1, "max_in_flight": 1, "breaker": {"failures": 1, "open_for": "1s"}}, "hosts": ["a.b"], "token_from": [{"header": "a", "prefix": "b"}],
         "forward_token": true, "rules": [{"name": "n", "match": {"hosts": ["a.b"], "methods": ["GET"], "paths": ["/"]},
-        "session": "off", "origins": []}], "default": {"session": "off"}, "path_case": "ignore",
+        "session": "off", "origins": [], "max_staleness": "1s"}], "default": {"session": "off", "max_staleness": "1s"}, "path_case": "ignore",
         "annotate": {"headers": {"x-a": "id"}, "max_bytes": 1}, "failure_mode": "deny", "cors_preflight": "pass",
-        "remove_headers": ["a"], "filter_state": true
+        "remove_headers": ["a"], "filter_state": true, "cache": {"ttl": "1s", "negative_ttl": "1s",
+        "stale_if_error": "1s", "max_bytes": 65536, "shared": true}
     });
     Config::parse(right.to_string().as_bytes()).unwrap();
     let mut pointers = Vec::new();

@@ -49,25 +49,29 @@ pub struct Integer<const MIN: u64, const MAX: u64>(pub u64);
 
 impl<'de, const MIN: u64, const MAX: u64> Deserialize<'de> for Integer<MIN, MAX> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct IntegerVisitor<const MIN: u64, const MAX: u64>;
+        deserializer.deserialize_u64(IntegerVisitor { min: MIN, max: MAX }).map(Self)
+    }
+}
 
-        impl<const MIN: u64, const MAX: u64> Visitor<'_> for IntegerVisitor<MIN, MAX> {
-            type Value = Integer<MIN, MAX>;
+/// One visitor for integers of all ranges: each would be compiled by itself otherwise.
+struct IntegerVisitor {
+    min: u64,
+    max: u64,
+}
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "an integer from {MIN} to {MAX}")
-            }
+impl Visitor<'_> for IntegerVisitor {
+    type Value = u64;
 
-            fn visit_u64<E: Error>(self, value: u64) -> Result<Self::Value, E> {
-                if (MIN..=MAX).contains(&value) {
-                    Ok(Integer(value))
-                } else {
-                    Err(E::invalid_value(Unexpected::Unsigned(value), &self))
-                }
-            }
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "an integer from {} to {}", self.min, self.max)
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<u64, E> {
+        if (self.min..=self.max).contains(&value) {
+            Ok(value)
+        } else {
+            Err(E::invalid_value(Unexpected::Unsigned(value), &self))
         }
-
-        deserializer.deserialize_u64(IntegerVisitor)
     }
 }
 
@@ -75,31 +79,71 @@ impl<'de, const MIN: u64, const MAX: u64> Deserialize<'de> for Integer<MIN, MAX>
 #[derive(Debug)]
 pub struct Millis<const MIN: u64, const MAX: u64>(pub u64);
 
+/// What durations are measured against, in milliseconds. A month is what people mean by 30 days.
+pub const MINUTE: u64 = 60_000;
+pub const HOUR: u64 = 3_600_000;
+pub const MONTH: u64 = 2_592_000_000;
+
 impl<'de, const MIN: u64, const MAX: u64> Deserialize<'de> for Millis<MIN, MAX> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct MillisVisitor<const MIN: u64, const MAX: u64>;
+        deserializer.deserialize_str(MillisVisitor { min: MIN, max: MAX }).map(Self)
+    }
+}
 
-        impl<const MIN: u64, const MAX: u64> Visitor<'_> for MillisVisitor<MIN, MAX> {
-            type Value = Millis<MIN, MAX>;
+/// One visitor for durations of all ranges, as for integers.
+struct MillisVisitor {
+    min: u64,
+    max: u64,
+}
+
+impl Visitor<'_> for MillisVisitor {
+    type Value = u64;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (min, max) = (shown(self.min), shown(self.max));
+        write!(f, "a duration from {min} to {max}, such as \"250ms\", \"5s\", \"10m\"")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<u64, E> {
+        duration(text)
+            .filter(|millis| (self.min..=self.max).contains(millis))
+            .ok_or_else(|| E::invalid_value(Unexpected::Str(text), &self))
+    }
+}
+
+/// An object, or `"off"` for doing without.
+#[derive(Debug)]
+pub enum OrOff<T> {
+    On(T),
+    Off,
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for OrOff<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct OrOffVisitor<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for OrOffVisitor<T> {
+            type Value = OrOff<T>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "a duration from {} to {}, such as \"250ms\", \"5s\", \"10m\"", shown(MIN), shown(MAX))
+                f.write_str("an object or \"off\"")
             }
 
-            fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
-                duration(text)
-                    .filter(|millis| (MIN..=MAX).contains(millis))
-                    .map(Millis)
-                    .ok_or_else(|| E::invalid_value(Unexpected::Str(text), &self))
+            fn visit_none<E>(self) -> Result<OrOff<T>, E> {
+                Ok(OrOff::Off)
+            }
+
+            fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<OrOff<T>, D::Error> {
+                T::deserialize(deserializer).map(OrOff::On)
             }
         }
 
-        deserializer.deserialize_str(MillisVisitor)
+        deserializer.deserialize_option(OrOffVisitor(PhantomData))
     }
 }
 
 /// The units of a duration, the longest first, in milliseconds.
-const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
+const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", HOUR), ("m", MINUTE), ("s", 1_000), ("ms", 1)];
 
 fn duration(text: &str) -> Option<u64> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();

@@ -4,8 +4,8 @@ use serde::Deserialize;
 
 use super::reader::Field;
 use super::values::{
-    App, CallAuthority, Cluster, CookieName, Entries, HeaderName, Integer, Method, Millis, PathPrefix, QueryName,
-    RuleName, Text, TokenPrefix,
+    App, CallAuthority, Cluster, CookieName, Entries, HOUR, HeaderName, Integer, MINUTE, MONTH, Method, Millis, OrOff,
+    PathPrefix, QueryName, RuleName, Text, TokenPrefix,
 };
 use crate::http::authority::HostPattern;
 use crate::http::origin::Origin;
@@ -32,6 +32,7 @@ pub struct Plugin {
     pub cors_preflight: Field<CorsPreflight>,
     pub remove_headers: List<Text<HeaderName>>,
     pub filter_state: Field<bool>,
+    pub cache: Field<Cache>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -40,9 +41,27 @@ pub struct RestSessions {
     pub cluster: Field<Text<Cluster>>,
     pub authority: Field<Text<CallAuthority>>,
     pub path_prefix: Field<Text<PathPrefix>>,
-    pub timeout: Field<Millis<1, 60_000>>,
+    pub timeout: Field<Millis<1, MINUTE>>,
     pub retries: Field<Integer<0, 3>>,
     pub max_in_flight: Field<Integer<1, 100_000>>,
+    pub breaker: Field<OrOff<Breaker>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, expecting = "an object")]
+pub struct Breaker {
+    pub failures: Field<Integer<1, 1_000>>,
+    pub open_for: Field<Millis<100, MINUTE>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, expecting = "an object")]
+pub struct Cache {
+    pub ttl: Field<Millis<100, HOUR>>,
+    pub negative_ttl: Field<Millis<0, HOUR>>,
+    pub stale_if_error: Field<Millis<0, MONTH>>,
+    pub max_bytes: Field<Integer<65_536, 536_870_912>>,
+    pub shared: Field<bool>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -75,6 +94,7 @@ pub struct Rule {
     pub annotate: Field<Annotate>,
     pub failure_mode: Field<FailureMode>,
     pub origins: List<Text<Origin>>,
+    pub max_staleness: Field<Millis<0, MONTH>>,
 }
 
 /// The rule where none of the list matches: it has no name and matches everything.
@@ -88,6 +108,7 @@ pub struct Fallback {
     pub annotate: Field<Annotate>,
     pub failure_mode: Field<FailureMode>,
     pub origins: List<Text<Origin>>,
+    pub max_staleness: Field<Millis<0, MONTH>>,
 }
 
 impl From<Fallback> for Rule {
@@ -102,6 +123,7 @@ impl From<Fallback> for Rule {
             annotate: rule.annotate,
             failure_mode: rule.failure_mode,
             origins: rule.origins,
+            max_staleness: rule.max_staleness,
         }
     }
 }

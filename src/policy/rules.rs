@@ -56,6 +56,8 @@ pub struct Rule {
     pub sources: Vec<Source>,
     pub annotation: Annotation,
     pub failure_mode: FailureMode,
+    /// The oldest answer from a cache that may be used; absent: any that the cache keeps.
+    pub max_staleness_ms: Option<u64>,
     /// The origins that may write, beside the request's own. Absent: nobody asks.
     pub origins: Option<Vec<Origin>>,
 }

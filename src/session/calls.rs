@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use super::breaker;
 use super::token::Token;
 use crate::http::headers::Headers;
 
@@ -16,6 +17,8 @@ pub struct Service {
     pub retries: u64,
     /// Calls at once, in one worker.
     pub max_in_flight: usize,
+    /// When it is left alone for a while, in one worker; absent: never.
+    pub breaker: Option<breaker::Settings>,
 }
 
 impl Service {
@@ -95,6 +98,7 @@ mod tests {
             timeout_ms: 500,
             retries: 1,
             max_in_flight: 256,
+            breaker: None,
         }
     }
 
