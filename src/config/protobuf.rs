@@ -121,7 +121,7 @@ fn number(value: f64) -> Result<Json, &'static str> {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
     use proptest::prelude::*;
 
@@ -159,7 +159,7 @@ mod tests {
         out
     }
 
-    fn encode_struct(json: &Json) -> Vec<u8> {
+    pub fn encode_struct(json: &Json) -> Vec<u8> {
         let Json::Object(entries) = json else { panic!("a Struct is an object") };
         let mut out = Vec::new();
         for (key, value) in entries {

@@ -37,7 +37,6 @@ fn what_is_no_configuration_at_all_is_refused_in_one_line() {
 #[test]
 fn keys_that_do_not_work_yet_are_refused_as_unknown() {
     for (key, value) in [
-        ("cache", json!({"ttl": "5s"})),
         ("limits", json!({"idle": "30m"})),
         ("login", json!({"url": "https://login.example.com/"})),
         ("logout", json!({"path": "/logout"})),
@@ -71,6 +70,35 @@ fn a_struct_configures_as_json_does() {
     vm.answer(&call, 200, SESSION);
     assert_eq!(stream.upstream("x-session-user").as_deref(), Some("user123"));
     assert_eq!(stream.upstream("cookie"), None);
+}
+
+#[test]
+fn the_cache_and_the_breaker_are_configured_in_both_forms_and_refused_by_their_path() {
+    let config = |ttl: Value, breaker: Value, max_staleness: &str| {
+        let mut config = config(json!({
+            "cache": {"ttl": ttl, "negative_ttl": "1s", "stale_if_error": "30s", "max_bytes": 65536, "shared": true},
+            "default": {"session": "required", "max_staleness": max_staleness},
+        }));
+        config["rest_sessions"]["breaker"] = breaker;
+        config
+    };
+    let both = |config: &Value| [config.to_string().into_bytes(), encode(config)];
+    for breaker in [json!("off"), json!({}), json!({"failures": 5, "open_for": "1s"})] {
+        for form in both(&config(json!("5s"), breaker, "0s")) {
+            Vm::new().configure_bytes(&form).expect("nothing is wrong with it");
+        }
+    }
+    for form in both(&config(json!(5), json!(false), "31d")) {
+        let lines = Vm::new().configure_bytes(&form).expect_err("three values are wrong");
+        assert_eq!(lines.len(), 3, "{lines:#?}");
+        for expected in [
+            r#"rest_sessions.breaker: found false, expected an object or "off""#,
+            r#"cache.ttl: found 5, expected a duration from 100ms to 1h, such as "250ms", "5s", "10m""#,
+            r#"default.max_staleness: found "31d", expected a duration from 0ms to 30d, such as "250ms", "5s", "10m""#,
+        ] {
+            assert!(lines.iter().any(|line| line.ends_with(expected)), "{expected}: {lines:#?}");
+        }
+    }
 }
 
 #[test]
@@ -111,10 +139,21 @@ fn every_metric_is_there_at_zero_once_the_filter_is_configured() {
         "call_failures_status_total",
         "call_failures_invalid_total",
         "call_failures_dispatch_total",
+        "call_failures_breaker_total",
+        "coalesced_total",
+        "cache_hits_total",
+        "cache_shared_hits_total",
+        "cache_misses_total",
+        "cache_negative_hits_total",
+        "cache_stale_total",
+        "cache_evictions_total",
+        "ends_total",
     ] {
         assert_eq!(vm.counter(name), 0, "{name}");
     }
-    assert_eq!(vm.gauge("in_flight"), 0);
+    for name in ["in_flight", "cache_bytes", "cache_entries", "ends_epoch"] {
+        assert_eq!(vm.gauge(name), 0, "{name}");
+    }
     assert!(vm.histogram("call_duration_ms").is_empty());
     assert!(vm.metric_names().iter().all(|name| name.starts_with("rest_sessions.")), "{:?}", vm.metric_names());
 }

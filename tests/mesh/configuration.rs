@@ -23,6 +23,7 @@ fn struct_and_string_configure_the_filter_alike() {
     }));
     keys["rest_sessions"]["retries"] = 2.into();
     keys["rest_sessions"]["max_in_flight"] = 7.into();
+    keys["rest_sessions"]["breaker"] = "off".into();
     let mesh = Setup::default()
         .listener(Listener::new("struct", keys.clone()))
         .listener(Listener { packing: Packing::Text, ..Listener::new("text", keys) })
@@ -72,7 +73,7 @@ fn every_problem_of_a_configuration_is_reported_on_a_line_of_its_own() {
             {"match": {"methods": ["GET"]}, "session": "requierd"},
         ],
         "forward_token": "no",
-        "cache": {"ttl": "5s"},
+        "limits": {"idle": "30m"},
     });
     for packing in [Packing::Struct, Packing::Text] {
         let said = refusal(&configuration, packing);
@@ -84,7 +85,7 @@ fn every_problem_of_a_configuration_is_reported_on_a_line_of_its_own() {
             ("rules[1].match.paths[0]", "*.ico"),
             ("rules[2].session", r#""requierd" is none of required, optional, off"#),
             ("forward_token", "no"),
-            ("cache", "unknown"),
+            ("limits", "unknown"),
         ] {
             let about: Vec<&str> = said.lines().filter(|line| line.contains(&format!("{path}: "))).collect();
             assert!(about.iter().any(|line| line.contains(found)), "no line about {path} and {found}:\n{said}");
@@ -140,6 +141,27 @@ fn bad_configuration_is_refused_with_the_place_and_the_reason() {
             "a duration is a number",
             json!({"app": "mywebapp", "rest_sessions": {"cluster": "c", "timeout": 500}}),
             "rest_sessions.timeout",
+        ),
+        (
+            "a breaker is neither an object nor off",
+            json!({"app": "mywebapp", "rest_sessions": {"cluster": "c", "breaker": "on"}}),
+            r#"rest_sessions.breaker: found "on", expected an object or "off""#,
+        ),
+        (
+            "a breaker opens for too long",
+            json!({"app": "mywebapp", "rest_sessions": {"cluster": "c", "breaker": {"open_for": "2m"}}}),
+            r#"rest_sessions.breaker.open_for: found "2m", expected a duration from 100ms to 1m"#,
+        ),
+        ("a cache has no ttl", plugin(json!({"cache": {"shared": false}})), "cache.ttl: is missing"),
+        (
+            "a cache is too small",
+            plugin(json!({"cache": {"ttl": "5s", "max_bytes": 1024}})),
+            "cache.max_bytes: found 1024, expected an integer from 65536 to 536870912",
+        ),
+        (
+            "a staleness is a number",
+            rules(json!([{"session": "required", "max_staleness": 0}])),
+            "rules[0].max_staleness: found 0, expected a duration from 0ms to 30d",
         ),
         ("a source has two kinds", plugin(json!({"token_from": [{"cookie": "a", "header": "b"}]})), "token_from[0]"),
         (

@@ -1,6 +1,7 @@
 //! What holds for the cache and for the breaker: defaults, ranges, and mistakes by the letter.
 
 use super::*;
+use crate::config::protobuf::tests::encode_struct;
 
 #[test]
 fn a_cache_needs_no_more_than_a_ttl() {
@@ -43,6 +44,34 @@ fn a_service_that_is_left_alone_at_another_time_holds_the_same_sessions() {
     let (rule, fallback) = (select(&config, b"GET", b"/a"), fallback(&config));
     assert_ne!(rule.service_id, fallback.service_id);
     assert_eq!(rule.target_id, fallback.target_id);
+}
+
+#[test]
+fn a_struct_says_of_them_what_json_says() {
+    let config = with(json!({
+        "rest_sessions": {"cluster": "a", "breaker": {"failures": 7, "open_for": "2s"}},
+        "cache": {"ttl": "5s", "max_bytes": 65_536, "shared": false},
+        "rules": [{"match": {"paths": ["/a"]}, "session": "required", "max_staleness": "1s",
+                   "rest_sessions": {"cluster": "b", "breaker": "off"}}]
+    }));
+    let taken = Config::parse(&as_struct(&config)).unwrap_or_else(|problems| panic!("{problems:#?}"));
+    let said = Config::parse(config.to_string().as_bytes()).unwrap();
+    assert!(taken.cache.as_ref().is_some_and(|cache| cache.max_bytes == 65_536 && !cache.shared));
+    assert_eq!(taken.cache, said.cache);
+    for (taken, said) in taken.rules.iter().zip(said.rules.iter()) {
+        assert_eq!(taken.service, said.service);
+        assert_eq!(taken.max_staleness_ms, said.max_staleness_ms);
+    }
+    let wrong = with(json!({
+        "rest_sessions": {"cluster": "a", "breaker": {"failures": 0.5, "open_for": true}},
+        "cache": {"ttl": 5, "max_bytes": 65_536.5},
+        "default": {"session": "required", "max_staleness": "1 s"}
+    }));
+    assert_eq!(problems_of(&as_struct(&wrong)), problems_of(wrong.to_string().as_bytes()));
+}
+
+fn as_struct(config: &Value) -> Vec<u8> {
+    encode_struct(&serde_json::from_value(config.clone()).unwrap())
 }
 
 #[test]
