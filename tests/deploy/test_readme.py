@@ -112,9 +112,10 @@ def known_keys():
     other = {"?": 0}
     probe = {
         **other,
-        "rest_sessions": other,
+        "rest_sessions": {**other, "breaker": other},
         "token_from": [other],
         "annotate": other,
+        "cache": other,
         "rules": [{**other, "match": other}],
         "default": other,
     }
@@ -125,9 +126,11 @@ def known_keys():
 
 def test_the_table_of_keys_lists_what_the_filter_takes(known_keys):
     top = set(known_keys[""])
-    for parent in ("rest_sessions", "annotate"):
+    for parent in ("rest_sessions", "annotate", "cache"):
         top.remove(parent)
         top |= {f"{parent}.{key}" for key in known_keys[parent]}
+    # It has a line of its own beside those of its keys, since it may be "off" as a whole.
+    top |= {f"rest_sessions.breaker.{key}" for key in known_keys["rest_sessions.breaker"]}
     assert sorted(table("Keys")) == sorted(top)
 
 
