@@ -78,10 +78,9 @@ pub fn compile(wire: wire::Plugin, problems: &Problems) -> Option<Config> {
         }
         rules.push(compiled.zip(compiler.rule(rule, &defaults, &at, name.unwrap_or_else(|| at.to_string()))));
     }
-    let fallback = wire
-        .default
-        .or_default(wire::Fallback { session: Field::Given(SessionMode::Required), ..wire::Fallback::default() })?;
-    let fallback = compiler.rule(fallback.into(), &defaults, &root.key("default"), "default".to_owned());
+    let required = wire::Rule { session: Field::Given(SessionMode::Required), ..wire::Rule::default() };
+    let fallback = wire.default.or_default(wire::Fallback(required))?;
+    let fallback = compiler.rule(fallback.0, &defaults, &root.key("default"), "default".to_owned());
 
     let rules = Rules::new(rules.into_iter().collect::<Option<_>>()?, fallback?, path_case?);
     Some(Config {
@@ -137,7 +136,7 @@ fn cache(wire: Field<wire::Cache>, at: &Path<'_>, problems: &Problems) -> Field<
 /// The headers that any rule takes a token from.
 fn token_headers(wire: &wire::Plugin) -> Vec<Alias> {
     let rules = wire.rules.as_given().into_iter().flatten().filter_map(Field::as_given);
-    let lists = rules.map(|rule| &rule.token_from).chain(wire.default.as_given().map(|rule| &rule.token_from));
+    let lists = rules.map(|rule| &rule.token_from).chain(wire.default.as_given().map(|rule| &rule.0.token_from));
     let sources = lists.chain([&wire.token_from]).filter_map(Field::as_given).flatten().filter_map(Field::as_given);
     sources.filter_map(|source| source.header.as_given()).map(|name| Alias::of(&name.0.0)).collect()
 }

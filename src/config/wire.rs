@@ -1,6 +1,7 @@
 //! The configuration as it is written, key by key. What the keys mean together is decided in `compile`.
 
-use serde::Deserialize;
+use serde::de::{Deserializer, Visitor};
+use serde::{Deserialize, forward_to_deserialize_any};
 
 use super::reader::Field;
 use super::values::{
@@ -98,33 +99,38 @@ pub struct Rule {
 }
 
 /// The rule where none of the list matches: it has no name and matches everything.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, expecting = "an object")]
-pub struct Fallback {
-    pub session: Field<SessionMode>,
-    pub app: Field<Text<App>>,
-    pub rest_sessions: Field<RestSessions>,
-    pub token_from: List<TokenFrom>,
-    pub annotate: Field<Annotate>,
-    pub failure_mode: Field<FailureMode>,
-    pub origins: List<Text<Origin>>,
-    pub max_staleness: Field<Millis<0, MONTH>>,
+#[derive(Debug, Default)]
+pub struct Fallback(pub Rule);
+
+impl<'de> Deserialize<'de> for Fallback {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Rule::deserialize(OfFallback(deserializer)).map(Self)
+    }
 }
 
-impl From<Fallback> for Rule {
-    fn from(rule: Fallback) -> Self {
-        Self {
-            name: Field::Absent,
-            matches: Field::Absent,
-            session: rule.session,
-            app: rule.app,
-            rest_sessions: rule.rest_sessions,
-            token_from: rule.token_from,
-            annotate: rule.annotate,
-            failure_mode: rule.failure_mode,
-            origins: rule.origins,
-            max_staleness: rule.max_staleness,
-        }
+/// Knows the keys of [`Rule`] but the first two, `name` and `match`. A struct of its own would take up as much of the
+/// module as `Rule` does.
+struct OfFallback<D>(D);
+
+impl<'de, D: Deserializer<'de>> Deserializer<'de> for OfFallback<D> {
+    type Error = D::Error;
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, D::Error> {
+        self.0.deserialize_struct(name, fields.get(2..).unwrap_or_default(), visitor)
+    }
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
+        self.0.deserialize_any(visitor)
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
+        newtype_struct seq tuple tuple_struct map enum identifier ignored_any
     }
 }
 
