@@ -2,8 +2,11 @@
 
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::time::Duration;
 
-use crate::session::calls::{ServiceId, TargetId};
+use super::ends::{Hash, Stamp};
+use crate::session::breaker::Permit;
+use crate::session::calls::{Call, Service, ServiceId, TargetId};
 use crate::session::token::Token;
 
 /// The host's number of a call.
@@ -27,19 +30,35 @@ pub struct Key {
 pub struct Waiter {
     pub stream: StreamId,
     pub ticket: u64,
+    /// How old an answer may be that it takes, in milliseconds.
+    pub oldest_ms: u64,
+    /// Until when it waits, in milliseconds since 1970.
+    pub deadline_ms: u64,
 }
 
-/// A call that is under way.
+/// A call that is about to go out, or under way.
 pub struct Flight {
     pub key: Key,
+    pub hash: Hash,
+    /// What was known of ends before the call went out; absent where that could not be told.
+    pub stamp: Option<Stamp>,
     /// Who waits, the one that started it first. Who has left stays listed, and the call goes on.
     pub waiters: Vec<Waiter>,
-    pub service: ServiceId,
-    /// Where the call went.
-    pub cluster: Rc<str>,
+    pub service: Rc<Service>,
+    pub service_id: ServiceId,
+    pub permit: Permit,
+    pub call: Rc<Call>,
     pub started_ms: u64,
     /// When the host gives up on it.
     pub ends_ms: u64,
+}
+
+impl Flight {
+    /// How long the call may take.
+    #[must_use]
+    pub fn timeout(&self) -> Duration {
+        Duration::from_millis(self.ends_ms.saturating_sub(self.started_ms))
+    }
 }
 
 /// The calls of one configuration in one worker.
@@ -57,20 +76,14 @@ impl Flights {
         self.in_flight.get(&service).copied().unwrap_or(0)
     }
 
-    /// Lets a request wait for a call that is under way; not for one that may last longer than the request would wait.
-    pub fn join(&mut self, key: &Key, waiter: Waiter, ends_by_ms: u64) -> bool {
+    /// The call under way that a further request may wait for; not one that may last longer than the request waits.
+    pub fn joinable(&mut self, key: &Key, deadline_ms: u64) -> Option<&mut Flight> {
         let flight = self.latest.get(key).and_then(|call| self.flights.get_mut(call));
-        match flight.filter(|flight| flight.ends_ms <= ends_by_ms) {
-            Some(flight) => {
-                flight.waiters.push(waiter);
-                true
-            }
-            None => false,
-        }
+        flight.filter(|flight| flight.ends_ms <= deadline_ms)
     }
 
     pub fn begin(&mut self, call: CallId, flight: Flight) {
-        let count = self.in_flight.entry(flight.service).or_default();
+        let count = self.in_flight.entry(flight.service_id).or_default();
         *count = count.saturating_add(1);
         self.latest.insert(flight.key.clone(), call);
         self.flights.insert(call, flight);
@@ -82,7 +95,7 @@ impl Flights {
         if self.latest.get(&flight.key) == Some(&call) {
             self.latest.remove(&flight.key);
         }
-        if let Some(count) = self.in_flight.get_mut(&flight.service) {
+        if let Some(count) = self.in_flight.get_mut(&flight.service_id) {
             *count = count.saturating_sub(1);
         }
         Some(flight)
@@ -107,12 +120,35 @@ mod tests {
     }
 
     fn waiter(stream: StreamId) -> Waiter {
-        Waiter { stream, ticket: stream.into() }
+        Waiter { stream, ticket: stream.into(), oldest_ms: u64::MAX, deadline_ms: u64::MAX }
+    }
+
+    fn join(flights: &mut Flights, key: &Key, waiter: Waiter, deadline_ms: u64) -> bool {
+        let flight = flights.joinable(key, deadline_ms);
+        flight.map(|flight| flight.waiters.push(waiter)).is_some()
     }
 
     fn flight(key: Key, service: usize, stream: StreamId, ends_ms: u64) -> Flight {
-        let service = ServiceId(service);
-        Flight { key, waiters: vec![waiter(stream)], service, cluster: "rs".into(), started_ms: 0, ends_ms }
+        Flight {
+            key,
+            hash: Hash(0),
+            stamp: None,
+            waiters: vec![waiter(stream)],
+            service: Rc::new(Service {
+                cluster: "rs".into(),
+                authority: "rs".into(),
+                path_prefix: String::new(),
+                timeout_ms: 500,
+                retries: 0,
+                max_in_flight: 256,
+                breaker: None,
+            }),
+            service_id: ServiceId(service),
+            permit: Permit::Normal,
+            call: Rc::new(Call { cluster: "rs".into(), headers: Vec::new() }),
+            started_ms: 0,
+            ends_ms,
+        }
     }
 
     fn streams(flight: Option<Flight>) -> Vec<StreamId> {
@@ -123,10 +159,10 @@ mod tests {
     fn requests_for_one_session_wait_for_one_call() {
         let mut flights = Flights::default();
         flights.begin(1, flight(key(0, "app", 0), 0, 10, 500));
-        assert!(flights.join(&key(0, "app", 0), waiter(11), 600));
-        assert!(flights.join(&key(0, "app", 0), waiter(12), 500));
+        assert!(join(&mut flights, &key(0, "app", 0), waiter(11), 600));
+        assert!(join(&mut flights, &key(0, "app", 0), waiter(12), 500));
         assert_eq!(streams(flights.end(1)), [10, 11, 12]);
-        assert!(!flights.join(&key(0, "app", 0), waiter(13), 600), "the call has ended");
+        assert!(!join(&mut flights, &key(0, "app", 0), waiter(13), 600), "the call has ended");
     }
 
     #[test]
@@ -134,7 +170,7 @@ mod tests {
         let mut flights = Flights::default();
         flights.begin(1, flight(key(0, "app", 0), 0, 10, 500));
         for other in [key(1, "app", 0), key(0, "ap2", 0), key(0, "app", 1)] {
-            assert!(!flights.join(&other, waiter(11), 600));
+            assert!(!join(&mut flights, &other, waiter(11), 600));
         }
     }
 
@@ -142,11 +178,14 @@ mod tests {
     fn nobody_joins_a_call_that_may_last_longer_than_they_would_wait() {
         let mut flights = Flights::default();
         flights.begin(1, flight(key(0, "app", 0), 0, 10, 500));
-        assert!(!flights.join(&key(0, "app", 0), waiter(11), 499));
+        assert!(!join(&mut flights, &key(0, "app", 0), waiter(11), 499));
         flights.begin(2, flight(key(0, "app", 0), 1, 11, 499));
-        assert!(flights.join(&key(0, "app", 0), waiter(12), 500), "the shorter one is joined from now on");
+        assert!(join(&mut flights, &key(0, "app", 0), waiter(12), 500), "the shorter one is joined from now on");
         assert_eq!(streams(flights.end(1)), [10]);
-        assert!(flights.join(&key(0, "app", 0), waiter(13), 500), "the end of the first leaves the second joinable");
+        assert!(
+            join(&mut flights, &key(0, "app", 0), waiter(13), 500),
+            "the end of the first leaves the second joinable"
+        );
         assert_eq!(streams(flights.end(2)), [11, 12, 13]);
     }
 
@@ -164,6 +203,6 @@ mod tests {
         assert_eq!(flights.abandon(), 2);
         assert!(flights.end(1).is_none());
         assert_eq!(flights.in_flight(ServiceId(0)), 0);
-        assert!(!flights.join(&key(0, "app", 0), waiter(13), 600));
+        assert!(!join(&mut flights, &key(0, "app", 0), waiter(13), 600));
     }
 }

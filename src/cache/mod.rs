@@ -1,4 +1,11 @@
-//! What one worker keeps of its work with rest-sessions.
+//! What one worker keeps of its work with rest-sessions, and what it shares with the other workers of its Envoy.
 
+mod answers;
+pub mod board;
+pub mod desk;
+pub mod ends;
 pub mod flights;
+pub mod lifetime;
+pub mod page;
 pub mod settings;
+pub mod store;

@@ -1,5 +1,6 @@
 use super::*;
-use crate::session::lookup::{BadAnswer, Outage, Session};
+use crate::session::lookup::{BadAnswer, Outage};
+use crate::session::session::Parts;
 use crate::session::token::tests::{NOW_MS, token_made_at};
 use serde_json::{Value, json};
 
@@ -121,15 +122,7 @@ impl Site {
 }
 
 fn session() -> Lookup {
-    Lookup::Active(Session {
-        id: "user123".into(),
-        ip: None,
-        ttl: "7200".into(),
-        idle: None,
-        reads: None,
-        writes: None,
-        data: vec![],
-    })
+    Lookup::Active(Parts { id: "user123".into(), ttl: "7200".into(), ..Parts::default() }.into())
 }
 
 fn set(pairs: &[(&str, &str)]) -> Vec<(String, String)> {

@@ -2,7 +2,8 @@
 
 use super::rules::{FailureMode, Rule, SessionMode};
 use crate::session::annotate::Status;
-use crate::session::lookup::{Lookup, Session};
+use crate::session::lookup::Lookup;
+use crate::session::session::Session;
 
 /// The way a request goes once its session was asked for.
 #[derive(Debug)]

@@ -7,7 +7,8 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::lookup::{BadAnswer, Lookup, Outage, Scalar, Session};
+use super::lookup::{BadAnswer, Lookup, Outage};
+use super::session::{Parts, Scalar};
 
 /// An answer as it came, or the lack of one.
 pub enum Answer {
@@ -28,6 +29,17 @@ pub enum Body {
     TooLarge,
 }
 
+impl Answer {
+    /// The body, where there is one to be read.
+    #[must_use]
+    pub fn body(&self) -> &[u8] {
+        match self {
+            Self::Complete { body: Body::Read(body), .. } => body,
+            Self::Complete { body: Body::TooLarge, .. } | Self::Broken { .. } => &[],
+        }
+    }
+}
+
 #[must_use]
 pub fn read(answer: &Answer) -> Lookup {
     match answer {
@@ -36,24 +48,31 @@ pub fn read(answer: &Answer) -> Lookup {
         Answer::Complete { status: 504, from_service: false, .. } => Lookup::Outage(Outage::Timeout),
         Answer::Complete { status: 503, from_service: false, .. } => Lookup::Outage(Outage::Connect),
         Answer::Complete { status: status @ (429 | 500..), .. } => Lookup::Outage(Outage::Status(*status)),
-        Answer::Complete { status: 200, body: Body::Read(body), .. } => match session(body) {
-            Ok(Some(session)) => Lookup::Active(session),
-            Ok(None) => Lookup::None,
-            Err(wrong) => Lookup::Bad(BadAnswer::Shape(wrong)),
-        },
+        Answer::Complete { status: 200, body: Body::Read(body), .. } => of_body(body),
         Answer::Complete { status: 200, body: Body::TooLarge, .. } => Lookup::Bad(BadAnswer::TooLarge),
         Answer::Complete { status, .. } => Lookup::Bad(BadAnswer::Status(*status)),
     }
 }
 
+/// Reads the body of an answer with status 200.
+#[must_use]
+pub fn of_body(body: &[u8]) -> Lookup {
+    match session(body) {
+        Ok(Some(parts)) => Lookup::Active(parts.into()),
+        Ok(None) => Lookup::None,
+        Err(wrong) => Lookup::Bad(BadAnswer::Shape(wrong)),
+    }
+}
+
 /// `None` for `{}`, the word for "there is no such session".
-fn session(body: &[u8]) -> Result<Option<Session>, &'static str> {
+fn session(body: &[u8]) -> Result<Option<Parts>, &'static str> {
     let fields: Object<'_> = serde_json::from_slice(body).map_err(|_| "not a JSON object without repeated keys")?;
     if fields.0.is_empty() {
         return Ok(None);
     }
     let [mut id, mut ip, mut ttl, mut idle, mut reads, mut writes] = [const { None }; 6];
     let mut data = Vec::new();
+    let mut no_resave = false;
     for (key, value) in fields.0 {
         match key.as_ref() {
             "id" => id = Some(text(value).filter(|id| !id.is_empty()).ok_or("`id` is not a non-empty string")?),
@@ -62,14 +81,14 @@ fn session(body: &[u8]) -> Result<Option<Session>, &'static str> {
             "idle" => idle = Some(number(value).ok_or("`idle` is not a number")?),
             "r" => reads = Some(number(value).ok_or("`r` is not a number")?),
             "w" => writes = Some(number(value).ok_or("`w` is not a number")?),
-            "no_resave" => _ = boolean(value).ok_or("`no_resave` is neither true nor false")?,
+            "no_resave" => no_resave = boolean(value).ok_or("`no_resave` is neither true nor false")?,
             "d" => data = scalars(value)?,
             _ => {}
         }
     }
     let id = id.ok_or("`id` is missing")?;
     let ttl = ttl.ok_or("`ttl` is missing")?;
-    Ok(Some(Session { id, ip, ttl, idle, reads, writes, data }))
+    Ok(Some(Parts { id, ip, ttl, idle, reads, writes, no_resave, data }))
 }
 
 fn scalars(value: &RawValue) -> Result<Vec<(String, Scalar)>, &'static str> {
@@ -185,20 +204,24 @@ mod tests {
         let number = |text: &str| Scalar::Number(text.to_owned());
         assert_eq!(
             lookup,
-            Lookup::Active(Session {
-                id: "user123".into(),
-                ip: Some("192.168.99.22".into()),
-                ttl: "86400".into(),
-                idle: Some("273".into()),
-                reads: Some("1".into()),
-                writes: Some("1".into()),
-                data: vec![
-                    ("name".into(), text("Peter Smith")),
-                    ("n".into(), number("1.10")),
-                    ("big".into(), number("123456789012345678901234567890")),
-                    ("t".into(), Scalar::Bool(true)),
-                ],
-            })
+            Lookup::Active(
+                Parts {
+                    id: "user123".into(),
+                    ip: Some("192.168.99.22".into()),
+                    ttl: "86400".into(),
+                    idle: Some("273".into()),
+                    reads: Some("1".into()),
+                    writes: Some("1".into()),
+                    no_resave: false,
+                    data: vec![
+                        ("name".into(), text("Peter Smith")),
+                        ("n".into(), number("1.10")),
+                        ("big".into(), number("123456789012345678901234567890")),
+                        ("t".into(), Scalar::Bool(true)),
+                    ],
+                }
+                .into()
+            )
         );
     }
 

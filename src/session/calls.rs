@@ -41,7 +41,6 @@ pub struct TargetId(pub usize);
 /// A call that is ready to be sent. Its path bears the token, so it is not printed.
 pub struct Call {
     pub cluster: Rc<str>,
-    pub timeout_ms: u64,
     pub headers: Vec<(&'static str, String)>,
 }
 
@@ -82,7 +81,7 @@ pub fn lookup(service: &Service, app: &str, token: &Token, request: &Headers) ->
             headers.push((name, value.to_owned()));
         }
     }
-    Call { cluster: Rc::clone(&service.cluster), timeout_ms: service.timeout_ms, headers }
+    Call { cluster: Rc::clone(&service.cluster), headers }
 }
 
 #[cfg(test)]

@@ -1,14 +1,17 @@
 //! What asking for a session came to.
 
 use std::fmt;
+use std::rc::Rc;
+
+use super::session::Session;
 
 /// The longest body, in bytes, that an answer may have.
 pub const MAX_BODY: usize = 256 * 1024;
 
 /// The answer to the question whether there is a session.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Lookup {
-    Active(Session),
+    Active(Rc<Session>),
     /// rest-sessions says that there is none.
     None,
     /// Nobody could say.
@@ -63,25 +66,4 @@ impl fmt::Display for BadAnswer {
             Self::Shape(what) => f.write_str(what),
         }
     }
-}
-
-/// A live session. Numbers keep the text that rest-sessions sent, so that none drifts on its way.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Session {
-    pub id: String,
-    pub ip: Option<String>,
-    pub ttl: String,
-    pub idle: Option<String>,
-    pub reads: Option<String>,
-    pub writes: Option<String>,
-    /// What services keep in the session, in the order in which it came.
-    pub data: Vec<(String, Scalar)>,
-}
-
-/// A value in a session's data.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Scalar {
-    Text(String),
-    Number(String),
-    Bool(bool),
 }

@@ -15,6 +15,13 @@ use crate::http::reply::Reply;
 #[derive(Debug)]
 pub struct Refused(u32);
 
+impl Refused {
+    /// The host keeps no data for its workers to share.
+    pub const NO_SHARED_DATA: Self = Self(NOT_FOUND);
+}
+
+const NOT_FOUND: u32 = 1;
+
 type Outcome<T> = Result<T, Refused>;
 
 #[link(wasm_import_module = "env")]
@@ -214,9 +221,7 @@ pub fn get_metric(id: u32) -> Outcome<u64> {
 }
 
 /// What all workers keep under a key, with the number of its version; nothing where it was never set.
-#[expect(dead_code, reason = "no cache calls it yet")]
 pub fn shared_data(key: &[u8]) -> Outcome<Option<(Vec<u8>, u32)>> {
-    const NOT_FOUND: u32 = 1;
     let mut version = 0;
     // SAFETY: every pointer goes with its length or is valid for the call.
     let value =
@@ -230,7 +235,6 @@ pub fn shared_data(key: &[u8]) -> Outcome<Option<(Vec<u8>, u32)>> {
 
 /// Sets what all workers keep under a key, if it still is of this version; 0 sets it in any case. `false` where
 /// another worker was first.
-#[expect(dead_code, reason = "no cache calls it yet")]
 pub fn set_shared_data(key: &[u8], value: &[u8], version: u32) -> Outcome<bool> {
     const CAS_MISMATCH: u32 = 8;
     // SAFETY: every pointer goes with its length, and the bytes outlive the call.

@@ -48,7 +48,6 @@ impl Metrics {
     }
 
     /// This worker's cache grew or shrank by so much.
-    #[expect(dead_code, reason = "no cache calls it yet")]
     pub fn cache_changed(&self, bytes_delta: i64, entries_delta: i64) {
         for (gauge, delta) in [(self.cache_bytes, bytes_delta), (self.cache_entries, entries_delta)] {
             if delta != 0 {
@@ -58,15 +57,13 @@ impl Metrics {
     }
 
     /// The number that every end of a session changes.
-    #[expect(dead_code, reason = "no cache calls it yet")]
     pub fn ends_epoch(&self) -> Result<u64, Refused> {
         host::get_metric(self.ends_epoch)
     }
 
     /// Tells all workers that a session has ended.
-    #[expect(dead_code, reason = "no cache calls it yet")]
-    pub fn raise_ends_epoch(&self) -> Result<(), Refused> {
-        host::increment_metric(self.ends_epoch, 1)
+    pub fn raise_ends_epoch(&self, by: u32) -> Result<(), Refused> {
+        host::increment_metric(self.ends_epoch, by.into())
     }
 
     pub fn call_ended(&self, duration_ms: u64) {

@@ -9,32 +9,38 @@ use std::time::Duration;
 use proxy_wasm::hostcalls::dispatch_http_call;
 use proxy_wasm::types::{BufferType, MapType};
 
+use super::board::{SharedBoard, WorkerBoard};
 use super::host::{self, Refused};
 use super::metrics::Metrics;
-use crate::cache::flights::{CallId, Flight, Flights, Key, StreamId, Waiter};
+use crate::cache::board::OwnBoard;
+use crate::cache::desk::{Asked, Desk, Note, Settled, Wanted};
+use crate::cache::flights::{CallId, Flight, StreamId, Waiter};
 use crate::config::Config;
 use crate::exchange::{Effect, Exchange, Question, Start, Step, Surroundings, Verdict};
 use crate::http::headers::Headers;
 use crate::http::reply::{Denial, Reply};
-use crate::session::answer::{self, Answer, Body};
-use crate::session::calls::{self, Call};
-use crate::session::lookup::{Lookup, MAX_BODY, Outage};
+use crate::session::answer::{Answer, Body};
+use crate::session::calls::Call;
+use crate::session::lookup::{Lookup, MAX_BODY};
 use crate::telemetry::{Cause, Counter, Line, Throttle};
 
-/// No cell is borrowed while the host is called, since the host may call back.
+/// No cell is borrowed while the host is called, since the host may call back; but for the desk, whose board and notes
+/// are shared data, metrics and log lines, which call nothing.
 pub struct Worker {
     root_id: u32,
     config: Config,
-    metrics: Metrics,
+    metrics: Rc<Metrics>,
     digest_key: RandomState,
     /// The requests that the host has not finished; nothing is done to any other.
     exchanges: RefCell<HashMap<StreamId, Tracked>>,
     next_ticket: Cell<u64>,
-    flights: RefCell<Flights>,
+    desk: RefCell<Desk<WorkerBoard>>,
+    /// Bytes and entries of the cache, as they were told last.
+    kept: Cell<(usize, usize)>,
     throttle: RefCell<Throttle>,
     outbox: RefCell<Outbox>,
     /// Who is still to be told what became of a lookup.
-    backlog: RefCell<VecDeque<(Waiter, Rc<Lookup>)>>,
+    backlog: RefCell<VecDeque<(Waiter, Lookup)>>,
     /// A queue of this worker's own: what is put in comes back in a callback of its own.
     alarm: u32,
 }
@@ -48,7 +54,7 @@ struct Tracked {
 /// A call on its way from a stream's callback to the root, which sends it.
 enum Outbox {
     Empty,
-    ToSend(Call),
+    ToSend(Rc<Call>, Duration),
     Sent(Option<CallId>),
 }
 
@@ -84,19 +90,31 @@ impl Worker {
         let digest_key = RandomState::new();
         // A queue's name belongs to whoever registered it last, so no other worker may come upon the same.
         let alarm = host::register_queue(&format!("rest_sessions.{:016x}", digest_key.hash_one(root_id)))?;
-        Ok(Self {
+        let metrics = Rc::new(Metrics::define()?);
+        let board = match &config.cache {
+            Some(cache) if !cache.shared => WorkerBoard::Own(OwnBoard::default()),
+            // Without a cache too: nobody may wait for a call that began before another worker saw the session end.
+            _ => WorkerBoard::Shared(SharedBoard(Rc::clone(&metrics))),
+        };
+        let secret = RandomState::new();
+        let random = [0, 1, 2, 3].map(|number| secret.hash_one(number));
+        let desk = Desk::new(config.cache.as_ref(), board, random).map_err(|_| Refused::NO_SHARED_DATA)?;
+        let worker = Self {
             root_id,
             config,
-            metrics: Metrics::define()?,
+            metrics,
             digest_key,
             exchanges: RefCell::default(),
             next_ticket: Cell::new(0),
-            flights: RefCell::default(),
+            desk: RefCell::new(desk),
+            kept: Cell::new((0, 0)),
             throttle: RefCell::default(),
             outbox: RefCell::new(Outbox::Empty),
             backlog: RefCell::default(),
             alarm,
-        })
+        };
+        worker.show_kept();
+        Ok(worker)
     }
 
     pub fn stream_began(&self, stream: StreamId) {
@@ -114,8 +132,10 @@ impl Worker {
 
     /// The configuration goes, and the host gives up its calls.
     pub fn retire(&self) {
-        let abandoned = self.flights.borrow_mut().abandon();
+        let abandoned = self.desk.borrow_mut().abandon();
         self.metrics.calls_abandoned(abandoned);
+        let (bytes, entries) = self.kept.take();
+        self.metrics.cache_changed(delta(bytes, 0), delta(entries, 0));
     }
 
     /// In the stream's callback.
@@ -126,11 +146,10 @@ impl Worker {
         end_of_stream: bool,
     ) -> Result<Progress, Refused> {
         let now_ms = host::now_ms()?;
-        let (waiter, step) = match self.exchanges.borrow_mut().get_mut(&stream) {
-            Some(Tracked { ticket, exchange }) => (
-                Waiter { stream, ticket: *ticket },
-                exchange.request_headers(self.surroundings(now_ms), headers, end_of_stream),
-            ),
+        let (ticket, step) = match self.exchanges.borrow_mut().get_mut(&stream) {
+            Some(Tracked { ticket, exchange }) => {
+                (*ticket, exchange.request_headers(self.surroundings(now_ms), headers, end_of_stream))
+            }
             None => return Ok(turn_away("event=unknown_stream")),
         };
         // Headers that come a second time were not judged.
@@ -139,7 +158,7 @@ impl Worker {
         Ok(match next {
             Start::Decided(verdict) => conclude(changed, &verdict),
             Start::Ask(question) => match changed {
-                Ok(()) => self.ask(waiter, now_ms, question, headers),
+                Ok(()) => self.ask(stream, ticket, now_ms, question, headers),
                 Err(refused) => give_up(&refused),
             },
         })
@@ -154,8 +173,8 @@ impl Worker {
     /// In the root's callback: a stream's callback has something to send, or there are requests left to settle.
     pub fn queue_ready(&self, queue: u32) {
         if queue == SEND {
-            if let Outbox::ToSend(call) = self.outbox.replace(Outbox::Empty) {
-                let sent = dispatch(&call);
+            if let Outbox::ToSend(call, timeout) = self.outbox.replace(Outbox::Empty) {
+                let sent = dispatch(&call, timeout);
                 self.outbox.replace(Outbox::Sent(sent));
             }
         } else if queue == self.alarm {
@@ -168,7 +187,7 @@ impl Worker {
 
     /// In the root's callback: the answer to a call has come.
     pub fn answered(&self, call: CallId, num_headers: usize, body_size: usize) {
-        let flight = self.flights.borrow_mut().end(call);
+        let flight = self.desk.borrow_mut().landed(call);
         let Some(flight) = flight else {
             self.log(&Line::UnknownCall { call });
             return;
@@ -176,12 +195,28 @@ impl Worker {
         let now_ms = host::now_ms().unwrap_or(flight.ends_ms);
         self.metrics.call_ended(now_ms.saturating_sub(flight.started_ms));
         let late = now_ms.saturating_add(TIMER_SLACK_MS) >= flight.ends_ms;
-        let lookup = answer::read(&read_answer(num_headers, body_size, late));
-        self.note_failure(&lookup, &flight.cluster, now_ms);
-        let lookup = Rc::new(lookup);
-        let told = flight.waiters.into_iter().map(|waiter| (waiter, Rc::clone(&lookup)));
-        self.backlog.borrow_mut().extend(told);
+        let answer = read_answer(num_headers, body_size, late);
+        let settled = self.desk.borrow_mut().answered(flight, &answer, now_ms, &|note| self.note(note, now_ms));
+        self.tell(settled, now_ms, |flight| dispatch(&flight.call, flight.timeout()));
         self.settle_some();
+    }
+
+    /// Puts those who are told something on the list, and sends what is asked again.
+    fn tell(&self, settled: Settled, now_ms: u64, send: impl Fn(&Flight) -> Option<CallId>) {
+        self.backlog.borrow_mut().extend(settled.told);
+        if let Some(flight) = settled.again {
+            match send(&flight) {
+                Some(id) => {
+                    self.metrics.call_began();
+                    self.desk.borrow_mut().departed(id, flight);
+                }
+                None => {
+                    let refused = self.desk.borrow_mut().refused(flight, now_ms, &|note| self.note(note, now_ms));
+                    self.backlog.borrow_mut().extend(refused.told);
+                }
+            }
+        }
+        self.show_kept();
     }
 
     fn surroundings(&self, now_ms: u64) -> Surroundings<'_> {
@@ -257,64 +292,72 @@ impl Worker {
         changed
     }
 
-    /// Joins a call for the session or makes one; where neither can be, the request is settled at once. The stream's
-    /// callback is running.
-    fn ask(&self, waiter: Waiter, now_ms: u64, question: Question, headers: &Headers) -> Progress {
+    /// Asks for a session; where there is an answer at once, the request is settled with it. The stream's callback is
+    /// running.
+    fn ask(&self, stream: StreamId, ticket: u64, now_ms: u64, question: Question, headers: &Headers) -> Progress {
         let Question { rule, token } = question;
-        let service = &rule.service;
-        let ends_ms = now_ms.saturating_add(service.timeout_ms);
-        let key = Key { target: rule.target_id, app: Rc::clone(&rule.app), token };
-        if self.flights.borrow_mut().join(&key, waiter, ends_ms) {
-            self.metrics.count(Counter::Coalesced);
-            return Progress::Waiting;
-        }
-        let lookup = if self.flights.borrow().in_flight(rule.service_id) >= service.max_in_flight {
-            Lookup::Busy
-        } else {
-            self.metrics.count(Counter::Calls);
-            if let Some(id) = self.send(calls::lookup(service, &rule.app, &key.token, headers)) {
-                self.metrics.call_began();
-                self.flights.borrow_mut().begin(
-                    id,
-                    Flight {
-                        key,
-                        waiters: vec![waiter],
-                        service: rule.service_id,
-                        cluster: Rc::clone(&service.cluster),
-                        started_ms: now_ms,
-                        ends_ms,
-                    },
-                );
-                return Progress::Waiting;
-            }
-            let lookup = Lookup::Outage(Outage::Dispatch);
-            self.note_failure(&lookup, &service.cluster, now_ms);
-            lookup
+        let waiter = Waiter {
+            stream,
+            ticket,
+            oldest_ms: rule.max_staleness_ms.unwrap_or(u64::MAX),
+            deadline_ms: now_ms.saturating_add(rule.service.timeout_ms),
         };
+        let note = |note: Note<'_>| self.note(note, now_ms);
+        let asked = self.desk.borrow_mut().ask(Wanted { rule: &rule, token }, waiter, headers, now_ms, &note);
+        let lookup = match asked {
+            Asked::Answered(lookup) => lookup,
+            Asked::Waiting => return Progress::Waiting,
+            Asked::Call(flight) => match self.send(&flight) {
+                Some(id) => {
+                    self.metrics.call_began();
+                    self.desk.borrow_mut().departed(id, flight);
+                    return Progress::Waiting;
+                }
+                None => match self.desk.borrow_mut().refused(flight, now_ms, &note).told.pop() {
+                    Some((_, lookup)) => lookup,
+                    None => return turn_away("event=nobody_asked"),
+                },
+            },
+        };
+        self.show_kept();
         match self.decide(waiter, &lookup) {
             Some(Step { effects, next }) => conclude(self.carry_out(effects), &next),
             None => turn_away("event=nobody_asked"),
         }
     }
 
+    /// Tells the host how much is kept, where that has changed.
+    fn show_kept(&self) {
+        let now = self.desk.borrow().kept();
+        let before = self.kept.replace(now);
+        if now != before {
+            self.metrics.cache_changed(delta(before.0, now.0), delta(before.1, now.1));
+        }
+    }
+
     /// Sends a call from a stream's callback so that the root gets its answer; `None` if the host does not take it.
-    fn send(&self, call: Call) -> Option<CallId> {
-        self.outbox.replace(Outbox::ToSend(call));
+    fn send(&self, flight: &Flight) -> Option<CallId> {
+        self.outbox.replace(Outbox::ToSend(Rc::clone(&flight.call), flight.timeout()));
         // SAFETY: a stream's callback is running, so the SDK does not hold the root.
         unsafe { proxy_on_queue_ready(self.root_id, SEND) };
         match self.outbox.replace(Outbox::Empty) {
             Outbox::Sent(id) => id,
-            Outbox::Empty | Outbox::ToSend(_) => None,
+            Outbox::Empty | Outbox::ToSend(..) => None,
         }
     }
 
-    fn note_failure(&self, lookup: &Lookup, cluster: &str, now_ms: u64) {
-        if let Some(cause) = Cause::of(lookup) {
-            self.metrics.count(Counter::CallFailures(cause));
-        }
-        let trouble = self.throttle.borrow_mut().trouble(lookup, cluster, now_ms);
-        if let Some(trouble) = trouble {
-            log::warn!("{trouble}");
+    fn note(&self, note: Note<'_>, now_ms: u64) {
+        match note {
+            Note::Count(counter) => self.metrics.count(counter),
+            Note::Failed { lookup, cluster } => {
+                if let Some(cause) = Cause::of(lookup) {
+                    self.metrics.count(Counter::CallFailures(cause));
+                }
+                let trouble = self.throttle.borrow_mut().trouble(lookup, cluster, now_ms);
+                if let Some(trouble) = trouble {
+                    log::warn!("{trouble}");
+                }
+            }
         }
     }
 
@@ -325,9 +368,14 @@ impl Worker {
     }
 }
 
-fn dispatch(call: &Call) -> Option<CallId> {
+/// From one number to another, as gauges take it.
+fn delta(from: usize, to: usize) -> i64 {
+    let signed = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+    signed(to).saturating_sub(signed(from))
+}
+
+fn dispatch(call: &Call, timeout: Duration) -> Option<CallId> {
     let headers = call.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    let timeout = Duration::from_millis(call.timeout_ms);
     dispatch_http_call(&call.cluster, headers, None, Vec::new(), timeout).ok()
 }
 

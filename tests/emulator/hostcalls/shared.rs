@@ -39,11 +39,12 @@ unsafe extern "C" fn proxy_set_shared_data(
     // SAFETY: the ABI's promise.
     let (name, value) = unsafe { (borrowed(name, name_size).to_vec(), borrowed(value, value_size).to_vec()) };
     with(|host| {
-        let version = host.shared.get(&name).map_or(0, |(_, version)| *version);
-        if cas != 0 && cas != version {
+        // A name that was never set takes any version, as in Envoy.
+        let version = host.shared.get(&name).map(|(_, version)| *version);
+        if version.is_some_and(|version| cas != 0 && cas != version) {
             return CAS_MISMATCH;
         }
-        host.shared.insert(name, (value, version.wrapping_add(1).max(1)));
+        host.shared.insert(name, (value, version.unwrap_or(0).wrapping_add(1).max(1)));
         OK
     })
 }

@@ -1,0 +1,251 @@
+//! The answers that a worker keeps, and those that it shares with the others.
+
+use std::rc::Rc;
+
+use super::board::Board;
+use super::desk::Note;
+use super::ends::{Ends, Hash, Stamp, update};
+use super::flights::{Flight, Key};
+use super::lifetime::Lifetime;
+use super::page::{MAX_SHARED, Page, SharedAnswer};
+use super::settings::Settings;
+use super::store::{Class, Item, Store};
+use crate::session::answer;
+use crate::session::calls::Service;
+use crate::session::lookup::Lookup;
+use crate::session::session::Session;
+use crate::session::token::Token;
+use crate::telemetry::Counter;
+
+/// An answer that is kept.
+enum Kept {
+    Session(Copy),
+    None { asked_ms: u64, until_ms: u64 },
+}
+
+/// A session as it was when it was asked for.
+struct Copy {
+    session: Rc<Session>,
+    asked_ms: u64,
+    life: Lifetime,
+    stamp: Stamp,
+}
+
+/// Whether an answer is no older than `oldest_ms`, and not of a time that a clock which was set back has yet to reach.
+fn young(asked_ms: u64, oldest_ms: u64, now_ms: u64) -> bool {
+    now_ms.checked_sub(asked_ms).is_some_and(|age| age <= oldest_ms)
+}
+
+pub struct Answers {
+    settings: Settings,
+    store: Store<Key, Kept>,
+}
+
+impl Answers {
+    #[must_use]
+    pub fn new(settings: Settings) -> Self {
+        Self { store: Store::new(settings.max_bytes), settings }
+    }
+
+    /// Bytes and entries.
+    #[must_use]
+    pub fn kept(&self) -> (usize, usize) {
+        (self.store.bytes(), self.store.len())
+    }
+
+    /// An answer that may serve now, and no older than `oldest_ms`: this worker's, or one that another has shared.
+    #[expect(clippy::too_many_arguments, reason = "a question, and all that decides whether an answer may serve")]
+    pub fn fresh<B: Board>(
+        &mut self,
+        ends: &Ends<B>,
+        key: &Key,
+        hash: Hash,
+        service: &Service,
+        oldest_ms: u64,
+        now_ms: u64,
+        epoch: u64,
+        note: &dyn Fn(Note<'_>),
+    ) -> Option<Lookup> {
+        // Who takes nothing that is older than now asks every time, also twice in one millisecond.
+        if oldest_ms == 0 {
+            return None;
+        }
+        match self.store.get(hash.0, key) {
+            Some(Kept::Session(copy)) => {
+                if !ends.holds(&mut copy.stamp, hash, epoch) {
+                    self.store.remove(hash.0, key);
+                } else if now_ms < copy.life.fresh_until_ms && young(copy.asked_ms, oldest_ms, now_ms) {
+                    note(Note::Count(Counter::CacheHits));
+                    return Some(Lookup::Active(Rc::clone(&copy.session)));
+                }
+            }
+            Some(Kept::None { asked_ms, until_ms }) => {
+                if now_ms < *until_ms && young(*asked_ms, oldest_ms, now_ms) {
+                    note(Note::Count(Counter::CacheNegativeHits));
+                    return Some(Lookup::None);
+                }
+            }
+            None => {}
+        }
+        let session = self.shared(ends, key, hash, service, oldest_ms, now_ms, epoch, note)?;
+        note(Note::Count(Counter::CacheSharedHits));
+        Some(Lookup::Active(session))
+    }
+
+    /// What another worker has shared; kept here from now on.
+    #[expect(clippy::too_many_arguments, reason = "as for `fresh`")]
+    fn shared<B: Board>(
+        &mut self,
+        ends: &Ends<B>,
+        key: &Key,
+        hash: Hash,
+        service: &Service,
+        oldest_ms: u64,
+        now_ms: u64,
+        epoch: u64,
+        note: &dyn Fn(Note<'_>),
+    ) -> Option<Rc<Session>> {
+        if !self.settings.shared {
+            return None;
+        }
+        let (page, _) = ends.board().read(hash.page()).ok()?;
+        let shared = Page::read(&page).answer.filter(|answer| answer.key == in_full(service, &key.app, &key.token))?;
+        let stamp = ends.stamp(hash, epoch).ok().filter(|stamp| stamp.mark() == shared.mark)?;
+        let Lookup::Active(session) = answer::of_body(&shared.body) else { return None };
+        // A configuration that came later may keep answers for longer or shorter than the one that shared it.
+        let life = Lifetime::of(&session, shared.asked_ms, &self.settings)
+            .within(Lifetime { fresh_until_ms: shared.fresh_until_ms, stale_until_ms: shared.stale_until_ms });
+        if now_ms >= life.fresh_until_ms || !young(shared.asked_ms, oldest_ms, now_ms) {
+            return None;
+        }
+        let copy = Copy { session: Rc::clone(&session), asked_ms: shared.asked_ms, life, stamp };
+        self.put(key, hash, copy, now_ms, note);
+        Some(session)
+    }
+
+    /// An answer past its time that may serve in an outage.
+    pub fn stale<B: Board>(
+        &mut self,
+        ends: &Ends<B>,
+        key: &Key,
+        hash: Hash,
+        oldest_ms: u64,
+        now_ms: u64,
+        epoch: u64,
+    ) -> Option<Rc<Session>> {
+        let Some(Kept::Session(copy)) = self.store.get(hash.0, key) else { return None };
+        let serves = oldest_ms > 0
+            && now_ms < copy.life.stale_until_ms
+            && young(copy.asked_ms, oldest_ms, now_ms)
+            && ends.holds(&mut copy.stamp, hash, epoch);
+        serves.then(|| Rc::clone(&copy.session))
+    }
+
+    /// An answer has come, of a session that has not ended since it was asked for.
+    #[expect(clippy::too_many_arguments, reason = "an answer, and all that goes into a shared slot with it")]
+    pub fn keep_session<B: Board>(
+        &mut self,
+        ends: &Ends<B>,
+        flight: &Flight,
+        session: &Rc<Session>,
+        body: &[u8],
+        stamp: Stamp,
+        now_ms: u64,
+        note: &dyn Fn(Note<'_>),
+    ) {
+        let life = Lifetime::of(session, flight.started_ms, &self.settings);
+        if life.stale_until_ms <= now_ms {
+            self.store.remove(flight.hash.0, &flight.key);
+            return;
+        }
+        // Recorded before it is kept: whoever learns that the session has ended must know that somebody may hold it.
+        // Without a record it is not kept at all.
+        let recorded = update(ends.board(), flight.hash.page(), |page| {
+            let mut page = Page::read(page);
+            page.record(flight.hash.0, life.stale_until_ms, now_ms);
+            if self.settings.shared && body.len() <= MAX_SHARED {
+                page.answer = Some(SharedAnswer {
+                    key: in_full(&flight.service, &flight.key.app, &flight.key.token),
+                    mark: stamp.mark(),
+                    asked_ms: flight.started_ms,
+                    fresh_until_ms: life.fresh_until_ms,
+                    stale_until_ms: life.stale_until_ms,
+                    body: body.to_vec(),
+                });
+            }
+            (Some(page.written()), ())
+        });
+        if recorded.is_ok() {
+            let copy = Copy { session: Rc::clone(session), asked_ms: flight.started_ms, life, stamp };
+            self.put(&flight.key, flight.hash, copy, now_ms, note);
+        }
+    }
+
+    /// There is no such session. If any worker may hold it, it has ended, and all are told.
+    pub fn learn_none<B: Board>(
+        &mut self,
+        ends: &mut Ends<B>,
+        flight: &Flight,
+        may_be_kept: bool,
+        now_ms: u64,
+        note: &dyn Fn(Note<'_>),
+    ) {
+        let (key, hash) = (&flight.key, flight.hash);
+        let was_kept = match (self.store.remove(hash.0, key), ends.epoch()) {
+            (Some(Kept::Session(mut copy)), Ok(epoch)) => ends.holds(&mut copy.stamp, hash, epoch),
+            (Some(Kept::Session(_)), Err(_)) => true,
+            (Some(Kept::None { .. }) | None, _) => false,
+        };
+        let page = ends.board().read(hash.page());
+        let may_be_held = page.map_or(true, |(page, _)| Page::read(&page).may_be_held(hash.0, now_ms));
+        if was_kept || may_be_held {
+            // The page is cleared only after all were told; who keeps an answer in between has an old mark on it.
+            if ends.publish(hash).is_ok() {
+                let full = in_full(&flight.service, &key.app, &key.token);
+                let _ = update(ends.board(), hash.page(), |page| {
+                    let mut page = Page::read(page);
+                    page.forget(hash.0, &full);
+                    (Some(page.written()), ())
+                });
+            }
+            note(Note::Count(Counter::Ends));
+        }
+        let until_ms = flight.started_ms.saturating_add(self.settings.negative_ttl_ms);
+        if may_be_kept && now_ms < until_ms {
+            let item = Item {
+                value: Kept::None { asked_ms: flight.started_ms, until_ms },
+                class: Class::Unknown,
+                heap_bytes: 0,
+                useful_until_ms: until_ms,
+            };
+            evicted(self.store.put(hash.0, key.clone(), item, now_ms), note);
+        }
+    }
+
+    fn put(&mut self, key: &Key, hash: Hash, copy: Copy, now_ms: u64, note: &dyn Fn(Note<'_>)) {
+        let item = Item {
+            class: Class::Session,
+            heap_bytes: copy.session.bytes(),
+            useful_until_ms: copy.life.stale_until_ms,
+            value: Kept::Session(copy),
+        };
+        evicted(self.store.put(hash.0, key.clone(), item, now_ms), note);
+    }
+}
+
+fn evicted(count: usize, note: &dyn Fn(Note<'_>)) {
+    for _ in 0..count {
+        note(Note::Count(Counter::CacheEvictions));
+    }
+}
+
+/// Where a session is and what its token is, so that no two sessions read the same.
+fn in_full(service: &Service, app: &str, token: &Token) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for part in [&*service.cluster, &service.authority, &service.path_prefix, app, token.reveal()] {
+        bytes.extend(part.as_bytes());
+        // No part holds it: a cluster is visible ASCII, and so is all else.
+        bytes.push(0);
+    }
+    bytes
+}
