@@ -6,6 +6,7 @@
 #[path = "../emulator/mod.rs"]
 mod emulator;
 
+mod caching;
 mod calls;
 mod configuration;
 mod decisions;
