@@ -79,13 +79,11 @@ impl Answers {
                     return Some(Lookup::Active(Rc::clone(&copy.session)));
                 }
             }
-            Some(Kept::None { asked_ms, until_ms }) => {
-                if now_ms < *until_ms && young(*asked_ms, oldest_ms, now_ms) {
-                    note(Note::Count(Counter::CacheNegativeHits));
-                    return Some(Lookup::None);
-                }
+            Some(Kept::None { asked_ms, until_ms }) if now_ms < *until_ms && young(*asked_ms, oldest_ms, now_ms) => {
+                note(Note::Count(Counter::CacheNegativeHits));
+                return Some(Lookup::None);
             }
-            None => {}
+            Some(Kept::None { .. }) | None => {}
         }
         let session = self.shared(ends, key, hash, service, oldest_ms, now_ms, epoch, note)?;
         note(Note::Count(Counter::CacheSharedHits));

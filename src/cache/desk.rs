@@ -132,13 +132,13 @@ impl<B: Board> Desk<B> {
     }
 
     /// The host has taken a call.
-    pub fn departed(&mut self, id: CallId, flight: Box<Flight>) {
-        self.flights.begin(id, *flight);
+    pub fn departed(&mut self, id: CallId, flight: Flight) {
+        self.flights.begin(id, flight);
     }
 
     /// The host did not take a call.
-    pub fn refused(&mut self, flight: Box<Flight>, now_ms: u64, note: &dyn Fn(Note<'_>)) -> Settled {
-        self.settle(*flight, Lookup::Outage(Outage::Dispatch), &[], now_ms, note)
+    pub fn refused(&mut self, flight: Flight, now_ms: u64, note: &dyn Fn(Note<'_>)) -> Settled {
+        self.settle(flight, Lookup::Outage(Outage::Dispatch), &[], now_ms, note)
     }
 
     /// Closes the flight of an answer; `None` for a call that nobody made here.

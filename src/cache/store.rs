@@ -216,7 +216,7 @@ impl<K: Eq, V> Store<K, V> {
         Some(entry)
     }
 
-    fn list(&mut self, queue: Queue) -> (&mut List, &mut Vec<Slot<K, V>>) {
+    fn list(&mut self, queue: Queue) -> (&mut List, &mut [Slot<K, V>]) {
         let list = match queue {
             Queue::Probation => &mut self.probation,
             Queue::Protected => &mut self.protected,
@@ -272,7 +272,7 @@ fn bytes_of<K: Eq, V>(entry: &Entry<K, V>) -> usize {
     Store::<K, V>::ENTRY_BYTES.saturating_add(entry.item.heap_bytes)
 }
 
-fn links<K, V>(slab: &mut Vec<Slot<K, V>>, place: Place) -> Option<&mut Links> {
+fn links<K, V>(slab: &mut [Slot<K, V>], place: Place) -> Option<&mut Links> {
     slab.get_mut(place as usize).map(|slot| &mut slot.links)
 }
 

@@ -208,10 +208,10 @@ impl Worker {
             match send(&flight) {
                 Some(id) => {
                     self.metrics.call_began();
-                    self.desk.borrow_mut().departed(id, flight);
+                    self.desk.borrow_mut().departed(id, *flight);
                 }
                 None => {
-                    let refused = self.desk.borrow_mut().refused(flight, now_ms, &|note| self.note(note, now_ms));
+                    let refused = self.desk.borrow_mut().refused(*flight, now_ms, &|note| self.note(note, now_ms));
                     self.backlog.borrow_mut().extend(refused.told);
                 }
             }
@@ -310,10 +310,10 @@ impl Worker {
             Asked::Call(flight) => match self.send(&flight) {
                 Some(id) => {
                     self.metrics.call_began();
-                    self.desk.borrow_mut().departed(id, flight);
+                    self.desk.borrow_mut().departed(id, *flight);
                     return Progress::Waiting;
                 }
-                None => match self.desk.borrow_mut().refused(flight, now_ms, &note).told.pop() {
+                None => match self.desk.borrow_mut().refused(*flight, now_ms, &note).told.pop() {
                     Some((_, lookup)) => lookup,
                     None => return turn_away("event=nobody_asked"),
                 },

@@ -227,11 +227,12 @@ impl Call<'_, '_> {
             }
             "proxy_set_shared_data" => {
                 let (key, value, expected) = (self.bytes(0)?, self.bytes(2)?, self.number(4));
-                let current = self.caller.data().shared.get(&key).map_or(0, |(_, cas)| *cas);
-                if expected != 0 && expected != current {
+                // A name that was never set takes any version, as in Envoy.
+                let current = self.caller.data().shared.get(&key).map(|(_, cas)| *cas);
+                if current.is_some_and(|current| expected != 0 && expected != current) {
                     return Ok(CAS_MISMATCH);
                 }
-                self.caller.data_mut().shared.insert(key, (value, current + 1));
+                self.caller.data_mut().shared.insert(key, (value, current.unwrap_or(0) + 1));
                 Ok(OK)
             }
             // The keys of hash maps: the same in every run.

@@ -34,6 +34,6 @@ mod wire;
 
 pub use handle::Stream;
 pub use request::Request;
-pub use state::{Call, Cluster, Ending, Farewell, Level, Root};
+pub use state::{Call, Cluster, Ending, Farewell, Level};
 
 pub use vm::Vm;

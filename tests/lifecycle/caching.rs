@@ -1,7 +1,7 @@
 //! Answers that are kept: by one worker, and by two that share what they know. A second configuration of the same VM
 //! stands for a second worker: it has a cache of its own, and the host's shared data in common with the first.
 
-use super::emulator::{Call, Request, Root, Stream, Vm};
+use super::emulator::{Call, Request, Stream, Vm};
 use super::{NONE, SESSION, assert_counters, config, token};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -223,21 +223,28 @@ fn after_outages_in_a_row_nobody_asks_until_one_tries() {
     assert_eq!(vm.counter("calls_total"), 7);
 }
 
+/// Runs a request on one of the workers.
+type Get = dyn Fn(&mut Vm, usize, &str) -> Stream;
+
+/// Two of them.
 struct Workers {
     vm: Vm,
-    roots: [Root; 2],
+    get: Box<Get>,
 }
 
 impl Workers {
     fn new(configuration: &Value) -> Self {
         let mut vm = Vm::with_config(configuration.clone());
         let first = vm.root();
-        let second = vm.configure(configuration.clone()).unwrap();
-        Self { vm, roots: [first, second] }
+        let roots = [first, vm.configure(configuration.clone()).unwrap()];
+        let get = move |vm: &mut Vm, worker: usize, path: &str| {
+            vm.request_on(roots[worker], Request::get(path).token(&token(1)))
+        };
+        Self { vm, get: Box::new(get) }
     }
 
     fn get(&mut self, worker: usize, path: &str) -> Stream {
-        self.vm.request_on(self.roots[worker], Request::get(path).token(&token(1)))
+        (self.get)(&mut self.vm, worker, path)
     }
 
     fn asks(&mut self, worker: usize, path: &str, body: &str) -> Stream {

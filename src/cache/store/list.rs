@@ -40,7 +40,7 @@ impl List {
     }
 
     /// Puts an entry in as the newest one. `links` finds an entry's links.
-    pub fn push<'s, S>(&mut self, slab: &'s mut S, place: Place, bytes: usize, links: Access<S>) {
+    pub fn push<S: ?Sized>(&mut self, slab: &mut S, place: Place, bytes: usize, links: Access<S>) {
         if let Some(entry) = links(slab, place) {
             *entry = Links { newer: NONE, older: self.newest };
         }
@@ -53,7 +53,7 @@ impl List {
     }
 
     /// Takes an entry out, wherever it stands.
-    pub fn remove<S>(&mut self, slab: &mut S, place: Place, bytes: usize, links: Access<S>) {
+    pub fn remove<S: ?Sized>(&mut self, slab: &mut S, place: Place, bytes: usize, links: Access<S>) {
         let Some(Links { newer, older }) = links(slab, place).map(std::mem::take) else { return };
         match links(slab, newer) {
             Some(entry) => entry.older = older,
