@@ -82,9 +82,9 @@ pub struct AwaitSession {
     rule: Rc<Rule>,
     /// The request's origin, if its scripts may read a refusal.
     reader: Option<String>,
-    token_created_ms: Option<u64>,
-    token: Digest,
-    source: String,
+    token: Token,
+    /// Where the token was found, if somebody asks.
+    source: Option<String>,
 }
 
 impl Exchange {
@@ -265,9 +265,8 @@ impl<'a> Request<'a> {
                 let waiting = AwaitSession {
                     rule: Rc::clone(rule),
                     reader: reader.map(ToOwned::to_owned),
-                    token_created_ms: token.created_ms(),
-                    token: token.digest(around.digest_key),
-                    source: source.to_string(),
+                    token: token.clone(),
+                    source: around.config.filter_state.then(|| source.to_string()),
                 };
                 Judgement::Ask(Question { rule: Rc::clone(rule), token }, waiting)
             }
@@ -329,7 +328,9 @@ impl<'a> Request<'a> {
 impl AwaitSession {
     fn settle(&self, around: Surroundings<'_>, lookup: &Lookup) -> Step<Verdict> {
         let mut effects = Effects::new(around.config);
-        effects.filter_state(FilterState::Source, || self.source.clone());
+        if let Some(source) = &self.source {
+            effects.filter_state(FilterState::Source, || source.clone());
+        }
         let rule = &*self.rule;
         let next = match decide(rule, lookup) {
             Decision::Session(session) => self.annotate(around, &mut effects, session),
@@ -337,22 +338,22 @@ impl AwaitSession {
             Decision::FailedOpen => {
                 effects.forward(Outcome::FailedOpen, rule, rule.annotation.of_status(Status::Unavailable))
             }
-            Decision::NoSession => self.deny(&mut effects, Denial::SessionRequired),
-            Decision::Unavailable { retry } => self.deny(&mut effects, Denial::Unavailable { retry }),
-            Decision::Busy => self.deny(&mut effects, Denial::Busy),
+            Decision::NoSession => self.deny(around, &mut effects, Denial::SessionRequired),
+            Decision::Unavailable { retry } => self.deny(around, &mut effects, Denial::Unavailable { retry }),
+            Decision::Busy => self.deny(around, &mut effects, Denial::Busy),
         };
         effects.then(next)
     }
 
     fn annotate(&self, around: Surroundings<'_>, effects: &mut Effects<'_>, session: &Session) -> Verdict {
-        let age_s = self.token_created_ms.map(|created| around.now_ms.saturating_sub(created) / 1_000);
+        let age_s = self.token.created_ms().map(|created| around.now_ms.saturating_sub(created) / 1_000);
         match self.rule.annotation.of_session(session, age_s) {
             Ok(headers) => {
                 effects.filter_state(FilterState::User, || annotate::encoded_id(session));
                 effects.forward(Outcome::Allowed, &self.rule, headers)
             }
             Err(annotate::TooLarge) if self.rule.session == SessionMode::Required => {
-                self.deny(effects, Denial::SessionTooLarge)
+                self.deny(around, effects, Denial::SessionTooLarge)
             }
             Err(annotate::TooLarge) => {
                 let status = self.rule.annotation.of_status(Status::Unavailable);
@@ -361,8 +362,9 @@ impl AwaitSession {
         }
     }
 
-    fn deny(&self, effects: &mut Effects<'_>, denial: Denial) -> Verdict {
-        effects.deny(denial, Some(&self.rule), self.reader.as_deref(), Some(self.token))
+    fn deny(&self, around: Surroundings<'_>, effects: &mut Effects<'_>, denial: Denial) -> Verdict {
+        let token = self.token.digest(around.digest_key);
+        effects.deny(denial, Some(&self.rule), self.reader.as_deref(), Some(token))
     }
 }
 

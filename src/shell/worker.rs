@@ -247,7 +247,8 @@ impl Worker {
 
     /// Tells a request what became of its lookup, if it still waits. The root's callback is running.
     fn settle(&self, waiter: Waiter, lookup: &Lookup) {
-        let Some(Step { effects, next }) = self.decide(waiter, lookup) else { return };
+        let now_ms = host::now_ms().unwrap_or(0);
+        let Some(Step { effects, next }) = self.decide(waiter, lookup, now_ms) else { return };
         if let Err(refused) = host::set_effective_context(waiter.stream) {
             log::debug!("event=stream_gone status={refused:?}");
             return;
@@ -263,8 +264,7 @@ impl Worker {
     }
 
     /// What a lookup means for a request, if it is still the one that waits.
-    fn decide(&self, waiter: Waiter, lookup: &Lookup) -> Option<Step<Verdict>> {
-        let now_ms = host::now_ms().unwrap_or(0);
+    fn decide(&self, waiter: Waiter, lookup: &Lookup, now_ms: u64) -> Option<Step<Verdict>> {
         let mut exchanges = self.exchanges.borrow_mut();
         let tracked = exchanges.get_mut(&waiter.stream).filter(|tracked| tracked.ticket == waiter.ticket)?;
         tracked.exchange.session(self.surroundings(now_ms), lookup)
@@ -320,7 +320,7 @@ impl Worker {
             },
         };
         self.show_kept();
-        match self.decide(waiter, &lookup) {
+        match self.decide(waiter, &lookup, now_ms) {
             Some(Step { effects, next }) => conclude(self.carry_out(effects), &next),
             None => turn_away("event=nobody_asked"),
         }
