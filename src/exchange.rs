@@ -9,7 +9,7 @@ use std::rc::Rc;
 use crate::config::Config;
 use crate::http::authority::Authority;
 use crate::http::change::HeaderChange;
-use crate::http::headers::Headers;
+use crate::http::headers::{Headers, Known};
 use crate::http::origin::Origin;
 use crate::http::path;
 use crate::http::reply::{Denial, Reply};
@@ -223,10 +223,10 @@ impl<'a> Request<'a> {
         Self {
             headers,
             end_of_stream,
-            method: headers.first(":method").unwrap_or_default(),
-            target: headers.first(":path").unwrap_or_default(),
-            authority: headers.first(":authority").unwrap_or_default(),
-            websocket: headers.all("upgrade").chain(headers.all(":protocol")).any(names_websocket),
+            method: headers.first_known(Known::Method).unwrap_or_default(),
+            target: headers.first_known(Known::Path).unwrap_or_default(),
+            authority: headers.first_known(Known::Authority).unwrap_or_default(),
+            websocket: headers.all_known(Known::Upgrade).chain(headers.all_known(Known::Protocol)).any(names_websocket),
         }
     }
 
@@ -236,10 +236,10 @@ impl<'a> Request<'a> {
             Err(denial) => return Judgement::Decided(effects.deny(denial, None, None, None)),
         };
         let listed = rule.origins.as_deref().unwrap_or_default();
-        let reader = origins::listed_value(listed, self.headers.single("origin"));
+        let reader = origins::listed_value(listed, self.headers.single_known(Known::Origin));
         if rule.origins.is_some() && origins::guarded(self.method, self.websocket) {
             let own = self.own_origin();
-            if !origins::admitted(listed, own.as_ref(), self.headers.all("origin")) {
+            if !origins::admitted(listed, own.as_ref(), self.headers.all_known(Known::Origin)) {
                 return Judgement::Decided(effects.deny(Denial::BadOrigin, Some(rule), reader, None));
             }
         }
@@ -312,7 +312,7 @@ impl<'a> Request<'a> {
         let forwarded: Option<&[u8]> = self.headers.first("x-forwarded-proto");
         let scheme = match forwarded {
             Some(_) => self.headers.single("x-forwarded-proto")?,
-            None => self.headers.single(":scheme")?,
+            None => self.headers.single_known(Known::Scheme)?,
         };
         Origin::of_request(scheme, &Authority::parse(self.authority)?)
     }

@@ -20,6 +20,11 @@ impl Alias {
         Self(name.bytes().map(canonical).collect())
     }
 
+    /// The bytes of the form, as many as each of its spellings has.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     /// Whether the header of this name may be taken for the one that the alias stands for. A pseudo-header never is.
     #[must_use]
     pub fn matches(&self, name: &[u8]) -> bool {
@@ -29,8 +34,23 @@ impl Alias {
     }
 }
 
-fn canonical(byte: u8) -> u8 {
-    if byte.is_ascii_alphanumeric() { byte.to_ascii_lowercase() } else { b'-' }
+/// What stands for each byte in an [`Alias`].
+#[expect(clippy::indexing_slicing, reason = "the compiler works it out")]
+const CANONICAL: [u8; 256] = {
+    let mut table = [b'-'; 256];
+    let mut byte = 0;
+    while byte < 128_u8 {
+        if byte.is_ascii_alphanumeric() {
+            table[byte as usize] = byte.to_ascii_lowercase();
+        }
+        byte += 1;
+    }
+    table
+};
+
+pub(super) fn canonical(byte: u8) -> u8 {
+    // Every byte has its place in the table.
+    CANONICAL.get(usize::from(byte)).copied().unwrap_or(b'-')
 }
 
 #[cfg(test)]

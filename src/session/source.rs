@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::token::Token;
 use crate::http::change::HeaderChange;
-use crate::http::headers::Headers;
+use crate::http::headers::{Headers, Known};
 use crate::http::{cookie, query};
 
 /// A place in a request that may hold a token.
@@ -71,7 +71,7 @@ pub fn find<'s>(sources: &'s [Source], bearer: Bearer<'_>, now_ms: u64) -> Found
 #[must_use]
 pub fn removals(sources: &[Source], bearer: Bearer<'_>) -> Vec<HeaderChange> {
     let mut changes = Vec::new();
-    let cookies: Vec<_> = bearer.headers.all("cookie").collect();
+    let cookies: Vec<_> = bearer.headers.all_known(Known::Cookie).collect();
     let mut kept: Vec<Option<Vec<u8>>> = cookies.iter().map(|_| None).collect();
     let mut target: Option<Vec<u8>> = None;
     for source in sources {
@@ -118,7 +118,7 @@ impl Source {
     fn each_value(&self, bearer: Bearer<'_>, mut each: impl FnMut(&[u8])) {
         match self {
             Self::Cookie(name) => {
-                bearer.headers.all("cookie").flat_map(|header| cookie::values(header, name)).for_each(each);
+                bearer.headers.all_known(Known::Cookie).flat_map(|header| cookie::values(header, name)).for_each(each);
             }
             Self::Header { name, prefix } => {
                 let values = bearer.headers.all(name).flat_map(values);
