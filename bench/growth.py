@@ -1,4 +1,5 @@
-"""How cost grows: with the rules, the cookies, the session, the workers, and those who wait for one session."""
+"""How cost grows: with the rules, the cookies, the session, the workers, the sessions in the cache, and those who wait
+for one session."""
 
 import sys
 from collections.abc import Callable
@@ -14,6 +15,10 @@ RULES = (1, 10, 100, 1000)
 COOKIE_BYTES = (100, 1024, 4096, 8192)
 DATA_SIZES = (100, 1024, 5120)
 WORKERS = (1, 2)
+CACHED = (1_000, 10_000, 100_000)
+# With it, a session has 200 bytes as JSON.
+CACHED_DATA_BYTES = 115
+CACHE_BYTES = 134_217_728
 WAITERS = (1, 10, 100, 1000)
 
 
@@ -32,6 +37,8 @@ class Stage:
 
     def __init__(self, run: Run, services: Services, start: Callable):
         self.run, self.services, self.start = run, services, start
+        # What is to be told of a value beside the measurements.
+        self.beside: dict[int, dict] = {}
 
     def envoy(self, sessions: str | None = None, workers: int = 1, **keys: object) -> Envoy:
         clusters = {"upstream": self.services.upstream, "rest-sessions": sessions or self.services.stub.address}
@@ -60,12 +67,29 @@ class Stage:
     def workers(self, count: int) -> Subject:
         return self.lookups("workers", count, workers=count)
 
+    def cached(self, count: int) -> Subject:
+        """Requests that the cache answers, for all its sessions in turn; and what it takes to hold them."""
+        tokens = [token(number, CACHED_DATA_BYTES) for number in range(count)]
+        cookies = cookie_file(self.run, f"cached-{count}", tokens)
+        envoy = self.envoy(cache={"ttl": "1h", "max_bytes": CACHE_BYTES})
+        subject = Subject(str(count), envoy, cookies=cookies, rotate=True)
+        before = envoy.program.memory_bytes()
+        seen = load(self.run, subject, count)
+        if seen["statuses"] != {"200": count} or envoy.gauge("cache_entries") != count:
+            raise Problem(f"{count} sessions were to be kept; {seen['statuses']} seen")
+        self.beside[count] = {
+            "cache_mib": envoy.gauge("cache_bytes") / 2**20,
+            "envoy_grew_mib": (envoy.program.memory_bytes() - before) / 2**20,
+        }
+        return subject
+
 
 GROWTHS = (
     Growth("rules", "rules, the last of which matches (`off`)", RULES, Stage.rules),
     Growth("cookie_bytes", "bytes of the Cookie header (one call)", COOKIE_BYTES, Stage.cookies),
     Growth("data_bytes", "bytes of session data (one call)", DATA_SIZES, Stage.data),
     Growth("workers", "workers (one call)", WORKERS, Stage.workers),
+    Growth("cached_sessions", "sessions of 200 bytes in the cache (answered from it)", CACHED, Stage.cached),
 )
 
 
@@ -79,7 +103,12 @@ def grow(run: Run, services: Services) -> list[dict]:
             rounds = list(alternate(run, subjects, min(ROUNDS, run.rounds)))
         first = str(growth.values[0])
         rows = [
-            {"value": value, **medians(rounds, str(value)), "to_first": ratios(rounds, str(value), first)}
+            {
+                "value": value,
+                **medians(rounds, str(value)),
+                "to_first": ratios(rounds, str(value), first),
+                **stage.beside.get(value, {}),
+            }
             for value in growth.values
         ]
         print(f"bench: {growth.name}", file=sys.stderr)

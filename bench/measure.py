@@ -43,13 +43,15 @@ class Subject:
     calls: int = 0
     cookies: Path | None = None
     path: str = "/"
+    # Whether the requests take the cookies in turn, not the connections.
+    rotate: bool = False
 
 
 def load(run: Run, subject: Subject, requests: int, connections: int = CONNECTIONS) -> dict:
     command = [run.peers, "load", "--target", subject.envoy.address, "--path", subject.path]
     command += ["--connections", connections, "--requests", requests, "--seconds", LOAD_SECONDS]
     if subject.cookies:
-        command += ["--cookies", subject.cookies]
+        command += ["--cookies", subject.cookies, *(["--rotate"] if subject.rotate else [])]
     with run.programs.running() as start:
         return json.loads(start("load", *command).output_when_done(LOAD_SECONDS + 10))
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -93,6 +94,11 @@ class Program:
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / TICKS
 
+    def memory_bytes(self) -> int:
+        """What of its memory is resident."""
+        lines = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS:"))
+
 
 class Programs:
     """All that runs; whatever is started in a block of `running` ends with it."""
@@ -149,8 +155,14 @@ class Envoy:
 
     def calls(self) -> int:
         """How many requests rest-sessions was sent, whoever sent them."""
-        stats = self.get("/stats?filter=^cluster\\.rest-sessions\\.upstream_rq_total$")
-        return int(stats.split(": ")[1])
+        return self.stat("cluster.rest-sessions.upstream_rq_total")
+
+    def gauge(self, name: str) -> int:
+        """One of the filter's."""
+        return self.stat(f"wasmcustom.rest_sessions.{name}")
+
+    def stat(self, name: str) -> int:
+        return int(self.get(f"/stats?filter=^{re.escape(name)}$").split(": ")[1])
 
 
 def free_port() -> int:

@@ -97,10 +97,17 @@ def as_text(results: dict) -> str:
     for growth in results["growth"]:
         rows = [[str(row["value"]), *metrics(row), f"{row['to_first']['cpu_us']:.2f}×"] for row in growth["rows"]]
         parts.append(table([growth["name"], *head, "CPU"], rows))
+    cached = cached_sessions(results)
+    memory = [[str(row["value"]), f"{row['cache_mib']:.1f}", f"{row['envoy_grew_mib']:.1f}"] for row in cached]
+    parts.append(table(["sessions of 200 bytes in the cache", "cache_bytes MiB", "Envoy grew by MiB"], memory))
     waiters = [[str(row["waiters"]), str(row["calls"]), f"{row['last_after_ms']:.0f}"] for row in results["waiters"]]
     parts.append(table(["requests that wait for one session", "calls", "last answered after ms"], waiters))
     parts.append(results["note"])
     return "\n\n".join(parts)
+
+
+def cached_sessions(results: dict) -> list[dict]:
+    return next(growth["rows"] for growth in results["growth"] if growth["key"] == "cached_sessions")
 
 
 def readme_figures(results: dict) -> str:
@@ -124,12 +131,18 @@ def readme_figures(results: dict) -> str:
             lines.append(f"| {row['name']}, against: {names[other]} | {found['cpu_us']:.2f} |")
     django = next(row for row in results["scenarios"] if row["key"] == DJANGO)
     lines.append(f"| {django['name']}, its own CPU | {django['to_no_op']['cpu_us']:.0f} |")
-    (rules,) = (growth["rows"] for growth in results["growth"] if growth["key"] == "rules")
+    rules = next(growth["rows"] for growth in results["growth"] if growth["key"] == "rules")
     at = {row["value"]: row["cpu_us"] for row in rules}
     lines.append(f"| 1,000 rules, against: 10 rules | {at[1000] / at[10]:.2f} |")
     most = results["waiters"][-1]
     calls = "1 call" if most["calls"] == 1 else f"{most['calls']} calls"
-    lines += ["", f"{most['waiters']:,} requests that waited for one session cost {calls}."]
+    kept = cached_sessions(results)[-1]
+    lines += [
+        "",
+        f"{most['waiters']:,} requests that waited for one session cost {calls}. {kept['value']:,} sessions of 200 bytes",
+        f"in a worker's cache took {kept['cache_mib']:.0f} MiB as it counts them; Envoy grew by "
+        f"{kept['envoy_grew_mib']:.0f} MiB.",
+    ]
     return "\n".join(lines) + "\n"
 
 

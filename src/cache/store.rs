@@ -95,7 +95,7 @@ impl<K: Eq, V> Store<K, V> {
 
     #[must_use]
     pub fn new(max_bytes: usize) -> Self {
-        // As many places as there may be sessions of 256 bytes, for at most one byte in 128.
+        // A place for 256 to 512 bytes, which takes one or two bytes in 128.
         let ghost = Ghost::new(max_bytes.checked_div(512).unwrap_or(0).max(1).next_power_of_two());
         let rest = max_bytes.saturating_sub(ghost.bytes());
         let unknown_bytes = rest.checked_div(UNKNOWN_SHARE).unwrap_or(0);

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Empty};
 use hyper::Request;
 use hyper::client::conn::http1::{SendRequest, handshake};
-use hyper::header::{ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, COOKIE, HOST, USER_AGENT};
+use hyper::header::{ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, COOKIE, HOST, HeaderValue, USER_AGENT};
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use tokio::net::TcpStream;
@@ -33,6 +33,9 @@ pub struct Options {
     /// A file with one Cookie header a line; the connections take them in turn. Absent: no cookies.
     #[arg(long, value_name = "FILE")]
     cookies: Option<PathBuf>,
+    /// The requests take the cookies in turn, not the connections.
+    #[arg(long, requires = "cookies")]
+    rotate: bool,
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     connections: u32,
     /// How many requests, on all connections together.
@@ -56,6 +59,8 @@ struct Report {
 /// What all connections share: how many requests are still to be sent, and what came back.
 struct Seen {
     left: Cell<u32>,
+    /// The cookie headers that the requests take in turn; empty where each connection keeps its own.
+    rotating: Vec<HeaderValue>,
     latencies_us: RefCell<Vec<u32>>,
     statuses: RefCell<BTreeMap<u16, u32>>,
 }
@@ -77,8 +82,14 @@ async fn measure(options: Options) -> Result<Report, String> {
             text.lines().map(str::to_owned).collect()
         }
     };
+    let rotating = if options.rotate {
+        cookies.iter().map(|cookie| HeaderValue::from_str(cookie)).collect()
+    } else {
+        Ok(Vec::new())
+    };
     let seen = Rc::new(Seen {
         left: Cell::new(options.requests),
+        rotating: rotating.map_err(|e| format!("a cookie cannot be sent: {e}"))?,
         latencies_us: RefCell::new(Vec::with_capacity(options.requests as usize)),
         statuses: RefCell::new(BTreeMap::new()),
     });
@@ -137,9 +148,17 @@ fn request(options: &Options, cookie: Option<String>) -> Result<Request<Empty<By
     request.body(Empty::new()).map_err(|e| format!("the request cannot be sent: {e}"))
 }
 
-async fn exchange(mut connection: Connection, request: Request<Empty<Bytes>>, seen: Rc<Seen>) -> Result<(), String> {
+async fn exchange(
+    mut connection: Connection,
+    mut request: Request<Empty<Bytes>>,
+    seen: Rc<Seen>,
+) -> Result<(), String> {
     while let Some(left) = seen.left.get().checked_sub(1) {
         seen.left.set(left);
+        if let Some(cookie) = (left as usize).checked_rem(seen.rotating.len()).and_then(|turn| seen.rotating.get(turn))
+        {
+            request.headers_mut().insert(COOKIE, cookie.clone());
+        }
         let start = Instant::now();
         connection.ready().await.map_err(|e| format!("a connection was closed: {e}"))?;
         let response = connection.send_request(request.clone()).await.map_err(|e| format!("no answer: {e}"))?;
