@@ -11,3 +11,4 @@ pub mod path;
 pub mod percent;
 pub mod query;
 pub mod reply;
+mod scan;

@@ -8,6 +8,7 @@
 use std::fmt;
 
 use super::percent::split_encoded;
+use super::scan::split_before;
 
 /// How many readings a path may have before it is refused.
 pub const MAX_READINGS: usize = 32;
@@ -41,20 +42,36 @@ impl fmt::Display for Ambiguity {
 /// The path of a request target, and the query after its first `?`.
 #[must_use]
 pub fn split_query(target: &[u8]) -> (&[u8], Option<&[u8]>) {
-    let mut parts = target.splitn(2, |byte| *byte == b'?');
-    (parts.next().unwrap_or_default(), parts.next())
+    let (path, rest) = split_before(target, b'?');
+    (path, rest.split_first().map(|(_, query)| query))
 }
 
 /// Whether every server reads the path in the same way.
 #[must_use]
 pub fn is_plain(path: &[u8]) -> bool {
     let [b'/', segments @ ..] = path else { return false };
-    if !segments.iter().all(|byte| is_plain_byte(*byte)) {
-        return false;
+    let mut segment = Segment::Empty;
+    for byte in segments {
+        segment = match (kind_of(*byte), segment) {
+            // A slash at the end leaves an empty last segment, which is the one that may be empty.
+            (Kind::Other, _) | (Kind::Slash, Segment::Empty | Segment::Dot | Segment::Dots) => return false,
+            (Kind::Slash, Segment::Named) => Segment::Empty,
+            (Kind::Dot, Segment::Empty) => Segment::Dot,
+            (Kind::Dot, Segment::Dot) => Segment::Dots,
+            (Kind::Plain, _) | (Kind::Dot, _) => Segment::Named,
+        };
     }
-    let mut segments = segments.split(|byte| *byte == b'/');
-    // A slash at the end leaves an empty last segment, which is the one that may be empty.
-    !segments.next_back().is_some_and(is_dots) && segments.all(|segment| !segment.is_empty() && !is_dots(segment))
+    matches!(segment, Segment::Empty | Segment::Named)
+}
+
+/// What of a segment was read so far.
+#[derive(Clone, Copy)]
+enum Segment {
+    Empty,
+    Dot,
+    Dots,
+    /// More than dots.
+    Named,
 }
 
 /// Every way in which a server might read the path, the path itself first; a plain path has that one reading.
@@ -144,13 +161,40 @@ fn is_hex(byte: &u8) -> bool {
     byte.is_ascii_hexdigit()
 }
 
-fn is_unreserved(byte: u8) -> bool {
+const fn is_unreserved(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
 }
 
-fn is_plain_byte(byte: u8) -> bool {
-    is_unreserved(byte)
-        || matches!(byte, b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b'=' | b':' | b'@' | b'/')
+/// What a byte is to a path that has one reading.
+#[derive(Clone, Copy)]
+enum Kind {
+    Plain,
+    Slash,
+    Dot,
+    Other,
+}
+
+/// Every path is looked through byte by byte, and a table is quicker than the questions that it answers.
+#[expect(clippy::indexing_slicing, reason = "the compiler works it out")]
+const KINDS: [Kind; 256] = {
+    let mut table = [Kind::Other; 256];
+    let mut byte = 0;
+    while byte < 128_u8 {
+        table[byte as usize] = match byte {
+            b'/' => Kind::Slash,
+            b'.' => Kind::Dot,
+            b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b'=' | b':' | b'@' => Kind::Plain,
+            _ if is_unreserved(byte) => Kind::Plain,
+            _ => Kind::Other,
+        };
+        byte += 1;
+    }
+    table
+};
+
+fn kind_of(byte: u8) -> Kind {
+    // Every byte has its place in the table.
+    KINDS.get(usize::from(byte)).copied().unwrap_or(Kind::Other)
 }
 
 /// One thing that a server may do to a path before it looks at it.

@@ -1,68 +1,121 @@
 //! Finds rules by path without looking at each: a site of a thousand rules costs little more than one of ten.
 
-use std::collections::HashMap;
-
 use super::matching::{Match, PathCase, PathPattern};
 
 /// The places of rules in their list, by the paths that they name. Each list of places ascends.
+///
+/// A path is looked through once, and its hash grows on the way: wherever a segment ends, it finds the prefixes that
+/// end there. Nothing but the configuration is ever stored, so whoever chooses paths cannot make the search longer, and
+/// the hash needs no secret.
 #[derive(Debug)]
 pub struct PathIndex {
     case: PathCase,
-    exact: HashMap<Vec<u8>, Vec<usize>>,
-    prefixes: HashMap<Vec<u8>, Vec<usize>>,
-    /// Beyond it, no start of a path is the stem of a prefix, however long a client makes its path.
-    longest_prefix: usize,
+    /// A power of two of them.
+    buckets: Vec<Vec<Stem>>,
+    /// Beyond it, no start of a path is a stem, however long a client makes its path.
+    longest: usize,
     /// Rules that name no paths: they are for all requests, those without a path too.
     pathless: Vec<usize>,
 }
 
+/// A path that rules name, folded, and where those rules stand.
+#[derive(Debug)]
+struct Stem {
+    hash: u32,
+    path: Vec<u8>,
+    exact: Vec<usize>,
+    prefixes: Vec<usize>,
+}
+
+/// FNV-1a, which takes a byte at a time.
+const EMPTY: u32 = 0x811c_9dc5;
+
+fn grown(hash: u32, byte: u8) -> u32 {
+    (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+}
+
 impl PathIndex {
     pub fn new<'a>(rules: impl Iterator<Item = &'a Match>, case: PathCase) -> Self {
-        let mut index =
-            Self { case, exact: HashMap::new(), prefixes: HashMap::new(), longest_prefix: 0, pathless: Vec::new() };
+        let mut pathless = Vec::new();
+        let mut named = Vec::new();
         for (place, rule) in rules.enumerate() {
-            let Some(patterns) = &rule.paths else {
-                index.pathless.push(place);
-                continue;
-            };
-            for pattern in patterns {
-                let (map, stem) = match pattern {
-                    PathPattern::Exact(stem) => (&mut index.exact, stem),
-                    PathPattern::Prefix(stem) => {
-                        index.longest_prefix = index.longest_prefix.max(stem.len());
-                        (&mut index.prefixes, stem)
-                    }
-                };
-                map.entry(case.fold(stem.as_bytes()).into_owned()).or_default().push(place);
+            match &rule.paths {
+                Some(patterns) => named.extend(patterns.iter().map(|pattern| (pattern, place))),
+                None => pathless.push(place),
             }
         }
+        let mut buckets = Vec::new();
+        buckets.resize_with(named.len().next_power_of_two(), Vec::new);
+        let mut index = Self { case, buckets, longest: 0, pathless };
+        for (pattern, place) in named {
+            index.insert(pattern, place);
+        }
         index
+    }
+
+    fn insert(&mut self, pattern: &PathPattern, place: usize) {
+        let (PathPattern::Exact(stem) | PathPattern::Prefix(stem)) = pattern;
+        let path: Vec<u8> = stem.bytes().map(|byte| self.case.fold(byte)).collect();
+        self.longest = self.longest.max(path.len());
+        let hash = path.iter().copied().fold(EMPTY, grown);
+        let bucket = self.bucket(hash);
+        let Some(bucket) = self.buckets.get_mut(bucket) else { return };
+        let known = bucket.iter().position(|stem| stem.path == path).unwrap_or(bucket.len());
+        if known == bucket.len() {
+            bucket.push(Stem { hash, path, exact: Vec::new(), prefixes: Vec::new() });
+        }
+        let Some(stem) = bucket.get_mut(known) else { return };
+        match pattern {
+            PathPattern::Exact(_) => stem.exact.push(place),
+            PathPattern::Prefix(_) => stem.prefixes.push(place),
+        }
+    }
+
+    fn bucket(&self, hash: u32) -> usize {
+        // The high bits of a product depend on all bytes, the low ones do not on the high bits of any.
+        let mixed = usize::try_from(hash ^ hash >> 16).unwrap_or_default();
+        mixed & self.buckets.len().wrapping_sub(1)
+    }
+
+    /// The stem that is this start of a path, whose hash this is.
+    fn stem(&self, hash: u32, start: &[u8]) -> Option<&Stem> {
+        let bucket = self.buckets.get(self.bucket(hash))?;
+        bucket.iter().find(|stem| stem.hash == hash && self.case.same(&stem.path, start))
     }
 
     /// The first rule whose paths match, if `accepts` agrees. A request without a path matches pathless rules alone.
     pub fn first(&self, path: Option<&[u8]>, accepts: impl Fn(usize) -> bool) -> Option<usize> {
         let mut best = None;
         let mut consider = |places: &[usize]| {
-            // What stands behind the best so far need not be looked at.
-            let better = places.iter().copied().take_while(|place| best.is_none_or(|best| *place < best));
-            if let Some(place) = better.into_iter().find(|place| accepts(*place)) {
-                best = Some(place);
+            for place in places {
+                // What stands behind the best so far need not be looked at.
+                if best.is_some_and(|best| best <= *place) {
+                    return;
+                }
+                if accepts(*place) {
+                    best = Some(*place);
+                }
             }
         };
         consider(&self.pathless);
-        if let Some(path) = path {
-            let path = self.case.fold(path);
-            if let Some(places) = self.exact.get(path.strip_suffix(b"/").unwrap_or(&path)) {
-                consider(places);
+        let Some(path) = path else { return best };
+        let path = path.strip_suffix(b"/").unwrap_or(path);
+        let mut hash = EMPTY;
+        for (end, byte) in path.iter().enumerate() {
+            if end > self.longest {
+                return best;
             }
             // A prefix ends where a segment does.
-            let ends =
-                path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(end, _)| end).chain([path.len()]);
-            for end in ends.take_while(|end| *end <= self.longest_prefix) {
-                if let Some(places) = path.get(..end).and_then(|stem| self.prefixes.get(stem)) {
-                    consider(places);
-                }
+            if *byte == b'/'
+                && let Some(stem) = path.get(..end).and_then(|start| self.stem(hash, start))
+            {
+                consider(&stem.prefixes);
             }
+            hash = grown(hash, self.case.fold(*byte));
+        }
+        if let Some(stem) = self.stem(hash, path) {
+            consider(&stem.exact);
+            consider(&stem.prefixes);
         }
         best
     }

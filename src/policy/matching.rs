@@ -1,7 +1,5 @@
 //! Which requests a rule is for: hosts, methods and path patterns.
 
-use std::borrow::Cow;
-
 use serde::Deserialize;
 
 use crate::http::authority::{Host, HostPattern};
@@ -17,12 +15,21 @@ pub enum PathCase {
 }
 
 impl PathCase {
-    /// The form in which paths are equal that match the same.
+    /// The form in which the bytes of paths are equal that match the same.
     #[must_use]
-    pub fn fold(self, path: &[u8]) -> Cow<'_, [u8]> {
+    pub fn fold(self, byte: u8) -> u8 {
         match self {
-            Self::Ignore if path.iter().any(u8::is_ascii_uppercase) => Cow::Owned(path.to_ascii_lowercase()),
-            Self::Ignore | Self::Exact => Cow::Borrowed(path),
+            Self::Ignore => byte.to_ascii_lowercase(),
+            Self::Exact => byte,
+        }
+    }
+
+    /// Whether paths, or parts of them, match the same.
+    #[must_use]
+    pub fn same(self, a: &[u8], b: &[u8]) -> bool {
+        match self {
+            Self::Ignore => a.eq_ignore_ascii_case(b),
+            Self::Exact => a == b,
         }
     }
 }
@@ -53,14 +60,10 @@ impl PathPattern {
 
     #[must_use]
     pub fn matches(&self, path: &[u8], case: PathCase) -> bool {
-        let same = |a: &[u8], b: &[u8]| match case {
-            PathCase::Ignore => a.eq_ignore_ascii_case(b),
-            PathCase::Exact => a == b,
-        };
         match self {
-            Self::Exact(stem) => same(path.strip_suffix(b"/").unwrap_or(path), stem.as_bytes()),
+            Self::Exact(stem) => case.same(path.strip_suffix(b"/").unwrap_or(path), stem.as_bytes()),
             Self::Prefix(stem) => match path.split_at_checked(stem.len()) {
-                Some((start, rest)) => same(start, stem.as_bytes()) && matches!(rest.first(), None | Some(b'/')),
+                Some((start, rest)) => case.same(start, stem.as_bytes()) && matches!(rest.first(), None | Some(b'/')),
                 None => false,
             },
         }

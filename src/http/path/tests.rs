@@ -323,6 +323,18 @@ proptest! {
     }
 
     #[test]
+    fn plain_paths_are_found_as_by_looking_at_each_segment(
+        path in prop_oneof!["/([a-z.~!:@,=;%]{0,3}/?){0,3}", any_path().prop_map(|path| as_text(&path))]
+    ) {
+        let segments: Vec<&str> = path.split('/').collect();
+        let plain_char = |c: char| c.is_ascii_alphanumeric() || "-._~!$&'()*+,=:@".contains(c);
+        let plain = matches!(&*segments, ["", inner @ .., last] if inner.iter().all(|segment| !segment.is_empty())
+            && inner.iter().chain([last]).all(|segment| *segment != "." && *segment != ".." && segment.chars().all(plain_char)));
+        let bytes: Vec<u8> = path.chars().map(|c| u8::try_from(c).expect("bytes as text")).collect();
+        prop_assert_eq!(is_plain(&bytes), plain);
+    }
+
+    #[test]
     fn a_target_is_its_path_and_its_query(target in any::<Vec<u8>>()) {
         let (path, query) = split_query(&target);
         prop_assert!(!path.contains(&b'?'));
