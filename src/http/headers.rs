@@ -2,6 +2,8 @@
 
 use std::slice;
 
+use super::name::Kinds;
+
 /// The header map of a request, a response or a callout's answer, or its trailers.
 ///
 /// It keeps the buffer that the host serialised (proxy-wasm ABI 0.2.1): a count, then the two lengths of each pair,
@@ -13,6 +15,7 @@ pub struct Headers {
     buffer: Vec<u8>,
     /// How many pairs the buffer holds, all of them whole.
     count: usize,
+    kinds: Kinds,
     known: [Spot; Known::COUNT],
 }
 
@@ -32,8 +35,19 @@ pub enum Known {
 impl Known {
     const COUNT: usize = 8;
 
-    /// Most names are told apart by their lengths, so the bytes of few are compared.
-    fn of(name: &[u8]) -> Option<Self> {
+    const KINDS: Kinds = Kinds::of(b":path")
+        .and(Kinds::of(b"origin"))
+        .and(Kinds::of(b"cookie"))
+        .and(Kinds::of(b":method"))
+        .and(Kinds::of(b":scheme"))
+        .and(Kinds::of(b"upgrade"))
+        .and(Kinds::of(b":protocol"))
+        .and(Kinds::of(b":authority"));
+
+    fn of(name: &[u8], kind: Kinds) -> Option<Self> {
+        if !kind.meets(Self::KINDS) {
+            return None;
+        }
         Some(match name {
             b":path" => Self::Path,
             b"origin" => Self::Origin,
@@ -95,13 +109,17 @@ impl Headers {
         let count = usize::try_from(u32::from_le_bytes(*count)).ok()?;
         let table = rest.get(..count.checked_mul(LENGTHS)?)?;
         let mut known = [Spot::default(); Known::COUNT];
+        let mut kinds = Kinds::default();
         let mut at = table.len().checked_add(WORD)?;
         for (place, pair) in table.as_chunks().0.iter().enumerate() {
             let (name, value) = lengths(pair);
             let name_end = at.checked_add(usize::try_from(name).ok()?)?;
             let value_start = name_end.checked_add(1)?;
             let value_end = value_start.checked_add(usize::try_from(value).ok()?)?;
-            if let Some(known) = Known::of(buffer.get(at..name_end)?).and_then(|name| known.get_mut(name as usize)) {
+            let name = buffer.get(at..name_end)?;
+            let kind = Kinds::of(name);
+            kinds = kinds.and(kind);
+            if let Some(known) = Known::of(name, kind).and_then(|name| known.get_mut(name as usize)) {
                 if known.value == 0 {
                     *known = Spot { value: value_start, value_end, next: place.wrapping_add(1), repeated: false };
                 } else {
@@ -110,7 +128,7 @@ impl Headers {
             }
             at = value_end.checked_add(1)?;
         }
-        (at <= buffer.len()).then_some(Self { buffer, count, known })
+        (at <= buffer.len()).then_some(Self { buffer, count, kinds, known })
     }
 
     /// The map that a host would serialise from these pairs.
@@ -153,7 +171,11 @@ impl Headers {
     /// Every value of the header of this name (lower case).
     #[must_use]
     pub fn all<'a>(&'a self, name: &'a str) -> Values<'a> {
-        Values { first: None, more: self.iter(), name: name.as_bytes() }
+        let name = name.as_bytes();
+        // What cannot be there is not searched for; an empty name is of no kind.
+        let absent = !name.is_empty() && !Kinds::of(name).meets(self.kinds);
+        let more = if absent { Pairs::default() } else { self.iter() };
+        Values { first: None, more, name }
     }
 
     /// The first value of the header of this name (lower case).
@@ -168,6 +190,11 @@ impl Headers {
         let mut values = self.all(name);
         let first = values.next()?;
         values.next().is_none().then_some(first)
+    }
+
+    /// The kinds of all names.
+    pub(super) fn kinds(&self) -> Kinds {
+        self.kinds
     }
 
     fn spot(&self, known: Known) -> Spot {
@@ -202,6 +229,7 @@ impl Headers {
 }
 
 /// See [`Headers::iter`].
+#[derive(Default)]
 pub struct Pairs<'a> {
     lengths: slice::Iter<'a, [u8; LENGTHS]>,
     buffer: &'a [u8],
@@ -297,7 +325,7 @@ mod tests {
     fn each_known_header_is_noted_under_its_own_name() {
         for (place, known) in KNOWN.into_iter().enumerate() {
             assert_eq!(known as usize, place);
-            assert_eq!(Known::of(known.name()), Some(known));
+            assert_eq!(Known::of(known.name(), Kinds::of(known.name())), Some(known));
         }
     }
 
@@ -330,6 +358,16 @@ mod tests {
                 prop_assert_eq!(headers.first(name), headers.first_known(known));
                 prop_assert_eq!(headers.single(name), headers.single_known(known));
             }
+        }
+
+        #[test]
+        fn what_is_searched_for_is_found_wherever_it_is(
+            given in proptest::collection::vec(("[ab-]{0,2}", "[ab]{0,2}"), 0..6), name in "[ab-]{0,2}"
+        ) {
+            let headers = Headers::from_pairs(&given);
+            let values: Vec<_> =
+                given.iter().filter(|(other, _)| *other == name).map(|(_, value)| value.as_bytes()).collect();
+            prop_assert_eq!(headers.all(&name).collect::<Vec<_>>(), values);
         }
 
         #[test]

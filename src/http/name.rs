@@ -34,6 +34,35 @@ impl Alias {
     }
 }
 
+/// Which of 64 kinds a name is of: all its spellings are of the same one, and few other names are.
+///
+/// It is told by the name's length, its first and its last byte; the factors are such that no name that is usual in
+/// requests is of the kind of a header that nobody may send. A set of kinds fits in a number, and tells of most names
+/// that they are not in a map or list without a look at it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Kinds(u64);
+
+impl Kinds {
+    /// The one kind of this name; none if it is empty.
+    #[inline(always)]
+    pub const fn of(name: &[u8]) -> Self {
+        let (Some(first), Some(last)) = (name.first(), name.last()) else { return Self(0) };
+        let (first, last) = (canonical(*first) as usize, canonical(*last) as usize);
+        Self(1 << ((name.len().wrapping_mul(12) ^ first.wrapping_mul(26) ^ last) & 63))
+    }
+
+    #[inline(always)]
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Whether some kind is in both.
+    #[inline(always)]
+    pub const fn meets(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+}
+
 /// What stands for each byte in an [`Alias`].
 #[expect(clippy::indexing_slicing, reason = "the compiler works it out")]
 const CANONICAL: [u8; 256] = {
@@ -48,9 +77,9 @@ const CANONICAL: [u8; 256] = {
     table
 };
 
-pub(super) fn canonical(byte: u8) -> u8 {
-    // Every byte has its place in the table.
-    CANONICAL.get(usize::from(byte)).copied().unwrap_or(b'-')
+#[expect(clippy::indexing_slicing, reason = "every byte has its place in the table")]
+const fn canonical(byte: u8) -> u8 {
+    CANONICAL[byte as usize]
 }
 
 #[cfg(test)]

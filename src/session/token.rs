@@ -29,13 +29,14 @@ impl Token {
     pub fn created_ms(&self) -> Option<u64> {
         let (_, tail) = self.0.split_at_checked(RANDOM)?;
         let digits = tail.strip_prefix(b"Z")?;
+        // Eight digits stay far below what 64 bits hold.
         digits.iter().try_fold(0u64, |time, digit| {
             let value = match digit {
-                b'0'..=b'9' => digit.checked_sub(b'0')?,
-                b'a'..=b'z' => digit.checked_sub(b'a')?.checked_add(10)?,
+                b'0'..=b'9' => digit.wrapping_sub(b'0'),
+                b'a'..=b'z' => digit.wrapping_sub(b'a').wrapping_add(10),
                 _ => return None,
             };
-            time.checked_mul(36)?.checked_add(value.into())
+            Some(time.wrapping_mul(36).wrapping_add(value.into()))
         })
     }
 
