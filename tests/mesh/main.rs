@@ -15,6 +15,7 @@
 
 mod annotation;
 mod answers;
+mod caching;
 mod calls;
 mod configuration;
 mod decision;

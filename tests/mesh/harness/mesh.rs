@@ -33,7 +33,7 @@ pub const OUTCOMES: [&str; 14] = [
 ];
 
 /// The counters beside the outcomes.
-pub const COUNTERS: [&str; 8] = [
+pub const COUNTERS: [&str; 16] = [
     "conflicts_total",
     "coalesced_total",
     "calls_total",
@@ -42,6 +42,14 @@ pub const COUNTERS: [&str; 8] = [
     "call_failures_status_total",
     "call_failures_invalid_total",
     "call_failures_dispatch_total",
+    "call_failures_breaker_total",
+    "cache_hits_total",
+    "cache_shared_hits_total",
+    "cache_misses_total",
+    "cache_negative_hits_total",
+    "cache_stale_total",
+    "cache_evictions_total",
+    "ends_total",
 ];
 
 const MAIN: &str = "main";
