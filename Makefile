@@ -48,6 +48,10 @@ bench: $(MODULE) $(VENV) .venv/.bench-installed $(REDIS) bench-noop bench-peers 
 	  --peers "$$CARGO_TARGET_DIR/peers/bench-peers" --rest-sessions "$$CARGO_TARGET_DIR/peers/rest-sessions" \
 	  --noop "$$CARGO_TARGET_DIR/$(WASM_TARGET)/release/bench_noop.wasm" $(ARGS)
 
+.PHONY: simulate
+simulate: | toolchain ## the cache on a virtual clock: 1 to 10,000 Envoys, with every ttl, in some two minutes
+	cargo run --quiet --profile peers --locked --package simulate
+
 .PHONY: validate
 validate: $(MODULE) $(VENV) ## let Envoy check envoy/envoy.yaml, the filter's configuration included
 	"$$ENVOY_BIN" --mode validate --log-level warning -c envoy/envoy.yaml
