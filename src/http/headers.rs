@@ -44,6 +44,7 @@ impl Known {
         .and(Kinds::of(b":protocol"))
         .and(Kinds::of(b":authority"));
 
+    #[inline(always)]
     fn of(name: &[u8], kind: Kinds) -> Option<Self> {
         if !kind.meets(Self::KINDS) {
             return None;
@@ -93,6 +94,7 @@ const WORD: usize = 4;
 const LENGTHS: usize = 2 * WORD;
 
 /// The lengths of a name and its value, as the host wrote them.
+#[inline(always)]
 fn lengths(bytes: &[u8; LENGTHS]) -> (u32, u32) {
     let [a, b, c, d, e, f, g, h] = *bytes;
     (u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h]))
@@ -197,6 +199,7 @@ impl Headers {
         self.kinds
     }
 
+    #[inline(always)]
     fn spot(&self, known: Known) -> Spot {
         self.known.get(known as usize).copied().unwrap_or_default()
     }
@@ -223,6 +226,7 @@ impl Headers {
         if spot.repeated { None } else { self.value_at(spot) }
     }
 
+    #[inline(always)]
     fn value_at(&self, spot: Spot) -> Option<&[u8]> {
         if spot.value == 0 { None } else { self.buffer.get(spot.value..spot.value_end) }
     }
@@ -240,7 +244,7 @@ pub struct Pairs<'a> {
 impl<'a> Iterator for Pairs<'a> {
     type Item = (&'a [u8], &'a [u8]);
 
-    #[inline]
+    #[inline(always)]
     fn next(&mut self) -> Option<Self::Item> {
         let (name, value) = lengths(self.lengths.next()?);
         let name_end = self.at.wrapping_add(usize::try_from(name).ok()?);

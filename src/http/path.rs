@@ -192,6 +192,7 @@ const KINDS: [Kind; 256] = {
     table
 };
 
+#[inline(always)]
 fn kind_of(byte: u8) -> Kind {
     // Every byte has its place in the table.
     KINDS.get(usize::from(byte)).copied().unwrap_or(Kind::Other)

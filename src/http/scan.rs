@@ -3,11 +3,13 @@
 const WORD: usize = 8;
 
 /// What stands before the first such byte, and what follows from it on; all and nothing if there is none.
+#[inline(always)]
 pub fn split_before(bytes: &[u8], wanted: u8) -> (&[u8], &[u8]) {
     let at = position(bytes, wanted).unwrap_or(bytes.len());
     bytes.split_at_checked(at).unwrap_or((bytes, &[]))
 }
 
+#[inline(always)]
 fn position(bytes: &[u8], wanted: u8) -> Option<usize> {
     const ONES: u64 = u64::from_le_bytes([0x01; WORD]);
     const HIGHS: u64 = u64::from_le_bytes([0x80; WORD]);

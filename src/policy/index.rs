@@ -30,6 +30,7 @@ struct Stem {
 /// FNV-1a, which takes a byte at a time.
 const EMPTY: u32 = 0x811c_9dc5;
 
+#[inline(always)]
 fn grown(hash: u32, byte: u8) -> u32 {
     (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
 }

@@ -17,6 +17,7 @@ pub enum PathCase {
 impl PathCase {
     /// The form in which the bytes of paths are equal that match the same.
     #[must_use]
+    #[inline(always)]
     pub fn fold(self, byte: u8) -> u8 {
         match self {
             Self::Ignore => byte.to_ascii_lowercase(),
