@@ -65,6 +65,12 @@ const UNKNOWN_SHARE: usize = 8;
 /// One in so many bytes of the sessions' share is for those on probation.
 const PROBATION_SHARE: usize = 10;
 
+/// How many entries one put lets stay for their uses; after these the oldest goes whatever its uses, and one that was
+/// on probation is protected when it comes back. A worker stands still meanwhile: where a million are in use, going
+/// through all of them up to four times takes a good part of a second. So many take a few milliseconds, and of those in use
+/// at most one in so many is lost.
+const MOST_SPARED: usize = 4_096;
+
 /// What an entry's place in the map costs: hash, place and control byte, in a table that is between 7/16 and 7/8 full.
 const MAP_BYTES: usize = 32;
 
@@ -228,6 +234,7 @@ impl<K: Eq, V> Store<K, V> {
     /// Lets entries go until there is room; says how many of them were still of use.
     fn make_room(&mut self, class: Class, bytes: usize, now_ms: u64) -> usize {
         let mut evicted: usize = 0;
+        let mut spared: usize = 0;
         while self.is_full(class, bytes) {
             let of_probation = self.probation.bytes.saturating_mul(PROBATION_SHARE) > self.session_bytes;
             let place = match class {
@@ -237,21 +244,15 @@ impl<K: Eq, V> Store<K, V> {
             };
             let Some(mut entry) = place.and_then(|place| self.take(place)) else { break };
             let useful = entry.item.useful_until_ms > now_ms;
-            match entry.queue {
-                // Each time round takes one use away, so this comes to an end.
-                Queue::Protected if useful && entry.uses > 0 => {
-                    entry.uses = entry.uses.saturating_sub(1);
-                    self.insert(entry);
-                    continue;
-                }
-                Queue::Probation if useful && entry.uses > 0 => {
-                    entry.queue = Queue::Protected;
-                    entry.uses = 0;
-                    self.insert(entry);
-                    continue;
-                }
-                Queue::Probation if useful => self.ghost.remember(entry.hash),
-                Queue::Probation | Queue::Protected | Queue::Unknown => {}
+            if useful && entry.uses > 0 && entry.queue != Queue::Unknown && spared < MOST_SPARED {
+                entry.uses = if entry.queue == Queue::Protected { entry.uses.saturating_sub(1) } else { 0 };
+                entry.queue = Queue::Protected;
+                self.insert(entry);
+                spared = spared.saturating_add(1);
+                continue;
+            }
+            if useful && entry.queue == Queue::Probation {
+                self.ghost.remember(entry.hash);
             }
             evicted = evicted.saturating_add(usize::from(useful));
         }

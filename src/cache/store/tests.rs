@@ -99,6 +99,23 @@ fn what_still_is_of_use_is_counted_when_it_goes() {
 }
 
 #[test]
+fn one_put_goes_through_a_bounded_part_of_a_store_where_all_is_in_use() {
+    let mut store = Numbers::new(4 * 1024 * 1024);
+    let sessions = room(&store);
+    assert!(sessions > 9_000, "{sessions}");
+    for key in 0..sessions {
+        put(&mut store, key, Class::Session);
+        assert!(store.get(hash(key), &key).is_some());
+    }
+    assert_eq!(put(&mut store, 999_999, Class::Session), 1);
+    let protected = |store: &Numbers| store.protected.bytes / (Numbers::ENTRY_BYTES + 200);
+    assert_eq!(protected(&store), 4_096, "which were let stay");
+    assert_eq!((holds(&store, 4_095), holds(&store, 4_096), holds(&store, 4_097)), (true, false, true));
+    put(&mut store, 4_096, Class::Session);
+    assert_eq!(protected(&store), 2 * 4_096 + 1, "what had to go in spite of its use is protected when it returns");
+}
+
+#[test]
 fn an_ended_session_leaves_nothing_behind() {
     let mut store = Numbers::new(64 * 1024);
     let empty = store.bytes();
