@@ -17,7 +17,7 @@ use crate::policy::decision::{Decision, decide};
 use crate::policy::matching::Target;
 use crate::policy::origins;
 use crate::policy::rules::{CorsPreflight, Rule, SessionMode};
-use crate::session::annotate::{self, Header, Status};
+use crate::session::annotate::{self, Status};
 use crate::session::lookup::Lookup;
 use crate::session::session::Session;
 use crate::session::source::{self, Bearer, Found};
@@ -98,7 +98,7 @@ impl Exchange {
         let Self::ExpectHeaders = self else { return None };
         let mut effects = Effects::new(around.config);
         for name in around.config.managed.forged(headers) {
-            effects.0.push(Effect::RequestHeader(HeaderChange::Remove(name.to_vec())));
+            effects.0.push(Effect::RequestHeader(HeaderChange::Remove(name.to_vec().into())));
         }
         let start = match Request::new(headers, end_of_stream).judge(around, &mut effects) {
             Judgement::Decided(verdict) => {
@@ -128,7 +128,7 @@ impl Exchange {
     #[must_use]
     pub fn request_trailers(config: &Config, trailers: &Headers) -> Vec<Effect> {
         let forged = config.managed.forged(trailers).into_iter();
-        forged.map(|name| Effect::RequestTrailer(HeaderChange::Remove(name.to_vec()))).collect()
+        forged.map(|name| Effect::RequestTrailer(HeaderChange::Remove(name.to_vec().into()))).collect()
     }
 
     /// The host is done with the request; if nothing was decided by then, the client left first.
@@ -169,12 +169,16 @@ impl<'a> Effects<'a> {
         }
     }
 
-    fn forward(&mut self, outcome: Outcome, rule: &Rule, annotations: Vec<Header>) -> Verdict {
+    fn forward(&mut self, outcome: Outcome, rule: &Rule) -> Verdict {
         self.decided("allow", outcome, Some(rule));
-        self.0.extend(annotations.into_iter().map(|(name, value)| {
-            Effect::RequestHeader(HeaderChange::Replace(name.as_bytes().to_vec(), value.into_bytes()))
-        }));
         Verdict::Forward
+    }
+
+    /// Lets a request pass that is told of its session no more than this.
+    fn forward_with_status(&mut self, outcome: Outcome, rule: &Rule, status: Status) -> Verdict {
+        let verdict = self.forward(outcome, rule);
+        self.0.extend(rule.annotation.of_status(status).map(Effect::RequestHeader));
+        verdict
     }
 
     fn deny(&mut self, denial: Denial, rule: Option<&Rule>, reader: Option<&str>, token: Option<Digest>) -> Verdict {
@@ -251,10 +255,10 @@ impl<'a> Request<'a> {
         let find = || source::find(&rule.sources, bearer, around.now_ms);
         let preflights_pass = around.config.cors_preflight == CorsPreflight::Pass || reader.is_some();
         if preflights_pass && self.looks_like_preflight() && find() == Found::Nothing {
-            return Judgement::Decided(effects.forward(Outcome::Preflight, rule, Vec::new()));
+            return Judgement::Decided(effects.forward(Outcome::Preflight, rule));
         }
         if rule.session == SessionMode::Off {
-            return Judgement::Decided(effects.forward(Outcome::Off, rule, Vec::new()));
+            return Judgement::Decided(effects.forward(Outcome::Off, rule));
         }
         let found = find();
         if found == Found::Conflict {
@@ -271,7 +275,7 @@ impl<'a> Request<'a> {
                 Judgement::Ask(Question { rule: Rc::clone(rule), token }, waiting)
             }
             Found::Nothing | Found::Conflict if rule.session == SessionMode::Optional => {
-                Judgement::Decided(effects.forward(Outcome::Anonymous, rule, rule.annotation.of_status(Status::None)))
+                Judgement::Decided(effects.forward_with_status(Outcome::Anonymous, rule, Status::None))
             }
             Found::Nothing | Found::Conflict => {
                 Judgement::Decided(effects.deny(Denial::SessionRequired, Some(rule), reader, None))
@@ -334,10 +338,8 @@ impl AwaitSession {
         let rule = &*self.rule;
         let next = match decide(rule, lookup) {
             Decision::Session(session) => self.annotate(around, &mut effects, session),
-            Decision::Anonymous(status) => effects.forward(Outcome::Anonymous, rule, rule.annotation.of_status(status)),
-            Decision::FailedOpen => {
-                effects.forward(Outcome::FailedOpen, rule, rule.annotation.of_status(Status::Unavailable))
-            }
+            Decision::Anonymous(status) => effects.forward_with_status(Outcome::Anonymous, rule, status),
+            Decision::FailedOpen => effects.forward_with_status(Outcome::FailedOpen, rule, Status::Unavailable),
             Decision::NoSession => self.deny(around, &mut effects, Denial::SessionRequired),
             Decision::Unavailable { retry } => self.deny(around, &mut effects, Denial::Unavailable { retry }),
             Decision::Busy => self.deny(around, &mut effects, Denial::Busy),
@@ -350,14 +352,15 @@ impl AwaitSession {
         match self.rule.annotation.of_session(session, age_s) {
             Ok(headers) => {
                 effects.filter_state(FilterState::User, || annotate::encoded_id(session));
-                effects.forward(Outcome::Allowed, &self.rule, headers)
+                let verdict = effects.forward(Outcome::Allowed, &self.rule);
+                effects.0.extend(headers.map(Effect::RequestHeader));
+                verdict
             }
             Err(annotate::TooLarge) if self.rule.session == SessionMode::Required => {
                 self.deny(around, effects, Denial::SessionTooLarge)
             }
             Err(annotate::TooLarge) => {
-                let status = self.rule.annotation.of_status(Status::Unavailable);
-                effects.forward(Outcome::SessionTooLarge, &self.rule, status)
+                effects.forward_with_status(Outcome::SessionTooLarge, &self.rule, Status::Unavailable)
             }
         }
     }

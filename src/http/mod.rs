@@ -1,6 +1,7 @@
 //! HTTP as bytes: headers, cookies, paths and their readings, authorities, origins. Knows nothing of sessions.
 
 pub mod authority;
+pub mod bytes;
 pub mod change;
 pub mod cookie;
 pub mod headers;

@@ -1,8 +1,11 @@
 //! What the upstream is told of a session, as header values that no byte can break out of.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 
 use super::session::{Scalar, Session};
+use crate::http::bytes::Bytes;
+use crate::http::change::HeaderChange;
 use crate::http::percent;
 
 /// A part of a session that a header may hold.
@@ -69,53 +72,57 @@ pub struct Annotation {
     pub max_bytes: usize,
 }
 
-/// A header to be set.
-pub type Header = (Rc<str>, String);
-
 /// The values do not fit into `max_bytes`.
 #[derive(Debug, PartialEq, Eq)]
 pub struct TooLarge;
 
 impl Annotation {
-    /// The headers of a request with a session.
-    pub fn of_session(&self, session: &Session, age_s: Option<u64>) -> Result<Vec<Header>, TooLarge> {
+    /// Sets the headers of a request with a session.
+    pub fn of_session<'a>(
+        &'a self,
+        session: &'a Session,
+        age_s: Option<u64>,
+    ) -> Result<impl Iterator<Item = HeaderChange> + 'a, TooLarge> {
+        // Most values are shared with the session, so reading them twice costs less than keeping a list of them.
         let mut left = self.max_bytes;
-        let mut headers = Vec::with_capacity(self.headers.len());
-        for (name, field) in &self.headers {
-            if let Some(value) = value(field, session, age_s) {
-                left = left.checked_sub(value.len()).ok_or(TooLarge)?;
-                headers.push((Rc::clone(name), value));
-            }
+        for (_, field) in &self.headers {
+            let length = value(field, session, age_s).map_or(0, |value| value.len());
+            left = left.checked_sub(length).ok_or(TooLarge)?;
         }
-        Ok(headers)
+        Ok(self
+            .headers
+            .iter()
+            .filter_map(move |(name, field)| Some(HeaderChange::Replace(name.into(), value(field, session, age_s)?))))
     }
 
-    /// The headers of a request without one.
-    #[must_use]
-    pub fn of_status(&self, status: Status) -> Vec<Header> {
+    /// Sets the headers of a request without one.
+    pub fn of_status(&self, status: Status) -> impl Iterator<Item = HeaderChange> {
         let asked = self.headers.iter().filter(|(_, field)| *field == Field::Status);
-        asked.map(|(name, _)| (Rc::clone(name), status.as_str().to_owned())).collect()
+        asked.map(move |(name, _)| HeaderChange::Replace(name.into(), status.as_str().into()))
     }
 }
 
-fn value(field: &Field, session: &Session, age_s: Option<u64>) -> Option<String> {
-    let text = |text: &str| percent::encode_header(text).into_owned();
-    match field {
-        Field::Id => Some(encoded_id(session)),
-        Field::Ip => session.ip().map(text),
-        Field::Ttl => Some(session.ttl().to_owned()),
-        Field::Idle => session.idle().map(ToOwned::to_owned),
-        Field::Reads => session.reads().map(ToOwned::to_owned),
-        Field::Writes => session.writes().map(ToOwned::to_owned),
-        Field::Age => age_s.map(|age| age.to_string()),
-        Field::Data => Some(session.data_json().to_owned()),
-        Field::DataKey(key) => session.data(key).map(|value| match value {
+fn value(field: &Field, session: &Session, age_s: Option<u64>) -> Option<Bytes> {
+    let text = |text: &str| match percent::encode_header(text) {
+        Cow::Borrowed(text) => session.share(text),
+        Cow::Owned(encoded) => encoded.into(),
+    };
+    Some(match field {
+        Field::Id => text(session.id()),
+        Field::Ip => text(session.ip()?),
+        Field::Ttl => session.share(session.ttl()),
+        Field::Idle => session.share(session.idle()?),
+        Field::Reads => session.share(session.reads()?),
+        Field::Writes => session.share(session.writes()?),
+        Field::Age => age_s?.to_string().into(),
+        Field::Data => session.share(session.data_json()),
+        Field::DataKey(key) => match session.data(key)? {
             Scalar::Text(value) => text(&value),
-            Scalar::Number(number) => number,
-            Scalar::Bool(flag) => flag.to_string(),
-        }),
-        Field::Status => Some(ACTIVE.to_owned()),
-    }
+            Scalar::Number(number) => session.share(number),
+            Scalar::Bool(flag) => if flag { "true" } else { "false" }.into(),
+        },
+        Field::Status => ACTIVE.into(),
+    })
 }
 
 /// The user's id in visible ASCII.
@@ -133,28 +140,32 @@ mod tests {
         let parts = Parts {
             id: "Zoë 100%\n".into(),
             ip: Some("::1".into()),
-            ttl: "86400".into(),
-            idle: Some("1.50".into()),
-            reads: Some("7".into()),
+            ttl: "86400",
+            idle: Some("1.50"),
+            reads: Some("7"),
             writes: None,
             no_resave: false,
             data: vec![
                 ("name".into(), Scalar::Text(" \"x\\\u{7f}\u{1F600}é\n".into())),
-                ("n".into(), Scalar::Number("1.10".into())),
+                ("n".into(), Scalar::Number("1.10")),
                 ("a.b".into(), Scalar::Bool(false)),
+                ("plain".into(), Scalar::Text("a b".into())),
             ],
         };
         parts.into()
     }
 
-    fn annotated(fields: &[&str], max_bytes: usize) -> Result<Vec<(String, String)>, TooLarge> {
+    fn annotated(fields: &[&str], max_bytes: usize) -> Result<Vec<HeaderChange>, TooLarge> {
         let headers = fields.iter().map(|field| (Rc::from(*field), Field::parse(field).unwrap())).collect();
-        let headers = Annotation { headers, max_bytes }.of_session(&session(), Some(42))?;
-        Ok(headers.into_iter().map(|(name, value)| (name.to_string(), value)).collect())
+        let annotation = Annotation { headers, max_bytes };
+        annotation.of_session(&session(), Some(42)).map(Iterator::collect)
     }
 
-    fn value_of(field: &str) -> Option<String> {
-        annotated(&[field], 6144).unwrap().pop().map(|(_, value)| value)
+    fn value_of(field: &str) -> Option<Bytes> {
+        annotated(&[field], 6144).unwrap().pop().map(|change| match change {
+            HeaderChange::Replace(name, value) if *name == *field.as_bytes() => value,
+            other => panic!("{other:?}"),
+        })
     }
 
     #[test]
@@ -168,13 +179,21 @@ mod tests {
             ("w", None),
             ("age", Some("42")),
             ("status", Some("active")),
-            ("d", Some(r#"{"name":" \"x\\\u007f\ud83d\ude00\u00e9\u000a","n":1.10,"a.b":false}"#)),
+            ("d", Some(r#"{"name":" \"x\\\u007f\ud83d\ude00\u00e9\u000a","n":1.10,"a.b":false,"plain":"a b"}"#)),
             ("d.name", Some(r#"%20"x\%7F%F0%9F%98%80%C3%A9%0A"#)),
             ("d.n", Some("1.10")),
             ("d.a.b", Some("false")),
             ("d.none", None),
         ] {
-            assert_eq!(value_of(field).as_deref(), value, "{field}");
+            assert_eq!(value_of(field), value.map(Bytes::from), "{field}");
+        }
+    }
+
+    #[test]
+    fn what_needs_no_encoding_is_shared_with_the_session() {
+        for field in ["ip", "ttl", "idle", "r", "d", "d.n", "d.plain"] {
+            let value = value_of(field);
+            assert!(matches!(value, Some(Bytes::Part(..))), "{field}: {value:?}");
         }
     }
 
@@ -195,7 +214,9 @@ mod tests {
     fn without_a_session_the_status_alone_is_told() {
         let headers = vec![(Rc::from("x-user"), Field::Id), (Rc::from("x-status"), Field::Status)];
         let annotation = Annotation { headers, max_bytes: 6144 };
-        assert_eq!(annotation.of_status(Status::None), [(Rc::from("x-status"), "none".to_owned())]);
-        assert_eq!(annotation.of_status(Status::Unavailable), [(Rc::from("x-status"), "unavailable".to_owned())]);
+        for (status, told) in [(Status::None, "none"), (Status::Unavailable, "unavailable")] {
+            let changes: Vec<_> = annotation.of_status(status).collect();
+            assert_eq!(changes, [HeaderChange::Replace("x-status".into(), told.into())]);
+        }
     }
 }

@@ -65,12 +65,13 @@ pub fn of_body(body: &[u8]) -> Lookup {
 }
 
 /// `None` for `{}`, the word for "there is no such session".
-fn session(body: &[u8]) -> Result<Option<Parts>, &'static str> {
+fn session(body: &[u8]) -> Result<Option<Parts<'_>>, &'static str> {
     let fields: Object<'_> = serde_json::from_slice(body).map_err(|_| "not a JSON object without repeated keys")?;
     if fields.0.is_empty() {
         return Ok(None);
     }
-    let [mut id, mut ip, mut ttl, mut idle, mut reads, mut writes] = [const { None }; 6];
+    let [mut id, mut ip] = [const { None }; 2];
+    let [mut ttl, mut idle, mut reads, mut writes] = [None; 4];
     let mut data = Vec::new();
     let mut no_resave = false;
     for (key, value) in fields.0 {
@@ -91,26 +92,27 @@ fn session(body: &[u8]) -> Result<Option<Parts>, &'static str> {
     Ok(Some(Parts { id, ip, ttl, idle, reads, writes, no_resave, data }))
 }
 
-fn scalars(value: &RawValue) -> Result<Vec<(String, Scalar)>, &'static str> {
+fn scalars(value: &RawValue) -> Result<Vec<(Cow<'_, str>, Scalar<'_>)>, &'static str> {
     let fields: Object<'_> =
         serde_json::from_str(value.get()).map_err(|_| "`d` is not an object without repeated keys")?;
-    let scalar = |value: &RawValue| {
-        (text(value).map(Scalar::Text))
-            .or_else(|| number(value).map(Scalar::Number))
-            .or_else(|| boolean(value).map(Scalar::Bool))
-            .ok_or("a value in `d` is neither a string nor a number nor true or false")
-    };
-    fields.0.into_iter().map(|(key, value)| Ok((key.into_owned(), scalar(value)?))).collect()
+    fields.0.into_iter().map(|(key, value)| Ok((key, scalar(value)?))).collect()
 }
 
-fn text(value: &RawValue) -> Option<String> {
-    serde_json::from_str(value.get()).ok()
+fn scalar(value: &RawValue) -> Result<Scalar<'_>, &'static str> {
+    (text(value).map(Scalar::Text))
+        .or_else(|| number(value).map(Scalar::Number))
+        .or_else(|| boolean(value).map(Scalar::Bool))
+        .ok_or("a value in `d` is neither a string nor a number nor true or false")
 }
 
-fn number(value: &RawValue) -> Option<String> {
+fn text(value: &RawValue) -> Option<Cow<'_, str>> {
+    serde_json::from_str(value.get()).ok().map(|Text(text)| text)
+}
+
+fn number(value: &RawValue) -> Option<&str> {
     // The text is JSON already, and only a number starts like this.
     let starts = |byte: &u8| byte.is_ascii_digit() || *byte == b'-';
-    value.get().as_bytes().first().filter(|byte| starts(byte)).map(|_| value.get().to_owned())
+    value.get().as_bytes().first().filter(|byte| starts(byte)).map(|_| value.get())
 }
 
 fn boolean(value: &RawValue) -> Option<bool> {
@@ -133,7 +135,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object<'de>, A::Error> {
                 let mut fields: Vec<(Cow<'de, str>, &'de RawValue)> = Vec::new();
-                while let Some(Key(key)) = map.next_key()? {
+                while let Some(Text(key)) = map.next_key()? {
                     fields.push((key, map.next_value()?));
                 }
                 let mut keys: Vec<&str> = fields.iter().map(|(key, _)| key.as_ref()).collect();
@@ -149,30 +151,30 @@ impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
     }
 }
 
-/// A key, borrowed from the answer where no escape stands in it.
-struct Key<'a>(Cow<'a, str>);
+/// A string, borrowed from the answer where no escape stands in it.
+struct Text<'a>(Cow<'a, str>);
 
-impl<'de: 'a, 'a> Deserialize<'de> for Key<'a> {
+impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct KeyVisitor;
+        struct TextVisitor;
 
-        impl<'de> Visitor<'de> for KeyVisitor {
-            type Value = Key<'de>;
+        impl<'de> Visitor<'de> for TextVisitor {
+            type Value = Text<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a key")
+                f.write_str("a string")
             }
 
-            fn visit_borrowed_str<E>(self, key: &'de str) -> Result<Key<'de>, E> {
-                Ok(Key(Cow::Borrowed(key)))
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Text<'de>, E> {
+                Ok(Text(Cow::Borrowed(text)))
             }
 
-            fn visit_str<E>(self, key: &str) -> Result<Key<'de>, E> {
-                Ok(Key(Cow::Owned(key.to_owned())))
+            fn visit_str<E>(self, text: &str) -> Result<Text<'de>, E> {
+                Ok(Text(Cow::Owned(text.to_owned())))
             }
         }
 
-        deserializer.deserialize_str(KeyVisitor)
+        deserializer.deserialize_str(TextVisitor)
     }
 }
 
@@ -180,6 +182,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Key<'a> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use serde_json::{Value, json};
 
     fn ok(body: &str) -> Lookup {
         read(&Answer::Complete { status: 200, from_service: true, body: Body::Read(body.as_bytes().to_vec()) })
@@ -200,23 +203,21 @@ mod tests {
     fn a_session_is_read_with_its_numbers_as_they_were_sent() {
         let lookup = ok(r#"{"id":"user123","r":1,"w":1,"ttl":86400,"idle":273,"ip":"192.168.99.22",
             "d":{"name":"Peter Smith","n":1.10,"big":123456789012345678901234567890,"t":true},"later":{"a":[]}}"#);
-        let text = |text: &str| Scalar::Text(text.to_owned());
-        let number = |text: &str| Scalar::Number(text.to_owned());
         assert_eq!(
             lookup,
             Lookup::Active(
                 Parts {
                     id: "user123".into(),
                     ip: Some("192.168.99.22".into()),
-                    ttl: "86400".into(),
-                    idle: Some("273".into()),
-                    reads: Some("1".into()),
-                    writes: Some("1".into()),
+                    ttl: "86400",
+                    idle: Some("273"),
+                    reads: Some("1"),
+                    writes: Some("1"),
                     no_resave: false,
                     data: vec![
-                        ("name".into(), text("Peter Smith")),
-                        ("n".into(), number("1.10")),
-                        ("big".into(), number("123456789012345678901234567890")),
+                        ("name".into(), Scalar::Text("Peter Smith".into())),
+                        ("n".into(), Scalar::Number("1.10")),
+                        ("big".into(), Scalar::Number("123456789012345678901234567890")),
                         ("t".into(), Scalar::Bool(true)),
                     ],
                 }
@@ -267,6 +268,40 @@ mod tests {
     }
 
     #[test]
+    fn only_no_resave_keeps_a_session_from_sliding() {
+        for (member, slides) in [("", true), (r#","no_resave":false"#, true), (r#","no_resave":true"#, false)] {
+            let lookup = ok(&format!(r#"{{"id":"u","ttl":1{member}}}"#));
+            assert!(matches!(lookup, Lookup::Active(session) if session.slides() == slides), "{member}");
+        }
+    }
+
+    #[test]
+    fn strings_are_told_as_they_were_meant_however_they_were_escaped() {
+        let body = r#"{"id":"\u0075\n","ttl":1,"d":{"\u0061":"\ud83d\ude00\/","q\\":"\\\\\"","x":"é"}}"#;
+        let Lookup::Active(session) = ok(body) else { panic!("{body} is a session") };
+        assert_eq!(session.id(), "u\n");
+        for (key, value) in [("a", "\u{1F600}/"), ("q\\", "\\\\\""), ("x", "é")] {
+            assert_eq!(session.data(key), Some(Scalar::Text(value.into())), "{key}");
+        }
+        assert_eq!(session.data_json(), r#"{"a":"\ud83d\ude00/","q\\":"\\\\\"","x":"\u00e9"}"#);
+    }
+
+    #[test]
+    fn half_a_surrogate_is_no_string() {
+        for (body, why) in [
+            (r#"{"id":"\ud83d","ttl":1}"#, "`id` is not a non-empty string"),
+            (
+                r#"{"id":"u","ttl":1,"d":{"a":"\ude00"}}"#,
+                "a value in `d` is neither a string nor a number nor true or false",
+            ),
+            (r#"{"id":"u","ttl":1,"d":{"\ud83d":1}}"#, "`d` is not an object without repeated keys"),
+            (r#"{"id":"u","ttl":1,"d":{"\u0061":1,"a":2}}"#, "`d` is not an object without repeated keys"),
+        ] {
+            assert_eq!(wrong(body), why, "{body}");
+        }
+    }
+
+    #[test]
     fn an_answer_that_is_not_utf_8_is_a_bad_one() {
         let body = Body::Read(b"{\"id\":\"\xff\",\"ttl\":1}".to_vec());
         let lookup = read(&Answer::Complete { status: 200, from_service: true, body });
@@ -297,10 +332,44 @@ mod tests {
         }
     }
 
+    /// A string in one of the ways to write it, a number, or a truth value.
+    fn scalar_json() -> impl Strategy<Value = String> {
+        let escaped = |text: String| {
+            let units: String = text.encode_utf16().map(|unit| format!("\\u{unit:04X}")).collect();
+            format!("\"{units}\"")
+        };
+        prop_oneof![
+            ".*".prop_map(|text| json!(text).to_string()),
+            ".{0,4}".prop_map(escaped),
+            "-?(0|[1-9][0-9]{0,8})(\\.[0-9]{1,4})?(e[+-]?[0-9])?",
+            any::<bool>().prop_map(|flag| flag.to_string()),
+        ]
+    }
+
     proptest! {
         #[test]
         fn any_body_is_read_without_a_panic(body in any::<Vec<u8>>()) {
             let _ = read(&Answer::Complete { status: 200, from_service: true, body: Body::Read(body) });
+        }
+
+        #[test]
+        fn data_is_what_any_other_reader_of_the_answer_reads(
+            data in proptest::collection::btree_map("[a\"\\\\é]{0,3}|.*", scalar_json(), 0..6)
+        ) {
+            let members: Vec<_> = data.iter().map(|(key, json)| format!("{} : {json}", json!(key))).collect();
+            let body = format!(r#"{{"id":"u","ttl":1,"d":{{ {} }}}}"#, members.join(" , "));
+            let Lookup::Active(session) = ok(&body) else { panic!("{body} is a session") };
+            let meant: Value = serde_json::from_str(&body).unwrap();
+            let kept: Value = serde_json::from_str(session.data_json()).unwrap();
+            prop_assert_eq!(&kept, &meant["d"]);
+            for (key, json) in &data {
+                match session.data(key) {
+                    Some(Scalar::Text(text)) => prop_assert_eq!(Value::from(&*text), meant["d"][key].clone()),
+                    Some(Scalar::Number(number)) => prop_assert_eq!(number, json),
+                    Some(Scalar::Bool(flag)) => prop_assert_eq!(Value::from(flag), meant["d"][key].clone()),
+                    None => prop_assert!(false, "{} is lost", key),
+                }
+            }
         }
 
         #[test]

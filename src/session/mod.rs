@@ -4,6 +4,7 @@ pub mod annotate;
 pub mod answer;
 pub mod breaker;
 pub mod calls;
+pub mod data;
 pub mod lookup;
 #[expect(clippy::module_inception, reason = "what the others are about")]
 pub mod session;

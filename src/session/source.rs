@@ -88,7 +88,7 @@ pub fn removals(sources: &[Source], bearer: Bearer<'_>) -> Vec<HeaderChange> {
                     bearer.headers.all(name).map(|line| without_prefix(line, prefix.as_deref())).collect();
                 if lines.iter().any(|line| matches!(line, Cow::Owned(_))) {
                     let kept = lines.iter().map(AsRef::as_ref).filter(|line| !line.is_empty());
-                    HeaderChange::replace_all(name.as_bytes(), kept, &mut changes);
+                    HeaderChange::replace_all(&name.clone().into(), kept, &mut changes);
                 }
             }
             Source::Query { name, .. } if source.holds_query(bearer) => {
@@ -108,9 +108,9 @@ pub fn removals(sources: &[Source], bearer: Bearer<'_>) -> Vec<HeaderChange> {
     }
     if kept.iter().any(Option::is_some) {
         let values = cookies.iter().zip(&kept).map(|(cookie, kept)| kept.as_deref().unwrap_or(cookie));
-        HeaderChange::replace_all(b"cookie", values.filter(|value| !value.is_empty()), &mut changes);
+        HeaderChange::replace_all(&"cookie".into(), values.filter(|value| !value.is_empty()), &mut changes);
     }
-    changes.extend(target.map(|target| HeaderChange::Replace(b":path".to_vec(), target)));
+    changes.extend(target.map(|target| HeaderChange::Replace(":path".into(), target.into())));
     changes
 }
 
@@ -274,11 +274,11 @@ mod tests {
     }
 
     fn remove(name: &str) -> HeaderChange {
-        HeaderChange::Remove(name.as_bytes().to_vec())
+        HeaderChange::Remove(name.to_owned().into())
     }
 
     fn add(name: &str, value: &str) -> HeaderChange {
-        HeaderChange::Add(name.as_bytes().to_vec(), value.as_bytes().to_vec())
+        HeaderChange::Add(name.to_owned().into(), value.to_owned().into())
     }
 
     #[test]
@@ -302,7 +302,7 @@ mod tests {
 
     #[test]
     fn query_parameters_go_where_they_may_hold_a_token() {
-        let path = |target: &str| HeaderChange::Replace(b":path".to_vec(), target.as_bytes().to_vec());
+        let path = |target: &str| HeaderChange::Replace(":path".into(), target.to_owned().into());
         assert_eq!(removed(&[query(true)], &[], "/a?x=1&token=t&y"), [path("/a?x=1&y")]);
         assert_eq!(removed(&[query(true)], &[], "/a?%74oken=t"), [path("/a")]);
         assert_eq!(removed(&[query(false)], &[], "/a?token=t"), []);

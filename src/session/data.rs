@@ -1,0 +1,172 @@
+//! What services keep in a session: compact JSON in printable ASCII, and how one value is found in it.
+
+use std::borrow::Cow;
+use std::fmt::Write;
+
+/// A value in a session's data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scalar<'a> {
+    Text(Cow<'a, str>),
+    /// As it was sent.
+    Number(&'a str),
+    Bool(bool),
+}
+
+/// Where a member's key and its value end. The form of the JSON, `{"key":value,"key":value}`, leaves no doubt where
+/// they begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Member {
+    key_end: u32,
+    end: u32,
+}
+
+/// Writes the data after what stands in the text.
+pub(super) fn write(data: &[(Cow<'_, str>, Scalar<'_>)], text: &mut String) -> Box<[Member]> {
+    let start = text.len();
+    let at = |text: &String| super::session::narrow(text.len().saturating_sub(start));
+    let mut members = Vec::with_capacity(data.len());
+    text.push('{');
+    for (key, value) in data {
+        if !members.is_empty() {
+            text.push(',');
+        }
+        push_string(text, key);
+        let key_end = at(text);
+        text.push(':');
+        match value {
+            Scalar::Text(value) => push_string(text, value),
+            Scalar::Number(number) => text.push_str(number),
+            Scalar::Bool(flag) => text.push_str(if *flag { "true" } else { "false" }),
+        }
+        members.push(Member { key_end, end: at(text) });
+    }
+    text.push('}');
+    members.into()
+}
+
+/// The value of a key.
+pub(super) fn find<'a>(json: &'a str, members: &[Member], wanted: &str) -> Option<Scalar<'a>> {
+    let mut start = 1usize;
+    for member in members {
+        let (key_end, end) = (member.key_end as usize, member.end as usize);
+        if decoded(json.get(start..key_end)?)? == wanted {
+            return scalar(json.get(key_end.checked_add(1)?..end)?);
+        }
+        start = end.checked_add(1)?;
+    }
+    None
+}
+
+fn scalar(json: &str) -> Option<Scalar<'_>> {
+    Some(match json {
+        "true" => Scalar::Bool(true),
+        "false" => Scalar::Bool(false),
+        text if text.starts_with('"') => Scalar::Text(decoded(text)?),
+        number => Scalar::Number(number),
+    })
+}
+
+/// What a string in JSON says; borrowed where no escape stands in it.
+fn decoded(json: &str) -> Option<Cow<'_, str>> {
+    let inner = json.strip_prefix('"')?.strip_suffix('"')?;
+    if inner.as_bytes().contains(&b'\\') {
+        return serde_json::from_str(json).ok().map(Cow::Owned);
+    }
+    Some(Cow::Borrowed(inner))
+}
+
+fn push_string(json: &mut String, text: &str) {
+    json.push('"');
+    if text.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\') {
+        json.push_str(text);
+    } else {
+        for character in text.chars() {
+            push_character(json, character);
+        }
+    }
+    json.push('"');
+}
+
+fn push_character(json: &mut String, character: char) {
+    match character {
+        '"' | '\\' => json.extend(['\\', character]),
+        ' '..='~' => json.push(character),
+        _ => {
+            for unit in character.encode_utf16(&mut [0; 2]) {
+                // Writing to a string cannot fail.
+                let _ = write!(json, "\\u{unit:04x}");
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn written(data: &[(&str, Scalar<'_>)]) -> (String, Box<[Member]>) {
+        let data: Vec<_> = data.iter().map(|(key, value)| (Cow::Borrowed(*key), value.clone())).collect();
+        let mut text = "before".to_owned();
+        let members = write(&data, &mut text);
+        (text.split_off("before".len()), members)
+    }
+
+    fn text(text: &str) -> Scalar<'_> {
+        Scalar::Text(text.into())
+    }
+
+    #[test]
+    fn data_is_compact_json_in_printable_ascii() {
+        let data = [
+            ("a\"\\\n\u{e9}", text(" \"x\\\u{7f}\u{1F600}é\n")),
+            ("n", Scalar::Number("1.10")),
+            ("", Scalar::Bool(false)),
+            ("t", Scalar::Bool(true)),
+        ];
+        let (json, members) = written(&data);
+        assert_eq!(json, r#"{"a\"\\\u000a\u00e9":" \"x\\\u007f\ud83d\ude00\u00e9\u000a","n":1.10,"":false,"t":true}"#);
+        for (key, value) in data {
+            assert_eq!(find(&json, &members, key), Some(value), "{key}");
+        }
+    }
+
+    #[test]
+    fn no_data_is_an_empty_object() {
+        let (json, members) = written(&[]);
+        assert_eq!(json, "{}");
+        assert_eq!(find(&json, &members, ""), None);
+    }
+
+    #[test]
+    fn a_key_is_found_as_it_is_and_not_as_it_is_written() {
+        let (json, members) = written(&[("a\\", text("one")), ("b", text("a\\\\")), ("a\\\\", text("two"))]);
+        assert_eq!(find(&json, &members, "a\\"), Some(text("one")));
+        assert_eq!(find(&json, &members, "a\\\\"), Some(text("two")));
+        for missing in ["a", "one", "\"b\"", "a\\\\\\\\", ""] {
+            assert_eq!(find(&json, &members, missing), None, "{missing}");
+        }
+    }
+
+    #[test]
+    fn what_holds_no_escape_is_not_copied() {
+        let (json, members) = written(&[("plain", text("Peter, \u{7e}{}:1 ")), ("escaped", text("é"))]);
+        let borrowed = |key| matches!(find(&json, &members, key), Some(Scalar::Text(Cow::Borrowed(_))));
+        assert!(borrowed("plain"));
+        assert!(!borrowed("escaped"));
+    }
+
+    proptest! {
+        #[test]
+        fn data_reads_back_as_what_it_was(data in proptest::collection::btree_map("[a\"\\\\é]{0,3}|.*", ".*", 0..5)) {
+            let scalars: Vec<_> = data.iter().map(|(key, value)| (key.as_str(), text(value))).collect();
+            let (json, members) = written(&scalars);
+            prop_assert!(json.bytes().all(|byte| (b' '..=b'~').contains(&byte)), "{}", json);
+            let read: std::collections::BTreeMap<String, String> = serde_json::from_str(&json).unwrap();
+            prop_assert_eq!(&read, &data);
+            for (key, value) in &data {
+                prop_assert_eq!(find(&json, &members, key), Some(text(value)));
+            }
+        }
+    }
+}
