@@ -7,9 +7,8 @@ use std::rc::Rc;
 #[derive(Clone)]
 pub enum Bytes {
     Static(&'static str),
-    Shared(Rc<str>),
-    /// A part of a longer text.
-    Part(Rc<str>, Range<usize>),
+    /// A part of a text, or all of it.
+    Shared(Rc<str>, Range<usize>),
     Owned(Vec<u8>),
 }
 
@@ -21,7 +20,7 @@ impl Bytes {
         let start = part.as_ptr().addr().checked_sub(whole.as_ptr().addr());
         let range = start.and_then(|start| Some(start..start.checked_add(part.len())?));
         match range.filter(|range| range.end <= whole.len()) {
-            Some(range) => Self::Part(Rc::clone(whole), range),
+            Some(range) => Self::Shared(Rc::clone(whole), range),
             None => Self::Owned(part.as_bytes().to_vec()),
         }
     }
@@ -33,8 +32,7 @@ impl Deref for Bytes {
     fn deref(&self) -> &[u8] {
         match self {
             Self::Static(text) => text.as_bytes(),
-            Self::Shared(text) => text.as_bytes(),
-            Self::Part(text, range) => text.as_bytes().get(range.clone()).unwrap_or_default(),
+            Self::Shared(text, range) => text.as_bytes().get(range.clone()).unwrap_or_default(),
             Self::Owned(bytes) => bytes,
         }
     }
@@ -62,7 +60,7 @@ impl From<&'static str> for Bytes {
 
 impl From<&Rc<str>> for Bytes {
     fn from(text: &Rc<str>) -> Self {
-        Self::Shared(Rc::clone(text))
+        Self::Shared(Rc::clone(text), 0..text.len())
     }
 }
 
@@ -105,7 +103,7 @@ mod tests {
         for range in [0..0, 0..4, 5..8, 9..12, 12..12, 0..12] {
             let part = Bytes::part(&text, &text[range.clone()]);
             assert_eq!(&*part, text[range.clone()].as_bytes());
-            assert!(matches!(part, Bytes::Part(..)), "{range:?}");
+            assert!(matches!(part, Bytes::Shared(..)), "{range:?}");
         }
         for other in ["one", "zero one two and more"] {
             let copy = Bytes::part(&text, other);

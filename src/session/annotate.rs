@@ -193,7 +193,7 @@ mod tests {
     fn what_needs_no_encoding_is_shared_with_the_session() {
         for field in ["ip", "ttl", "idle", "r", "d", "d.n", "d.plain"] {
             let value = value_of(field);
-            assert!(matches!(value, Some(Bytes::Part(..))), "{field}: {value:?}");
+            assert!(matches!(value, Some(Bytes::Shared(..))), "{field}: {value:?}");
         }
     }
 

@@ -208,7 +208,7 @@ mod tests {
         let session = session("7200");
         for part in [session.id(), session.ttl(), session.data_json()] {
             let shared = session.share(part);
-            assert!(matches!(shared, Bytes::Part(..)), "{part}");
+            assert!(matches!(shared, Bytes::Shared(..)), "{part}");
             assert_eq!(&*shared, part.as_bytes());
         }
     }
