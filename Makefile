@@ -11,6 +11,9 @@
 WASM_TARGET := wasm32-wasip1
 MODULE := dist/rest_sessions_filter.wasm
 VENV := .venv/.installed
+# What optimises the module (https://github.com/WebAssembly/binaryen).
+BINARYEN := .tools/module/.installed
+BINARYEN_BIN := .tools/module/node_modules/binaryen/bin
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 
 # The image that envoy/istio names; another registry: `make image IMAGE=registry.internal/sessions:1`.
@@ -61,7 +64,7 @@ image: $(MODULE) ## the OCI image with the module, as Istio pulls it (docker or 
 	@if docker info >/dev/null 2>&1; then tool=docker; \
 	elif command -v buildah >/dev/null 2>&1; then tool=buildah; \
 	else echo "make image: needs docker with its engine running, or buildah; neither was found" >&2; exit 1; fi; \
-	set -x; $$tool build --tag "$(IMAGE)" --file envoy/module.Dockerfile dist
+	set -x; $$tool build --tag "$(IMAGE)" --file envoy/module/Dockerfile dist
 
 .PHONY: lint
 lint: toolchain import-rule ## formatting, clippy (native and wasm), the import rule, rustdoc
@@ -73,7 +76,7 @@ lint: toolchain import-rule ## formatting, clippy (native and wasm), the import 
 
 .PHONY: clean
 clean: ## remove all that was built or installed here
-	rm -rf target dist .venv .pytest_cache bench/__pycache__ tests/deploy/__pycache__
+	rm -rf target dist .venv .tools .pytest_cache bench/__pycache__ tests/deploy/__pycache__
 
 .PHONY: test-rust
 test-rust: $(MODULE) $(VENV) $(REDIS) programs
@@ -113,14 +116,19 @@ bench-peers: | toolchain
 	cargo build --profile peers --locked --package bench-peers --package rest-sessions --bins
 
 # The cdylib alone: with an rlib beside it, link-time optimisation is dropped without a word.
-# What the compiler leaves exports every callback of the SDK, and Envoy would call each of them; envoy/ship leaves them out.
-$(MODULE): Cargo.toml Cargo.lock rust-toolchain.toml $(shell find src envoy/ship/src -name '*.rs') | toolchain
+# What the compiler leaves exports every callback of the SDK, and Envoy would call each of them, for each request: only
+# what envoy/module/exports.json names stays, with the code that it reaches. Optimising all of it as one is what the
+# compiler cannot do: the module becomes smaller and faster at once.
+$(MODULE): Cargo.toml Cargo.lock rust-toolchain.toml envoy/module/exports.json $(shell find src -name '*.rs') $(BINARYEN) \
+  | toolchain
 	cargo rustc --release --locked --package rest-sessions-filter --lib --crate-type cdylib --target $(WASM_TARGET) \
 	  --config 'target.$(WASM_TARGET).rustflags=["--remap-path-prefix=$(CARGO_HOME)=/cargo"]'
 	@mkdir -p dist
-	@cargo run --quiet --locked --package ship -- \
-	  "$$CARGO_TARGET_DIR/$(WASM_TARGET)/release/rest_sessions_filter.wasm" $@.new
+	@.venv/bin/node $(BINARYEN_BIN)/wasm-metadce "$$CARGO_TARGET_DIR/$(WASM_TARGET)/release/rest_sessions_filter.wasm" \
+	  --graph-file envoy/module/exports.json --output $@.new >/dev/null
+	@.venv/bin/node $(BINARYEN_BIN)/wasm-opt $@.new -O3 --converge --strip-producers --strip-target-features --output $@.new
 	@mv $@.new $@
+	@echo "$@: $$(wc -c < $@) bytes"
 
 # rust-toolchain.toml names the compiler and the target; a rustup that installs nothing by itself is asked to.
 .PHONY: toolchain
@@ -131,7 +139,7 @@ toolchain:
 	@test -d "$$(rustc --print sysroot)/lib/rustlib/$(WASM_TARGET)" || rustup target add $(WASM_TARGET) || \
 	  { echo "make: Rust's target $(WASM_TARGET) is missing; rustup (https://rustup.rs) can install it" >&2; exit 1; }
 
-$(VENV): tests/requirements.txt
+.venv/.created:
 	@command -v python3 >/dev/null 2>&1 || \
 	  { echo "make: python3 is missing; install Python 3.10 or later" >&2; exit 1; }
 	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
@@ -139,13 +147,19 @@ $(VENV): tests/requirements.txt
 	@python3 -c 'import ensurepip, venv' 2>/dev/null || \
 	  { echo "make: Python's venv module is missing; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
 	python3 -m venv --clear .venv
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement tests/requirements.txt
 	@touch $@
 
-.venv/.redis-installed: tests/requirements-redis.txt $(VENV)
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement tests/requirements-redis.txt
+.venv/.installed: tests/requirements.txt
+.venv/.redis-installed: tests/requirements-redis.txt
+.venv/.bench-installed: bench/requirements.txt
+.venv/.node-installed: envoy/module/requirements.txt
+.venv/.installed .venv/.redis-installed .venv/.bench-installed .venv/.node-installed: .venv/.created
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement $(filter %.txt,$^)
 	@touch $@
 
-.venv/.bench-installed: bench/requirements.txt $(VENV)
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement bench/requirements.txt
+# npm installs below the folder of a package.json. It wants to find node by its name.
+$(BINARYEN): envoy/module/package.json envoy/module/package-lock.json .venv/.node-installed
+	@mkdir -p $(@D)
+	@cp envoy/module/package.json envoy/module/package-lock.json $(@D)
+	PATH="$(CURDIR)/.venv/bin:$$PATH" .venv/bin/npm ci --prefix $(@D) --no-audit --no-fund --ignore-scripts --silent
 	@touch $@
