@@ -24,7 +24,7 @@ use crate::session::source::{self, Bearer, Found};
 use crate::session::token::{Digest, Token};
 use crate::telemetry::{Counter, FilterState, Line, Outcome};
 
-/// What the shell is to do, in this order.
+/// What the shell is to do, in this order, until the host refuses one; changes come first, and then what is counted.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Effect {
     RequestHeader(HeaderChange),
@@ -44,13 +44,7 @@ pub enum Verdict {
 pub enum Start {
     Decided(Verdict),
     /// It waits for its session.
-    Ask(Question),
-}
-
-/// The session that a request waits for.
-pub struct Question {
-    pub rule: Rc<Rule>,
-    pub token: Token,
+    Ask(AwaitSession),
 }
 
 /// What is to be done, and how the request goes on then.
@@ -59,25 +53,17 @@ pub struct Step<N> {
     pub next: N,
 }
 
-/// What an exchange needs to know beside what happened.
+/// What a step needs to know beside what happened.
 #[derive(Clone, Copy)]
 pub struct Surroundings<'a> {
     pub config: &'a Config,
-    pub now_ms: u64,
+    /// Milliseconds since 1970. Asked for only where a step depends on it, since the host has to be called for it.
+    pub now_ms: &'a dyn Fn() -> u64,
     pub digest_key: &'a RandomState,
 }
 
-/// Where a request stands.
-#[derive(Default)]
-pub enum Exchange {
-    #[default]
-    ExpectHeaders,
-    AwaitSession(AwaitSession),
-    /// Forwarded, or replied to: there is nothing left to decide.
-    Decided,
-}
-
-/// What has to be known when the answer comes.
+/// A request waits for its session: what has to be known when that is told. A request that is forwarded or replied to
+/// leaves nothing behind.
 pub struct AwaitSession {
     rule: Rc<Rule>,
     /// The request's origin, if its scripts may read a refusal.
@@ -87,55 +73,22 @@ pub struct AwaitSession {
     source: Option<String>,
 }
 
-impl Exchange {
-    /// The request's headers are there; `None` if they were before.
-    pub fn request_headers(
-        &mut self,
-        around: Surroundings<'_>,
-        headers: &Headers,
-        end_of_stream: bool,
-    ) -> Option<Step<Start>> {
-        let Self::ExpectHeaders = self else { return None };
-        let mut effects = Effects::new(around.config);
-        for name in around.config.managed.forged(headers) {
-            effects.0.push(Effect::RequestHeader(HeaderChange::Remove(name.to_vec().into())));
-        }
-        let start = match Request::new(headers, end_of_stream).judge(around, &mut effects) {
-            Judgement::Decided(verdict) => {
-                *self = Self::Decided;
-                Start::Decided(verdict)
-            }
-            Judgement::Ask(question, waiting) => {
-                *self = Self::AwaitSession(waiting);
-                Start::Ask(question)
-            }
-        };
-        Some(effects.then(start))
+/// The request's headers are there.
+#[must_use]
+pub fn request_headers(around: Surroundings<'_>, headers: &Headers, end_of_stream: bool) -> Step<Start> {
+    let mut effects = Effects::new(around.config);
+    for name in around.config.managed.forged(headers) {
+        effects.0.push(Effect::RequestHeader(HeaderChange::Remove(name.to_vec().into())));
     }
+    let start = Request::new(headers, end_of_stream).judge(around, &mut effects);
+    effects.then(start)
+}
 
-    /// It is known what became of the lookup; `None` if the request does not wait for it.
-    pub fn session(&mut self, around: Surroundings<'_>, lookup: &Lookup) -> Option<Step<Verdict>> {
-        match std::mem::replace(self, Self::Decided) {
-            Self::AwaitSession(waiting) => Some(waiting.settle(around, lookup)),
-            other => {
-                *self = other;
-                None
-            }
-        }
-    }
-
-    /// The request has trailers: what is forged in them goes too.
-    #[must_use]
-    pub fn request_trailers(config: &Config, trailers: &Headers) -> Vec<Effect> {
-        let forged = config.managed.forged(trailers).into_iter();
-        forged.map(|name| Effect::RequestTrailer(HeaderChange::Remove(name.to_vec().into()))).collect()
-    }
-
-    /// The host is done with the request; if nothing was decided by then, the client left first.
-    #[must_use]
-    pub fn end(self) -> Option<Outcome> {
-        matches!(self, Self::AwaitSession(_)).then_some(Outcome::Abandoned)
-    }
+/// The request has trailers: what is forged in them goes too.
+#[must_use]
+pub fn request_trailers(config: &Config, trailers: &Headers) -> Vec<Effect> {
+    let forged = config.managed.forged(trailers).into_iter();
+    forged.map(|name| Effect::RequestTrailer(HeaderChange::Remove(name.to_vec().into()))).collect()
 }
 
 /// The effects of a step while it is being worked out.
@@ -176,16 +129,15 @@ impl<'a> Effects<'a> {
 
     /// Lets a request pass that is told of its session no more than this.
     fn forward_with_status(&mut self, outcome: Outcome, rule: &Rule, status: Status) -> Verdict {
-        let verdict = self.forward(outcome, rule);
         self.0.extend(rule.annotation.of_status(status).map(Effect::RequestHeader));
-        verdict
+        self.forward(outcome, rule)
     }
 
     fn deny(&mut self, denial: Denial, rule: Option<&Rule>, reader: Option<&str>, token: Option<Digest>) -> Verdict {
         let outcome = outcome_of(denial);
         self.decided("deny", outcome, rule);
         self.0.push(Effect::Log(Line::Denied { outcome, rule: rule.map(|rule| Rc::clone(&rule.label)), token }));
-        Verdict::Reply(Reply::new(denial, rule.map_or("", |rule| &rule.app), reader))
+        Verdict::Reply(Reply::new(denial, rule.map_or("", |rule| &rule.realm.app), reader))
     }
 }
 
@@ -213,11 +165,6 @@ struct Request<'a> {
     websocket: bool,
 }
 
-enum Judgement {
-    Decided(Verdict),
-    Ask(Question, AwaitSession),
-}
-
 impl<'a> Request<'a> {
     fn new(headers: &'a Headers, end_of_stream: bool) -> Self {
         // Envoy turns an extended CONNECT for a WebSocket (RFC 8441) into an upgrade; both forms are known here.
@@ -234,17 +181,17 @@ impl<'a> Request<'a> {
         }
     }
 
-    fn judge(&self, around: Surroundings<'_>, effects: &mut Effects<'_>) -> Judgement {
+    fn judge(&self, around: Surroundings<'_>, effects: &mut Effects<'_>) -> Start {
         let rule = match self.rule(around.config) {
             Ok(rule) => rule,
-            Err(denial) => return Judgement::Decided(effects.deny(denial, None, None, None)),
+            Err(denial) => return Start::Decided(effects.deny(denial, None, None, None)),
         };
         let listed = rule.origins.as_deref().unwrap_or_default();
         let reader = origins::listed_value(listed, self.headers.single_known(Known::Origin));
         if rule.origins.is_some() && origins::guarded(self.method, self.websocket) {
             let own = self.own_origin();
             if !origins::admitted(listed, own.as_ref(), self.headers.all_known(Known::Origin)) {
-                return Judgement::Decided(effects.deny(Denial::BadOrigin, Some(rule), reader, None));
+                return Start::Decided(effects.deny(Denial::BadOrigin, Some(rule), reader, None));
             }
         }
 
@@ -255,30 +202,27 @@ impl<'a> Request<'a> {
         let find = || source::find(&rule.sources, bearer, around.now_ms);
         let preflights_pass = around.config.cors_preflight == CorsPreflight::Pass || reader.is_some();
         if preflights_pass && self.looks_like_preflight() && find() == Found::Nothing {
-            return Judgement::Decided(effects.forward(Outcome::Preflight, rule));
+            return Start::Decided(effects.forward(Outcome::Preflight, rule));
         }
         if rule.session == SessionMode::Off {
-            return Judgement::Decided(effects.forward(Outcome::Off, rule));
+            return Start::Decided(effects.forward(Outcome::Off, rule));
         }
         let found = find();
         if found == Found::Conflict {
             effects.0.push(Effect::Count(Counter::Conflicts));
         }
         match found {
-            Found::Token(token, source) => {
-                let waiting = AwaitSession {
-                    rule: Rc::clone(rule),
-                    reader: reader.map(ToOwned::to_owned),
-                    token: token.clone(),
-                    source: around.config.filter_state.then(|| source.to_string()),
-                };
-                Judgement::Ask(Question { rule: Rc::clone(rule), token }, waiting)
-            }
+            Found::Token(token, source) => Start::Ask(AwaitSession {
+                rule: Rc::clone(rule),
+                reader: reader.map(ToOwned::to_owned),
+                token,
+                source: around.config.filter_state.then(|| source.to_string()),
+            }),
             Found::Nothing | Found::Conflict if rule.session == SessionMode::Optional => {
-                Judgement::Decided(effects.forward_with_status(Outcome::Anonymous, rule, Status::None))
+                Start::Decided(effects.forward_with_status(Outcome::Anonymous, rule, Status::None))
             }
             Found::Nothing | Found::Conflict => {
-                Judgement::Decided(effects.deny(Denial::SessionRequired, Some(rule), reader, None))
+                Start::Decided(effects.deny(Denial::SessionRequired, Some(rule), reader, None))
             }
         }
     }
@@ -330,7 +274,25 @@ impl<'a> Request<'a> {
 }
 
 impl AwaitSession {
-    fn settle(&self, around: Surroundings<'_>, lookup: &Lookup) -> Step<Verdict> {
+    #[must_use]
+    pub fn rule(&self) -> &Rule {
+        &self.rule
+    }
+
+    #[must_use]
+    pub fn token(&self) -> &Token {
+        &self.token
+    }
+
+    /// The client left first.
+    #[must_use]
+    pub fn abandoned(self) -> Counter {
+        Counter::Outcome(Outcome::Abandoned)
+    }
+
+    /// It is known what became of the lookup.
+    #[must_use]
+    pub fn session(self, around: Surroundings<'_>, lookup: &Lookup) -> Step<Verdict> {
         let mut effects = Effects::new(around.config);
         if let Some(source) = &self.source {
             effects.filter_state(FilterState::Source, || source.clone());
@@ -348,13 +310,12 @@ impl AwaitSession {
     }
 
     fn annotate(&self, around: Surroundings<'_>, effects: &mut Effects<'_>, session: &Session) -> Verdict {
-        let age_s = self.token.created_ms().map(|created| around.now_ms.saturating_sub(created) / 1_000);
-        match self.rule.annotation.of_session(session, age_s) {
+        let age_s = || self.token.created_ms().map(|created| (around.now_ms)().saturating_sub(created) / 1_000);
+        match self.rule.annotation.of_session(session, &age_s) {
             Ok(headers) => {
-                effects.filter_state(FilterState::User, || annotate::encoded_id(session));
-                let verdict = effects.forward(Outcome::Allowed, &self.rule);
                 effects.0.extend(headers.map(Effect::RequestHeader));
-                verdict
+                effects.filter_state(FilterState::User, || annotate::encoded_id(session));
+                effects.forward(Outcome::Allowed, &self.rule)
             }
             Err(annotate::TooLarge) if self.rule.session == SessionMode::Required => {
                 self.deny(around, effects, Denial::SessionTooLarge)

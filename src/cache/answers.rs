@@ -11,10 +11,9 @@ use super::page::{MAX_SHARED, Page, SharedAnswer};
 use super::settings::Settings;
 use super::store::{Class, Item, Store};
 use crate::session::answer;
-use crate::session::calls::Service;
 use crate::session::lookup::Lookup;
+use crate::session::realm::Realm;
 use crate::session::session::Session;
-use crate::session::token::Token;
 use crate::telemetry::Counter;
 
 /// An answer that is kept.
@@ -60,7 +59,7 @@ impl Answers {
         ends: &Ends<B>,
         key: &Key,
         hash: Hash,
-        service: &Service,
+        realm: &Realm,
         oldest_ms: u64,
         now_ms: u64,
         epoch: u64,
@@ -85,7 +84,7 @@ impl Answers {
             }
             Some(Kept::None { .. }) | None => {}
         }
-        let session = self.shared(ends, key, hash, service, oldest_ms, now_ms, epoch, note)?;
+        let session = self.shared(ends, key, hash, realm, oldest_ms, now_ms, epoch, note)?;
         note(Note::Count(Counter::CacheSharedHits));
         Some(Lookup::Active(session))
     }
@@ -97,7 +96,7 @@ impl Answers {
         ends: &Ends<B>,
         key: &Key,
         hash: Hash,
-        service: &Service,
+        realm: &Realm,
         oldest_ms: u64,
         now_ms: u64,
         epoch: u64,
@@ -107,7 +106,7 @@ impl Answers {
             return None;
         }
         let (page, _) = ends.board().read(hash.page()).ok()?;
-        let shared = Page::read(&page).answer.filter(|answer| answer.key == in_full(service, &key.app, &key.token))?;
+        let shared = Page::read(&page).answer.filter(|answer| answer.key == realm.session_in_full(&key.token))?;
         let stamp = ends.stamp(hash, epoch).ok().filter(|stamp| stamp.mark() == shared.mark)?;
         let Lookup::Active(session) = answer::of_body(&shared.body) else { return None };
         // A configuration that came later may keep answers for longer or shorter than the one that shared it.
@@ -163,7 +162,7 @@ impl Answers {
             page.record(flight.hash.0, life.stale_until_ms, now_ms);
             if self.settings.shared && body.len() <= MAX_SHARED {
                 page.answer = Some(SharedAnswer {
-                    key: in_full(&flight.service, &flight.key.app, &flight.key.token),
+                    key: flight.realm.session_in_full(&flight.key.token),
                     mark: stamp.mark(),
                     asked_ms: flight.started_ms,
                     fresh_until_ms: life.fresh_until_ms,
@@ -199,7 +198,7 @@ impl Answers {
         if was_kept || may_be_held {
             // The page is cleared only after all were told; who keeps an answer in between has an old mark on it.
             if ends.publish(hash).is_ok() {
-                let full = in_full(&flight.service, &key.app, &key.token);
+                let full = flight.realm.session_in_full(&key.token);
                 let _ = update(ends.board(), hash.page(), |page| {
                     let mut page = Page::read(page);
                     page.forget(hash.0, &full);
@@ -235,15 +234,4 @@ fn evicted(count: usize, note: &dyn Fn(Note<'_>)) {
     for _ in 0..count {
         note(Note::Count(Counter::CacheEvictions));
     }
-}
-
-/// Where a session is and what its token is, so that no two sessions read the same.
-fn in_full(service: &Service, app: &str, token: &Token) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    for part in [&*service.cluster, &service.authority, &service.path_prefix, app, token.reveal()] {
-        bytes.extend(part.as_bytes());
-        // No part holds it: a cluster is visible ASCII, and so is all else.
-        bytes.push(0);
-    }
-    bytes
 }

@@ -87,13 +87,13 @@ impl<B: Board> Desk<B> {
         note: &dyn Fn(Note<'_>),
     ) -> Asked {
         let Wanted { rule, token } = wanted;
-        let hash = self.ends.hash(&rule.service, &rule.app, &token);
-        let key = Key { target: rule.target_id, app: Rc::clone(&rule.app), token };
+        let hash = self.ends.hash(&rule.realm, &token);
+        let key = Key { realm: rule.realm.id, token };
         // The epoch comes before all else that is read: what has ended since has another one.
         let epoch = self.ends.epoch();
         if let Some(answers) = &mut self.answers {
             let kept = epoch.ok().and_then(|epoch| {
-                answers.fresh(&self.ends, &key, hash, &rule.service, waiter.oldest_ms, now_ms, epoch, note)
+                answers.fresh(&self.ends, &key, hash, &rule.realm, waiter.oldest_ms, now_ms, epoch, note)
             });
             if let Some(lookup) = kept {
                 return Asked::Answered(lookup);
@@ -108,17 +108,18 @@ impl<B: Board> Desk<B> {
             note(Note::Count(Counter::Coalesced));
             return Asked::Waiting;
         }
-        match self.permit(&rule.service, rule.service_id, rule.target_id, now_ms) {
+        match self.permit(&rule.service, rule.service_id, rule.realm.target_id, now_ms) {
             Ok(permit) => {
                 note(Note::Count(Counter::Calls));
                 Asked::Call(Box::new(Flight {
                     hash,
                     stamp: epoch.and_then(|epoch| self.ends.stamp(hash, epoch)).ok(),
                     waiters: vec![waiter],
+                    realm: Rc::clone(&rule.realm),
                     service: Rc::clone(&rule.service),
                     service_id: rule.service_id,
                     permit,
-                    call: Rc::new(calls::lookup(&rule.service, &rule.app, &key.token, request)),
+                    call: Rc::new(calls::lookup(&rule.service, &rule.realm.app, &key.token, request)),
                     started_ms: now_ms,
                     ends_ms: now_ms.saturating_add(rule.service.timeout_ms),
                     key,
@@ -169,7 +170,7 @@ impl<B: Board> Desk<B> {
     fn settle(&mut self, flight: Flight, lookup: Lookup, body: &[u8], now_ms: u64, note: &dyn Fn(Note<'_>)) -> Settled {
         if let Some(settings) = &flight.service.breaker {
             let outage = matches!(lookup, Lookup::Outage(_));
-            self.breakers.entry(flight.key.target).or_default().report(flight.permit, outage, settings, now_ms);
+            self.breakers.entry(flight.realm.target_id).or_default().report(flight.permit, outage, settings, now_ms);
         }
         note(Note::Failed { lookup: &lookup, cluster: &flight.service.cluster });
         let held = flight.stamp.and_then(|mut stamp| {
@@ -233,7 +234,7 @@ impl<B: Board> Desk<B> {
         let permit = if ends_ms <= now_ms {
             Err(Lookup::Outage(Outage::Timeout))
         } else {
-            self.permit(&flight.service, flight.service_id, flight.key.target, now_ms)
+            self.permit(&flight.service, flight.service_id, flight.realm.target_id, now_ms)
         };
         match permit {
             Ok(permit) => {

@@ -10,7 +10,7 @@ use std::hash::Hasher;
 use siphasher::sip::SipHasher13;
 
 use super::board::{Board, Slot, Unavailable, Version};
-use crate::session::calls::Service;
+use crate::session::realm::Realm;
 use crate::session::token::Token;
 
 /// A keyed hash of where a session is and what its token is, the same in all workers.
@@ -85,14 +85,8 @@ impl<B: Board> Ends<B> {
     }
 
     #[must_use]
-    pub fn hash(&self, service: &Service, app: &str, token: &Token) -> Hash {
-        let mut hasher = SipHasher13::new_with_keys(self.hash_key.0, self.hash_key.1);
-        for part in [&*service.cluster, &service.authority, &service.path_prefix, app, token.reveal()] {
-            hasher.write(part.as_bytes());
-            // No part holds it, so no two places read the same.
-            hasher.write_u8(0);
-        }
-        Hash(hasher.finish())
+    pub fn hash(&self, realm: &Realm, token: &Token) -> Hash {
+        Hash(realm.session_hash(token, self.hash_key))
     }
 
     /// The number that every end changes.

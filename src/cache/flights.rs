@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use super::ends::{Hash, Stamp};
 use crate::session::breaker::Permit;
-use crate::session::calls::{Call, Service, ServiceId, TargetId};
+use crate::session::calls::{Call, Service, ServiceId};
+use crate::session::realm::{Realm, RealmId};
 use crate::session::token::Token;
 
 /// The host's number of a call.
@@ -18,8 +19,7 @@ pub type StreamId = u32;
 /// What a call asks for. Two requests share a call only if all of it is the same.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Key {
-    pub target: TargetId,
-    pub app: Rc<str>,
+    pub realm: RealmId,
     pub token: Token,
 }
 
@@ -44,6 +44,7 @@ pub struct Flight {
     pub stamp: Option<Stamp>,
     /// Who waits, the one that started it first. Who has left stays listed, and the call goes on.
     pub waiters: Vec<Waiter>,
+    pub realm: Rc<Realm>,
     pub service: Rc<Service>,
     pub service_id: ServiceId,
     pub permit: Permit,
@@ -112,11 +113,12 @@ impl Flights {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::session::calls::TargetId;
     use crate::session::token::tests::{NOW_MS, token_made_at};
 
-    fn key(target: usize, app: &str, age_ms: u64) -> Key {
-        let token = Token::parse(token_made_at(NOW_MS - age_ms).as_bytes(), NOW_MS).unwrap();
-        Key { target: TargetId(target), app: app.into(), token }
+    fn key(realm: usize, age_ms: u64) -> Key {
+        let token = Token::parse(token_made_at(NOW_MS - age_ms).as_bytes(), &|| NOW_MS).unwrap();
+        Key { realm: RealmId(realm), token }
     }
 
     fn waiter(stream: StreamId) -> Waiter {
@@ -129,20 +131,22 @@ mod tests {
     }
 
     fn flight(key: Key, service: usize, stream: StreamId, ends_ms: u64) -> Flight {
+        let asked = Service {
+            cluster: "rs".into(),
+            authority: "rs".into(),
+            path_prefix: String::new(),
+            timeout_ms: 500,
+            retries: 0,
+            max_in_flight: 256,
+            breaker: None,
+        };
         Flight {
-            key,
             hash: Hash(0),
             stamp: None,
             waiters: vec![waiter(stream)],
-            service: Rc::new(Service {
-                cluster: "rs".into(),
-                authority: "rs".into(),
-                path_prefix: String::new(),
-                timeout_ms: 500,
-                retries: 0,
-                max_in_flight: 256,
-                breaker: None,
-            }),
+            realm: Rc::new(Realm::new(key.realm, TargetId(0), &asked, "app".into())),
+            key,
+            service: Rc::new(asked),
             service_id: ServiceId(service),
             permit: Permit::Normal,
             call: Rc::new(Call { cluster: "rs".into(), headers: Vec::new() }),
@@ -158,18 +162,18 @@ mod tests {
     #[test]
     fn requests_for_one_session_wait_for_one_call() {
         let mut flights = Flights::default();
-        flights.begin(1, flight(key(0, "app", 0), 0, 10, 500));
-        assert!(join(&mut flights, &key(0, "app", 0), waiter(11), 600));
-        assert!(join(&mut flights, &key(0, "app", 0), waiter(12), 500));
+        flights.begin(1, flight(key(0, 0), 0, 10, 500));
+        assert!(join(&mut flights, &key(0, 0), waiter(11), 600));
+        assert!(join(&mut flights, &key(0, 0), waiter(12), 500));
         assert_eq!(streams(flights.end(1)), [10, 11, 12]);
-        assert!(!join(&mut flights, &key(0, "app", 0), waiter(13), 600), "the call has ended");
+        assert!(!join(&mut flights, &key(0, 0), waiter(13), 600), "the call has ended");
     }
 
     #[test]
-    fn another_token_app_or_target_is_another_call() {
+    fn another_token_or_realm_is_another_call() {
         let mut flights = Flights::default();
-        flights.begin(1, flight(key(0, "app", 0), 0, 10, 500));
-        for other in [key(1, "app", 0), key(0, "ap2", 0), key(0, "app", 1)] {
+        flights.begin(1, flight(key(0, 0), 0, 10, 500));
+        for other in [key(1, 0), key(0, 1)] {
             assert!(!join(&mut flights, &other, waiter(11), 600));
         }
     }
@@ -177,24 +181,21 @@ mod tests {
     #[test]
     fn nobody_joins_a_call_that_may_last_longer_than_they_would_wait() {
         let mut flights = Flights::default();
-        flights.begin(1, flight(key(0, "app", 0), 0, 10, 500));
-        assert!(!join(&mut flights, &key(0, "app", 0), waiter(11), 499));
-        flights.begin(2, flight(key(0, "app", 0), 1, 11, 499));
-        assert!(join(&mut flights, &key(0, "app", 0), waiter(12), 500), "the shorter one is joined from now on");
+        flights.begin(1, flight(key(0, 0), 0, 10, 500));
+        assert!(!join(&mut flights, &key(0, 0), waiter(11), 499));
+        flights.begin(2, flight(key(0, 0), 1, 11, 499));
+        assert!(join(&mut flights, &key(0, 0), waiter(12), 500), "the shorter one is joined from now on");
         assert_eq!(streams(flights.end(1)), [10]);
-        assert!(
-            join(&mut flights, &key(0, "app", 0), waiter(13), 500),
-            "the end of the first leaves the second joinable"
-        );
+        assert!(join(&mut flights, &key(0, 0), waiter(13), 500), "the end of the first leaves the second joinable");
         assert_eq!(streams(flights.end(2)), [11, 12, 13]);
     }
 
     #[test]
     fn calls_are_counted_for_each_service_and_end_once() {
         let mut flights = Flights::default();
-        flights.begin(1, flight(key(0, "app", 0), 0, 10, 500));
-        flights.begin(2, flight(key(0, "app", 1), 0, 11, 500));
-        flights.begin(3, flight(key(0, "app", 2), 1, 12, 500));
+        flights.begin(1, flight(key(0, 0), 0, 10, 500));
+        flights.begin(2, flight(key(0, 1), 0, 11, 500));
+        flights.begin(3, flight(key(0, 2), 1, 12, 500));
         assert_eq!((flights.in_flight(ServiceId(0)), flights.in_flight(ServiceId(1))), (2, 1));
         assert_eq!(streams(flights.end(2)), [11]);
         assert!(flights.end(2).is_none());
@@ -203,6 +204,6 @@ mod tests {
         assert_eq!(flights.abandon(), 2);
         assert!(flights.end(1).is_none());
         assert_eq!(flights.in_flight(ServiceId(0)), 0);
-        assert!(!join(&mut flights, &key(0, "app", 0), waiter(13), 600));
+        assert!(!join(&mut flights, &key(0, 0), waiter(13), 600));
     }
 }

@@ -14,6 +14,7 @@ use crate::policy::rules::{CorsPreflight, FailureMode, Rule, Rules, SessionMode}
 use crate::session::annotate::{self, Annotation};
 use crate::session::breaker;
 use crate::session::calls::{Service, ServiceId, TargetId};
+use crate::session::realm::{Realm, RealmId};
 use crate::session::source::Source;
 
 /// The headers that tell an upstream who it serves; taken out also where other names are in use, since an upstream
@@ -45,7 +46,8 @@ const NOT_FOR_ANNOTATION: [&str; 11] = [
 /// Compiles a configuration; `None` if there was a mistake, which has then been noted.
 pub fn compile(wire: wire::Plugin, problems: &Problems) -> Option<Config> {
     let root = Path::Root;
-    let mut compiler = Compiler { problems, services: Vec::new(), token_headers: token_headers(&wire) };
+    let mut compiler =
+        Compiler { problems, services: Vec::new(), realms: Vec::new(), token_headers: token_headers(&wire) };
 
     let app = wire.app.required(&root.key("app"), "the rest-sessions app", problems).map(|app| app.0.0.into());
     let service_at = root.key("rest_sessions");
@@ -156,6 +158,7 @@ struct Compiler<'a> {
     problems: &'a Problems,
     /// The services so far, each once: calls are counted for each.
     services: Vec<Rc<Service>>,
+    realms: Vec<Rc<Realm>>,
     token_headers: Vec<Alias>,
 }
 
@@ -341,19 +344,29 @@ impl Compiler<'_> {
         };
         let origins = items(wire.origins).or_absent();
         let (service_id, target_id, service) = self.shared(service?);
+        let realm = self.realm(target_id, &service, app?);
         Some(Rc::new(Rule {
             label: label.into(),
             session: session?,
-            app: app?,
+            realm,
             service,
             service_id,
-            target_id,
             sources: sources?,
             annotation: annotation?,
             failure_mode: failure_mode?,
             max_staleness_ms: wire.max_staleness.or_absent()?.map(|duration| duration.0),
             origins: origins?.map(bare_texts),
         }))
+    }
+
+    /// The realm of an app at a service, as the one that is known already, if it is.
+    fn realm(&mut self, target_id: TargetId, service: &Service, app: Rc<str>) -> Rc<Realm> {
+        if let Some(known) = self.realms.iter().find(|realm| realm.is(target_id, &app)) {
+            return Rc::clone(known);
+        }
+        let realm = Rc::new(Realm::new(RealmId(self.realms.len()), target_id, service, app));
+        self.realms.push(Rc::clone(&realm));
+        realm
     }
 
     /// The service as the one that is known already, if it is, and its numbers.

@@ -55,7 +55,7 @@ fn the_smallest_configuration_has_the_documented_defaults() {
     let rule = fallback(&config);
     assert_eq!(&*rule.label, "default");
     assert_eq!(rule.session, SessionMode::Required);
-    assert_eq!(&*rule.app, "myapp");
+    assert_eq!(&*rule.realm.app, "myapp");
     assert_eq!(rule.failure_mode, FailureMode::Deny);
     assert_eq!(rule.origins, None);
     assert_eq!(rule.sources, [Source::Cookie("session-cookie".into())]);
@@ -118,7 +118,7 @@ fn every_key_is_taken() {
     assert_eq!(rules[0].session, SessionMode::Off);
     assert_eq!(rules[0].sources.len(), 5);
     assert_eq!(rules[0].sources[1], Source::Header { name: "authorization".into(), prefix: Some("Bearer ".into()) });
-    assert_eq!((&*rules[1].app, &*rules[1].service.cluster), ("other", "b"));
+    assert_eq!((&*rules[1].realm.app, &*rules[1].service.cluster), ("other", "b"));
     assert_eq!((rules[1].service.timeout_ms, rules[1].annotation.max_bytes), (500, 100));
     assert_eq!(&*rules[1].annotation.headers[0].0, "x-who");
     assert_ne!(rules[0].service_id, rules[1].service_id);
@@ -149,7 +149,7 @@ fn services_that_differ_only_in_how_they_are_asked_hold_the_same_sessions() {
         {"match": {"paths": ["/c"]}, "session": "required",
          "rest_sessions": {"cluster": "rest-sessions", "authority": "c"}}
     ]}));
-    let ids = |rule: &Rule| (rule.service_id, rule.target_id);
+    let ids = |rule: &Rule| (rule.service_id, rule.realm.target_id);
     let (service, target) = ids(fallback(&config));
     let rules: Vec<_> = config.rules.iter().map(|rule| ids(rule)).collect();
     assert!(rules[0].0 != service && rules[0].1 == target);

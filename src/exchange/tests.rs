@@ -32,16 +32,14 @@ struct Told {
     went: Went,
     effects: Vec<Effect>,
     reply: Option<Reply>,
-    question: Option<Question>,
+    asks: Option<AwaitSession>,
 }
 
 impl Told {
     fn start(step: Step<Start>) -> Self {
         match step.next {
             Start::Decided(verdict) => Self::by(Step { effects: step.effects, next: verdict }),
-            Start::Ask(question) => {
-                Self { went: Went::Call, effects: step.effects, reply: None, question: Some(question) }
-            }
+            Start::Ask(exchange) => Self { went: Went::Call, effects: step.effects, reply: None, asks: Some(exchange) },
         }
     }
 
@@ -65,7 +63,7 @@ impl Told {
                 (Went::Reply(given.status, Box::leak(code.into_boxed_str())), Some(given))
             }
         };
-        Self { went, effects: step.effects, reply, question: None }
+        Self { went, effects: step.effects, reply, asks: None }
     }
 
     fn outcomes(&self) -> Vec<Outcome> {
@@ -90,21 +88,19 @@ fn text(bytes: &[u8]) -> String {
 
 impl Site {
     fn around(&self) -> Surroundings<'_> {
-        Surroundings { config: &self.config, now_ms: NOW_MS, digest_key: &self.digest_key }
+        Surroundings { config: &self.config, now_ms: &|| NOW_MS, digest_key: &self.digest_key }
     }
 
-    fn begin(&self, headers: &[(&str, &str)]) -> (Exchange, Told) {
+    fn begin(&self, headers: &[(&str, &str)]) -> Told {
         let mut all = vec![(":method", "GET"), (":scheme", "https"), (":authority", "shop.example"), (":path", "/")];
         all.retain(|(name, _)| !headers.iter().any(|(other, _)| other == name));
         all.extend(headers);
         let headers = Headers::from_pairs(&all);
-        let mut exchange = Exchange::default();
-        let step = exchange.request_headers(self.around(), &headers, true).unwrap();
-        (exchange, Told::start(step))
+        Told::start(request_headers(self.around(), &headers, true))
     }
 
     fn judge(&self, headers: &[(&str, &str)]) -> Went {
-        self.begin(headers).1.went
+        self.begin(headers).went
     }
 
     fn path(&self, path: &str) -> Went {
@@ -114,10 +110,10 @@ impl Site {
     /// What a request with a token comes to when its lookup does.
     fn settle(&self, lookup: &Lookup) -> Told {
         let cookie = format!("session-cookie={}", token_made_at(NOW_MS - 42_000));
-        let (mut exchange, asked) = self.begin(&[("cookie", &cookie), (":path", "/somewhere")]);
+        let asked = self.begin(&[("cookie", &cookie), (":path", "/somewhere")]);
         assert_eq!(asked.went, Went::Call);
         assert_eq!(asked.outcomes(), []);
-        Told::by(exchange.session(self.around(), lookup).unwrap())
+        Told::by(asked.asks.unwrap().session(self.around(), lookup))
     }
 }
 
@@ -210,7 +206,7 @@ fn forged_headers_go_on_every_kind_of_route() {
 
 #[test]
 fn forged_headers_are_gone_before_anything_is_decided() {
-    let (_, told) = site(json!({"hosts": ["other.example"]})).begin(&[("x-session-user", "root")]);
+    let told = site(json!({"hosts": ["other.example"]})).begin(&[("x-session-user", "root")]);
     assert_eq!(told.went, Went::Reply(421, "unknown_host"));
     assert_eq!(told.effects.first(), Some(&Effect::RequestHeader(HeaderChange::Remove("x-session-user".into()))));
 }
@@ -219,7 +215,7 @@ fn forged_headers_are_gone_before_anything_is_decided() {
 fn forged_trailers_go_too() {
     let site = site(json!({"default": {"session": "off"}}));
     let trailers = Headers::from_pairs(&[("x-session-user", "root"), ("grpc-status", "0")]);
-    let effects = Exchange::request_trailers(&site.config, &trailers);
+    let effects = request_trailers(&site.config, &trailers);
     assert_eq!(effects, [Effect::RequestTrailer(HeaderChange::Remove("x-session-user".into()))]);
 }
 
@@ -329,7 +325,7 @@ fn without_a_list_of_origins_nobody_asks() {
 fn scripts_of_a_listed_origin_may_read_a_refusal() {
     let site = site(json!({"default": {"session": "required", "origins": ["https://friend.example"]}}));
     let allowed = |origin: &str| {
-        let reply = site.begin(&[("origin", origin)]).1.reply.unwrap();
+        let reply = site.begin(&[("origin", origin)]).reply.unwrap();
         reply.headers.into_iter().find(|(name, _)| *name == "access-control-allow-origin").map(|(_, value)| value)
     };
     assert_eq!(allowed("https://friend.example").as_deref(), Some("https://friend.example"));
@@ -342,7 +338,7 @@ fn genuine_preflights_pass_where_the_rule_lists_their_origin() {
     let preflight =
         [(":method", "OPTIONS"), ("origin", "https://friend.example"), ("access-control-request-method", "PUT")];
     let listed = site(json!({"default": {"session": "required", "origins": ["https://friend.example"]}}));
-    let (_, told) = listed.begin(&preflight);
+    let told = listed.begin(&preflight);
     assert_eq!((told.went, told.effects.len()), (forward(PASS), 4));
     assert_eq!(site(json!({})).judge(&preflight), REQUIRED);
     assert_eq!(site(json!({"cors_preflight": "pass"})).judge(&preflight), forward(PASS));
@@ -367,7 +363,7 @@ fn genuine_preflights_pass_where_the_rule_lists_their_origin() {
 #[test]
 fn a_conflict_of_tokens_is_no_token_and_is_counted() {
     let lines = [token_made_at(NOW_MS), token_made_at(NOW_MS - 1)].map(|token| format!("session-cookie={token}"));
-    let (_, told) = site(json!({})).begin(&[("cookie", &lines[0]), ("cookie", &lines[1])]);
+    let told = site(json!({})).begin(&[("cookie", &lines[0]), ("cookie", &lines[1])]);
     assert_eq!(told.went, REQUIRED);
     assert!(told.effects.contains(&Effect::Count(Counter::Conflicts)));
     assert_eq!(told.outcomes(), [Outcome::DeniedNoSession]);
@@ -378,10 +374,10 @@ fn the_session_of_the_token_is_asked_for_as_its_rule_says() {
     let site = site(json!({"rules": [{"match": {"paths": ["/b"]}, "session": "required", "app": "backoffice",
                                       "rest_sessions": {"cluster": "other"}}]}));
     let token = token_made_at(NOW_MS);
-    let (_, told) = site.begin(&[(":path", "/b"), ("cookie", &format!("session-cookie={token}"))]);
-    let question = told.question.unwrap();
-    assert_eq!(question.token.reveal(), token);
-    assert_eq!((&*question.rule.app, &*question.rule.service.cluster), ("backoffice", "other"));
+    let told = site.begin(&[(":path", "/b"), ("cookie", &format!("session-cookie={token}"))]);
+    let exchange = told.asks.unwrap();
+    assert_eq!(exchange.token().reveal(), token);
+    assert_eq!((&*exchange.rule().realm.app, &*exchange.rule().service.cluster), ("backoffice", "other"));
 }
 
 #[test]
@@ -399,7 +395,7 @@ fn a_session_that_is_too_large_is_never_passed_on_in_part() {
 fn upstreams_do_not_see_the_token_where_they_may_not() {
     let site = site(json!({"forward_token": false, "default": {"session": "required"}}));
     let cookie = format!("a=1; session-cookie={}", token_made_at(NOW_MS));
-    let (_, told) = site.begin(&[("cookie", &cookie)]);
+    let told = site.begin(&[("cookie", &cookie)]);
     let changes: Vec<_> = told.effects.iter().filter(|effect| matches!(effect, Effect::RequestHeader(_))).collect();
     assert_eq!(
         changes,
@@ -431,23 +427,23 @@ fn filter_state_tells_the_decision() {
 }
 
 #[test]
-fn a_client_that_leaves_while_it_waits_has_abandoned_its_request() {
-    let site = site(json!({}));
-    let cookie = format!("session-cookie={}", token_made_at(NOW_MS));
-    let (waiting, _) = site.begin(&[("cookie", &cookie)]);
-    assert_eq!(waiting.end(), Some(Outcome::Abandoned));
-    let (mut answered, _) = site.begin(&[("cookie", &cookie)]);
-    answered.session(site.around(), &Lookup::None).unwrap();
-    assert_eq!(answered.end(), None);
-    assert_eq!(Exchange::default().end(), None);
-}
-
-#[test]
-fn an_answer_that_nobody_waits_for_changes_nothing() {
-    let site = site(json!({}));
-    assert!(Exchange::default().session(site.around(), &session()).is_none());
-    let (mut decided, _) = site.begin(&[]);
-    assert!(decided.session(site.around(), &session()).is_none());
+fn the_time_is_asked_for_where_a_token_tells_when_it_was_made_and_nowhere_else() {
+    let asked = |session: &str, cookie: &str| {
+        let site = site(json!({"default": {"session": session}}));
+        let times = std::cell::Cell::new(0);
+        let now_ms = || {
+            times.set(times.get() + 1);
+            NOW_MS
+        };
+        let around = Surroundings { now_ms: &now_ms, ..site.around() };
+        let headers = [(":method", "GET"), (":path", "/"), (":authority", "shop.example"), ("cookie", cookie)];
+        let _ = request_headers(around, &Headers::from_pairs(&headers), true);
+        times.get()
+    };
+    let token = format!("session-cookie={}", token_made_at(NOW_MS));
+    assert_eq!(asked("off", &token), 0);
+    assert_eq!(asked("required", "theme=dark"), 0);
+    assert_eq!(asked("required", &token), 1);
 }
 
 #[test]

@@ -18,6 +18,9 @@ fn digit(byte: u8) -> Option<u8> {
 /// drops them.
 #[must_use]
 pub fn encode_header(value: &str) -> Cow<'_, str> {
+    if value.bytes().all(|byte| byte != b' ' && is_kept(byte)) {
+        return Cow::Borrowed(value);
+    }
     let inner = value.trim_matches(' ');
     if inner.len() == value.len() && inner.bytes().all(is_kept) {
         return Cow::Borrowed(value);

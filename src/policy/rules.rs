@@ -8,7 +8,8 @@ use super::index::PathIndex;
 use super::matching::{Match, PathCase, Target};
 use crate::http::origin::Origin;
 use crate::session::annotate::Annotation;
-use crate::session::calls::{Service, ServiceId, TargetId};
+use crate::session::calls::{Service, ServiceId};
+use crate::session::realm::Realm;
 use crate::session::source::Source;
 
 /// Whether a rule asks for a session.
@@ -49,10 +50,9 @@ pub struct Rule {
     /// The rule's name, or its place: `rules[3]`, `default`.
     pub label: Rc<str>,
     pub session: SessionMode,
-    pub app: Rc<str>,
+    pub realm: Rc<Realm>,
     pub service: Rc<Service>,
     pub service_id: ServiceId,
-    pub target_id: TargetId,
     pub sources: Vec<Source>,
     pub annotation: Annotation,
     pub failure_mode: FailureMode,

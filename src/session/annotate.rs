@@ -72,37 +72,47 @@ pub struct Annotation {
     pub max_bytes: usize,
 }
 
+/// How many bytes of a value a byte of the session becomes at most.
+const LONGEST_ENCODING: usize = 3;
+
+/// How long a value is at most that is no part of the session: an age in seconds, or a status.
+const LONGEST_OF_ITSELF: usize = 20;
+
 /// The values do not fit into `max_bytes`.
 #[derive(Debug, PartialEq, Eq)]
 pub struct TooLarge;
 
 impl Annotation {
-    /// Sets the headers of a request with a session.
+    /// Sets the headers of a request with a session. They are added, which costs the host less than replacing: none of
+    /// these names is left in the request, since they are taken out of every request first.
     pub fn of_session<'a>(
         &'a self,
         session: &'a Session,
-        age_s: Option<u64>,
+        age_s: &'a dyn Fn() -> Option<u64>,
     ) -> Result<impl Iterator<Item = HeaderChange> + 'a, TooLarge> {
-        // Most values are shared with the session, so reading them twice costs less than keeping a list of them.
-        let mut left = self.max_bytes;
-        for (_, field) in &self.headers {
-            let length = value(field, session, age_s).map_or(0, |value| value.len());
-            left = left.checked_sub(length).ok_or(TooLarge)?;
+        let most = session.text_bytes().saturating_mul(LONGEST_ENCODING).saturating_add(LONGEST_OF_ITSELF);
+        if most.saturating_mul(self.headers.len()) > self.max_bytes {
+            // Most values are shared with the session, so reading them twice costs less than keeping a list of them.
+            let mut left = self.max_bytes;
+            for (_, field) in &self.headers {
+                let length = value(field, session, age_s).map_or(0, |value| value.len());
+                left = left.checked_sub(length).ok_or(TooLarge)?;
+            }
         }
         Ok(self
             .headers
             .iter()
-            .filter_map(move |(name, field)| Some(HeaderChange::Replace(name.into(), value(field, session, age_s)?))))
+            .filter_map(move |(name, field)| Some(HeaderChange::Add(name.into(), value(field, session, age_s)?))))
     }
 
-    /// Sets the headers of a request without one.
+    /// Sets the headers of a request without one, in the same way.
     pub fn of_status(&self, status: Status) -> impl Iterator<Item = HeaderChange> {
         let asked = self.headers.iter().filter(|(_, field)| *field == Field::Status);
-        asked.map(move |(name, _)| HeaderChange::Replace(name.into(), status.as_str().into()))
+        asked.map(move |(name, _)| HeaderChange::Add(name.into(), status.as_str().into()))
     }
 }
 
-fn value(field: &Field, session: &Session, age_s: Option<u64>) -> Option<Bytes> {
+fn value(field: &Field, session: &Session, age_s: &dyn Fn() -> Option<u64>) -> Option<Bytes> {
     let text = |text: &str| match percent::encode_header(text) {
         Cow::Borrowed(text) => session.share(text),
         Cow::Owned(encoded) => encoded.into(),
@@ -114,7 +124,7 @@ fn value(field: &Field, session: &Session, age_s: Option<u64>) -> Option<Bytes> 
         Field::Idle => session.share(session.idle()?),
         Field::Reads => session.share(session.reads()?),
         Field::Writes => session.share(session.writes()?),
-        Field::Age => age_s?.to_string().into(),
+        Field::Age => age_s()?.to_string().into(),
         Field::Data => session.share(session.data_json()),
         Field::DataKey(key) => match session.data(key)? {
             Scalar::Text(value) => text(&value),
@@ -158,12 +168,12 @@ mod tests {
     fn annotated(fields: &[&str], max_bytes: usize) -> Result<Vec<HeaderChange>, TooLarge> {
         let headers = fields.iter().map(|field| (Rc::from(*field), Field::parse(field).unwrap())).collect();
         let annotation = Annotation { headers, max_bytes };
-        annotation.of_session(&session(), Some(42)).map(Iterator::collect)
+        annotation.of_session(&session(), &|| Some(42)).map(Iterator::collect)
     }
 
     fn value_of(field: &str) -> Option<Bytes> {
         annotated(&[field], 6144).unwrap().pop().map(|change| match change {
-            HeaderChange::Replace(name, value) if *name == *field.as_bytes() => value,
+            HeaderChange::Add(name, value) if *name == *field.as_bytes() => value,
             other => panic!("{other:?}"),
         })
     }
@@ -211,12 +221,24 @@ mod tests {
     }
 
     #[test]
+    fn what_is_counted_is_the_text_as_it_is_encoded() {
+        let parts = Parts { id: "%".repeat(100).into(), ttl: "1", ..Parts::default() };
+        let session: Rc<Session> = parts.into();
+        let fits = |max_bytes| {
+            let annotation = Annotation { headers: vec![(Rc::from("x-user"), Field::Id)], max_bytes };
+            annotation.of_session(&session, &|| None).is_ok()
+        };
+        assert!(fits(300));
+        assert!(!fits(299));
+    }
+
+    #[test]
     fn without_a_session_the_status_alone_is_told() {
         let headers = vec![(Rc::from("x-user"), Field::Id), (Rc::from("x-status"), Field::Status)];
         let annotation = Annotation { headers, max_bytes: 6144 };
         for (status, told) in [(Status::None, "none"), (Status::Unavailable, "unavailable")] {
             let changes: Vec<_> = annotation.of_status(status).collect();
-            assert_eq!(changes, [HeaderChange::Replace("x-status".into(), told.into())]);
+            assert_eq!(changes, [HeaderChange::Add("x-status".into(), told.into())]);
         }
     }
 }

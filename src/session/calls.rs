@@ -102,7 +102,7 @@ mod tests {
     }
 
     fn headers_of(service: &Service, request: &[(&str, &[u8])]) -> Vec<(&'static str, String)> {
-        let token = Token::parse(token_made_at(NOW_MS).as_bytes(), NOW_MS).unwrap();
+        let token = Token::parse(token_made_at(NOW_MS).as_bytes(), &|| NOW_MS).unwrap();
         lookup(service, "myapp", &token, &Headers::from_pairs(request)).headers
     }
 

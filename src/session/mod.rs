@@ -6,6 +6,7 @@ pub mod breaker;
 pub mod calls;
 pub mod data;
 pub mod lookup;
+pub mod realm;
 #[expect(clippy::module_inception, reason = "what the others are about")]
 pub mod session;
 pub mod source;

@@ -148,6 +148,12 @@ impl Session {
         millis
     }
 
+    /// How long all its text is.
+    #[must_use]
+    pub fn text_bytes(&self) -> usize {
+        self.text.len()
+    }
+
     /// What it takes in memory.
     #[must_use]
     pub fn bytes(&self) -> usize {

@@ -47,8 +47,8 @@ pub enum Found<'s> {
     Conflict,
 }
 
-/// Reads the sources in their order; the first that holds a token decides.
-pub fn find<'s>(sources: &'s [Source], bearer: Bearer<'_>, now_ms: u64) -> Found<'s> {
+/// Reads the sources in their order; the first that holds a token decides. The time is asked for where there may be one.
+pub fn find<'s>(sources: &'s [Source], bearer: Bearer<'_>, now_ms: &dyn Fn() -> u64) -> Found<'s> {
     for source in sources {
         let mut token = None;
         let mut conflict = false;
@@ -193,7 +193,7 @@ mod tests {
 
     fn found(sources: &[Source], headers: &[(&str, &str)], target: &str) -> String {
         let headers = Headers::from_pairs(headers);
-        match find(sources, bearer(&headers, target), NOW_MS) {
+        match find(sources, bearer(&headers, target), &|| NOW_MS) {
             Found::Nothing => "nothing".into(),
             Found::Conflict => "conflict".into(),
             Found::Token(token, source) => {
@@ -266,7 +266,7 @@ mod tests {
         assert_eq!(found(&[query(true)], &[], &target), "one in query:token");
         let headers = Headers::default();
         let upgrade = Bearer { websocket: true, ..bearer(&headers, &target) };
-        assert!(matches!(find(&[query(false)], upgrade, NOW_MS), Found::Token(..)));
+        assert!(matches!(find(&[query(false)], upgrade, &|| NOW_MS), Found::Token(..)));
     }
 
     fn removed(sources: &[Source], headers: &[(&str, &str)], target: &str) -> Vec<HeaderChange> {
@@ -328,7 +328,7 @@ mod tests {
             let after = Headers::from_pairs(&pairs);
             let target = after.first(":path").unwrap();
             let bearer = Bearer { headers: &after, target, websocket: false };
-            prop_assert_eq!(find(&sources, bearer, NOW_MS), Found::Nothing);
+            prop_assert_eq!(find(&sources, bearer, &|| NOW_MS), Found::Nothing);
             prop_assert_eq!(removals(&sources, bearer), []);
         }
     }

@@ -32,14 +32,16 @@ impl Root {
     }
 }
 
-impl Context for Root {
-    fn on_done(&mut self) -> bool {
+impl Drop for Root {
+    /// The host deletes a root when its configuration goes.
+    fn drop(&mut self) {
         if let Some(worker) = &self.worker {
             worker.retire();
         }
-        true
     }
+}
 
+impl Context for Root {
     fn on_http_call_response(&mut self, call: u32, num_headers: usize, body_size: usize, _num_trailers: usize) {
         if let Some(worker) = &self.worker {
             worker.answered(call, num_headers, body_size);

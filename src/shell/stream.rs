@@ -5,69 +5,83 @@ use std::rc::Rc;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::{Action, MapType};
 
-use super::host::{self, Refused};
-use super::worker::{Progress, Worker, give_up, turn_away};
+use super::host;
+use super::worker::{Progress, Worker, host_refused, turn_away};
 
 pub struct Stream {
     id: u32,
     /// Absent where there is no configuration that holds: then nothing passes.
     worker: Option<Rc<Worker>>,
+    stage: Stage,
+}
+
+/// What the stream has to know of its request by itself.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    ExpectHeaders,
+    /// The worker knows of it, for the time when its session is told.
+    Waited,
+    Decided,
 }
 
 impl Stream {
     pub fn new(id: u32, worker: Option<Rc<Worker>>) -> Self {
-        if let Some(worker) = &worker {
-            worker.stream_began(id);
+        Self { id, worker, stage: Stage::ExpectHeaders }
+    }
+
+    fn headers(&mut self, end_of_stream: bool) -> Progress {
+        let Some(worker) = &self.worker else { return unconfigured() };
+        if self.stage != Stage::ExpectHeaders {
+            // Headers that come a second time were not judged.
+            return turn_away("event=headers_twice");
         }
-        Self { id, worker }
+        self.stage = Stage::Decided;
+        let progress = match host::headers(MapType::HttpRequestHeaders) {
+            Ok(headers) => worker.request_headers(self.id, &headers, end_of_stream),
+            Err(refused) => worker.give_up(&refused),
+        };
+        if let Progress::Waiting = progress {
+            self.stage = Stage::Waited;
+        }
+        progress
+    }
+
+    fn trailers(&self) -> Progress {
+        let Some(worker) = &self.worker else { return unconfigured() };
+        match host::headers(MapType::HttpRequestTrailers) {
+            Ok(trailers) => worker.request_trailers(&trailers),
+            Err(refused) => turn_away(&host_refused(&refused)),
+        }
     }
 }
 
-fn action(progress: Result<Progress, Refused>) -> Action {
-    match progress.unwrap_or_else(|refused| give_up(&refused)) {
-        Progress::Unchanged | Progress::Forward => Action::Continue,
+fn action(progress: Progress) -> Action {
+    match progress {
+        Progress::Forward => Action::Continue,
         Progress::Replied | Progress::Waiting => Action::Pause,
     }
 }
 
-impl Context for Stream {
-    fn on_done(&mut self) -> bool {
-        if let Some(worker) = &self.worker {
-            worker.stream_ended(self.id);
-        }
-        true
-    }
+fn unconfigured() -> Progress {
+    turn_away("event=no_configuration")
 }
+
+impl Context for Stream {}
 
 impl HttpContext for Stream {
     fn on_http_request_headers(&mut self, _num_headers: usize, end_of_stream: bool) -> Action {
-        match &self.worker {
-            Some(worker) => action(
-                host::headers(MapType::HttpRequestHeaders)
-                    .and_then(|headers| worker.request_headers(self.id, &headers, end_of_stream)),
-            ),
-            None => unconfigured(),
-        }
+        action(self.headers(end_of_stream))
     }
 
     fn on_http_request_trailers(&mut self, _num_trailers: usize) -> Action {
-        match &self.worker {
-            Some(worker) => action(
-                host::headers(MapType::HttpRequestTrailers).and_then(|trailers| worker.request_trailers(&trailers)),
-            ),
-            None => unconfigured(),
-        }
+        action(self.trailers())
     }
 }
 
-fn unconfigured() -> Action {
-    action(Ok(turn_away("event=no_configuration")))
-}
-
 impl Drop for Stream {
+    /// The host says that it is done with a request right before it deletes it, and nothing comes between.
     fn drop(&mut self) {
-        // The host says that a request is done before it deletes it; should it not, nothing is left behind.
-        if let Some(worker) = &self.worker {
+        if let (Some(worker), Stage::Waited) = (&self.worker, self.stage) {
             worker.stream_ended(self.id);
         }
     }

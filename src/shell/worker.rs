@@ -1,6 +1,6 @@
 //! What the requests of one configuration share in one worker, and how steps of the core become host calls.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::rc::Rc;
@@ -16,13 +16,13 @@ use crate::cache::board::OwnBoard;
 use crate::cache::desk::{Asked, Desk, Note, Settled, Wanted};
 use crate::cache::flights::{CallId, Flight, StreamId, Waiter};
 use crate::config::Config;
-use crate::exchange::{Effect, Exchange, Question, Start, Step, Surroundings, Verdict};
+use crate::exchange::{self, AwaitSession, Effect, Start, Step, Surroundings, Verdict};
 use crate::http::headers::Headers;
 use crate::http::reply::{Denial, Reply};
 use crate::session::answer::{Answer, Body};
 use crate::session::calls::Call;
 use crate::session::lookup::{Lookup, MAX_BODY};
-use crate::telemetry::{Cause, Counter, Line, Throttle};
+use crate::telemetry::{Cause, Counter, Line, Outcome, Throttle};
 
 /// No cell is borrowed while the host is called, since the host may call back; but for the desk, whose board and notes
 /// are shared data, metrics and log lines, which call nothing.
@@ -31,8 +31,8 @@ pub struct Worker {
     config: Config,
     metrics: Rc<Metrics>,
     digest_key: RandomState,
-    /// The requests that the host has not finished; nothing is done to any other.
-    exchanges: RefCell<HashMap<StreamId, Tracked>>,
+    /// The requests that wait; nothing is done to any other from outside its own callbacks.
+    waiting: RefCell<HashMap<StreamId, Waiting>>,
     next_ticket: Cell<u64>,
     desk: RefCell<Desk<WorkerBoard>>,
     /// Bytes and entries of the cache, as they were told last.
@@ -45,10 +45,30 @@ pub struct Worker {
     alarm: u32,
 }
 
-/// A request with its ticket (see [`Waiter`]).
-struct Tracked {
+/// A request that waits, with its ticket (see [`Waiter`]).
+struct Waiting {
     ticket: u64,
-    exchange: Exchange,
+    exchange: AwaitSession,
+}
+
+/// The host's clock, read at most once for a step, and only if the step asks.
+#[derive(Default)]
+struct Clock {
+    read: OnceCell<u64>,
+    refused: Cell<Option<Refused>>,
+}
+
+impl Clock {
+    /// Zero if the host does not say, which makes every token one of the future.
+    fn now_ms(&self) -> u64 {
+        let read = || {
+            host::now_ms().unwrap_or_else(|refused| {
+                self.refused.set(Some(refused));
+                0
+            })
+        };
+        *self.read.get_or_init(read)
+    }
 }
 
 /// A call on its way from a stream's callback to the root, which sends it.
@@ -60,7 +80,6 @@ enum Outbox {
 
 /// Where a request stands after a step was carried out.
 pub enum Progress {
-    Unchanged,
     Forward,
     Replied,
     Waiting,
@@ -104,7 +123,7 @@ impl Worker {
             config,
             metrics,
             digest_key,
-            exchanges: RefCell::default(),
+            waiting: RefCell::default(),
             next_ticket: Cell::new(0),
             desk: RefCell::new(desk),
             kept: Cell::new((0, 0)),
@@ -117,16 +136,11 @@ impl Worker {
         Ok(worker)
     }
 
-    pub fn stream_began(&self, stream: StreamId) {
-        let ticket = self.next_ticket.get();
-        self.next_ticket.set(ticket.wrapping_add(1));
-        self.exchanges.borrow_mut().insert(stream, Tracked { ticket, exchange: Exchange::default() });
-    }
-
+    /// The host is done with a request that waited, or waits still.
     pub fn stream_ended(&self, stream: StreamId) {
-        let tracked = self.exchanges.borrow_mut().remove(&stream);
-        if let Some(outcome) = tracked.and_then(|tracked| tracked.exchange.end()) {
-            self.metrics.count(Counter::Outcome(outcome));
+        let waiting = self.waiting.borrow_mut().remove(&stream);
+        if let Some(Waiting { exchange, .. }) = waiting {
+            self.metrics.count(exchange.abandoned());
         }
     }
 
@@ -139,35 +153,28 @@ impl Worker {
     }
 
     /// In the stream's callback.
-    pub fn request_headers(
-        &self,
-        stream: StreamId,
-        headers: &Headers,
-        end_of_stream: bool,
-    ) -> Result<Progress, Refused> {
-        let now_ms = host::now_ms()?;
-        let (ticket, step) = match self.exchanges.borrow_mut().get_mut(&stream) {
-            Some(Tracked { ticket, exchange }) => {
-                (*ticket, exchange.request_headers(self.surroundings(now_ms), headers, end_of_stream))
-            }
-            None => return Ok(turn_away("event=unknown_stream")),
-        };
-        // Headers that come a second time were not judged.
-        let Some(Step { effects, next }) = step else { return Ok(turn_away("event=headers_twice")) };
-        let changed = self.carry_out(effects);
-        Ok(match next {
-            Start::Decided(verdict) => conclude(changed, &verdict),
-            Start::Ask(question) => match changed {
-                Ok(()) => self.ask(stream, ticket, now_ms, question, headers),
-                Err(refused) => give_up(&refused),
-            },
-        })
+    pub fn request_headers(&self, stream: StreamId, headers: &Headers, end_of_stream: bool) -> Progress {
+        let clock = Clock::default();
+        let now_ms = || clock.now_ms();
+        let around = self.surroundings(&now_ms);
+        let Step { effects, next } = exchange::request_headers(around, headers, end_of_stream);
+        if let Some(refused) = clock.refused.take() {
+            return self.give_up(&refused);
+        }
+        match (self.carry_out(effects), next) {
+            (Err(refused), _) => self.give_up(&refused),
+            (Ok(()), Start::Decided(verdict)) => conclude(&verdict),
+            (Ok(()), Start::Ask(exchange)) => self.ask(stream, exchange, around, headers),
+        }
     }
 
     /// In the stream's callback.
-    pub fn request_trailers(&self, trailers: &Headers) -> Result<Progress, Refused> {
-        self.carry_out(Exchange::request_trailers(&self.config, trailers))?;
-        Ok(Progress::Unchanged)
+    pub fn request_trailers(&self, trailers: &Headers) -> Progress {
+        match self.carry_out(exchange::request_trailers(&self.config, trailers)) {
+            Ok(()) => Progress::Forward,
+            // The request was counted when its headers were judged.
+            Err(refused) => turn_away(&host_refused(&refused)),
+        }
     }
 
     /// In the root's callback: a stream's callback has something to send, or there are requests left to settle.
@@ -219,7 +226,7 @@ impl Worker {
         self.show_kept();
     }
 
-    fn surroundings(&self, now_ms: u64) -> Surroundings<'_> {
+    fn surroundings<'a>(&'a self, now_ms: &'a dyn Fn() -> u64) -> Surroundings<'a> {
         Surroundings { config: &self.config, now_ms, digest_key: &self.digest_key }
     }
 
@@ -247,13 +254,19 @@ impl Worker {
 
     /// Tells a request what became of its lookup, if it still waits. The root's callback is running.
     fn settle(&self, waiter: Waiter, lookup: &Lookup) {
-        let now_ms = host::now_ms().unwrap_or(0);
-        let Some(Step { effects, next }) = self.decide(waiter, lookup, now_ms) else { return };
+        let Some(exchange) = self.take(waiter) else { return };
+        let clock = Clock::default();
+        let now_ms = || clock.now_ms();
+        let Step { effects, next } = exchange.session(self.surroundings(&now_ms), lookup);
         if let Err(refused) = host::set_effective_context(waiter.stream) {
             log::debug!("event=stream_gone status={refused:?}");
             return;
         }
-        if let Progress::Forward = conclude(self.carry_out(effects), &next)
+        let progress = match self.carry_out(effects) {
+            Ok(()) => conclude(&next),
+            Err(refused) => self.give_up(&refused),
+        };
+        if let Progress::Forward = progress
             && let Err(refused) = host::resume_request()
         {
             log::warn!("event=resume_refused status={refused:?}");
@@ -263,23 +276,19 @@ impl Worker {
         }
     }
 
-    /// What a lookup means for a request, if it is still the one that waits.
-    fn decide(&self, waiter: Waiter, lookup: &Lookup, now_ms: u64) -> Option<Step<Verdict>> {
-        let mut exchanges = self.exchanges.borrow_mut();
-        let tracked = exchanges.get_mut(&waiter.stream).filter(|tracked| tracked.ticket == waiter.ticket)?;
-        tracked.exchange.session(self.surroundings(now_ms), lookup)
+    /// The exchange of a request, if it is still the one that waits.
+    fn take(&self, waiter: Waiter) -> Option<AwaitSession> {
+        let mut waiting = self.waiting.borrow_mut();
+        let waits = waiting.get(&waiter.stream).is_some_and(|waiting| waiting.ticket == waiter.ticket);
+        if waits { waiting.remove(&waiter.stream).map(|waiting| waiting.exchange) } else { None }
     }
 
+    /// A header that the host would not change must not reach an upstream that trusts it, so a refusal ends it all.
     fn carry_out(&self, effects: Vec<Effect>) -> Result<(), Refused> {
-        let mut changed = Ok(());
         for effect in effects {
             match effect {
-                Effect::RequestHeader(change) => {
-                    changed = changed.and(host::change_header(MapType::HttpRequestHeaders, &change));
-                }
-                Effect::RequestTrailer(change) => {
-                    changed = changed.and(host::change_header(MapType::HttpRequestTrailers, &change));
-                }
+                Effect::RequestHeader(change) => host::change_header(MapType::HttpRequestHeaders, &change)?,
+                Effect::RequestTrailer(change) => host::change_header(MapType::HttpRequestTrailers, &change)?,
                 Effect::FilterState(key, value) => {
                     if let Err(refused) = host::set_property(key.key(), value.as_bytes()) {
                         log::debug!("event=filter_state_refused status={refused:?}");
@@ -289,41 +298,63 @@ impl Worker {
                 Effect::Log(line) => self.log(&line),
             }
         }
-        changed
+        Ok(())
+    }
+
+    /// Turns a request away because the host would not do what it takes to judge it, or to let it pass.
+    pub fn give_up(&self, refused: &Refused) -> Progress {
+        self.deny(&host_refused(refused))
+    }
+
+    /// Turns a request away that nothing else was decided about.
+    fn deny(&self, why: &str) -> Progress {
+        self.metrics.count(Counter::Outcome(Outcome::DeniedUnavailable));
+        turn_away(why)
     }
 
     /// Asks for a session; where there is an answer at once, the request is settled with it. The stream's callback is
     /// running.
-    fn ask(&self, stream: StreamId, ticket: u64, now_ms: u64, question: Question, headers: &Headers) -> Progress {
-        let Question { rule, token } = question;
+    fn ask(&self, stream: StreamId, exchange: AwaitSession, around: Surroundings<'_>, headers: &Headers) -> Progress {
+        let now_ms = (around.now_ms)();
+        let ticket = self.next_ticket.get();
+        self.next_ticket.set(ticket.wrapping_add(1));
+        let rule = exchange.rule();
         let waiter = Waiter {
             stream,
             ticket,
             oldest_ms: rule.max_staleness_ms.unwrap_or(u64::MAX),
             deadline_ms: now_ms.saturating_add(rule.service.timeout_ms),
         };
+        let wanted = Wanted { rule, token: exchange.token().clone() };
         let note = |note: Note<'_>| self.note(note, now_ms);
-        let asked = self.desk.borrow_mut().ask(Wanted { rule: &rule, token }, waiter, headers, now_ms, &note);
+        let asked = self.desk.borrow_mut().ask(wanted, waiter, headers, now_ms, &note);
         let lookup = match asked {
             Asked::Answered(lookup) => lookup,
-            Asked::Waiting => return Progress::Waiting,
+            Asked::Waiting => return self.wait(waiter, exchange),
             Asked::Call(flight) => match self.send(&flight) {
                 Some(id) => {
                     self.metrics.call_began();
                     self.desk.borrow_mut().departed(id, *flight);
-                    return Progress::Waiting;
+                    return self.wait(waiter, exchange);
                 }
                 None => match self.desk.borrow_mut().refused(*flight, now_ms, &note).told.pop() {
                     Some((_, lookup)) => lookup,
-                    None => return turn_away("event=nobody_asked"),
+                    None => return self.deny("event=nobody_asked"),
                 },
             },
         };
         self.show_kept();
-        match self.decide(waiter, &lookup, now_ms) {
-            Some(Step { effects, next }) => conclude(self.carry_out(effects), &next),
-            None => turn_away("event=nobody_asked"),
+        let Step { effects, next } = exchange.session(around, &lookup);
+        match self.carry_out(effects) {
+            Ok(()) => conclude(&next),
+            Err(refused) => self.give_up(&refused),
         }
+    }
+
+    fn wait(&self, waiter: Waiter, exchange: AwaitSession) -> Progress {
+        let Waiter { stream, ticket, .. } = waiter;
+        self.waiting.borrow_mut().insert(stream, Waiting { ticket, exchange });
+        Progress::Waiting
     }
 
     /// Tells the host how much is kept, where that has changed.
@@ -397,13 +428,10 @@ fn read_answer(num_headers: usize, body_size: usize, late: bool) -> Answer {
     }
 }
 
-/// Lets a request go on as it was decided. A header that the host would not change must not reach an upstream that
-/// trusts it.
-fn conclude(changed: Result<(), Refused>, verdict: &Verdict) -> Progress {
-    match (verdict, changed) {
-        (Verdict::Reply(reply), _) => send_reply(reply),
-        (Verdict::Forward, Ok(())) => Progress::Forward,
-        (Verdict::Forward, Err(refused)) => give_up(&refused),
+fn conclude(verdict: &Verdict) -> Progress {
+    match verdict {
+        Verdict::Forward => Progress::Forward,
+        Verdict::Reply(reply) => send_reply(reply),
     }
 }
 
@@ -415,9 +443,8 @@ fn send_reply(reply: &Reply) -> Progress {
     Progress::Replied
 }
 
-/// Turns a request away because the host would not do what it takes to let it pass.
-pub fn give_up(refused: &Refused) -> Progress {
-    turn_away(&format!("event=host_call_refused status={refused:?}"))
+pub fn host_refused(refused: &Refused) -> String {
+    format!("event=host_call_refused status={refused:?}")
 }
 
 /// Turns a request away that nothing was decided about: what is not understood does not pass.

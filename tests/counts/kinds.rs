@@ -160,7 +160,6 @@ fn live(vm: &mut Vm, kind: &Kind, context: u32) -> (Life, Option<End>) {
         part(vm, "3 answer", &mut |vm| vm.answer(call, SESSION));
     }
     part(vm, "4 end", &mut |vm| {
-        vm.call("proxy_on_done", &[context]);
         vm.call("proxy_on_delete", &[context]);
     });
 

@@ -76,6 +76,8 @@ pub fn turn<T>(event: impl FnOnce() -> T) -> T {
 
 impl Vm {
     fn fresh(is_filter: bool) -> Self {
+        // A test may leave a VM for another one before it drops it.
+        close();
         state::renew();
         with(|host| host.clusters.insert("rest-sessions".to_owned(), Cluster::Healthy));
         Self { root: Root(0), is_filter, thread: PhantomData }
@@ -147,17 +149,7 @@ impl Vm {
 
     /// The host lets a configuration go, as it does once a new one has taken its place.
     pub fn retire(&mut self, root: Root) {
-        turn(|| {
-            let Root(id) = root;
-            // SAFETY: the SDK's exports, with a root that exists until the second of them.
-            callback("proxy_on_done", id, || unsafe { exports::proxy_on_done(id) }, |_, _| ());
-            callback("proxy_on_delete", id, || unsafe { exports::proxy_on_delete(id) }, |_, _| ());
-            with(|host| {
-                host.contexts.remove(&id);
-                host.ticks.remove(&id);
-                host.calls.retain(|_, call| call.root != root);
-            });
-        });
+        retire(root);
     }
 
     /// Holds a module to the filter's contract: every request counted exactly once.
@@ -221,23 +213,41 @@ impl Vm {
     }
 }
 
+fn retire(root: Root) {
+    turn(|| {
+        let Root(id) = root;
+        // SAFETY: the SDK's exports, with a root that exists until the second of them.
+        callback("proxy_on_done", id, || unsafe { exports::proxy_on_done(id) }, |_, _| ());
+        callback("proxy_on_delete", id, || unsafe { exports::proxy_on_delete(id) }, |_, _| ());
+        with(|host| {
+            host.contexts.remove(&id);
+            host.ticks.remove(&id);
+            host.calls.retain(|_, call| call.root != root);
+        });
+    });
+}
+
+/// Every stream ends, and every configuration goes.
+fn close() {
+    let alive = with(|host| (0..host.streams.len()).filter(|stream| host.streams[*stream].alive).collect::<Vec<_>>());
+    for stream in alive {
+        Stream { index: stream }.leaves();
+    }
+    let roots = with(|host| {
+        let roots = host.contexts.iter().filter(|(_, owner)| **owner == Owner::Root);
+        roots.map(|(id, _)| Root(*id)).collect::<Vec<_>>()
+    });
+    for root in roots {
+        retire(root);
+    }
+}
+
 impl Drop for Vm {
     fn drop(&mut self) {
         // A test that has failed needs no second reason, but its contexts must go before the thread's host does.
         let failed = std::thread::panicking();
         let mut faults = if failed { Vec::new() } else { checks::at_rest() };
-        let alive =
-            with(|host| (0..host.streams.len()).filter(|stream| host.streams[*stream].alive).collect::<Vec<_>>());
-        for stream in alive {
-            Stream { index: stream }.leaves();
-        }
-        let roots = with(|host| {
-            let roots = host.contexts.iter().filter(|(_, owner)| **owner == Owner::Root);
-            roots.map(|(id, _)| Root(*id)).collect::<Vec<_>>()
-        });
-        for root in roots {
-            self.retire(root);
-        }
+        close();
         if !failed {
             faults.extend(checks::at_the_end(self.is_filter));
             assert!(faults.is_empty(), "the filter did what it must not:\n  {}", faults.join("\n  "));

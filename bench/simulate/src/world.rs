@@ -198,7 +198,7 @@ impl World {
         let now_ms = self.now_ms;
         let login = self.logins[user];
         let Some(rule) = self.config.rules.iter().next().cloned() else { return };
-        let Some(token) = Token::parse(token(user, login).as_bytes(), now_ms) else { return };
+        let Some(token) = Token::parse(token(user, login).as_bytes(), &|| now_ms) else { return };
         let Some(headers) = Headers::parse(vec![0; 4]) else { return };
         self.next += 1;
         let waiter = Waiter { stream: self.next, ticket: now_ms, oldest_ms: u64::MAX, deadline_ms: now_ms + 500 };

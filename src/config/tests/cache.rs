@@ -43,7 +43,7 @@ fn a_service_that_is_left_alone_at_another_time_holds_the_same_sessions() {
     ]}));
     let (rule, fallback) = (select(&config, b"GET", b"/a"), fallback(&config));
     assert_ne!(rule.service_id, fallback.service_id);
-    assert_eq!(rule.target_id, fallback.target_id);
+    assert_eq!(rule.realm.id, fallback.realm.id);
 }
 
 #[test]
