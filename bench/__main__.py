@@ -25,12 +25,9 @@ def between(least: int, most: int):
 
 def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench", description="Measures the filter beside its peers.")
-    parser.add_argument("--rounds", type=between(1, 100), default=9, help="how often everything is measured (9)")
-    parser.add_argument(
-        "--requests", type=between(1000, 1_000_000), default=8_000, help="in each measurement (8000)"
-    )
+    parser.add_argument("--rounds", type=between(1, 100), default=15, help="how often everything is measured (15)")
     programs = parser.add_argument_group("programs, which make knows")
-    for name in ("envoy", "redis-server", "peers", "rest-sessions", "noop"):
+    for name in ("envoy", "redis-server", "peers", "rest-sessions", "noop", "wrk"):
         programs.add_argument(f"--{name}", type=Path, required=True)
     return parser.parse_args()
 
@@ -44,7 +41,7 @@ def main() -> int:
     try:
         with tempfile.TemporaryDirectory(prefix="bench-") as folder:
             programs = Programs(Path(folder))
-            run = measure.Run(Path(folder), chosen.envoy, chosen.peers, programs, chosen.requests, chosen.rounds)
+            run = measure.Run(Path(folder), chosen.envoy, chosen.wrk, programs, chosen.rounds)
             behind = running_services(programs, chosen.peers, chosen.rest_sessions, chosen.redis_server)
             with behind as services:
                 rows = measure.compare(run, services, scenarios(chosen.noop))

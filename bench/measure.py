@@ -14,7 +14,11 @@ from bench.scenarios import NO_OP, Scenario
 from bench.services import Services
 
 CONNECTIONS = 32
-LOAD_SECONDS = 60
+# Of one measurement; wrk takes whole seconds.
+LOAD_SECONDS = 1
+DJANGO_REQUESTS = 200
+# What wrk sends, and how it reports.
+SCRIPT = FOLDER / "load.lua"
 METRICS = ("cpu_us", "rps", "p50_ms", "p99_ms")
 
 DJANGO = "django"
@@ -27,9 +31,8 @@ class Run:
 
     folder: Path
     envoy: Path
-    peers: Path
+    wrk: Path
     programs: Programs
-    requests: int
     rounds: int
 
 
@@ -39,34 +42,36 @@ class Subject:
 
     key: str
     envoy: Envoy
-    status: int = 200
+    # Whether all requests are to be refused; else all are to pass.
+    refused: bool = False
     calls: int = 0
+    # A file of Cookie headers, which the requests take in turn.
     cookies: Path | None = None
     path: str = "/"
-    # Whether the requests take the cookies in turn, not the connections.
-    rotate: bool = False
 
 
-def load(run: Run, subject: Subject, requests: int, connections: int = CONNECTIONS) -> dict:
-    command = [run.peers, "load", "--target", subject.envoy.address, "--path", subject.path]
-    command += ["--connections", connections, "--requests", requests, "--seconds", LOAD_SECONDS]
-    if subject.cookies:
-        command += ["--cookies", subject.cookies, *(["--rotate"] if subject.rotate else [])]
+def load(run: Run, subject: Subject, seconds: int = LOAD_SECONDS, connections: int = CONNECTIONS) -> dict:
+    """As many requests as Envoy answers in so many seconds, and what wrk saw of them."""
+    command = [run.wrk, "-t", 1, "-c", connections, "-d", f"{seconds}s", "-s", SCRIPT]
+    command += [f"http://{subject.envoy.address}{subject.path}", "--", *([subject.cookies] if subject.cookies else [])]
     with run.programs.running() as start:
-        return json.loads(start("load", *command).output_when_done(LOAD_SECONDS + 10))
+        seen = json.loads(start("load", *command).output_when_done(seconds + 30).splitlines()[-1])
+    expected = seen["requests"] if subject.refused else 0
+    if seen["broken"] or seen["refused"] != expected or not seen["requests"]:
+        raise Problem(f"{subject.key}: {expected} of the requests were to be refused; wrk saw {seen}")
+    return seen
 
 
-def measure(run: Run, subject: Subject, requests: int) -> dict:
+def measure(run: Run, subject: Subject) -> dict:
     """One round of one subject. What did not do what it should is no measurement but a mistake."""
     cpu, calls = subject.envoy.program.cpu_seconds(), subject.envoy.calls()
-    seen = load(run, subject, requests)
+    seen = load(run, subject)
     cpu = subject.envoy.program.cpu_seconds() - cpu
     calls = subject.envoy.calls() - calls
-    if seen["statuses"] != {str(subject.status): requests}:
-        raise Problem(f"{subject.key}: {requests} times status {subject.status} expected, {seen['statuses']} seen")
-    if calls != subject.calls * requests:
-        raise Problem(f"{subject.key}: {subject.calls} calls a request expected, {calls} for {requests} requests seen")
-    return figures(seen, cpu / requests * 1e6)
+    # When wrk ends it leaves what is under way.
+    if not 0 <= calls - subject.calls * seen["requests"] <= subject.calls * CONNECTIONS:
+        raise Problem(f"{subject.key}: {subject.calls} calls a request expected, {calls} for {seen} seen")
+    return figures(seen, cpu / seen["requests"] * 1e6)
 
 
 def figures(seen: dict, cpu_us: float) -> dict:
@@ -81,10 +86,10 @@ def figures(seen: dict, cpu_us: float) -> dict:
 def alternate(run: Run, subjects: list[Subject], rounds: int) -> Iterator[dict[str, dict]]:
     """Each round measures every subject once, every other one backwards, so that a drift of the machine evens out."""
     for subject in subjects:
-        load(run, subject, min(2000, run.requests))
+        load(run, subject)
     for number in range(rounds):
         order = subjects if number % 2 == 0 else subjects[::-1]
-        yield {subject.key: measure(run, subject, run.requests) for subject in order}
+        yield {subject.key: measure(run, subject) for subject in order}
 
 
 def medians(rounds: list[dict[str, dict]], key: str) -> dict:
@@ -130,12 +135,12 @@ def running(run: Run, services: Services, table: list[Scenario]) -> Iterator[lis
                 clusters["authz"] = backend.authz
             envoy = Envoy(start, run.envoy, run.folder, bootstrap(scenario.filters, clusters))
             cookies = cookie_file(run, scenario.key, backend.tokens) if scenario.sessions else None
-            subjects.append(Subject(scenario.key, envoy, scenario.status, scenario.calls, cookies))
+            subjects.append(Subject(scenario.key, envoy, scenario.refused, scenario.calls, cookies))
         yield subjects
 
 
 def cookie_file(run: Run, key: str, tokens: list[str], ballast: str = "theme=dark; lang=en") -> Path:
-    """A Cookie header for each connection, each with a token of its own between others."""
+    """Cookie headers, each with a token of its own beside other cookies."""
     path = run.folder / f"cookies-{key}"
     path.write_text("".join(f"{ballast}; {COOKIE}={token}\n" for token in tokens))
     return path
@@ -144,10 +149,8 @@ def cookie_file(run: Run, key: str, tokens: list[str], ballast: str = "theme=dar
 def django(run: Run, services: Services) -> dict:
     """The service's own CPU, of which Envoy knows nothing."""
     url = f"http://{services.stub.address}/{APP}/get/{services.stub.tokens[0]}"
-    # Each takes a new connection, so fewer are enough, and more would use up the system's ports.
-    requests = max(100, run.requests // 50)
-    command = [sys.executable, FOLDER / "django_sessions.py", "--url", url, "--requests", requests]
+    command = [sys.executable, FOLDER / "django_sessions.py", "--url", url, "--requests", DJANGO_REQUESTS]
     with run.programs.running() as start:
         program: Program = start("django-sessions", *command)
-        seen = json.loads(program.output_when_done(LOAD_SECONDS))
+        seen = json.loads(program.output_when_done(60))
     return figures(seen, seen["cpu_us"])

@@ -10,16 +10,16 @@ from importlib.metadata import version
 from pathlib import Path
 
 from bench.bootstraps import FOLDER, MODULE
-from bench.measure import CONNECTIONS, DJANGO
+from bench.measure import CONNECTIONS, DJANGO, LOAD_SECONDS
 from bench.scenarios import NO_OP
 
 RESULTS = FOLDER / "results.json"
 README = FOLDER.parent / "README.md"
 MARKS = ("<!-- figures of bench/results.json -->\n", "<!-- end of figures -->\n")
 NOTE = (
-    "Load, Envoy and the services share one machine, perhaps with others: compare ratios, not times. A ratio is the "
-    "median of the ratios of each round. CPU is user and system time of the Envoy process for each request, that of "
-    "django-rest-sessions the service's own."
+    "Envoy has one core, wrk and the services have the others; the machine may be shared: compare ratios, not times. A "
+    "ratio is the median of the ratios of each round. CPU is user and system time of the Envoy process for each "
+    "request, that of django-rest-sessions the service's own."
 )
 
 
@@ -37,7 +37,7 @@ def gather(run, rows: list[dict], growth: list[dict], waiters: list[dict]) -> di
         },
         "settings": {
             "rounds": run.rounds,
-            "requests_a_round": run.requests,
+            "seconds_each": LOAD_SECONDS,
             "connections": CONNECTIONS,
             "workers": 1,
         },
@@ -117,7 +117,7 @@ def readme_figures(results: dict) -> str:
     lines = [
         f"Medians of {settings['rounds']} rounds in alternation on {results['date']}, {machine['cpu']} with "
         f"{machine['cores']} cores,",
-        f"which load, Envoy {results['versions']['envoy']} (one worker) and services shared:",
+        f"one for Envoy {results['versions']['envoy']} (one worker), the others for wrk and the services:",
         "",
         "| | CPU per request, no-op filter = 1 |",
         "| --- | --- |",

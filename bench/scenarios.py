@@ -17,7 +17,7 @@ class Scenario:
     filters: list[dict]
     # Whether the requests bear a session's token.
     sessions: bool = True
-    status: int = 200
+    refused: bool = False
     # How many lookups Envoy itself sends for each request.
     calls: int = 0
     # Whether the authorization service is needed, and whether the real rest-sessions on Redis answers.
@@ -40,7 +40,7 @@ def scenarios(noop: Path) -> list[Scenario]:
             [ours(default={"session": "required"}, cache={"ttl": "1h"})],
             against=["lua", "ext_authz"],
         ),
-        Scenario("denied", "ours, denied without a token", [required], sessions=False, status=401),
+        Scenario("denied", "ours, denied without a token", [required], sessions=False, refused=True),
         Scenario("call", "ours, one call a request", [required], calls=1, against=["lua", "ext_authz"]),
         Scenario("lua", "Lua that does the same", [lua()], calls=1),
         Scenario("ext_authz", "ext_authz over HTTP", [ext_authz()], authz=True),

@@ -13,7 +13,8 @@ from bench.bootstraps import APP
 from bench.processes import Programs, free_port
 
 LOOPBACK = "127.0.0.1:0"
-SESSIONS = 32
+# Far more than connections, so that no two requests that are under way at once are of one session.
+SESSIONS = 1024
 # What a session of a small shop holds.
 DATA_BYTES = 100
 SLOW_MS = 1000

@@ -1,8 +1,6 @@
-//! Everything around Envoy in the benchmark: who asks, who answers, and the authorization service that ext_authz
-//! needs.
+//! What stands behind Envoy in the benchmark: who answers, and the authorization service that ext_authz needs.
 
 mod authz;
-mod load;
 mod serve;
 mod sessions;
 mod upstream;
@@ -46,8 +44,6 @@ enum Role {
         #[arg(long)]
         app: String,
     },
-    /// Sends requests on kept connections, each with a Cookie header of its own, and prints what it saw as JSON.
-    Load(load::Options),
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -56,7 +52,6 @@ async fn main() -> ExitCode {
         Role::Upstream { listen } => upstream::serve(listen).await,
         Role::Sessions { listen, delay } => sessions::serve(listen, Duration::from_millis(delay)).await,
         Role::Authz { listen, sessions, app } => authz::serve(listen, sessions, app).await,
-        Role::Load(options) => load::run(options).await,
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
