@@ -129,7 +129,7 @@ INLINE := "-Cllvm-args=--inline-threshold=32"
 # What the compiler leaves exports every callback of the SDK, and Envoy would call each of them, for each request: only
 # what envoy/module/exports.json names stays, with the code that it reaches. Optimising all of it as one is what the
 # compiler cannot do: the module becomes smaller and faster at once.
-$(MODULE): Cargo.toml Cargo.lock rust-toolchain.toml envoy/module/exports.json $(shell find src -name '*.rs') $(BINARYEN) \
+$(MODULE): Makefile Cargo.toml Cargo.lock rust-toolchain.toml envoy/module/exports.json $(shell find src -name '*.rs') $(BINARYEN) \
   | toolchain
 	cargo rustc --release --locked --package rest-sessions-filter --lib --crate-type cdylib --target $(WASM_TARGET) \
 	  --config 'target.$(WASM_TARGET).rustflags=["--remap-path-prefix=$(CARGO_HOME)=/cargo", $(INLINE)]'
