@@ -18,7 +18,7 @@
 //! 4. The host's object of a stream outlives the VM's, so that an effective context may be set that the VM has deleted.
 //! 5. A local reply passes through the stream's own response callbacks, then the stream ends.
 
-#![allow(dead_code, reason = "every test binary that shares this module uses another part of it")]
+#![allow(dead_code, unused_imports, reason = "every test binary that shares this module uses another part of it")]
 
 mod calls;
 mod checks;
@@ -34,6 +34,6 @@ mod wire;
 
 pub use handle::Stream;
 pub use request::Request;
-pub use state::{Call, Cluster, Ending, Farewell, Level};
+pub use state::{Call, Cluster, Ending, Farewell, Level, Root};
 
 pub use vm::Vm;

@@ -243,29 +243,6 @@ fn who_waits_for_an_answer_from_before_an_end_is_not_told_it_but_asks_again() {
 }
 
 #[test]
-fn crowds_share_one_call_also_where_answers_are_kept() {
-    let gate = Gate::default();
-    let held = gate.clone();
-    let stub = Stub::start(move |_| Answer::After(held.clone(), Box::new(Answer::session())));
-    let mut keys = cached(json!({"ttl": "1h"}));
-    keys["rest_sessions"]["timeout"] = "15s".into();
-    let mesh = Setup::new(keys).sessions(stub.address()).start();
-    let request = Request::get("/").session(&token::fresh());
-    let crowd = mesh.crowd(&request, 500);
-    until_equal("the requests that joined a call", &499, || mesh.counter("coalesced_total"));
-    gate.open();
-    assert!(crowd.statuses().iter().all(|status| *status == 200));
-    mesh.passes(&request);
-    assert_eq!(stub.calls().len(), 1);
-    mesh.expect_counters(&[
-        ("calls_total", 1),
-        ("coalesced_total", 499),
-        ("cache_misses_total", 500),
-        ("cache_hits_total", 1),
-    ]);
-}
-
-#[test]
 fn a_service_that_fails_every_time_is_left_alone_until_one_request_tries() {
     let service = Service::default();
     let stub = service.start(session(json!({})));

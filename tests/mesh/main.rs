@@ -24,6 +24,7 @@ mod forged;
 mod harness;
 mod rules;
 mod sharing;
+mod storms;
 mod streams;
 mod telemetry;
 mod tokens;

@@ -9,11 +9,11 @@ use crate::harness::token;
 use crate::harness::wait::until_equal;
 
 /// A service that answers once the gate is opened, and an Envoy in front of it.
-fn held_back(answer: impl Fn(&Call) -> Answer + Send + Sync + 'static) -> (Gate, Stub, Mesh) {
+fn held_back(keys: Value, answer: impl Fn(&Call) -> Answer + Send + Sync + 'static) -> (Gate, Stub, Mesh) {
     let gate = Gate::default();
     let held = gate.clone();
     let stub = Stub::start(move |call| Answer::After(held.clone(), Box::new(answer(call))));
-    let mut keys: Value = plugin(json!({}));
+    let mut keys: Value = plugin(keys);
     keys["rest_sessions"]["timeout"] = "15s".into();
     let mesh = Setup::new(keys).sessions(stub.address()).start();
     (gate, stub, mesh)
@@ -24,21 +24,47 @@ fn joined(mesh: &Mesh, count: u64) {
     until_equal("the requests that joined a call", &count, || mesh.counter("coalesced_total"));
 }
 
-#[test]
-fn a_thousand_requests_for_one_session_make_one_call_and_are_denied_together() {
-    let (gate, stub, mesh) = held_back(|_| Answer::none());
+/// A thousand requests for one session wait for one call, and all have this status. What was counted beside the calls
+/// is left to the test.
+fn a_thousand_together(keys: Value, answer: Answer, status: u16) -> Mesh {
+    let (gate, stub, mesh) = held_back(keys, move |_| answer.clone());
     let crowd = mesh.crowd(&Request::get("/").session(&token::fresh()), 1_000);
     joined(&mesh, 999);
     gate.open();
-    assert!(crowd.statuses().iter().all(|status| *status == 401));
+    assert!(crowd.statuses().iter().all(|found| *found == status));
     assert_eq!(stub.calls().len(), 1);
+    mesh
+}
+
+#[test]
+fn a_thousand_requests_for_one_session_make_one_call_and_are_denied_together() {
+    let mesh = a_thousand_together(json!({}), Answer::none(), 401);
     mesh.expect_outcomes(&[("denied_no_session_total", 1_000)]);
     mesh.expect_counters(&[("calls_total", 1), ("coalesced_total", 999)]);
 }
 
 #[test]
+fn a_thousand_requests_for_one_session_make_one_call_and_pass_together() {
+    let mesh = a_thousand_together(json!({}), Answer::session(), 200);
+    mesh.expect_outcomes(&[("allowed_total", 1_000)]);
+    mesh.expect_counters(&[("calls_total", 1), ("coalesced_total", 999)]);
+}
+
+#[test]
+fn a_thousand_requests_make_one_call_also_where_answers_are_kept() {
+    let keys = json!({"cache": {"ttl": "1h", "negative_ttl": "1h"}});
+    let denied = a_thousand_together(keys.clone(), Answer::none(), 401);
+    denied.expect_outcomes(&[("denied_no_session_total", 1_000)]);
+    let allowed = a_thousand_together(keys, Answer::session(), 200);
+    allowed.expect_outcomes(&[("allowed_total", 1_000)]);
+    for mesh in [denied, allowed] {
+        mesh.expect_counters(&[("calls_total", 1), ("coalesced_total", 999), ("cache_misses_total", 1_000)]);
+    }
+}
+
+#[test]
 fn those_who_stay_pass_together_also_when_the_one_who_asked_first_leaves() {
-    let (gate, stub, mesh) = held_back(|_| Answer::session());
+    let (gate, stub, mesh) = held_back(json!({}), |_| Answer::session());
     let token = token::fresh();
     let mut crowd = mesh.crowd(&Request::get("/").session(&token), 300);
     joined(&mesh, 299);
@@ -56,7 +82,7 @@ fn those_who_stay_pass_together_also_when_the_one_who_asked_first_leaves() {
 #[test]
 fn crowds_for_several_sessions_each_get_their_own_answer() {
     let (gate, _stub, mesh) =
-        held_back(|call| if call.token().ends_with('0') { Answer::none() } else { Answer::session() });
+        held_back(json!({}), |call| if call.token().ends_with('0') { Answer::none() } else { Answer::session() });
     // A token of another kind, which bears no time, so that its last character can be chosen.
     let tokens = ["0", "1"].map(|last| format!("{}{last}", "a".repeat(63)));
     let crowds = tokens.each_ref().map(|token| mesh.crowd(&Request::get("/").session(token), 100));

@@ -125,6 +125,11 @@ impl Mesh {
         self.envoy.address(MAIN)
     }
 
+    /// How many requests have gone to Envoy.
+    pub fn sent(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
+    }
+
     /// Counts a request that goes to Envoy by other ways than those here.
     pub fn count_one(&self) {
         self.sent.fetch_add(1, Ordering::Relaxed);
@@ -235,9 +240,7 @@ impl Mesh {
 
     #[track_caller]
     fn assert_sound(&self) {
-        wait::until_equal("every request to be counted exactly once", &self.sent.load(Ordering::Relaxed), || {
-            self.outcomes().values().sum()
-        });
+        wait::until_equal("every request to be counted exactly once", &self.sent(), || self.outcomes().values().sum());
         let reloads = self.envoy.stats("vm_reload");
         assert!(reloads.contains_key("wasm.rest_sessions.vm_reload"), "Envoy counts no reloads: {reloads:?}");
         assert!(reloads.values().all(|count| *count == 0), "the filter's VM broke down: {reloads:?}");

@@ -1,0 +1,177 @@
+//! Storms: many clients at once, of whom many leave before they are answered, while sessions end. Nobody hangs, nobody
+//! is told of another's session, everybody counts once.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::harness::client::Request;
+use crate::harness::mesh::{Mesh, Setup, plugin};
+use crate::harness::stub::{Answer, Call, Stub};
+use crate::harness::token;
+use crate::harness::wait::until_equal;
+
+/// Clients at the same time.
+const CLIENTS: usize = 8;
+
+/// What each of them does, one after the other.
+const ROUNDS: usize = 60;
+
+/// Requests of one connection at the same time, over HTTP/2.
+const CROWD: usize = 24;
+
+/// A service that takes its time, so that there is something to leave, and forgets sessions on command.
+struct Service {
+    tokens: Vec<String>,
+    gone: Arc<Mutex<HashSet<String>>>,
+    stub: Stub,
+}
+
+impl Service {
+    fn start() -> Self {
+        let gone: Arc<Mutex<HashSet<String>>> = Arc::default();
+        let forgotten = Arc::clone(&gone);
+        let stub = Stub::start(move |call: &Call| {
+            thread::sleep(Duration::from_millis(3));
+            if forgotten.lock().unwrap().contains(call.token()) {
+                return Answer::none();
+            }
+            Answer::json(200, &json!({"id": user(call.token()), "ttl": 7200}))
+        });
+        Self { tokens: (0..CLIENTS).map(|_| token::fresh()).collect(), gone, stub }
+    }
+
+    fn token(&self, number: usize) -> &str {
+        &self.tokens[number % self.tokens.len()]
+    }
+
+    fn kill(&self, token: &str) {
+        self.gone.lock().unwrap().insert(token.to_owned());
+    }
+}
+
+fn user(token: &str) -> String {
+    format!("user-of-{}", &token[..12])
+}
+
+/// `/now` takes nothing that is kept.
+fn mesh(cache: Option<Value>, service: &Service, workers: u32) -> Mesh {
+    let mut keys = plugin(json!({
+        "rules": [{"match": {"paths": ["/now"]}, "session": "required", "max_staleness": "0s"}],
+    }));
+    if let Some(cache) = cache {
+        keys["cache"] = cache;
+    }
+    keys["rest_sessions"]["timeout"] = "15s".into();
+    Setup::new(keys).sessions(service.stub.address()).workers(workers).start()
+}
+
+fn request(round: usize, token: &str) -> Request {
+    Request::get(if round.is_multiple_of(5) { "/now" } else { "/" }).session(token)
+}
+
+/// What every storm must have left behind.
+fn assert_calm(mesh: &Mesh, service: &Service) {
+    until_equal("all calls to have ended", &0, || mesh.counter("in_flight"));
+    assert_eq!(mesh.counter("calls_total") as usize, service.stub.calls().len());
+    let after = token::fresh();
+    let seen = mesh.passes(&Request::get("/").session(&after));
+    assert_eq!(seen.values("x-session-user"), [user(&after)]);
+}
+
+/// Every request of the storm looked into the cache once.
+fn assert_all_looked(mesh: &Mesh) {
+    let looks = ["cache_hits_total", "cache_shared_hits_total", "cache_negative_hits_total", "cache_misses_total"];
+    until_equal("each request to have looked into the cache once", &mesh.sent(), || {
+        looks.iter().map(|name| mesh.counter(name)).sum::<u64>()
+    });
+}
+
+fn http_1(cache: Option<Value>, workers: u32) -> (Mesh, Service) {
+    let service = Service::start();
+    let mesh = mesh(cache, &service, workers);
+    thread::scope(|scope| {
+        for client in 0..CLIENTS {
+            let (mesh, service) = (&mesh, &service);
+            scope.spawn(move || {
+                for round in 0..ROUNDS {
+                    let token = service.token(client + round / 7);
+                    let mut connection = mesh.begin(&request(round, token));
+                    if (client + round).is_multiple_of(3) {
+                        // It leaves without a word.
+                        continue;
+                    }
+                    let response = connection.read(false);
+                    match response.status {
+                        200 => {
+                            let seen = mesh.seen_for(&request(round, token), &response);
+                            assert_eq!(seen.values("x-session-user"), [user(token)]);
+                        }
+                        status => assert_eq!(status, 401, "{response:?}"),
+                    }
+                    if round == ROUNDS / 2 && client.is_multiple_of(2) {
+                        service.kill(service.token(client));
+                    }
+                }
+            });
+        }
+    });
+    (mesh, service)
+}
+
+fn http_2(cache: Option<Value>, workers: u32) -> (Mesh, Service) {
+    let service = Service::start();
+    let mesh = mesh(cache, &service, workers);
+    thread::scope(|scope| {
+        for client in 0..CLIENTS {
+            let (mesh, service) = (&mesh, &service);
+            scope.spawn(move || {
+                for round in 0..ROUNDS / 6 {
+                    let token = service.token(client + round / 3);
+                    let mut crowd = mesh.crowd(&request(round, token), CROWD);
+                    // The first is among them, who has started the call.
+                    crowd.leaves((client + round) % CROWD);
+                    let statuses = crowd.statuses();
+                    assert!(statuses.iter().all(|status| matches!(status, 200 | 401)), "{statuses:?}");
+                    if round == 3 && client.is_multiple_of(2) {
+                        service.kill(service.token(client));
+                    }
+                }
+            });
+        }
+    });
+    (mesh, service)
+}
+
+#[test]
+fn clients_of_http_1_that_leave_harm_nobody_without_a_cache() {
+    let (mesh, service) = http_1(None, 2);
+    assert_calm(&mesh, &service);
+}
+
+#[test]
+fn clients_of_http_1_that_leave_harm_nobody_where_answers_are_kept() {
+    for workers in [1, 2] {
+        let (mesh, service) = http_1(Some(json!({"ttl": "100ms", "stale_if_error": "1h"})), workers);
+        assert_calm(&mesh, &service);
+        assert_all_looked(&mesh);
+    }
+}
+
+#[test]
+fn clients_of_http_2_that_leave_harm_nobody_without_a_cache() {
+    let (mesh, service) = http_2(None, 2);
+    assert_calm(&mesh, &service);
+}
+
+#[test]
+fn clients_of_http_2_that_leave_harm_nobody_where_answers_are_kept() {
+    for workers in [1, 2] {
+        let (mesh, service) = http_2(Some(json!({"ttl": "100ms", "stale_if_error": "1h"})), workers);
+        assert_calm(&mesh, &service);
+        assert_all_looked(&mesh);
+    }
+}
