@@ -73,105 +73,87 @@ fn request(round: usize, token: &str) -> Request {
     Request::get(if round.is_multiple_of(5) { "/now" } else { "/" }).session(token)
 }
 
-/// What every storm must have left behind.
-fn assert_calm(mesh: &Mesh, service: &Service) {
+/// All clients at once, each doing what `client` says; then what every storm must have left behind.
+fn storm(client: fn(&Mesh, &Service, usize), cache: Option<Value>, workers: u32) {
+    let service = Service::start();
+    let keeps = cache.is_some();
+    let mesh = mesh(cache, &service, workers);
+    thread::scope(|scope| {
+        for number in 0..CLIENTS {
+            let (mesh, service) = (&mesh, &service);
+            scope.spawn(move || client(mesh, service, number));
+        }
+    });
     until_equal("all calls to have ended", &0, || mesh.counter("in_flight"));
     assert_eq!(mesh.counter("calls_total") as usize, service.stub.calls().len());
     let after = token::fresh();
     let seen = mesh.passes(&Request::get("/").session(&after));
     assert_eq!(seen.values("x-session-user"), [user(&after)]);
+    if keeps {
+        let looks = ["cache_hits_total", "cache_shared_hits_total", "cache_negative_hits_total", "cache_misses_total"];
+        until_equal("each request to have looked into the cache once", &mesh.sent(), || {
+            looks.iter().map(|name| mesh.counter(name)).sum::<u64>()
+        });
+    }
 }
 
-/// Every request of the storm looked into the cache once.
-fn assert_all_looked(mesh: &Mesh) {
-    let looks = ["cache_hits_total", "cache_shared_hits_total", "cache_negative_hits_total", "cache_misses_total"];
-    until_equal("each request to have looked into the cache once", &mesh.sent(), || {
-        looks.iter().map(|name| mesh.counter(name)).sum::<u64>()
-    });
+fn kept() -> Option<Value> {
+    Some(json!({"ttl": "100ms", "stale_if_error": "1h"}))
 }
 
-fn http_1(cache: Option<Value>, workers: u32) -> (Mesh, Service) {
-    let service = Service::start();
-    let mesh = mesh(cache, &service, workers);
-    thread::scope(|scope| {
-        for client in 0..CLIENTS {
-            let (mesh, service) = (&mesh, &service);
-            scope.spawn(move || {
-                for round in 0..ROUNDS {
-                    let token = service.token(client + round / 7);
-                    let mut connection = mesh.begin(&request(round, token));
-                    if (client + round).is_multiple_of(3) {
-                        // It leaves without a word.
-                        continue;
-                    }
-                    let response = connection.read(false);
-                    match response.status {
-                        200 => {
-                            let seen = mesh.seen_for(&request(round, token), &response);
-                            assert_eq!(seen.values("x-session-user"), [user(token)]);
-                        }
-                        status => assert_eq!(status, 401, "{response:?}"),
-                    }
-                    if round == ROUNDS / 2 && client.is_multiple_of(2) {
-                        service.kill(service.token(client));
-                    }
-                }
-            });
+fn client_of_http_1(mesh: &Mesh, service: &Service, client: usize) {
+    for round in 0..ROUNDS {
+        let token = service.token(client + round / 7);
+        let request = request(round, token);
+        let mut connection = mesh.begin(&request);
+        if (client + round).is_multiple_of(3) {
+            // It leaves without a word.
+            continue;
         }
-    });
-    (mesh, service)
+        let response = connection.read(false);
+        if response.status == 200 {
+            assert_eq!(mesh.seen_for(&request, &response).values("x-session-user"), [user(token)]);
+        } else {
+            assert_eq!(response.status, 401, "{response:?}");
+        }
+        if round == ROUNDS / 2 && client.is_multiple_of(2) {
+            service.kill(service.token(client));
+        }
+    }
 }
 
-fn http_2(cache: Option<Value>, workers: u32) -> (Mesh, Service) {
-    let service = Service::start();
-    let mesh = mesh(cache, &service, workers);
-    thread::scope(|scope| {
-        for client in 0..CLIENTS {
-            let (mesh, service) = (&mesh, &service);
-            scope.spawn(move || {
-                for round in 0..ROUNDS / 6 {
-                    let token = service.token(client + round / 3);
-                    let mut crowd = mesh.crowd(&request(round, token), CROWD);
-                    // The first is among them, who has started the call.
-                    crowd.leaves((client + round) % CROWD);
-                    let statuses = crowd.statuses();
-                    assert!(statuses.iter().all(|status| matches!(status, 200 | 401)), "{statuses:?}");
-                    if round == 3 && client.is_multiple_of(2) {
-                        service.kill(service.token(client));
-                    }
-                }
-            });
+fn client_of_http_2(mesh: &Mesh, service: &Service, client: usize) {
+    for round in 0..ROUNDS / 6 {
+        let token = service.token(client + round / 3);
+        let mut crowd = mesh.crowd(&request(round, token), CROWD);
+        // The first is among them, who has started the call.
+        crowd.leaves((client + round) % CROWD);
+        let statuses = crowd.statuses();
+        assert!(statuses.iter().all(|status| matches!(status, 200 | 401)), "{statuses:?}");
+        if round == 3 && client.is_multiple_of(2) {
+            service.kill(service.token(client));
         }
-    });
-    (mesh, service)
+    }
 }
 
 #[test]
 fn clients_of_http_1_that_leave_harm_nobody_without_a_cache() {
-    let (mesh, service) = http_1(None, 2);
-    assert_calm(&mesh, &service);
+    storm(client_of_http_1, None, 2);
 }
 
 #[test]
 fn clients_of_http_1_that_leave_harm_nobody_where_answers_are_kept() {
-    for workers in [1, 2] {
-        let (mesh, service) = http_1(Some(json!({"ttl": "100ms", "stale_if_error": "1h"})), workers);
-        assert_calm(&mesh, &service);
-        assert_all_looked(&mesh);
-    }
+    storm(client_of_http_1, kept(), 1);
+    storm(client_of_http_1, kept(), 2);
 }
 
 #[test]
 fn clients_of_http_2_that_leave_harm_nobody_without_a_cache() {
-    let (mesh, service) = http_2(None, 2);
-    assert_calm(&mesh, &service);
+    storm(client_of_http_2, None, 2);
 }
 
 #[test]
 fn clients_of_http_2_that_leave_harm_nobody_where_answers_are_kept() {
-    for workers in [1, 2] {
-        let (mesh, service) = http_2(Some(json!({"ttl": "100ms", "stale_if_error": "1h"})), workers);
-        assert_calm(&mesh, &service);
-        assert_all_looked(&mesh);
-    }
+    storm(client_of_http_2, kept(), 1);
+    storm(client_of_http_2, kept(), 2);
 }
