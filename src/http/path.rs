@@ -7,7 +7,7 @@
 
 use std::fmt;
 
-use super::percent::split_encoded;
+use super::percent::{is_unreserved, split_encoded};
 use super::scan::split_before;
 
 /// How many readings a path may have before it is refused.
@@ -159,10 +159,6 @@ fn is_dots(segment: &[u8]) -> bool {
 
 fn is_hex(byte: &u8) -> bool {
     byte.is_ascii_hexdigit()
-}
-
-const fn is_unreserved(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
 }
 
 /// What a byte is to a path that has one reading.

@@ -32,12 +32,33 @@ pub fn encode_header(value: &str) -> Cow<'_, str> {
         if is_kept(byte) && (leading..inner_end).contains(&index) {
             encoded.push(char::from(byte));
         } else {
-            encoded.push('%');
-            encoded.push(hex(byte >> 4));
-            encoded.push(hex(byte & 0xf));
+            push_encoded(byte, &mut encoded);
         }
     }
     Cow::Owned(encoded)
+}
+
+/// A text as it may stand as a value in any part of a URL: all but the unreserved characters percent-encoded (RFC 3986,
+/// section 2.3).
+pub fn push_component(bytes: &[u8], encoded: &mut String) {
+    for byte in bytes {
+        if is_unreserved(*byte) {
+            encoded.push(char::from(*byte));
+        } else {
+            push_encoded(*byte, encoded);
+        }
+    }
+}
+
+/// Whether a byte means itself wherever it stands in a URL.
+pub const fn is_unreserved(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
+}
+
+fn push_encoded(byte: u8, encoded: &mut String) {
+    encoded.push('%');
+    encoded.push(hex(byte >> 4));
+    encoded.push(hex(byte & 0xf));
 }
 
 fn is_kept(byte: u8) -> bool {

@@ -123,7 +123,7 @@ impl Match {
 }
 
 /// `GET` includes HEAD, which asks for the same without its body (RFC 9110, section 9.3.2).
-fn method_matches(listed: &str, method: &[u8]) -> bool {
+pub(super) fn method_matches(listed: &str, method: &[u8]) -> bool {
     listed.as_bytes() == method || (listed == "GET" && method == b"HEAD")
 }
 

@@ -2,6 +2,9 @@
 
 pub mod decision;
 pub mod index;
+pub mod login;
+pub mod logout;
 pub mod matching;
 pub mod origins;
+pub mod requirements;
 pub mod rules;

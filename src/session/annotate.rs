@@ -1,6 +1,7 @@
 //! What the upstream is told of a session, as header values that no byte can break out of.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::rc::Rc;
 
 use super::session::{Scalar, Session};
@@ -41,6 +42,24 @@ impl Field {
             "d" => Self::Data,
             "status" => Self::Status,
             _ => Self::DataKey(text.strip_prefix("d.").filter(|key| !key.is_empty())?.to_owned()),
+        })
+    }
+}
+
+impl fmt::Display for Field {
+    /// As it would be written.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Id => "id",
+            Self::Ip => "ip",
+            Self::Ttl => "ttl",
+            Self::Idle => "idle",
+            Self::Reads => "r",
+            Self::Writes => "w",
+            Self::Age => "age",
+            Self::Data => "d",
+            Self::DataKey(key) => return write!(f, "d.{key}"),
+            Self::Status => "status",
         })
     }
 }

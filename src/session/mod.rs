@@ -5,6 +5,7 @@ pub mod answer;
 pub mod breaker;
 pub mod calls;
 pub mod data;
+pub mod limits;
 pub mod lookup;
 pub mod realm;
 #[expect(clippy::module_inception, reason = "what the others are about")]

@@ -76,6 +76,14 @@ pub(super) fn narrow(at: usize) -> u32 {
     u32::try_from(at).unwrap_or(u32::MAX)
 }
 
+/// Milliseconds of a number of seconds.
+fn millis(seconds: &str) -> Option<u64> {
+    let seconds: f64 = serde_json::from_str(seconds).ok()?;
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it saturates, at zero too")]
+    let millis = (seconds * 1_000.0) as u64;
+    Some(millis)
+}
+
 impl Session {
     fn part(&self, start: u32, end: u32) -> &str {
         self.text.get(start as usize..end as usize).unwrap_or_default()
@@ -142,10 +150,13 @@ impl Session {
     /// How long it lives from now on if nobody uses it.
     #[must_use]
     pub fn ttl_ms(&self) -> u64 {
-        let seconds: f64 = serde_json::from_str(self.ttl()).unwrap_or(0.0);
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it saturates, at zero too")]
-        let millis = (seconds * 1_000.0) as u64;
-        millis
+        millis(self.ttl()).unwrap_or(0)
+    }
+
+    /// How long it had not been used before it was asked for, if that was told.
+    #[must_use]
+    pub fn idle_ms(&self) -> Option<u64> {
+        millis(self.idle()?)
     }
 
     /// How long all its text is.

@@ -1,0 +1,113 @@
+//! The `set-cookie` that deletes a cookie: a browser drops the one of the same name, domain and path (RFC 6265, section
+//! 5.3, step 11).
+
+/// With which requests from other sites a cookie goes (RFC 6265bis, section 4.1.2.7).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SameSite {
+    Strict,
+    #[default]
+    Lax,
+    None,
+}
+
+impl SameSite {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Strict => "Strict",
+            Self::Lax => "Lax",
+            Self::None => "None",
+        }
+    }
+}
+
+/// The attributes that a cookie was set with, by which it is found again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attributes {
+    pub path: String,
+    pub domain: Option<String>,
+    pub secure: bool,
+    pub same_site: SameSite,
+}
+
+impl Default for Attributes {
+    fn default() -> Self {
+        Self { path: "/".to_owned(), domain: None, secure: true, same_site: SameSite::default() }
+    }
+}
+
+impl Attributes {
+    /// The value of `set-cookie` that deletes the cookie of this name.
+    #[must_use]
+    pub fn deletion(&self, name: &str) -> String {
+        let mut value = format!("{name}=; Max-Age=0; Path={}", self.path);
+        if let Some(domain) = &self.domain {
+            value.push_str("; Domain=");
+            value.push_str(domain);
+        }
+        if self.secure {
+            value.push_str("; Secure");
+        }
+        value.push_str("; SameSite=");
+        value.push_str(self.same_site.as_str());
+        value
+    }
+
+    /// Why no browser would take such a cookie of this name, if that is so (RFC 6265bis, section 4.1.3). It would not
+    /// take its deletion either.
+    #[must_use]
+    pub fn trouble(&self, name: &str) -> Option<&'static str> {
+        let starts = |prefix: &str| name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
+        if self.same_site == SameSite::None && !self.secure {
+            Some("browsers refuse SameSite=None without secure")
+        } else if starts("__Host-") && !(self.secure && self.path == "/" && self.domain.is_none()) {
+            Some("browsers take a cookie named __Host-… only with secure, path \"/\" and no domain")
+        } else if starts("__Secure-") && !self.secure {
+            Some("browsers take a cookie named __Secure-… only with secure")
+        } else {
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deletion_bears_the_attributes_that_the_cookie_was_set_with() {
+        assert_eq!(Attributes::default().deletion("sid"), "sid=; Max-Age=0; Path=/; Secure; SameSite=Lax");
+        let other = Attributes {
+            path: "/app".to_owned(),
+            domain: Some("example.com".to_owned()),
+            secure: false,
+            same_site: SameSite::Strict,
+        };
+        assert_eq!(other.deletion("a"), "a=; Max-Age=0; Path=/app; Domain=example.com; SameSite=Strict");
+        let none = Attributes { same_site: SameSite::None, ..Attributes::default() };
+        assert_eq!(none.deletion("a"), "a=; Max-Age=0; Path=/; Secure; SameSite=None");
+    }
+
+    #[test]
+    fn what_no_browser_would_take_is_known() {
+        let plain = Attributes::default();
+        let open = Attributes { secure: false, ..plain.clone() };
+        let deep = Attributes { path: "/a".to_owned(), ..plain.clone() };
+        let wide = Attributes { domain: Some("example.com".to_owned()), ..plain.clone() };
+        let anywhere = Attributes { same_site: SameSite::None, ..open.clone() };
+        for (attributes, name, fine) in [
+            (&plain, "sid", true),
+            (&plain, "__Host-sid", true),
+            (&plain, "__secure-sid", true),
+            (&open, "sid", true),
+            (&open, "__Secure-sid", false),
+            (&open, "__host-sid", false),
+            (&deep, "__Host-sid", false),
+            (&deep, "__Secure-sid", true),
+            (&wide, "__Host-sid", false),
+            (&wide, "sid", true),
+            (&anywhere, "sid", false),
+        ] {
+            assert_eq!(attributes.trouble(name).is_none(), fine, "{attributes:?} {name}");
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! Where a person is sent to log in, and how the login service is told where to bring them back to.
+
+use crate::http::authority::{Authority, Host};
+use crate::http::path::split_query;
+use crate::http::percent;
+
+/// What stands in a login URL for the URL that was asked for.
+const PLACE: &str = "{url}";
+
+/// The longest `location`, in bytes: browsers and proxies take at least so much. Of a URL that is longer than this once
+/// it is encoded, the person comes back to a part.
+const LONGEST: usize = 8_000;
+
+/// A login page: a URL, or a path on the host that was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Login {
+    before: String,
+    /// What follows the URL that was asked for, if the login service is told it.
+    after: Option<String>,
+}
+
+impl Login {
+    /// Reads `https://login.example.com/?next={url}` or `/login?next={url}`; `{url}` may be left out. It can stand
+    /// nowhere but in the path, query or fragment, so that it never decides which host is meant.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (before, after) = match text.split_once(PLACE) {
+            Some((before, after)) => (before, Some(after)),
+            None => (text, None),
+        };
+        let visible = |part: &str| part.bytes().all(|byte| byte.is_ascii_graphic() && !b"{}\\\"<>^`|".contains(&byte));
+        let login = Self { before: before.to_owned(), after: after.map(ToOwned::to_owned) };
+        (visible(before) && after.is_none_or(visible) && login.page().is_some()).then_some(login)
+    }
+
+    /// Whether the login service is told what was asked for.
+    #[must_use]
+    pub fn returns(&self) -> bool {
+        self.after.is_some()
+    }
+
+    /// The page's host, absent if it is the one that was asked for, and its path.
+    #[must_use]
+    pub fn page(&self) -> Option<(Option<Host>, &str)> {
+        let (host, rest) = match self.before.strip_prefix("https://").or(self.before.strip_prefix("http://")) {
+            Some(rest) => {
+                let (authority, rest) = rest.split_at_checked(rest.find('/')?)?;
+                (Some(Authority::parse(authority.as_bytes())?.host), rest)
+            }
+            None => (None, self.before.as_str()),
+        };
+        // Two slashes would begin a host.
+        let path = rest.split(['?', '#']).next().filter(|path| path.starts_with('/') && !path.starts_with("//"))?;
+        Some((host, path))
+    }
+
+    /// Where a person goes who asked for this target (path and query) of this origin.
+    #[must_use]
+    pub fn location(&self, origin: &str, target: &[u8]) -> String {
+        let Some(after) = &self.after else { return self.before.clone() };
+        let (path, _) = split_query(target);
+        let mut location = String::new();
+        for target in [target, path, b"/"] {
+            location.clone_from(&self.before);
+            percent::push_component(origin.as_bytes(), &mut location);
+            percent::push_component(target, &mut location);
+            location.push_str(after);
+            if location.len() <= LONGEST {
+                break;
+            }
+        }
+        location
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const SHOP: &str = "https://shop.example.com";
+
+    #[test]
+    fn a_login_page_is_a_url_or_a_path_of_the_same_host() {
+        let host = |name: &str| Some(Host::parse(name.as_bytes()).unwrap());
+        for (text, page) in [
+            ("https://login.example.com/?next={url}", (host("login.example.com"), "/")),
+            ("http://login.example.com:8080/in", (host("login.example.com"), "/in")),
+            ("https://[::1]/a#{url}", (host("[::1]"), "/a")),
+            ("/login?next={url}&x=1", (None, "/login")),
+            ("/login/{url}", (None, "/login/")),
+            ("/", (None, "/")),
+        ] {
+            let login = Login::parse(text).unwrap_or_else(|| panic!("{text}"));
+            assert_eq!(login.page(), Some(page), "{text}");
+        }
+    }
+
+    #[test]
+    fn anything_that_could_lead_elsewhere_is_none() {
+        for text in [
+            "",
+            "login",
+            "{url}",
+            "//login.example.com/",
+            "/\\login.example.com/",
+            "https://login.example.com",
+            "https://{url}/",
+            "https://a{url}/",
+            "https://u:p@login.example.com/",
+            "https:///login",
+            "ftp://login.example.com/",
+            "javascript:alert(1)",
+            "/login?next={url}&again={url}",
+            "/login?{}",
+            "/log in",
+            "/l\u{f6}gin",
+            "/login\r\nx: y",
+            "https://login.example.com//a/",
+        ] {
+            assert_eq!(Login::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_url_that_was_asked_for_is_told_as_one_value() {
+        let login = Login::parse("https://login.example.com/?next={url}&lang=en").unwrap();
+        assert_eq!(
+            login.location(SHOP, b"/a%20b/?q=1&r=%26#x"),
+            "https://login.example.com/?next=https%3A%2F%2Fshop.example.com%2Fa%2520b%2F%3Fq%3D1%26r%3D%2526%23x&lang=en"
+        );
+        assert_eq!(Login::parse("/login").unwrap().location(SHOP, b"/account?x=1"), "/login");
+    }
+
+    #[test]
+    fn of_a_url_that_is_too_long_a_part_is_told() {
+        let login = Login::parse("/login?next={url}").unwrap();
+        let path = format!("/{}", "a".repeat(1000));
+        let long_query = format!("{path}?{}", "b".repeat(8_000));
+        assert!(login.location(SHOP, long_query.as_bytes()).ends_with(&"a".repeat(1000)));
+        let long_path = format!("/{}", "a".repeat(8_000));
+        assert_eq!(login.location(SHOP, long_path.as_bytes()), "/login?next=https%3A%2F%2Fshop.example.com%2F");
+    }
+
+    proptest! {
+        #[test]
+        fn no_target_changes_what_the_login_page_is(target in any::<Vec<u8>>()) {
+            let login = Login::parse("https://login.example.com/?next={url}&lang=en").unwrap();
+            let location = login.location(SHOP, &target);
+            let value = location.strip_prefix("https://login.example.com/?next=").unwrap();
+            let value = value.strip_suffix("&lang=en").unwrap();
+            prop_assert!(value.bytes().all(|byte| percent::is_unreserved(byte) || byte == b'%'));
+            prop_assert!(location.len() <= LONGEST);
+        }
+    }
+}

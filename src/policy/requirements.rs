@@ -1,0 +1,324 @@
+//! What a rule asks of a session beside that there is one: conditions on its fields, all of which must hold.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+
+use crate::session::annotate::Field;
+use crate::session::session::{Scalar, Session};
+use crate::session::token::Token;
+
+/// A value that a field is held against. Equality is by JSON type, and numbers are equal by value.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Constant {
+    Text(String),
+    Number(f64),
+    Bool(bool),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Condition {
+    OneOf(Vec<Constant>),
+    Present(bool),
+    AtMost(f64),
+    AtLeast(f64),
+    /// The field holds a time, in seconds since 1970, that is at most so many milliseconds ago.
+    Within(u64),
+    /// The field is the address of whoever sent the request.
+    IsClient,
+}
+
+/// A condition on a field. A field that the session lacks fails it, but for `present: false`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Requirement {
+    pub field: Field,
+    pub condition: Condition,
+}
+
+/// What requirements are held against.
+#[derive(Clone, Copy)]
+pub struct Facts<'a> {
+    pub session: &'a Session,
+    pub token: &'a Token,
+    pub now_ms: &'a dyn Fn() -> u64,
+    /// The address that the proxy trusts to be the client's, as the host tells it: with a port.
+    pub client: &'a dyn Fn() -> Option<Vec<u8>>,
+}
+
+/// How far ahead of the clock a time may lie that a service noted: clocks differ a little. One that lies further ahead
+/// was not noted in seconds, or not honestly.
+const MAX_AHEAD_S: f64 = 60.0;
+
+/// What a session holds in a field.
+enum Value<'a> {
+    Text(Cow<'a, str>),
+    Number(f64),
+    Bool(bool),
+    /// All of its data.
+    Data,
+}
+
+impl Requirement {
+    #[must_use]
+    pub fn holds(&self, facts: Facts<'_>) -> bool {
+        let value = facts.value(&self.field);
+        match (&self.condition, value) {
+            (Condition::Present(wanted), value) => value.is_some() == *wanted,
+            (_, None) => false,
+            (Condition::OneOf(constants), Some(value)) => constants.iter().any(|constant| value.equals(constant)),
+            (Condition::AtMost(most), Some(Value::Number(number))) => number <= *most,
+            (Condition::AtLeast(least), Some(Value::Number(number))) => number >= *least,
+            (Condition::Within(ms), Some(Value::Number(seconds))) => {
+                let ago = to_f64((facts.now_ms)()) / 1_000.0 - seconds;
+                (-MAX_AHEAD_S..=to_f64(*ms) / 1_000.0).contains(&ago)
+            }
+            (Condition::IsClient, Some(Value::Text(address))) => {
+                let client = (facts.client)().and_then(|client| client_address(&client));
+                client.is_some() && address.parse().ok().map(unmapped) == client
+            }
+            (Condition::AtMost(_) | Condition::AtLeast(_) | Condition::Within(_) | Condition::IsClient, _) => false,
+        }
+    }
+}
+
+/// The address in what the host tells of a peer: `192.0.2.1:8080` or `[::1]:8080`.
+fn client_address(peer: &[u8]) -> Option<IpAddr> {
+    let peer: SocketAddr = std::str::from_utf8(peer).ok()?.parse().ok()?;
+    Some(unmapped(peer.ip()))
+}
+
+/// An IPv4 address as such, also where it is written as one of IPv6 (RFC 4291, section 2.5.5.2).
+fn unmapped(address: IpAddr) -> IpAddr {
+    address.to_canonical()
+}
+
+#[expect(clippy::cast_precision_loss, reason = "times and durations are far below 2^53")]
+fn to_f64(number: u64) -> f64 {
+    number as f64
+}
+
+impl<'a> Facts<'a> {
+    fn value(&self, field: &Field) -> Option<Value<'a>> {
+        let session = self.session;
+        Some(match field {
+            Field::Id => Value::Text(session.id().into()),
+            Field::Ip => Value::Text(session.ip()?.into()),
+            Field::Ttl => Value::number(session.ttl())?,
+            Field::Idle => Value::number(session.idle()?)?,
+            Field::Reads => Value::number(session.reads()?)?,
+            Field::Writes => Value::number(session.writes()?)?,
+            Field::Age => Value::Number(to_f64((self.now_ms)().saturating_sub(self.token.created_ms()?) / 1_000)),
+            Field::Data if session.data_json() == "{}" => return None,
+            Field::Data => Value::Data,
+            Field::DataKey(key) => match session.data(key)? {
+                Scalar::Text(text) => Value::Text(text),
+                Scalar::Number(number) => Value::number(number)?,
+                Scalar::Bool(flag) => Value::Bool(flag),
+            },
+            // Nobody asks what is required of a session that is not active.
+            Field::Status => Value::Text("active".into()),
+        })
+    }
+}
+
+impl Value<'_> {
+    fn number(text: &str) -> Option<Self> {
+        serde_json::from_str(text).ok().map(Self::Number)
+    }
+
+    fn equals(&self, constant: &Constant) -> bool {
+        match (self, constant) {
+            (Self::Text(own), Constant::Text(other)) => own == other,
+            #[expect(clippy::float_cmp, reason = "numbers are equal by value")]
+            (Self::Number(own), Constant::Number(other)) => own == other,
+            (Self::Bool(own), Constant::Bool(other)) => own == other,
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Display for Constant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => write!(f, "{text:?}"),
+            Self::Number(number) => write!(f, "{number}"),
+            Self::Bool(flag) => write!(f, "{flag}"),
+        }
+    }
+}
+
+impl fmt::Display for Requirement {
+    /// As it would be written, without its braces.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ", self.field)?;
+        match &self.condition {
+            Condition::OneOf(constants) => {
+                let [first, rest @ ..] = constants.as_slice() else { return f.write_str("one_of []") };
+                write!(f, "one_of [{first}")?;
+                rest.iter().try_for_each(|constant| write!(f, ", {constant}"))?;
+                f.write_str("]")
+            }
+            Condition::Present(wanted) => write!(f, "present {wanted}"),
+            Condition::AtMost(most) => write!(f, "at_most {most}"),
+            Condition::AtLeast(least) => write!(f, "at_least {least}"),
+            Condition::Within(ms) => write!(f, "within {}s", to_f64(*ms) / 1_000.0),
+            Condition::IsClient => f.write_str("is_client"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::rc::Rc;
+
+    use super::*;
+    use crate::session::session::Parts;
+    use crate::session::token::tests::{NOW_MS, token_made_at};
+
+    fn session() -> Rc<Session> {
+        let parts = Parts {
+            id: "user123".into(),
+            ip: Some("192.0.2.1".into()),
+            ttl: "7200",
+            idle: Some("3"),
+            reads: Some("7"),
+            data: vec![
+                ("role".into(), Scalar::Text("admin".into())),
+                ("level".into(), Scalar::Number("1.0")),
+                ("big".into(), Scalar::Number("9007199254740993")),
+                ("beta".into(), Scalar::Bool(true)),
+                ("auth_time".into(), Scalar::Number("1759999400")),
+                ("a.b".into(), Scalar::Text("dotted".into())),
+                ("empty".into(), Scalar::Text("".into())),
+                ("one".into(), Scalar::Text("1".into())),
+            ],
+            ..Parts::default()
+        };
+        parts.into()
+    }
+
+    fn holds_at(now_ms: u64, client: &str, field: &str, condition: Condition) -> bool {
+        let token = Token::parse(token_made_at(NOW_MS - 42_500).as_bytes(), &|| NOW_MS).unwrap();
+        let requirement = Requirement { field: Field::parse(field).unwrap(), condition };
+        requirement.holds(Facts {
+            session: &session(),
+            token: &token,
+            now_ms: &|| now_ms,
+            client: &|| Some(client.as_bytes().to_vec()),
+        })
+    }
+
+    fn holds(field: &str, condition: Condition) -> bool {
+        holds_at(NOW_MS, "192.0.2.1:4711", field, condition)
+    }
+
+    fn text(text: &str) -> Constant {
+        Constant::Text(text.into())
+    }
+
+    #[test]
+    fn equality_is_by_type_and_numbers_by_value() {
+        for (field, constant, equal) in [
+            ("id", text("user123"), true),
+            ("id", text("USER123"), false),
+            ("ip", text("192.0.2.1"), true),
+            ("d.role", text("admin"), true),
+            ("d.role", text("adm"), false),
+            ("d.level", Constant::Number(1.0), true),
+            ("d.level", text("1.0"), false),
+            ("d.one", Constant::Number(1.0), false),
+            ("d.one", text("1"), true),
+            ("d.beta", Constant::Bool(true), true),
+            ("d.beta", Constant::Bool(false), false),
+            ("d.beta", text("true"), false),
+            ("d.a.b", text("dotted"), true),
+            ("d.none", text(""), false),
+            ("d.empty", text(""), true),
+            ("d", text("{}"), false),
+            ("status", text("active"), true),
+            ("ttl", Constant::Number(7200.0), true),
+            ("age", Constant::Number(42.0), true),
+        ] {
+            assert_eq!(holds(field, Condition::OneOf(vec![constant.clone()])), equal, "{field} {constant}");
+        }
+        assert!(holds("d.role", Condition::OneOf(vec![text("owner"), text("admin")])));
+        assert!(!holds("d.role", Condition::OneOf(vec![])));
+    }
+
+    #[test]
+    fn a_field_that_is_missing_fails_all_but_that_it_is_missing() {
+        for condition in [
+            Condition::OneOf(vec![text("")]),
+            Condition::Present(true),
+            Condition::AtMost(1e9),
+            Condition::AtLeast(-1e9),
+            Condition::Within(u64::MAX),
+            Condition::IsClient,
+        ] {
+            assert!(!holds("d.none", condition.clone()), "{condition:?}");
+        }
+        assert!(holds("d.none", Condition::Present(false)));
+        assert!(holds("d.empty", Condition::Present(true)));
+        assert!(!holds("d.empty", Condition::Present(false)));
+        assert!(holds("d", Condition::Present(true)));
+    }
+
+    #[test]
+    fn data_is_present_if_there_is_some() {
+        let empty: Rc<Session> = Parts { id: "a".into(), ttl: "1", ..Parts::default() }.into();
+        let token = Token::parse(token_made_at(NOW_MS).as_bytes(), &|| NOW_MS).unwrap();
+        let facts = Facts { session: &empty, token: &token, now_ms: &|| NOW_MS, client: &|| None };
+        assert!(Requirement { field: Field::Data, condition: Condition::Present(false) }.holds(facts));
+    }
+
+    #[test]
+    fn bounds_hold_for_numbers_alone_and_include_themselves() {
+        assert!(holds("age", Condition::AtMost(42.0)));
+        assert!(!holds("age", Condition::AtMost(41.9)));
+        assert!(holds("ttl", Condition::AtLeast(7200.0)));
+        assert!(!holds("ttl", Condition::AtLeast(7200.5)));
+        assert!(holds("d.level", Condition::AtMost(1.0)));
+        assert!(!holds("d.one", Condition::AtMost(2.0)));
+        assert!(!holds("d.beta", Condition::AtLeast(0.0)));
+    }
+
+    #[test]
+    fn a_time_is_within_a_duration_if_it_is_no_longer_ago() {
+        // 600 s before now.
+        let at = |now_ms, ms| holds_at(now_ms, "", "d.auth_time", Condition::Within(ms));
+        assert!(at(NOW_MS, 600_000));
+        assert!(!at(NOW_MS, 599_999));
+        assert!(!at(NOW_MS + 1, 600_000));
+        assert!(!holds("d.role", Condition::Within(u64::MAX)));
+    }
+
+    #[test]
+    fn a_time_that_lies_far_ahead_is_no_time_that_was_noted() {
+        let ahead = |seconds: u64| holds_at((1_759_999_400 - seconds) * 1_000, "", "d.auth_time", Condition::Within(1));
+        assert!(ahead(60));
+        assert!(!ahead(61));
+    }
+
+    #[test]
+    fn an_address_is_the_clients_however_it_is_written() {
+        let is_client = |client: &str| holds_at(NOW_MS, client, "ip", Condition::IsClient);
+        assert!(is_client("192.0.2.1:80"));
+        assert!(is_client("[::ffff:192.0.2.1]:80"));
+        assert!(is_client("[::ffff:c000:201]:80"));
+        for other in ["192.0.2.2:80", "192.0.2.1", "[::192.0.2.1]:80", "", "/run/envoy.sock", "192.0.2.1:80:80"] {
+            assert!(!is_client(other), "{other}");
+        }
+        assert!(!holds_at(NOW_MS, "", "d.role", Condition::IsClient));
+    }
+
+    #[test]
+    fn a_requirement_is_shown_as_it_would_be_written() {
+        let shown = |field: &str, condition| Requirement { field: Field::parse(field).unwrap(), condition }.to_string();
+        let roles = Condition::OneOf(vec![text("admin"), Constant::Number(1.5), Constant::Bool(true)]);
+        assert_eq!(shown("d.role", roles), r#"d.role one_of ["admin", 1.5, true]"#);
+        assert_eq!(shown("d.auth_time", Condition::Within(600_000)), "d.auth_time within 600s");
+        assert_eq!(shown("ip", Condition::IsClient), "ip is_client");
+        assert_eq!(shown("age", Condition::AtMost(3600.0)), "age at_most 3600");
+        assert_eq!(shown("d", Condition::Present(true)), "d present true");
+    }
+}

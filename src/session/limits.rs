@@ -1,0 +1,78 @@
+//! How old a session may become, and for how long it may lie unused, whatever rest-sessions itself would allow.
+
+use super::session::Session;
+use super::token::Token;
+
+/// A session beyond any of these is ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Since it was used last, before the question that is just answered.
+    pub idle_ms: Option<u64>,
+    /// Since its token was made.
+    pub age_ms: Option<u64>,
+}
+
+impl Limits {
+    /// Whether a session is beyond a limit at this time. One that does not tell what a limit is about is beyond it:
+    /// nobody could say that it is not.
+    #[must_use]
+    pub fn exceeded_by(self, session: &Session, token: &Token, now_ms: u64) -> bool {
+        let beyond = |limit: Option<u64>, found: &dyn Fn() -> Option<u64>| {
+            limit.is_some_and(|limit| found().is_none_or(|found| found > limit))
+        };
+        beyond(self.idle_ms, &|| session.idle_ms())
+            || beyond(self.age_ms, &|| token.created_ms().map(|created| now_ms.saturating_sub(created)))
+    }
+
+    /// When a session is too old, in milliseconds since 1970.
+    #[must_use]
+    pub fn end_ms(self, token: &Token) -> Option<u64> {
+        Some(token.created_ms()?.saturating_add(self.age_ms?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::rc::Rc;
+
+    use super::super::session::Parts;
+    use super::super::token::tests::{NOW_MS, token_made_at};
+    use super::*;
+
+    fn token(age_ms: u64) -> Token {
+        Token::parse(token_made_at(NOW_MS - age_ms).as_bytes(), &|| NOW_MS).unwrap()
+    }
+
+    fn session(idle: Option<&str>) -> Rc<Session> {
+        Parts { id: "a".into(), ttl: "7200", idle, ..Parts::default() }.into()
+    }
+
+    #[test]
+    fn a_session_may_be_as_idle_and_as_old_as_the_limits_say_and_no_more() {
+        let limits = Limits { idle_ms: Some(30_000), age_ms: Some(60_000) };
+        for (idle, age_ms, exceeded) in [
+            ("0", 0, false),
+            ("30", 60_000, false),
+            ("30.5", 0, true),
+            ("31", 0, true),
+            ("0", 60_001, true),
+            ("1e3", 0, true),
+        ] {
+            assert_eq!(limits.exceeded_by(&session(Some(idle)), &token(age_ms), NOW_MS), exceeded, "{idle} {age_ms}");
+        }
+    }
+
+    #[test]
+    fn what_has_no_limit_is_never_exceeded() {
+        let none = Limits::default();
+        assert!(!none.exceeded_by(&session(Some("1e9")), &token(1_000_000_000), NOW_MS));
+    }
+
+    #[test]
+    fn a_session_that_does_not_tell_is_beyond_the_limit() {
+        let timeless = Token::parse(&[b'a'; 64], &|| NOW_MS).unwrap();
+        assert!(Limits { idle_ms: Some(1), age_ms: None }.exceeded_by(&session(None), &token(0), NOW_MS));
+        assert!(Limits { idle_ms: None, age_ms: Some(1) }.exceeded_by(&session(None), &timeless, NOW_MS));
+        assert!(!Limits { idle_ms: None, age_ms: Some(1) }.exceeded_by(&session(None), &token(0), NOW_MS));
+    }
+}
