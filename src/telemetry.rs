@@ -3,7 +3,7 @@
 use std::fmt;
 use std::rc::Rc;
 
-use crate::session::lookup::{BadAnswer, Lookup, Outage};
+use crate::session::lookup::{BadAnswer, Failure, Outage};
 use crate::session::token::Digest;
 
 /// How a request ended for the filter; each request counts once among these.
@@ -52,16 +52,17 @@ pub enum Cause {
 impl Cause {
     const COUNT: usize = Self::Breaker as usize + 1;
 
+    /// `None` where no call was tried at all.
     #[must_use]
-    pub fn of(lookup: &Lookup) -> Option<Self> {
-        Some(match lookup {
-            Lookup::Active(_) | Lookup::None | Lookup::Busy => return None,
-            Lookup::Outage(Outage::Timeout) => Self::Timeout,
-            Lookup::Outage(Outage::Connect) => Self::Connect,
-            Lookup::Outage(Outage::Dispatch) => Self::Dispatch,
-            Lookup::Outage(Outage::Breaker) => Self::Breaker,
-            Lookup::Outage(Outage::Status(_)) | Lookup::Bad(BadAnswer::Status(_)) => Self::Status,
-            Lookup::Bad(BadAnswer::TooLarge | BadAnswer::Shape(_)) => Self::Invalid,
+    pub fn of(failure: Failure) -> Option<Self> {
+        Some(match failure {
+            Failure::Busy => return None,
+            Failure::Outage(Outage::Timeout) => Self::Timeout,
+            Failure::Outage(Outage::Connect) => Self::Connect,
+            Failure::Outage(Outage::Dispatch) => Self::Dispatch,
+            Failure::Outage(Outage::Breaker) => Self::Breaker,
+            Failure::Outage(Outage::Status(_)) | Failure::Bad(BadAnswer::Status(_)) => Self::Status,
+            Failure::Bad(BadAnswer::TooLarge | BadAnswer::Shape(_)) => Self::Invalid,
         })
     }
 }
@@ -90,6 +91,8 @@ pub enum Counter {
     CacheEvictions,
     /// Sessions that were found to have ended.
     Ends,
+    /// Requests that were let through, and closed since their session was gone.
+    RecheckClosed,
 }
 
 /// Gives every counter its place and its name, from one list. A counter that is not in it does not compile.
@@ -156,6 +159,7 @@ counters! {
     CacheStale: CacheStale => "rest_sessions.cache_stale_total",
     CacheEvictions: CacheEvictions => "rest_sessions.cache_evictions_total",
     Ends: Ends => "rest_sessions.ends_total",
+    RecheckClosed: RecheckClosed => "rest_sessions.recheck_closed_total",
 }
 
 /// Calls that are under way, in all workers together.
@@ -230,18 +234,31 @@ impl FilterState {
 /// A line for the log, at debug: a client can cause it at will.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Line {
-    Denied { outcome: Outcome, rule: Option<Rc<str>>, token: Option<Digest> },
-    UnknownCall { call: u32 },
+    /// The filter has answered a request itself, or would have.
+    Answered {
+        outcome: Outcome,
+        rule: Option<Rc<str>>,
+        token: Option<Digest>,
+    },
+    /// A request that was let through is closed, since its session is gone.
+    Closed {
+        rule: Rc<str>,
+        token: Digest,
+    },
+    UnknownCall {
+        call: u32,
+    },
 }
 
 impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Denied { outcome, rule, token } => {
-                write!(f, "event=denied reason={}", outcome.reason())?;
+            Self::Answered { outcome, rule, token } => {
+                write!(f, "event=answered reason={}", outcome.reason())?;
                 rule.iter().try_for_each(|rule| write!(f, " rule={rule:?}"))?;
                 token.iter().try_for_each(|token| write!(f, " token={token}"))
             }
+            Self::Closed { rule, token } => write!(f, "event=closed rule={rule:?} token={token}"),
             Self::UnknownCall { call } => write!(f, "event=unknown_call call={call}"),
         }
     }
@@ -250,7 +267,7 @@ impl fmt::Display for Line {
 /// A line about trouble with rest-sessions, at warn.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Trouble<'a> {
-    lookup: &'a Lookup,
+    failure: Failure,
     cluster: &'a str,
     /// How many lines of this cause were held back since the last.
     held_back: u64,
@@ -258,11 +275,11 @@ pub struct Trouble<'a> {
 
 impl fmt::Display for Trouble<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "event=lookup_failed cluster={:?}", self.cluster)?;
-        match self.lookup {
-            Lookup::Outage(outage) => write!(f, " kind=outage cause=\"{outage}\"")?,
-            Lookup::Bad(answer) => write!(f, " kind=bad_answer cause=\"{answer}\"")?,
-            Lookup::Active(_) | Lookup::None | Lookup::Busy => {}
+        write!(f, "event=call_failed cluster={:?}", self.cluster)?;
+        match self.failure {
+            Failure::Outage(outage) => write!(f, " kind=outage cause=\"{outage}\"")?,
+            Failure::Bad(answer) => write!(f, " kind=bad_answer cause=\"{answer}\"")?,
+            Failure::Busy => {}
         }
         write!(f, " held_back={}", self.held_back)
     }
@@ -279,15 +296,15 @@ struct Throttled {
 }
 
 impl Throttle {
-    /// The line for a failed lookup, if it may be written now.
-    pub fn trouble<'a>(&mut self, lookup: &'a Lookup, cluster: &'a str, now_ms: u64) -> Option<Trouble<'a>> {
-        let of_cause = self.0.get_mut(Cause::of(lookup)? as usize)?;
+    /// The line for a failed call, if it may be written now.
+    pub fn trouble<'a>(&mut self, failure: Failure, cluster: &'a str, now_ms: u64) -> Option<Trouble<'a>> {
+        let of_cause = self.0.get_mut(Cause::of(failure)? as usize)?;
         if now_ms < of_cause.next_ms {
             of_cause.held_back = of_cause.held_back.saturating_add(1);
             return None;
         }
         of_cause.next_ms = now_ms.saturating_add(1_000);
-        Some(Trouble { lookup, cluster, held_back: std::mem::take(&mut of_cause.held_back) })
+        Some(Trouble { failure, cluster, held_back: std::mem::take(&mut of_cause.held_back) })
     }
 }
 
@@ -323,16 +340,16 @@ mod tests {
     #[test]
     fn trouble_is_told_once_a_second_for_each_cause() {
         let mut throttle = Throttle::default();
-        let (refused, late) = (Lookup::Outage(Outage::Connect), Lookup::Outage(Outage::Timeout));
+        let (refused, late) = (Failure::Outage(Outage::Connect), Failure::Outage(Outage::Timeout));
         let line =
-            |throttle: &mut Throttle, lookup, now| throttle.trouble(lookup, "rs", now).map(|line| line.to_string());
-        let first = "event=lookup_failed cluster=\"rs\" kind=outage cause=\"connection refused or reset\" held_back=0";
-        assert_eq!(line(&mut throttle, &refused, 5_000).as_deref(), Some(first));
-        assert_eq!(line(&mut throttle, &refused, 5_001), None);
-        assert_eq!(line(&mut throttle, &refused, 5_999), None);
-        assert!(line(&mut throttle, &late, 5_500).is_some());
-        let next = "event=lookup_failed cluster=\"rs\" kind=outage cause=\"connection refused or reset\" held_back=2";
-        assert_eq!(line(&mut throttle, &refused, 6_000).as_deref(), Some(next));
-        assert_eq!(line(&mut throttle, &Lookup::None, 9_000), None);
+            |throttle: &mut Throttle, failure, now| throttle.trouble(failure, "rs", now).map(|line| line.to_string());
+        let first = "event=call_failed cluster=\"rs\" kind=outage cause=\"connection refused or reset\" held_back=0";
+        assert_eq!(line(&mut throttle, refused, 5_000).as_deref(), Some(first));
+        assert_eq!(line(&mut throttle, refused, 5_001), None);
+        assert_eq!(line(&mut throttle, refused, 5_999), None);
+        assert!(line(&mut throttle, late, 5_500).is_some());
+        let next = "event=call_failed cluster=\"rs\" kind=outage cause=\"connection refused or reset\" held_back=2";
+        assert_eq!(line(&mut throttle, refused, 6_000).as_deref(), Some(next));
+        assert_eq!(line(&mut throttle, Failure::Busy, 9_000), None);
     }
 }

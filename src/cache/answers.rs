@@ -5,12 +5,14 @@ use std::rc::Rc;
 use super::board::Board;
 use super::desk::Note;
 use super::ends::{Ends, Hash, Stamp, update};
-use super::flights::{Flight, Key};
+use super::flights::Flight;
 use super::lifetime::Lifetime;
 use super::page::{MAX_SHARED, Page, SharedAnswer};
 use super::settings::Settings;
 use super::store::{Class, Item, Store};
-use crate::session::answer;
+use super::trip::Key;
+use crate::session::body;
+use crate::session::limits::Limits;
 use crate::session::lookup::Lookup;
 use crate::session::realm::Realm;
 use crate::session::session::Session;
@@ -37,13 +39,14 @@ fn young(asked_ms: u64, oldest_ms: u64, now_ms: u64) -> bool {
 
 pub struct Answers {
     settings: Settings,
+    limits: Limits,
     store: Store<Key, Kept>,
 }
 
 impl Answers {
     #[must_use]
-    pub fn new(settings: Settings) -> Self {
-        Self { store: Store::new(settings.max_bytes), settings }
+    pub fn new(settings: Settings, limits: Limits) -> Self {
+        Self { store: Store::new(settings.max_bytes), settings, limits }
     }
 
     /// Bytes and entries.
@@ -108,9 +111,10 @@ impl Answers {
         let (page, _) = ends.board().read(hash.page()).ok()?;
         let shared = Page::read(&page).answer.filter(|answer| answer.key == realm.session_in_full(&key.token))?;
         let stamp = ends.stamp(hash, epoch).ok().filter(|stamp| stamp.mark() == shared.mark)?;
-        let Lookup::Active(session) = answer::of_body(&shared.body) else { return None };
+        let Lookup::Active(session) = body::lookup(&shared.body) else { return None };
         // A configuration that came later may keep answers for longer or shorter than the one that shared it.
-        let life = Lifetime::of(&session, shared.asked_ms, &self.settings)
+        let life = self
+            .life(&session, key, shared.asked_ms)
             .within(Lifetime { fresh_until_ms: shared.fresh_until_ms, stale_until_ms: shared.stale_until_ms });
         if now_ms >= life.fresh_until_ms || !young(shared.asked_ms, oldest_ms, now_ms) {
             return None;
@@ -150,21 +154,21 @@ impl Answers {
         now_ms: u64,
         note: &dyn Fn(Note<'_>),
     ) {
-        let life = Lifetime::of(session, flight.started_ms, &self.settings);
+        let life = self.life(session, &flight.trip.key, flight.trip.started_ms);
         if life.stale_until_ms <= now_ms {
-            self.store.remove(flight.hash.0, &flight.key);
+            self.store.remove(flight.trip.hash.0, &flight.trip.key);
             return;
         }
         // Recorded before it is kept: whoever learns that the session has ended must know that somebody may hold it.
         // Without a record it is not kept at all.
-        let recorded = update(ends.board(), flight.hash.page(), |page| {
+        let recorded = update(ends.board(), flight.trip.hash.page(), |page| {
             let mut page = Page::read(page);
-            page.record(flight.hash.0, life.stale_until_ms, now_ms);
+            page.record(flight.trip.hash.0, life.stale_until_ms, now_ms);
             if self.settings.shared && body.len() <= MAX_SHARED {
                 page.answer = Some(SharedAnswer {
-                    key: flight.realm.session_in_full(&flight.key.token),
+                    key: flight.trip.session_in_full(),
                     mark: stamp.mark(),
-                    asked_ms: flight.started_ms,
+                    asked_ms: flight.trip.started_ms,
                     fresh_until_ms: life.fresh_until_ms,
                     stale_until_ms: life.stale_until_ms,
                     body: body.to_vec(),
@@ -173,8 +177,8 @@ impl Answers {
             (Some(page.written()), ())
         });
         if recorded.is_ok() {
-            let copy = Copy { session: Rc::clone(session), asked_ms: flight.started_ms, life, stamp };
-            self.put(&flight.key, flight.hash, copy, now_ms, note);
+            let copy = Copy { session: Rc::clone(session), asked_ms: flight.trip.started_ms, life, stamp };
+            self.put(&flight.trip.key, flight.trip.hash, copy, now_ms, note);
         }
     }
 
@@ -187,36 +191,50 @@ impl Answers {
         now_ms: u64,
         note: &dyn Fn(Note<'_>),
     ) {
-        let (key, hash) = (&flight.key, flight.hash);
-        let was_kept = match (self.store.remove(hash.0, key), ends.epoch()) {
-            (Some(Kept::Session(mut copy)), Ok(epoch)) => ends.holds(&mut copy.stamp, hash, epoch),
-            (Some(Kept::Session(_)), Err(_)) => true,
-            (Some(Kept::None { .. }) | None, _) => false,
-        };
-        let page = ends.board().read(hash.page());
-        let may_be_held = page.map_or(true, |(page, _)| Page::read(&page).may_be_held(hash.0, now_ms));
-        if was_kept || may_be_held {
-            // The page is cleared only after all were told; who keeps an answer in between has an old mark on it.
-            if ends.publish(hash).is_ok() {
-                let full = flight.realm.session_in_full(&key.token);
-                let _ = update(ends.board(), hash.page(), |page| {
-                    let mut page = Page::read(page);
-                    page.forget(hash.0, &full);
-                    (Some(page.written()), ())
-                });
-            }
-            note(Note::Count(Counter::Ends));
+        let (key, hash) = (&flight.trip.key, flight.trip.hash);
+        if self.let_go(ends, key, hash, now_ms) {
+            self.tell(ends, hash, &flight.trip.session_in_full(), note);
         }
-        let until_ms = flight.started_ms.saturating_add(self.settings.negative_ttl_ms);
+        let until_ms = flight.trip.started_ms.saturating_add(self.settings.negative_ttl_ms);
         if may_be_kept && now_ms < until_ms {
             let item = Item {
-                value: Kept::None { asked_ms: flight.started_ms, until_ms },
+                value: Kept::None { asked_ms: flight.trip.started_ms, until_ms },
                 class: Class::Unknown,
                 heap_bytes: 0,
                 useful_until_ms: until_ms,
             };
             evicted(self.store.put(hash.0, key.clone(), item, now_ms), note);
         }
+    }
+
+    /// Forgets what is known here of a session that is about to end, or has ended; says whether any worker may hold it.
+    pub fn let_go<B: Board>(&mut self, ends: &Ends<B>, key: &Key, hash: Hash, now_ms: u64) -> bool {
+        let was_kept = match (self.store.remove(hash.0, key), ends.epoch()) {
+            (Some(Kept::Session(mut copy)), Ok(epoch)) => ends.holds(&mut copy.stamp, hash, epoch),
+            (Some(Kept::Session(_)), Err(_)) => true,
+            (Some(Kept::None { .. }) | None, _) => false,
+        };
+        let page = ends.board().read(hash.page());
+        was_kept || page.map_or(true, |(page, _)| Page::read(&page).may_be_held(hash.0, now_ms))
+    }
+
+    /// Tells all workers that a session has ended.
+    pub fn tell<B: Board>(&self, ends: &mut Ends<B>, hash: Hash, full: &[u8], note: &dyn Fn(Note<'_>)) {
+        // The page is cleared only after all were told; who keeps an answer in between has an old mark on it.
+        if ends.publish(hash).is_ok() {
+            let _ = update(ends.board(), hash.page(), |page| {
+                let mut page = Page::read(page);
+                page.forget(hash.0, full);
+                (Some(page.written()), ())
+            });
+        }
+        note(Note::Count(Counter::Ends));
+    }
+
+    fn life(&self, session: &Session, key: &Key, asked_ms: u64) -> Lifetime {
+        let end_ms = self.limits.end_ms(&key.token).unwrap_or(u64::MAX);
+        Lifetime::of(session, asked_ms, &self.settings)
+            .within(Lifetime { fresh_until_ms: end_ms, stale_until_ms: end_ms })
     }
 
     fn put(&mut self, key: &Key, hash: Hash, copy: Copy, now_ms: u64, note: &dyn Fn(Note<'_>)) {

@@ -1,20 +1,23 @@
-//! Where requests ask for their sessions: an answer that is kept here, one that another worker keeps, a call that is
-//! under way, or a call of their own, in this order.
+//! Where requests ask for their sessions (an answer that is kept here, one that another worker keeps, a call that is
+//! under way, or a call of their own, in this order) and where sessions are ended.
 
-use std::collections::HashMap;
 use std::rc::Rc;
 
 use super::answers::Answers;
 use super::board::{Board, Unavailable};
 use super::ends::{Ends, Hash};
-use super::flights::{CallId, Flight, Flights, Key, Waiter};
+use super::flights::{Airborne, Errand, Flight, Flights, Waiter};
+use super::gates::{Gates, Way};
 use super::settings::Settings;
+use super::trip::{CallId, Key, Trip, Who};
 use crate::http::headers::Headers;
 use crate::policy::rules::Rule;
-use crate::session::answer::{self, Answer};
-use crate::session::breaker::{Breaker, Permit};
-use crate::session::calls::{self, Service, ServiceId, TargetId};
-use crate::session::lookup::{Lookup, Outage};
+use crate::session::answer::Answer;
+use crate::session::body;
+use crate::session::breaker::Permit;
+use crate::session::calls::{self, Call};
+use crate::session::limits::Limits;
+use crate::session::lookup::{Failure, Lookup, Outage};
 use crate::session::token::Token;
 use crate::telemetry::Counter;
 
@@ -39,14 +42,16 @@ pub struct Settled {
     pub told: Vec<(Waiter, Lookup)>,
     /// The session may have ended while it was asked for: those who waited ask again, by this call.
     pub again: Option<Box<Flight>>,
+    /// The session is beyond a limit, and is to be ended by this call.
+    pub end: Option<Box<Errand>>,
 }
 
 /// What is to be noted on the way.
 pub enum Note<'a> {
     Count(Counter),
-    /// A lookup that could not be made, or gave no answer that could be used.
+    /// A call that could not be made, or gave no answer that could be used.
     Failed {
-        lookup: &'a Lookup,
+        failure: Failure,
         cluster: &'a str,
     },
 }
@@ -55,18 +60,26 @@ pub enum Note<'a> {
 pub struct Desk<B> {
     /// Absent: nothing is kept.
     answers: Option<Answers>,
+    limits: Limits,
+    /// Sessions beyond a limit that could not be ended yet. That they were asked for has made them look alive again.
+    condemned: Vec<Key>,
     flights: Flights,
-    breakers: HashMap<TargetId, Breaker>,
+    gates: Gates,
     ends: Ends<B>,
 }
 
+/// How many sessions may wait to be ended. Only while rest-sessions is away are there any.
+const MOST_CONDEMNED: usize = 1_024;
+
 impl<B: Board> Desk<B> {
     /// `random` are numbers that nobody can guess.
-    pub fn new(settings: Option<&Settings>, board: B, random: [u64; 4]) -> Result<Self, Unavailable> {
+    pub fn new(settings: Option<&Settings>, limits: Limits, board: B, random: [u64; 4]) -> Result<Self, Unavailable> {
         Ok(Self {
-            answers: settings.cloned().map(Answers::new),
+            answers: settings.cloned().map(|settings| Answers::new(settings, limits)),
+            limits,
+            condemned: Vec::new(),
             flights: Flights::default(),
-            breakers: HashMap::new(),
+            gates: Gates::default(),
             ends: Ends::new(board, random)?,
         })
     }
@@ -108,77 +121,120 @@ impl<B: Board> Desk<B> {
             note(Note::Count(Counter::Coalesced));
             return Asked::Waiting;
         }
-        match self.permit(&rule.service, rule.service_id, rule.realm.target_id, now_ms) {
+        match self.gates.permit(way(rule), now_ms) {
             Ok(permit) => {
                 note(Note::Count(Counter::Calls));
-                Asked::Call(Box::new(Flight {
-                    hash,
-                    stamp: epoch.and_then(|epoch| self.ends.stamp(hash, epoch)).ok(),
-                    waiters: vec![waiter],
-                    realm: Rc::clone(&rule.realm),
-                    service: Rc::clone(&rule.service),
-                    service_id: rule.service_id,
-                    permit,
-                    call: Rc::new(calls::lookup(&rule.service, &rule.realm.app, &key.token, request)),
-                    started_ms: now_ms,
-                    ends_ms: now_ms.saturating_add(rule.service.timeout_ms),
-                    key,
-                }))
+                let stamp = epoch.and_then(|epoch| self.ends.stamp(hash, epoch)).ok();
+                let call = calls::lookup(&rule.service, &rule.realm.app, &key.token, request);
+                let trip = trip(rule, key, hash, permit, call, now_ms);
+                Asked::Call(Box::new(Flight { trip, stamp, waiters: vec![waiter] }))
             }
-            Err(lookup) => {
-                note(Note::Failed { lookup: &lookup, cluster: &rule.service.cluster });
-                Asked::Answered(self.in_trouble(&key, hash, waiter, lookup, now_ms, note))
+            Err(failure) => {
+                note(Note::Failed { failure, cluster: &rule.service.cluster });
+                Asked::Answered(self.in_trouble(&key, hash, waiter, Lookup::Failed(failure), now_ms, note))
             }
         }
     }
 
     /// The host has taken a call.
-    pub fn departed(&mut self, id: CallId, flight: Flight) {
-        self.flights.begin(id, flight);
+    pub fn departed(&mut self, id: CallId, airborne: Airborne) {
+        self.gates.began(airborne.trip().service_id);
+        self.flights.begin(id, airborne);
     }
 
     /// The host did not take a call.
     pub fn refused(&mut self, flight: Flight, now_ms: u64, note: &dyn Fn(Note<'_>)) -> Settled {
-        self.settle(flight, Lookup::Outage(Outage::Dispatch), &[], now_ms, note)
+        self.settle(flight, Lookup::Failed(Failure::Outage(Outage::Dispatch)), &[], now_ms, note)
     }
 
-    /// Closes the flight of an answer; `None` for a call that nobody made here.
-    pub fn landed(&mut self, id: CallId) -> Option<Flight> {
-        self.flights.end(id)
+    /// Takes the call of an answer off the list; `None` for one that nobody made here.
+    pub fn landed(&mut self, id: CallId) -> Option<Airborne> {
+        let airborne = self.flights.end(id)?;
+        self.gates.ended(airborne.trip().service_id);
+        Some(airborne)
     }
 
-    /// The answer to a call has come.
+    /// The answer to a lookup has come.
     pub fn answered(&mut self, flight: Flight, answer: &Answer, now_ms: u64, note: &dyn Fn(Note<'_>)) -> Settled {
-        self.settle(flight, answer::read(answer), answer.body(), now_ms, note)
+        match answer.body() {
+            Ok(body) => self.settle(flight, body::lookup(body), body, now_ms, note),
+            Err(failure) => self.settle(flight, Lookup::Failed(failure), &[], now_ms, note),
+        }
+    }
+
+    /// A request wants a session to end. Nobody is served from what was known of it, from now on and whatever becomes of
+    /// the call; [`Self::departed`] or [`Self::killed`] follows.
+    pub fn end(
+        &mut self,
+        wanted: Wanted<'_>,
+        who: Who,
+        request: &Headers,
+        now_ms: u64,
+        note: &dyn Fn(Note<'_>),
+    ) -> Result<Box<Errand>, Failure> {
+        let Wanted { rule, token } = wanted;
+        let key = Key { realm: rule.realm.id, token };
+        let hash = self.ends.hash(&rule.realm, &key.token);
+        let full = rule.realm.session_in_full(&key.token);
+        let mut told = false;
+        if let Some(answers) = &mut self.answers
+            && answers.let_go(&self.ends, &key, hash, now_ms)
+        {
+            answers.tell(&mut self.ends, hash, &full, note);
+            told = true;
+        }
+        let permit = self.gates.permit(way(rule), now_ms).inspect_err(|failure| {
+            note(Note::Failed { failure: *failure, cluster: &rule.service.cluster });
+        })?;
+        note(Note::Count(Counter::Calls));
+        let call = calls::kill(&rule.service, &rule.realm.app, &key.token, request);
+        let trip = trip(rule, key, hash, permit, call, now_ms);
+        Ok(Box::new(Errand { trip, who: Some(who), told }))
+    }
+
+    /// The call that ends a session is over: whether there was one.
+    pub fn killed(&mut self, errand: &Errand, outcome: Result<bool, Failure>, now_ms: u64, note: &dyn Fn(Note<'_>)) {
+        self.gates.report(errand.trip.way(), errand.trip.permit, outcome.err(), now_ms);
+        match outcome {
+            Ok(_) => {
+                self.condemned.retain(|key| *key != errand.trip.key);
+            }
+            Err(failure) => note(Note::Failed { failure, cluster: &errand.trip.service.cluster }),
+        }
+        // Once more, since lookups that began meanwhile may have found it still; and where nobody can say whether it is
+        // gone, since it may be.
+        if outcome != Ok(false) {
+            let _ = self.ends.publish(errand.trip.hash);
+            if !errand.told && outcome == Ok(true) {
+                note(Note::Count(Counter::Ends));
+            }
+        }
     }
 
     /// Forgets all calls, which the host has given up; says how many there were.
     pub fn abandon(&mut self) -> usize {
+        self.gates.abandon();
         self.flights.abandon()
     }
 
-    fn permit(&mut self, service: &Service, id: ServiceId, target: TargetId, now_ms: u64) -> Result<Permit, Lookup> {
-        if self.flights.in_flight(id) >= service.max_in_flight {
-            return Err(Lookup::Busy);
-        }
-        match service.breaker {
-            None => Ok(Permit::Normal),
-            Some(_) => self.breakers.entry(target).or_default().permit(now_ms).ok_or(Lookup::Outage(Outage::Breaker)),
-        }
-    }
-
     fn settle(&mut self, flight: Flight, lookup: Lookup, body: &[u8], now_ms: u64, note: &dyn Fn(Note<'_>)) -> Settled {
-        if let Some(settings) = &flight.service.breaker {
-            let outage = matches!(lookup, Lookup::Outage(_));
-            self.breakers.entry(flight.realm.target_id).or_default().report(flight.permit, outage, settings, now_ms);
+        let failure = if let Lookup::Failed(failure) = lookup { Some(failure) } else { None };
+        self.gates.report(flight.trip.way(), flight.trip.permit, failure, now_ms);
+        if let Some(failure) = failure {
+            note(Note::Failed { failure, cluster: &flight.trip.service.cluster });
         }
-        note(Note::Failed { lookup: &lookup, cluster: &flight.service.cluster });
         let held = flight.stamp.and_then(|mut stamp| {
             let epoch = self.ends.epoch().ok()?;
-            self.ends.holds(&mut stamp, flight.hash, epoch).then_some(stamp)
+            self.ends.holds(&mut stamp, flight.trip.hash, epoch).then_some(stamp)
         });
         match (&lookup, held) {
             (Lookup::Active(_), None) if flight.stamp.is_some() => return self.ask_again(flight, now_ms, note),
+            (Lookup::Active(session), _)
+                if self.limits.exceeded_by(session, &flight.trip.key.token, now_ms)
+                    || self.condemned.contains(&flight.trip.key) =>
+            {
+                return self.beyond_limits(flight, now_ms, note);
+            }
             (Lookup::Active(session), Some(stamp)) => {
                 if let Some(answers) = &mut self.answers {
                     answers.keep_session(&self.ends, &flight, session, body, stamp, now_ms, note);
@@ -191,10 +247,40 @@ impl<B: Board> Desk<B> {
             }
             _ => {}
         }
-        let (key, hash) = (flight.key, flight.hash);
+        let (key, hash) = (flight.trip.key, flight.trip.hash);
         let told = flight.waiters.into_iter();
         let told = told.map(|waiter| (waiter, self.in_trouble(&key, hash, waiter, lookup.clone(), now_ms, note)));
-        Settled { told: told.collect(), again: None }
+        Settled { told: told.collect(), ..Settled::default() }
+    }
+
+    /// There is a session, and nobody may use it any more: it counts as none, and is ended, unless all who asked only
+    /// look on.
+    fn beyond_limits(&mut self, flight: Flight, now_ms: u64, note: &dyn Fn(Note<'_>)) -> Settled {
+        let told = flight.waiters.iter().map(|waiter| (*waiter, Lookup::None)).collect();
+        if flight.waiters.iter().all(|waiter| waiter.shadow) {
+            return Settled { told, ..Settled::default() };
+        }
+        match &mut self.answers {
+            Some(answers) => answers.tell(&mut self.ends, flight.trip.hash, &flight.trip.session_in_full(), note),
+            None => {
+                let _ = self.ends.publish(flight.trip.hash);
+                note(Note::Count(Counter::Ends));
+            }
+        }
+        // Until it is known to be gone.
+        if self.condemned.len() < MOST_CONDEMNED && !self.condemned.contains(&flight.trip.key) {
+            self.condemned.push(flight.trip.key.clone());
+        }
+        let permit = self.gates.permit(flight.trip.way(), now_ms);
+        let end = permit.ok().map(|permit| {
+            note(Note::Count(Counter::Calls));
+            let trip = flight.trip;
+            let call = calls::kill(&trip.service, &trip.realm.app, &trip.key.token, &Headers::default());
+            let ends_ms = now_ms.saturating_add(trip.service.timeout_ms);
+            let trip = Trip { permit, call: Rc::new(call), started_ms: now_ms, ends_ms, ..trip };
+            Box::new(Errand { trip, who: None, told: true })
+        });
+        Settled { told, end, ..Settled::default() }
     }
 
     /// What a request is told: in an outage, what was known of the session until lately, if that may serve.
@@ -207,7 +293,9 @@ impl<B: Board> Desk<B> {
         now_ms: u64,
         note: &dyn Fn(Note<'_>),
     ) -> Lookup {
-        let (Lookup::Outage(_), Some(answers), Ok(epoch)) = (&lookup, &mut self.answers, self.ends.epoch()) else {
+        let (Lookup::Failed(Failure::Outage(_)), Some(answers), Ok(epoch)) =
+            (&lookup, &mut self.answers, self.ends.epoch())
+        else {
             return lookup;
         };
         match answers.stale(&self.ends, key, hash, waiter.oldest_ms, now_ms, epoch) {
@@ -224,30 +312,49 @@ impl<B: Board> Desk<B> {
     fn ask_again(&mut self, flight: Flight, now_ms: u64, note: &dyn Fn(Note<'_>)) -> Settled {
         let epoch = self.ends.epoch();
         let ends_ms = flight.waiters.iter().map(|waiter| waiter.deadline_ms).min().unwrap_or(now_ms);
-        if let (Ok(epoch), Some(other)) = (epoch, self.flights.joinable(&flight.key, ends_ms))
+        if let (Ok(epoch), Some(other)) = (epoch, self.flights.joinable(&flight.trip.key, ends_ms))
             && let Some(stamp) = &mut other.stamp
-            && self.ends.holds(stamp, flight.hash, epoch)
+            && self.ends.holds(stamp, flight.trip.hash, epoch)
         {
             other.waiters.extend(flight.waiters);
             return Settled::default();
         }
         let permit = if ends_ms <= now_ms {
-            Err(Lookup::Outage(Outage::Timeout))
+            Err(Failure::Outage(Outage::Timeout))
         } else {
-            self.permit(&flight.service, flight.service_id, flight.realm.target_id, now_ms)
+            self.gates.permit(flight.trip.way(), now_ms)
         };
         match permit {
             Ok(permit) => {
                 note(Note::Count(Counter::Calls));
-                let stamp = epoch.and_then(|epoch| self.ends.stamp(flight.hash, epoch)).ok();
-                let again = Flight { stamp, permit, started_ms: now_ms, ends_ms, ..flight };
-                Settled { told: Vec::new(), again: Some(Box::new(again)) }
+                let stamp = epoch.and_then(|epoch| self.ends.stamp(flight.trip.hash, epoch)).ok();
+                let trip = Trip { permit, started_ms: now_ms, ends_ms, ..flight.trip };
+                let again = Flight { trip, stamp, waiters: flight.waiters };
+                Settled { again: Some(Box::new(again)), ..Settled::default() }
             }
-            Err(lookup) => {
-                note(Note::Failed { lookup: &lookup, cluster: &flight.service.cluster });
-                let told = flight.waiters.iter().map(|waiter| (*waiter, lookup.clone()));
-                Settled { told: told.collect(), again: None }
+            Err(failure) => {
+                note(Note::Failed { failure, cluster: &flight.trip.service.cluster });
+                let told = flight.waiters.iter().map(|waiter| (*waiter, Lookup::Failed(failure)));
+                Settled { told: told.collect(), ..Settled::default() }
             }
         }
     }
+}
+
+fn trip(rule: &Rule, key: Key, hash: Hash, permit: Permit, call: Call, now_ms: u64) -> Trip {
+    Trip {
+        key,
+        hash,
+        realm: Rc::clone(&rule.realm),
+        service: Rc::clone(&rule.service),
+        service_id: rule.service_id,
+        permit,
+        call: Rc::new(call),
+        started_ms: now_ms,
+        ends_ms: now_ms.saturating_add(rule.service.timeout_ms),
+    }
+}
+
+fn way(rule: &Rule) -> Way<'_> {
+    Way { service: &rule.service, service_id: rule.service_id, target_id: rule.realm.target_id }
 }

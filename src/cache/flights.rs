@@ -1,119 +1,108 @@
-//! The calls that are under way, and who waits for each: requests for one session share one call.
+//! The calls that are under way, and who waits for each: requests for one session share one lookup.
 
 use std::collections::HashMap;
-use std::rc::Rc;
-use std::time::Duration;
 
-use super::ends::{Hash, Stamp};
-use crate::session::breaker::Permit;
-use crate::session::calls::{Call, Service, ServiceId};
-use crate::session::realm::{Realm, RealmId};
-use crate::session::token::Token;
+use super::ends::Stamp;
+use super::trip::{CallId, Key, Trip, Who};
 
-/// The host's number of a call.
-pub type CallId = u32;
-
-/// The host's number of a request.
-pub type StreamId = u32;
-
-/// What a call asks for. Two requests share a call only if all of it is the same.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct Key {
-    pub realm: RealmId,
-    pub token: Token,
-}
-
-/// Who waits for a call. The host may give the number of a request that has ended to a later one, and an answer must
-/// never reach another request than one that waits for it; so a ticket, which no two requests share, goes with the
-/// host's number.
+/// A request that waits for a lookup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Waiter {
-    pub stream: StreamId,
-    pub ticket: u64,
+    pub who: Who,
     /// How old an answer may be that it takes, in milliseconds.
     pub oldest_ms: u64,
     /// Until when it waits, in milliseconds since 1970.
     pub deadline_ms: u64,
+    /// It only looks on: nothing may change because of it.
+    pub shadow: bool,
 }
 
-/// A call that is about to go out, or under way.
+/// A lookup that is about to go out, or under way.
 pub struct Flight {
-    pub key: Key,
-    pub hash: Hash,
+    pub trip: Trip,
     /// What was known of ends before the call went out; absent where that could not be told.
     pub stamp: Option<Stamp>,
     /// Who waits, the one that started it first. Who has left stays listed, and the call goes on.
     pub waiters: Vec<Waiter>,
-    pub realm: Rc<Realm>,
-    pub service: Rc<Service>,
-    pub service_id: ServiceId,
-    pub permit: Permit,
-    pub call: Rc<Call>,
-    pub started_ms: u64,
-    /// When the host gives up on it.
-    pub ends_ms: u64,
 }
 
-impl Flight {
-    /// How long the call may take.
+/// The end of a session that is about to be asked for, or under way.
+pub struct Errand {
+    pub trip: Trip,
+    /// Who waits for it; nobody, where a limit ends the session.
+    pub who: Option<Who>,
+    /// All workers were told of this end before the call went out.
+    pub told: bool,
+}
+
+/// A call that is under way.
+pub enum Airborne {
+    Flight(Box<Flight>),
+    Errand(Box<Errand>),
+}
+
+impl Airborne {
     #[must_use]
-    pub fn timeout(&self) -> Duration {
-        Duration::from_millis(self.ends_ms.saturating_sub(self.started_ms))
+    pub fn trip(&self) -> &Trip {
+        match self {
+            Self::Flight(flight) => &flight.trip,
+            Self::Errand(errand) => &errand.trip,
+        }
     }
 }
 
 /// The calls of one configuration in one worker.
 #[derive(Default)]
 pub struct Flights {
-    flights: HashMap<CallId, Flight>,
-    /// The call that a further request for a session may join: the last that was made for it.
+    calls: HashMap<CallId, Airborne>,
+    /// The lookup that a further request for a session may join: the last that was made for it.
     latest: HashMap<Key, CallId>,
-    in_flight: HashMap<ServiceId, usize>,
 }
 
 impl Flights {
-    #[must_use]
-    pub fn in_flight(&self, service: ServiceId) -> usize {
-        self.in_flight.get(&service).copied().unwrap_or(0)
-    }
-
-    /// The call under way that a further request may wait for; not one that may last longer than the request waits.
+    /// The lookup under way that a further request may wait for; not one that may last longer than the request waits.
     pub fn joinable(&mut self, key: &Key, deadline_ms: u64) -> Option<&mut Flight> {
-        let flight = self.latest.get(key).and_then(|call| self.flights.get_mut(call));
-        flight.filter(|flight| flight.ends_ms <= deadline_ms)
+        match self.latest.get(key).and_then(|call| self.calls.get_mut(call))? {
+            Airborne::Flight(flight) if flight.trip.ends_ms <= deadline_ms => Some(flight),
+            _ => None,
+        }
     }
 
-    pub fn begin(&mut self, call: CallId, flight: Flight) {
-        let count = self.in_flight.entry(flight.service_id).or_default();
-        *count = count.saturating_add(1);
-        self.latest.insert(flight.key.clone(), call);
-        self.flights.insert(call, flight);
+    pub fn begin(&mut self, call: CallId, airborne: Airborne) {
+        if let Airborne::Flight(flight) = &airborne {
+            self.latest.insert(flight.trip.key.clone(), call);
+        }
+        self.calls.insert(call, airborne);
     }
 
-    /// Closes the flight of an answer; `None` for a call that nobody made here.
-    pub fn end(&mut self, call: CallId) -> Option<Flight> {
-        let flight = self.flights.remove(&call)?;
-        if self.latest.get(&flight.key) == Some(&call) {
-            self.latest.remove(&flight.key);
+    /// Takes the call of an answer off the list; `None` for one that nobody made here.
+    pub fn end(&mut self, call: CallId) -> Option<Airborne> {
+        let airborne = self.calls.remove(&call)?;
+        let key = &airborne.trip().key;
+        if self.latest.get(key) == Some(&call) {
+            self.latest.remove(key);
         }
-        if let Some(count) = self.in_flight.get_mut(&flight.service_id) {
-            *count = count.saturating_sub(1);
-        }
-        Some(flight)
+        Some(airborne)
     }
 
     /// Forgets all calls, which the host has given up; says how many there were.
     pub fn abandon(&mut self) -> usize {
-        self.in_flight.clear();
         self.latest.clear();
-        std::mem::take(&mut self.flights).len()
+        std::mem::take(&mut self.calls).len()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::rc::Rc;
+
     use super::*;
-    use crate::session::calls::TargetId;
+    use crate::cache::ends::Hash;
+    use crate::cache::trip::StreamId;
+    use crate::session::breaker::Permit;
+    use crate::session::calls::{Call, Service, ServiceId, TargetId};
+    use crate::session::realm::{Realm, RealmId};
+    use crate::session::token::Token;
     use crate::session::token::tests::{NOW_MS, token_made_at};
 
     fn key(realm: usize, age_ms: u64) -> Key {
@@ -122,7 +111,8 @@ mod tests {
     }
 
     fn waiter(stream: StreamId) -> Waiter {
-        Waiter { stream, ticket: stream.into(), oldest_ms: u64::MAX, deadline_ms: u64::MAX }
+        let who = Who { stream, ticket: stream.into() };
+        Waiter { who, oldest_ms: u64::MAX, deadline_ms: u64::MAX, shadow: false }
     }
 
     fn join(flights: &mut Flights, key: &Key, waiter: Waiter, deadline_ms: u64) -> bool {
@@ -130,7 +120,7 @@ mod tests {
         flight.map(|flight| flight.waiters.push(waiter)).is_some()
     }
 
-    fn flight(key: Key, service: usize, stream: StreamId, ends_ms: u64) -> Flight {
+    fn flight(key: Key, service: usize, stream: StreamId, ends_ms: u64) -> Airborne {
         let asked = Service {
             cluster: "rs".into(),
             authority: "rs".into(),
@@ -140,10 +130,8 @@ mod tests {
             max_in_flight: 256,
             breaker: None,
         };
-        Flight {
+        let trip = Trip {
             hash: Hash(0),
-            stamp: None,
-            waiters: vec![waiter(stream)],
             realm: Rc::new(Realm::new(key.realm, TargetId(0), &asked, "app".into())),
             key,
             service: Rc::new(asked),
@@ -152,11 +140,13 @@ mod tests {
             call: Rc::new(Call { cluster: "rs".into(), headers: Vec::new() }),
             started_ms: 0,
             ends_ms,
-        }
+        };
+        Airborne::Flight(Box::new(Flight { trip, stamp: None, waiters: vec![waiter(stream)] }))
     }
 
-    fn streams(flight: Option<Flight>) -> Vec<StreamId> {
-        flight.unwrap().waiters.iter().map(|waiter| waiter.stream).collect()
+    fn streams(airborne: Option<Airborne>) -> Vec<StreamId> {
+        let Some(Airborne::Flight(flight)) = airborne else { panic!("no lookup") };
+        flight.waiters.iter().map(|waiter| waiter.who.stream).collect()
     }
 
     #[test]
@@ -191,19 +181,15 @@ mod tests {
     }
 
     #[test]
-    fn calls_are_counted_for_each_service_and_end_once() {
+    fn a_call_ends_once() {
         let mut flights = Flights::default();
         flights.begin(1, flight(key(0, 0), 0, 10, 500));
         flights.begin(2, flight(key(0, 1), 0, 11, 500));
-        flights.begin(3, flight(key(0, 2), 1, 12, 500));
-        assert_eq!((flights.in_flight(ServiceId(0)), flights.in_flight(ServiceId(1))), (2, 1));
         assert_eq!(streams(flights.end(2)), [11]);
         assert!(flights.end(2).is_none());
         assert!(flights.end(99).is_none());
-        assert_eq!((flights.in_flight(ServiceId(0)), flights.in_flight(ServiceId(1))), (1, 1));
-        assert_eq!(flights.abandon(), 2);
+        assert_eq!(flights.abandon(), 1);
         assert!(flights.end(1).is_none());
-        assert_eq!(flights.in_flight(ServiceId(0)), 0);
         assert!(!join(&mut flights, &key(0, 0), waiter(13), 600));
     }
 }

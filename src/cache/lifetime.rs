@@ -40,7 +40,7 @@ impl Lifetime {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::session::answer;
+    use crate::session::body;
     use crate::session::lookup::Lookup;
     use proptest::prelude::*;
 
@@ -49,7 +49,7 @@ mod tests {
     }
 
     fn lifetime(session: &str, ttl_ms: u64, stale_if_error_ms: u64) -> (u64, u64) {
-        let Lookup::Active(session) = answer::of_body(session.as_bytes()) else { panic!("{session}") };
+        let Lookup::Active(session) = body::lookup(session.as_bytes()) else { panic!("{session}") };
         let life = Lifetime::of(&session, 1_000_000, &settings(ttl_ms, stale_if_error_ms));
         (life.fresh_until_ms - 1_000_000, life.stale_until_ms - 1_000_000)
     }

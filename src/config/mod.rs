@@ -2,19 +2,24 @@
 
 mod compile;
 mod json;
+mod problems;
 mod protobuf;
 mod reader;
+mod scalars;
 mod values;
 mod wire;
 
 use crate::cache::settings;
 use crate::http::authority::HostPattern;
 use crate::http::managed::Managed;
+use crate::policy::logout::Logout;
 use crate::policy::rules::{CorsPreflight, Rules};
+use crate::session::limits::Limits;
 use json::Json;
-use reader::{Path, Problems};
+use problems::{Path, Problems};
+use reader::{Node, Read};
 
-pub use reader::Problem;
+pub use problems::Problem;
 
 /// A configuration that holds together.
 #[derive(Debug)]
@@ -30,6 +35,11 @@ pub struct Config {
     pub filter_state: bool,
     /// Absent: no answer is kept.
     pub cache: Option<settings::Settings>,
+    pub limits: Limits,
+    /// Absent: nobody logs out here.
+    pub logout: Option<Logout>,
+    /// The hosts that are known to be served here, in `hosts` or by rules: people may be brought back to them.
+    pub known_hosts: Vec<HostPattern>,
 }
 
 /// The first byte of a binary `google.protobuf.Struct` that is not empty: field 1, length-delimited.
@@ -41,12 +51,17 @@ impl Config {
     pub fn parse(bytes: &[u8]) -> Result<Self, Vec<Problem>> {
         let json = tree(bytes).map_err(|problem| vec![problem])?;
         let problems = Problems::default();
-        let config = reader::read(&json, &problems).and_then(|wire| compile::compile(wire, &problems));
+        let config = wire::Plugin::read(Node::root(&json, &problems)).map(|wire| compile::compile(&wire, &problems));
         let list = problems.into_list();
-        match config {
-            Some(config) if list.is_empty() => Ok(config),
-            _ => Err(list),
-        }
+        config.filter(|_| list.is_empty()).ok_or(list)
+    }
+
+    /// How often it is to be looked whether a request has been open for long, in milliseconds; absent: never.
+    #[must_use]
+    pub fn tick_ms(&self) -> Option<u32> {
+        let shortest_ms = self.rules.iter().filter_map(|rule| rule.recheck_ms).min()?;
+        // A tenth is how late a look may be.
+        u32::try_from((shortest_ms / 10).clamp(100, 1_000)).ok()
     }
 }
 

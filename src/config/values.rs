@@ -1,14 +1,11 @@
 //! The single values of a configuration: each type can hold only what is allowed.
 
-use std::fmt;
-use std::marker::PhantomData;
-
-use serde::de::{Deserialize, Deserializer, Error, MapAccess, Unexpected, Visitor};
-
-use super::reader::Field;
-use crate::http::authority::{Authority, HostPattern};
+use super::json::Json;
+use super::reader::{Field, Node, Read};
+use crate::http::authority::{Authority, Host, HostPattern};
 use crate::http::name;
 use crate::http::origin::Origin;
+use crate::policy::login::Login;
 use crate::policy::matching::PathPattern;
 use crate::session::annotate;
 
@@ -23,92 +20,52 @@ pub trait Written: Sized {
 #[derive(Debug)]
 pub struct Text<T>(pub T);
 
-impl<'de, T: Written> Deserialize<'de> for Text<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct TextVisitor<T>(PhantomData<T>);
-
-        impl<T: Written> Visitor<'_> for TextVisitor<T> {
-            type Value = Text<T>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(T::EXPECTED)
-            }
-
-            fn visit_str<E: Error>(self, text: &str) -> Result<Text<T>, E> {
-                T::parse(text).map(Text).ok_or_else(|| E::invalid_value(Unexpected::Str(text), &self))
-            }
+impl<T: Written> Read for Text<T> {
+    fn read(node: Node<'_>) -> Option<Self> {
+        let value = T::parse(node.text(&T::EXPECTED)?);
+        if value.is_none() {
+            node.unexpected(&T::EXPECTED);
         }
-
-        deserializer.deserialize_str(TextVisitor(PhantomData))
+        value.map(Self)
     }
 }
 
 /// An integer from `MIN` to `MAX`.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Integer<const MIN: u64, const MAX: u64>(pub u64);
 
-impl<'de, const MIN: u64, const MAX: u64> Deserialize<'de> for Integer<MIN, MAX> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_u64(IntegerVisitor { min: MIN, max: MAX }).map(Self)
-    }
-}
-
-/// One visitor for integers of all ranges: each would be compiled by itself otherwise.
-struct IntegerVisitor {
-    min: u64,
-    max: u64,
-}
-
-impl Visitor<'_> for IntegerVisitor {
-    type Value = u64;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "an integer from {} to {}", self.min, self.max)
-    }
-
-    fn visit_u64<E: Error>(self, value: u64) -> Result<u64, E> {
-        if (self.min..=self.max).contains(&value) {
-            Ok(value)
-        } else {
-            Err(E::invalid_value(Unexpected::Unsigned(value), &self))
-        }
+impl<const MIN: u64, const MAX: u64> Read for Integer<MIN, MAX> {
+    fn read(node: Node<'_>) -> Option<Self> {
+        node.integer(MIN, MAX).map(Self)
     }
 }
 
 /// A duration from `MIN` to `MAX` milliseconds, such as `"250ms"`.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Millis<const MIN: u64, const MAX: u64>(pub u64);
 
 /// What durations are measured against, in milliseconds. A month is what people mean by 30 days.
 pub const MINUTE: u64 = 60_000;
 pub const HOUR: u64 = 3_600_000;
 pub const MONTH: u64 = 2_592_000_000;
+pub const YEAR: u64 = 31_536_000_000;
 
-impl<'de, const MIN: u64, const MAX: u64> Deserialize<'de> for Millis<MIN, MAX> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_str(MillisVisitor { min: MIN, max: MAX }).map(Self)
+impl<const MIN: u64, const MAX: u64> Read for Millis<MIN, MAX> {
+    fn read(node: Node<'_>) -> Option<Self> {
+        millis(node, MIN, MAX).map(Self)
     }
 }
 
-/// One visitor for durations of all ranges, as for integers.
-struct MillisVisitor {
-    min: u64,
-    max: u64,
-}
-
-impl Visitor<'_> for MillisVisitor {
-    type Value = u64;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (min, max) = (shown(self.min), shown(self.max));
-        write!(f, "a duration from {min} to {max}, such as \"250ms\", \"5s\", \"10m\"")
+fn millis(node: Node<'_>, min: u64, max: u64) -> Option<u64> {
+    let found = match node.json() {
+        Json::Text(text) => duration(text).filter(|millis| (min..=max).contains(millis)),
+        _ => None,
+    };
+    if found.is_none() {
+        let (min, max) = (shown(min), shown(max));
+        node.unexpected(&format_args!("a duration from {min} to {max}, such as \"250ms\", \"5s\", \"10m\""));
     }
-
-    fn visit_str<E: Error>(self, text: &str) -> Result<u64, E> {
-        duration(text)
-            .filter(|millis| (self.min..=self.max).contains(millis))
-            .ok_or_else(|| E::invalid_value(Unexpected::Str(text), &self))
-    }
+    found
 }
 
 /// An object, or `"off"` for doing without.
@@ -118,34 +75,23 @@ pub enum OrOff<T> {
     Off,
 }
 
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for OrOff<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct OrOffVisitor<T>(PhantomData<T>);
-
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for OrOffVisitor<T> {
-            type Value = OrOff<T>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object or \"off\"")
-            }
-
-            fn visit_none<E>(self) -> Result<OrOff<T>, E> {
-                Ok(OrOff::Off)
-            }
-
-            fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<OrOff<T>, D::Error> {
-                T::deserialize(deserializer).map(OrOff::On)
+impl<T: Read> Read for OrOff<T> {
+    fn read(node: Node<'_>) -> Option<Self> {
+        match node.json() {
+            Json::Text(text) if text == "off" => Some(Self::Off),
+            Json::Object(_) => T::read(node).map(Self::On),
+            _ => {
+                node.unexpected(&"an object or \"off\"");
+                None
             }
         }
-
-        deserializer.deserialize_option(OrOffVisitor(PhantomData))
     }
 }
 
 /// The units of a duration, the longest first, in milliseconds.
 const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", HOUR), ("m", MINUTE), ("s", 1_000), ("ms", 1)];
 
-fn duration(text: &str) -> Option<u64> {
+pub(super) fn duration(text: &str) -> Option<u64> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (count, unit) = text.split_at_checked(digits)?;
     let (_, millis) = UNITS.iter().find(|(name, _)| *name == unit)?;
@@ -165,27 +111,10 @@ fn shown(millis: u64) -> String {
 #[derive(Debug)]
 pub struct Entries<T>(pub Vec<(String, Field<T>)>);
 
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Entries<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct EntriesVisitor<T>(PhantomData<T>);
-
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for EntriesVisitor<T> {
-            type Value = Entries<T>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entries<T>, A::Error> {
-                let mut entries = Vec::new();
-                while let Some(entry) = map.next_entry()? {
-                    entries.push(entry);
-                }
-                Ok(Entries(entries))
-            }
-        }
-
-        deserializer.deserialize_map(EntriesVisitor(PhantomData))
+impl<T: Read> Read for Entries<T> {
+    fn read(node: Node<'_>) -> Option<Self> {
+        let entries = node.entries("an object")?.into_iter();
+        Some(Self(entries.map(|entry| (entry.0.clone(), Field::of(node.entry(entry)))).collect()))
     }
 }
 
@@ -266,6 +195,64 @@ impl Written for PathPattern {
 
     fn parse(text: &str) -> Option<Self> {
         Self::parse(text)
+    }
+}
+
+/// A path pattern without a `*`.
+#[derive(Debug)]
+pub struct ExactPath(pub PathPattern);
+
+impl Written for ExactPath {
+    const EXPECTED: &'static str = "\"/exact\" of letters, digits and -._~!$&'()+,=:@/ (without empty or dot segments)";
+
+    fn parse(text: &str) -> Option<Self> {
+        PathPattern::parse(text).filter(|pattern| matches!(pattern, PathPattern::Exact(_))).map(Self)
+    }
+}
+
+impl Written for Login {
+    const EXPECTED: &'static str = "an absolute http or https URL, or a path that starts with one `/`, with at most one `{url}` in its path or query";
+
+    fn parse(text: &str) -> Option<Self> {
+        Self::parse(text)
+    }
+}
+
+/// Where a person goes after logging out.
+#[derive(Debug)]
+pub struct Redirect(pub String);
+
+impl Written for Redirect {
+    const EXPECTED: &'static str = "an absolute http or https URL, or a path that starts with one `/`";
+
+    fn parse(text: &str) -> Option<Self> {
+        // What a login page may be, but for the place of the URL that was asked for.
+        Login::parse(text).filter(|page| !page.returns()).map(|_| Self(text.to_owned()))
+    }
+}
+
+/// The `Path` of a cookie (RFC 6265, section 4.1.1).
+#[derive(Debug)]
+pub struct CookiePath(pub String);
+
+impl Written for CookiePath {
+    const EXPECTED: &'static str = "a path that starts with `/`, in visible ASCII without `;`";
+
+    fn parse(text: &str) -> Option<Self> {
+        (visible_ascii(text) && text.starts_with('/') && !text.contains(';')).then(|| Self(text.to_owned()))
+    }
+}
+
+/// The `Domain` of a cookie (RFC 6265, section 4.1.2.3).
+#[derive(Debug)]
+pub struct CookieDomain(pub String);
+
+impl Written for CookieDomain {
+    const EXPECTED: &'static str = "a domain, such as \"example.com\"";
+
+    fn parse(text: &str) -> Option<Self> {
+        let host = Host::parse(text.strip_prefix('.').unwrap_or(text).as_bytes());
+        matches!(host, Some(Host::Name(_))).then(|| Self(text.to_owned()))
     }
 }
 

@@ -79,6 +79,13 @@ impl Authority {
     }
 }
 
+impl fmt::Display for Authority {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.host.fmt(formatter)?;
+        self.port.map_or(Ok(()), |port| write!(formatter, ":{port}"))
+    }
+}
+
 fn parse_port(digits: &[u8]) -> Option<u16> {
     // The parser of numbers would take a sign and any number of zeros.
     if digits.len() > 5 || !digits.iter().all(u8::is_ascii_digit) {

@@ -4,6 +4,7 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Denial {
     SessionRequired,
+    Forbidden,
     BadOrigin,
     AmbiguousPath,
     BadHost,
@@ -21,7 +22,7 @@ impl Denial {
     pub fn status(self) -> u16 {
         match self {
             Self::SessionRequired => 401,
-            Self::BadOrigin => 403,
+            Self::Forbidden | Self::BadOrigin => 403,
             Self::AmbiguousPath | Self::BadHost => 400,
             Self::UnknownHost => 421,
             Self::Unavailable { .. } | Self::Busy => 503,
@@ -32,6 +33,7 @@ impl Denial {
     fn body(self) -> &'static str {
         match self {
             Self::SessionRequired => r#"{"error":"session_required","message":"This needs a session. Log in first."}"#,
+            Self::Forbidden => r#"{"error":"forbidden","message":"This session may not do this."}"#,
             Self::BadOrigin => r#"{"error":"bad_origin","message":"Pages of this origin may not do this."}"#,
             Self::AmbiguousPath => {
                 r#"{"error":"ambiguous_path","message":"The path can be read in more than one way."}"#
@@ -81,12 +83,40 @@ impl Reply {
             Denial::Unavailable { retry: true } | Denial::Busy => headers.push(("retry-after", "1".to_owned())),
             _ => {}
         }
-        if let Some(origin) = origin {
-            headers.push(("access-control-allow-origin", origin.to_owned()));
-            headers.push(("access-control-allow-credentials", "true".to_owned()));
-            headers.push(("vary", "origin".to_owned()));
-        }
+        share(origin, &mut headers);
         Self { status: denial.status(), headers, body: denial.body(), grpc_status: denial.grpc_status() }
+    }
+
+    /// The answer that sends a person to log in.
+    #[must_use]
+    pub fn login(location: String, origin: Option<&str>) -> Self {
+        let mut headers = vec![
+            ("location", location),
+            ("cache-control", "no-store".to_owned()),
+            // Another client is told 401 at the same URL.
+            ("vary", "accept, sec-fetch-mode".to_owned()),
+        ];
+        share(origin, &mut headers);
+        Self { status: 302, headers, body: "", grpc_status: None }
+    }
+
+    /// The answer to one who has logged out.
+    #[must_use]
+    pub fn logged_out(redirect: Option<&str>, cookies: Vec<String>, origin: Option<&str>) -> Self {
+        let mut headers = vec![("cache-control", "no-store".to_owned())];
+        headers.extend(redirect.map(|location| ("location", location.to_owned())));
+        headers.extend(cookies.into_iter().map(|cookie| ("set-cookie", cookie)));
+        share(origin, &mut headers);
+        Self { status: if redirect.is_some() { 303 } else { 204 }, headers, body: "", grpc_status: None }
+    }
+}
+
+/// Lets scripts of a web origin read the answer (Fetch Standard, section 3.2).
+fn share(origin: Option<&str>, headers: &mut Vec<(&'static str, String)>) {
+    if let Some(origin) = origin {
+        headers.push(("access-control-allow-origin", origin.to_owned()));
+        headers.push(("access-control-allow-credentials", "true".to_owned()));
+        headers.push(("vary", "origin".to_owned()));
     }
 }
 
@@ -94,8 +124,9 @@ impl Reply {
 mod tests {
     use super::*;
 
-    const ALL: [(Denial, u16, &str); 9] = [
+    const ALL: [(Denial, u16, &str); 10] = [
         (Denial::SessionRequired, 401, "session_required"),
+        (Denial::Forbidden, 403, "forbidden"),
         (Denial::BadOrigin, 403, "bad_origin"),
         (Denial::AmbiguousPath, 400, "ambiguous_path"),
         (Denial::BadHost, 400, "bad_host"),
@@ -134,6 +165,39 @@ mod tests {
             };
             assert_eq!(names(denial, None), expected, "{denial:?}");
         }
+    }
+
+    #[test]
+    fn a_person_is_sent_to_log_in_by_an_answer_for_that_person_alone() {
+        let reply = Reply::login("https://login.example.com/".to_owned(), None);
+        assert_eq!(reply.status, 302);
+        assert_eq!(
+            reply.headers,
+            [
+                ("location", "https://login.example.com/".to_owned()),
+                ("cache-control", "no-store".to_owned()),
+                ("vary", "accept, sec-fetch-mode".to_owned()),
+            ]
+        );
+    }
+
+    #[test]
+    fn logging_out_deletes_cookies_and_leads_on_where_there_is_somewhere_to_go() {
+        let cookies = || vec!["a=; Max-Age=0".to_owned(), "b=; Max-Age=0".to_owned()];
+        let moved = Reply::logged_out(Some("/"), cookies(), None);
+        assert_eq!(moved.status, 303);
+        assert_eq!(
+            moved.headers,
+            [
+                ("cache-control", "no-store".to_owned()),
+                ("location", "/".to_owned()),
+                ("set-cookie", "a=; Max-Age=0".to_owned()),
+                ("set-cookie", "b=; Max-Age=0".to_owned()),
+            ]
+        );
+        let stays = Reply::logged_out(None, vec![], Some("https://a.example"));
+        assert_eq!(stays.status, 204);
+        assert!(stays.headers.contains(&("access-control-allow-origin", "https://a.example".to_owned())));
     }
 
     #[test]

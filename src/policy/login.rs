@@ -4,9 +4,6 @@ use crate::http::authority::{Authority, Host};
 use crate::http::path::split_query;
 use crate::http::percent;
 
-/// What stands in a login URL for the URL that was asked for.
-const PLACE: &str = "{url}";
-
 /// The longest `location`, in bytes: browsers and proxies take at least so much. Of a URL that is longer than this once
 /// it is encoded, the person comes back to a part.
 const LONGEST: usize = 8_000;
@@ -24,8 +21,9 @@ impl Login {
     /// nowhere but in the path, query or fragment, so that it never decides which host is meant.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let (before, after) = match text.split_once(PLACE) {
-            Some((before, after)) => (before, Some(after)),
+        // A brace stands nowhere else.
+        let (before, after) = match text.split_once('{') {
+            Some((before, rest)) => (before, Some(rest.strip_prefix("url}")?)),
             None => (text, None),
         };
         let visible = |part: &str| part.bytes().all(|byte| byte.is_ascii_graphic() && !b"{}\\\"<>^`|".contains(&byte));

@@ -1,13 +1,10 @@
 //! Which requests a rule is for: hosts, methods and path patterns.
 
-use serde::Deserialize;
-
 use crate::http::authority::{Host, HostPattern};
 use crate::http::path;
 
 /// Whether paths are matched without regard to ASCII case.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PathCase {
     #[default]
     Ignore,

@@ -2,10 +2,10 @@
 
 use std::rc::Rc;
 
-use serde::Deserialize;
-
 use super::index::PathIndex;
+use super::login::Login;
 use super::matching::{Match, PathCase, Target};
+use super::requirements::Requirement;
 use crate::http::origin::Origin;
 use crate::session::annotate::Annotation;
 use crate::session::calls::{Service, ServiceId};
@@ -13,8 +13,7 @@ use crate::session::realm::Realm;
 use crate::session::source::Source;
 
 /// Whether a rule asks for a session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SessionMode {
     /// Without an active session the request is turned away.
     Required,
@@ -25,17 +24,24 @@ pub enum SessionMode {
 }
 
 /// What becomes of a required session while rest-sessions is away.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum FailureMode {
     #[default]
     Deny,
     Allow,
 }
 
+/// What becomes of a person whose session does not meet a requirement.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnForbidden {
+    #[default]
+    Deny,
+    /// Sent to log in again.
+    Login,
+}
+
 /// Which genuine preflights pass without a session.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum CorsPreflight {
     /// Those whose origin the rule lists.
     #[default]
@@ -60,6 +66,15 @@ pub struct Rule {
     pub max_staleness_ms: Option<u64>,
     /// The origins that may write, beside the request's own. Absent: nobody asks.
     pub origins: Option<Vec<Origin>>,
+    /// What must hold for a session, all of it.
+    pub require: Vec<Requirement>,
+    pub on_forbidden: OnForbidden,
+    /// Where people are sent to log in; absent: nowhere.
+    pub login: Option<Login>,
+    /// How long a request may be open until its session is asked for again; absent: it is not.
+    pub recheck_ms: Option<u64>,
+    /// Nothing happens to a request; what would have been is counted.
+    pub shadow: bool,
 }
 
 /// All rules of a configuration, the first that matches decides.
@@ -67,6 +82,7 @@ pub struct Rule {
 pub struct Rules {
     list: Vec<(Match, Rc<Rule>)>,
     fallback: Rc<Rule>,
+    path_case: PathCase,
     index: PathIndex,
     name_hosts: bool,
     name_methods: bool,
@@ -81,6 +97,7 @@ impl Rules {
             name_hosts: any(|matches| matches.hosts.is_some()),
             name_methods: any(|matches| matches.methods.is_some()),
             name_paths: any(|matches| matches.paths.is_some()),
+            path_case,
             index: PathIndex::new(list.iter().map(|(matches, _)| matches), path_case),
             list,
             fallback,
@@ -100,6 +117,16 @@ impl Rules {
     #[must_use]
     pub fn name_paths(&self) -> bool {
         self.name_paths
+    }
+
+    #[must_use]
+    pub fn path_case(&self) -> PathCase {
+        self.path_case
+    }
+
+    /// What the rules match, in their order.
+    pub fn matches(&self) -> impl Iterator<Item = &Match> {
+        self.list.iter().map(|(matches, _)| matches)
     }
 
     /// Every rule, the one where none matches last.

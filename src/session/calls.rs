@@ -1,4 +1,4 @@
-//! The call that asks rest-sessions for a session.
+//! The calls to rest-sessions: what asks for a session, and what ends one.
 
 use std::rc::Rc;
 
@@ -7,7 +7,7 @@ use super::token::Token;
 use crate::http::headers::Headers;
 
 /// A rest-sessions service, and how it is asked.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Service {
     pub cluster: Rc<str>,
     pub authority: String,
@@ -58,22 +58,33 @@ const TRACE_HEADERS: [(&str, usize); 9] = [
     ("x-b3-flags", 64),
 ];
 
-/// Builds the lookup of a token.
+/// Asks for a session.
 #[must_use]
 pub fn lookup(service: &Service, app: &str, token: &Token, request: &Headers) -> Call {
-    let path = format!("{}/{app}/get/{}", service.path_prefix, token.reveal());
-    let mut headers = vec![
-        (":method", "GET".to_owned()),
-        (":path", path),
-        (":authority", service.authority.clone()),
-        ("accept", "application/json".to_owned()),
-    ];
+    let mut call = call(service, ("GET", "get"), app, token, request);
     if service.retries > 0 {
         // Envoy's router retries a call whose connection was refused or reset, as these headers tell it
         // ("x-envoy-retry-on" in the router filter's documentation). An answer, whatever its status, is not retried.
-        headers.push(("x-envoy-retry-on", "connect-failure,refused-stream,reset".to_owned()));
-        headers.push(("x-envoy-max-retries", service.retries.to_string()));
+        call.headers.push(("x-envoy-retry-on", "connect-failure,refused-stream,reset".to_owned()));
+        call.headers.push(("x-envoy-max-retries", service.retries.to_string()));
     }
+    call
+}
+
+/// Ends a session.
+#[must_use]
+pub fn kill(service: &Service, app: &str, token: &Token, request: &Headers) -> Call {
+    call(service, ("DELETE", "kill"), app, token, request)
+}
+
+/// A call about a session on behalf of a request.
+fn call(service: &Service, (method, verb): (&str, &str), app: &str, token: &Token, request: &Headers) -> Call {
+    let mut headers = vec![
+        (":method", method.to_owned()),
+        (":path", format!("{}/{app}/{verb}/{}", service.path_prefix, token.reveal())),
+        (":authority", service.authority.clone()),
+        ("accept", "application/json".to_owned()),
+    ];
     for (name, longest) in TRACE_HEADERS {
         let value = request.single(name).filter(|value| value.len() <= longest && !value.is_empty());
         let visible = value.filter(|value| value.iter().all(u8::is_ascii_graphic));
@@ -122,6 +133,22 @@ mod tests {
     }
 
     #[test]
+    fn the_end_of_a_session_is_asked_for_once_and_without_retries() {
+        let token = Token::parse(token_made_at(NOW_MS).as_bytes(), &|| NOW_MS).unwrap();
+        let request = Headers::from_pairs(&[("x-request-id", "abc"), ("cookie", "a=b")]);
+        assert_eq!(
+            kill(&service(), "myapp", &token, &request).headers,
+            [
+                (":method", "DELETE".to_owned()),
+                (":path", format!("/at/rs/myapp/kill/{}", token_made_at(NOW_MS))),
+                (":authority", "rs".to_owned()),
+                ("accept", "application/json".to_owned()),
+                ("x-request-id", "abc".to_owned()),
+            ]
+        );
+    }
+
+    #[test]
     fn without_retries_nothing_is_said_of_them() {
         let headers = headers_of(&Service { retries: 0, ..service() }, &[]);
         assert!(headers.iter().all(|(name, _)| !name.starts_with("x-envoy")), "{headers:?}");
@@ -132,7 +159,7 @@ mod tests {
         for (name, longest) in TRACE_HEADERS {
             let full = vec![b'a'; longest];
             let copied = headers_of(&service(), &[(name, &full)]);
-            assert_eq!(copied.last(), Some(&(name, "a".repeat(longest))), "{name}");
+            assert!(copied.contains(&(name, "a".repeat(longest))), "{name}");
             for wrong in [&vec![b'a'; longest + 1][..], b"", b"a b", b"a\r\nx: y", b"a\0", b"\xff", "ä".as_bytes()] {
                 let headers = headers_of(&service(), &[(name, wrong)]);
                 assert!(headers.iter().all(|(copied, _)| *copied != name), "{name}: {wrong:?}");

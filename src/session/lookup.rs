@@ -1,4 +1,4 @@
-//! What asking for a session came to.
+//! What asking rest-sessions came to.
 
 use std::fmt;
 use std::rc::Rc;
@@ -14,6 +14,12 @@ pub enum Lookup {
     Active(Rc<Session>),
     /// rest-sessions says that there is none.
     None,
+    Failed(Failure),
+}
+
+/// Why it is not known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
     /// Nobody could say.
     Outage(Outage),
     /// What came back cannot be an answer to the question.

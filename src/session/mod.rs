@@ -2,6 +2,7 @@
 
 pub mod annotate;
 pub mod answer;
+pub mod body;
 pub mod breaker;
 pub mod calls;
 pub mod data;

@@ -176,7 +176,7 @@ impl Session {
 
 #[cfg(test)]
 mod tests {
-    use super::super::answer;
+    use super::super::body;
     use super::super::lookup::Lookup;
     use super::*;
 
@@ -256,7 +256,7 @@ mod tests {
                 .to_owned()
                 + r#""cart":"6f3b9a51-7c2e","theme":"dark","plan":"business","admin":false,"visits":12345678901234567}}"#;
         assert_eq!(sent.len(), 200);
-        let Lookup::Active(session) = answer::of_body(sent.as_bytes()) else { panic!("{sent} is a session") };
+        let Lookup::Active(session) = body::lookup(sent.as_bytes()) else { panic!("{sent} is a session") };
         // Where pointers have 32 bits, as in the module, the struct has 44 bytes, and each of the four counts 4 fewer.
         assert_eq!(size_of::<Session>(), 64);
         assert!(session.bytes() - (64 - 44) - 4 * 4 <= 300, "{}", session.bytes());

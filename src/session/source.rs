@@ -6,6 +6,7 @@ use std::fmt;
 use super::token::Token;
 use crate::http::change::HeaderChange;
 use crate::http::headers::{Headers, Known};
+use crate::http::path::split_query;
 use crate::http::{cookie, query};
 
 /// A place in a request that may hold a token.
@@ -67,6 +68,22 @@ pub fn find<'s>(sources: &'s [Source], bearer: Bearer<'_>, now_ms: &dyn Fn() -> 
     Found::Nothing
 }
 
+/// Every token in all sources, each once and no more than so many.
+#[must_use]
+pub fn all(sources: &[Source], bearer: Bearer<'_>, now_ms: &dyn Fn() -> u64, most: usize) -> Vec<Token> {
+    let mut tokens = Vec::new();
+    for source in sources {
+        source.each_value(bearer, |value| {
+            if let Some(token) = Token::parse(value, now_ms).filter(|token| !tokens.contains(token))
+                && tokens.len() < most
+            {
+                tokens.push(token);
+            }
+        });
+    }
+    tokens
+}
+
 /// The header changes that take every occurrence of these sources out of a request, and nothing else.
 #[must_use]
 pub fn removals(sources: &[Source], bearer: Bearer<'_>) -> Vec<HeaderChange> {
@@ -93,15 +110,7 @@ pub fn removals(sources: &[Source], bearer: Bearer<'_>) -> Vec<HeaderChange> {
             }
             Source::Query { name, .. } if source.holds_query(bearer) => {
                 let current = target.as_deref().unwrap_or(bearer.target);
-                let (path, query) = crate::http::path::split_query(current);
-                if let Some(without) = query.and_then(|query| query::without(query, name)) {
-                    let mut shorter = path.to_vec();
-                    if !without.is_empty() {
-                        shorter.push(b'?');
-                        shorter.extend(without);
-                    }
-                    target = Some(shorter);
-                }
+                target = without_parameter(current, name).or(target);
             }
             Source::Query { .. } => {}
         }
@@ -114,7 +123,28 @@ pub fn removals(sources: &[Source], bearer: Bearer<'_>) -> Vec<HeaderChange> {
     changes
 }
 
+/// Path and query without the parameters of this name; `None` if there are none.
+fn without_parameter(target: &[u8], name: &str) -> Option<Vec<u8>> {
+    let (path, query) = split_query(target);
+    let without = query::without(query?, name)?;
+    let mut shorter = path.to_vec();
+    if !without.is_empty() {
+        shorter.push(b'?');
+        shorter.extend(without);
+    }
+    Some(shorter)
+}
+
 impl Source {
+    /// Path and query without what may hold a token, on whatever requests it is looked for there.
+    #[must_use]
+    pub fn without_query(&self, target: Vec<u8>) -> Vec<u8> {
+        match self {
+            Self::Query { name, .. } => without_parameter(&target, name).unwrap_or(target),
+            Self::Cookie(_) | Self::Header { .. } => target,
+        }
+    }
+
     fn each_value(&self, bearer: Bearer<'_>, mut each: impl FnMut(&[u8])) {
         match self {
             Self::Cookie(name) => {
@@ -125,7 +155,7 @@ impl Source {
                 values.filter_map(|value| after_prefix(value, prefix.as_deref())).for_each(each);
             }
             Self::Query { name, .. } if self.holds_query(bearer) => {
-                if let (_, Some(query)) = crate::http::path::split_query(bearer.target) {
+                if let (_, Some(query)) = split_query(bearer.target) {
                     query::values(query, name).for_each(|value| each(&value));
                 }
             }

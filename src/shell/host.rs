@@ -56,7 +56,10 @@ unsafe extern "C" {
         grpc_status: i32,
     ) -> u32;
     fn proxy_continue_stream(stream: u32) -> u32;
+    fn proxy_close_stream(stream: u32) -> u32;
+    fn proxy_set_tick_period_milliseconds(period: u32) -> u32;
     fn proxy_set_effective_context(context: u32) -> u32;
+    fn proxy_get_property(path: *const u8, path_size: usize, data: *mut *mut u8, size: *mut usize) -> u32;
     fn proxy_set_property(path: *const u8, path_size: usize, value: *const u8, value_size: usize) -> u32;
     fn proxy_register_shared_queue(name: *const u8, name_size: usize, id: *mut u32) -> u32;
     fn proxy_enqueue_shared_queue(id: u32, value: *const u8, value_size: usize) -> u32;
@@ -164,10 +167,30 @@ pub fn resume_request() -> Outcome<()> {
     checked(unsafe { proxy_continue_stream(StreamType::HttpRequest as u32) })
 }
 
+/// Ends the request of the effective context, and what goes with it: a WebSocket, a response that is still on its way.
+pub fn close_request() -> Outcome<()> {
+    // SAFETY: no memory is passed.
+    checked(unsafe { proxy_close_stream(StreamType::HttpRequest as u32) })
+}
+
+/// Has the root called every so many milliseconds.
+pub fn set_tick_period(period_ms: u32) -> Outcome<()> {
+    // SAFETY: no memory is passed.
+    checked(unsafe { proxy_set_tick_period_milliseconds(period_ms) })
+}
+
 /// Directs the calls that follow at another context.
 pub fn set_effective_context(context: u32) -> Outcome<()> {
     // SAFETY: no memory is passed.
     checked(unsafe { proxy_set_effective_context(context) })
+}
+
+/// The address and port of the client that Envoy trusts to be the one of the effective context's request.
+pub fn client() -> Option<Vec<u8>> {
+    const PATH: &[u8] = b"source\0address";
+    // SAFETY: every pointer goes with its length or is valid for the call.
+    let found = bytes(|data, size| unsafe { proxy_get_property(PATH.as_ptr(), PATH.len(), data, size) });
+    found.inspect_err(|refused| log::debug!("event=no_client_address status={refused:?}")).ok()
 }
 
 pub fn set_property(name: &str, value: &[u8]) -> Outcome<()> {

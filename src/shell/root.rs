@@ -28,7 +28,7 @@ impl Root {
         let bytes = host::buffer(BufferType::PluginConfiguration, size)
             .map_err(|refused| host_trouble("hand over the configuration", refused))?;
         let config = Config::parse(&bytes)?;
-        Worker::new(self.id, config).map_err(|refused| host_trouble("give metrics or a queue", refused))
+        Worker::new(self.id, config).map_err(|refused| host_trouble("give metrics, a queue or a timer", refused))
     }
 }
 
@@ -68,6 +68,12 @@ impl RootContext for Root {
     fn on_queue_ready(&mut self, queue: u32) {
         if let Some(worker) = &self.worker {
             worker.queue_ready(queue);
+        }
+    }
+
+    fn on_tick(&mut self) {
+        if let Some(worker) = &self.worker {
+            worker.recheck();
         }
     }
 

@@ -6,7 +6,9 @@ use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::{Action, MapType};
 
 use super::host;
-use super::worker::{Progress, Worker, host_refused, turn_away};
+use super::progress::{Progress, host_refused, turn_away};
+use super::waiting::Ticket;
+use super::worker::Worker;
 
 pub struct Stream {
     id: u32,
@@ -19,8 +21,8 @@ pub struct Stream {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stage {
     ExpectHeaders,
-    /// The worker knows of it, for the time when its session is told.
-    Waited,
+    /// The worker knows of it, for the time when it is told something.
+    Waited(Ticket),
     Decided,
 }
 
@@ -37,11 +39,11 @@ impl Stream {
         }
         self.stage = Stage::Decided;
         let progress = match host::headers(MapType::HttpRequestHeaders) {
-            Ok(headers) => worker.request_headers(self.id, &headers, end_of_stream),
+            Ok(headers) => worker.request_headers(self.id, headers, end_of_stream),
             Err(refused) => worker.give_up(&refused),
         };
-        if let Progress::Waiting = progress {
-            self.stage = Stage::Waited;
+        if let Progress::Waiting(ticket) | Progress::Followed(ticket) = progress {
+            self.stage = Stage::Waited(ticket);
         }
         progress
     }
@@ -57,8 +59,8 @@ impl Stream {
 
 fn action(progress: Progress) -> Action {
     match progress {
-        Progress::Forward => Action::Continue,
-        Progress::Replied | Progress::Waiting => Action::Pause,
+        Progress::Forward | Progress::Followed(_) => Action::Continue,
+        Progress::Replied | Progress::Waiting(_) => Action::Pause,
     }
 }
 
@@ -81,8 +83,8 @@ impl HttpContext for Stream {
 impl Drop for Stream {
     /// The host says that it is done with a request right before it deletes it, and nothing comes between.
     fn drop(&mut self) {
-        if let (Some(worker), Stage::Waited) = (&self.worker, self.stage) {
-            worker.stream_ended(self.id);
+        if let (Some(worker), Stage::Waited(ticket)) = (&self.worker, self.stage) {
+            worker.stream_ended(ticket);
         }
     }
 }

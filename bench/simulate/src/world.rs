@@ -8,11 +8,13 @@ use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use rest_sessions_filter::cache::board::OwnBoard;
 use rest_sessions_filter::cache::desk::{Asked, Desk, Note, Settled, Wanted};
-use rest_sessions_filter::cache::flights::{Flight, Waiter};
+use rest_sessions_filter::cache::flights::{Airborne, Flight, Waiter};
 use rest_sessions_filter::cache::settings::Settings;
+use rest_sessions_filter::cache::trip::Who;
 use rest_sessions_filter::config::Config;
 use rest_sessions_filter::http::headers::Headers;
 use rest_sessions_filter::session::answer::{Answer, Body};
+use rest_sessions_filter::session::limits::Limits;
 use rest_sessions_filter::session::lookup::Lookup;
 use rest_sessions_filter::session::token::Token;
 use rest_sessions_filter::telemetry::Counter;
@@ -172,8 +174,8 @@ impl World {
                 let answer = Answer::Complete { status: 200, from_service: true, body: Body::Read(body) };
                 let now_ms = self.now_ms;
                 let desk = &mut self.worker(envoy, worker).desk;
-                let Some(flight) = desk.landed(call) else { return };
-                let settled = desk.answered(flight, &answer, now_ms, &|_| ());
+                let Some(Airborne::Flight(flight)) = desk.landed(call) else { return };
+                let settled = desk.answered(*flight, &answer, now_ms, &|_| ());
                 self.settled(settled, (envoy, worker, user, login));
             }
         }
@@ -186,7 +188,7 @@ impl World {
             let settings =
                 Settings { ttl_ms, negative_ttl_ms: 1_000, stale_if_error_ms: 0, max_bytes: 1 << 20, shared };
             let random = [1, 2, u64::from(envoy), u64::from(worker)];
-            let Ok(desk) = Desk::new((ttl_ms > 0).then_some(&settings), board, random) else {
+            let Ok(desk) = Desk::new((ttl_ms > 0).then_some(&settings), Limits::default(), board, random) else {
                 unreachable!("a board in memory always works")
             };
             Worker { desk }
@@ -201,7 +203,8 @@ impl World {
         let Some(token) = Token::parse(token(user, login).as_bytes(), &|| now_ms) else { return };
         let Some(headers) = Headers::parse(vec![0; 4]) else { return };
         self.next += 1;
-        let waiter = Waiter { stream: self.next, ticket: now_ms, oldest_ms: u64::MAX, deadline_ms: now_ms + 500 };
+        let who = Who { stream: self.next, ticket: now_ms };
+        let waiter = Waiter { who, oldest_ms: u64::MAX, deadline_ms: now_ms + 500, shadow: false };
         let hit = Cell::new(false);
         let note = |note: Note<'_>| {
             let hits = [Counter::CacheHits, Counter::CacheSharedHits, Counter::CacheNegativeHits];
@@ -224,13 +227,13 @@ impl World {
         self.next += 1;
         let call = self.next;
         self.calls.insert(call, who);
-        self.worker(who.0, who.1).desk.departed(call, flight);
+        self.worker(who.0, who.1).desk.departed(call, Airborne::Flight(Box::new(flight)));
         self.at(CALL_MS / 2, Event::Look { call });
     }
 
     fn settled(&mut self, settled: Settled, who: (u32, u32, usize, u32)) {
         for (waiter, lookup) in settled.told {
-            self.told(&lookup, waiter.ticket, who.2, who.3);
+            self.told(&lookup, waiter.who.ticket, who.2, who.3);
         }
         if let Some(flight) = settled.again {
             self.call(*flight, who);

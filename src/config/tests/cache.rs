@@ -184,10 +184,10 @@ fn every_mistake_within_a_breaker_or_a_cache_is_reported_at_once() {
             "cache": {"max_bytes": 1, "shared": 1}
         })),
         [
+            "rest_sessions.breaker.open: unknown key; expected one of failures, open_for",
+            r#"rest_sessions.breaker.failures: found "5", expected an integer from 1 to 1000"#,
             "cache.max_bytes: found 1, expected an integer from 65536 to 536870912",
             "cache.shared: found 1, expected true or false",
-            r#"rest_sessions.breaker.failures: found "5", expected an integer from 1 to 1000"#,
-            "rest_sessions.breaker.open: unknown key; expected one of failures, open_for",
             r#"cache.ttl: is missing; expected how long a session is kept, such as "5s""#,
         ]
     );

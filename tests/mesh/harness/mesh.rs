@@ -15,20 +15,26 @@ use super::upstream::{RECEIPT, Seen, Upstream};
 use super::wait;
 
 /// The counters of which each request raises exactly one.
-pub const OUTCOMES: [&str; 14] = [
+pub const OUTCOMES: [&str; 20] = [
     "allowed_total",
     "anonymous_total",
     "off_total",
     "preflight_total",
     "denied_no_session_total",
+    "denied_forbidden_total",
     "denied_origin_total",
     "denied_ambiguous_path_total",
     "denied_bad_host_total",
     "denied_unknown_host_total",
     "denied_unavailable_total",
     "denied_busy_total",
+    "redirected_total",
     "failed_open_total",
     "session_too_large_total",
+    "logouts_total",
+    "logout_failures_total",
+    "shadow_allowed_total",
+    "shadow_denied_total",
     "abandoned_total",
 ];
 

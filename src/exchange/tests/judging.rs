@@ -1,185 +1,6 @@
+//! What the headers of a request decide by themselves.
+
 use super::*;
-use crate::session::lookup::{BadAnswer, Outage};
-use crate::session::session::Parts;
-use crate::session::token::tests::{NOW_MS, token_made_at};
-use serde_json::{Value, json};
-
-/// A configuration with these keys, and a request at a time.
-struct Site {
-    config: Config,
-    digest_key: RandomState,
-}
-
-fn site(changes: Value) -> Site {
-    let mut config = json!({"app": "myapp", "rest_sessions": {"cluster": "rs"}, "filter_state": true});
-    for (key, value) in changes.as_object().unwrap() {
-        config[key] = value.clone();
-    }
-    let config = Config::parse(config.to_string().as_bytes()).unwrap_or_else(|problems| panic!("{problems:#?}"));
-    Site { config, digest_key: RandomState::new() }
-}
-
-/// What a request came to, in words.
-#[derive(Debug, PartialEq)]
-enum Went {
-    /// With these headers taken out and these set.
-    Forward(Vec<String>, Vec<(String, String)>),
-    Reply(u16, &'static str),
-    Call,
-}
-
-struct Told {
-    went: Went,
-    effects: Vec<Effect>,
-    reply: Option<Reply>,
-    asks: Option<AwaitSession>,
-}
-
-impl Told {
-    fn start(step: Step<Start>) -> Self {
-        match step.next {
-            Start::Decided(verdict) => Self::by(Step { effects: step.effects, next: verdict }),
-            Start::Ask(exchange) => Self { went: Went::Call, effects: step.effects, reply: None, asks: Some(exchange) },
-        }
-    }
-
-    fn by(step: Step<Verdict>) -> Self {
-        let (went, reply) = match step.next {
-            Verdict::Forward => {
-                let (mut removed, mut set) = (Vec::new(), Vec::new());
-                for effect in &step.effects {
-                    match effect {
-                        Effect::RequestHeader(HeaderChange::Remove(name)) => removed.push(text(name)),
-                        Effect::RequestHeader(HeaderChange::Add(name, value) | HeaderChange::Replace(name, value)) => {
-                            set.push((text(name), text(value)));
-                        }
-                        _ => {}
-                    }
-                }
-                (Went::Forward(removed, set), None)
-            }
-            Verdict::Reply(given) => {
-                let code = serde_json::from_str::<Value>(given.body).unwrap()["error"].as_str().unwrap().to_owned();
-                (Went::Reply(given.status, Box::leak(code.into_boxed_str())), Some(given))
-            }
-        };
-        Self { went, effects: step.effects, reply, asks: None }
-    }
-
-    fn outcomes(&self) -> Vec<Outcome> {
-        let outcome = |effect: &Effect| match effect {
-            Effect::Count(Counter::Outcome(outcome)) => Some(*outcome),
-            _ => None,
-        };
-        self.effects.iter().filter_map(outcome).collect()
-    }
-
-    fn filter_state(&self, key: FilterState) -> Option<&str> {
-        self.effects.iter().find_map(|effect| match effect {
-            Effect::FilterState(other, value) if *other == key => Some(value.as_str()),
-            _ => None,
-        })
-    }
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).unwrap()
-}
-
-impl Site {
-    fn around(&self) -> Surroundings<'_> {
-        Surroundings { config: &self.config, now_ms: &|| NOW_MS, digest_key: &self.digest_key }
-    }
-
-    fn begin(&self, headers: &[(&str, &str)]) -> Told {
-        let mut all = vec![(":method", "GET"), (":scheme", "https"), (":authority", "shop.example"), (":path", "/")];
-        all.retain(|(name, _)| !headers.iter().any(|(other, _)| other == name));
-        all.extend(headers);
-        let headers = Headers::from_pairs(&all);
-        Told::start(request_headers(self.around(), &headers, true))
-    }
-
-    fn judge(&self, headers: &[(&str, &str)]) -> Went {
-        self.begin(headers).went
-    }
-
-    fn path(&self, path: &str) -> Went {
-        self.judge(&[(":path", path)])
-    }
-
-    /// What a request with a token comes to when its lookup does.
-    fn settle(&self, lookup: &Lookup) -> Told {
-        let cookie = format!("session-cookie={}", token_made_at(NOW_MS - 42_000));
-        let asked = self.begin(&[("cookie", &cookie), (":path", "/somewhere")]);
-        assert_eq!(asked.went, Went::Call);
-        assert_eq!(asked.outcomes(), []);
-        Told::by(asked.asks.unwrap().session(self.around(), lookup))
-    }
-}
-
-fn session() -> Lookup {
-    Lookup::Active(Parts { id: "user123".into(), ttl: "7200", ..Parts::default() }.into())
-}
-
-fn set(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
-    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
-}
-
-fn forward(pairs: &[(&str, &str)]) -> Went {
-    Went::Forward(vec![], set(pairs))
-}
-
-const PASS: &[(&str, &str)] = &[];
-const REQUIRED: Went = Went::Reply(401, "session_required");
-
-#[test]
-fn the_decision_table() {
-    let annotate = json!({"headers": {"x-session-user": "id", "x-status": "status"}});
-    let with = |session: &str, failure_mode: &str| {
-        site(json!({"default": {"session": session}, "failure_mode": failure_mode, "annotate": annotate}))
-    };
-    let outage = || Lookup::Outage(Outage::Timeout);
-    let bad = || Lookup::Bad(BadAnswer::Status(404));
-    let active = &[("x-session-user", "user123"), ("x-status", "active")];
-    let unavailable = || forward(&[("x-status", "unavailable")]);
-    let away = Went::Reply(503, "sessions_unavailable");
-    let busy = Went::Reply(503, "sessions_busy");
-
-    for (session_mode, failure_mode, lookup, went, outcome) in [
-        ("required", "deny", session(), forward(active), Outcome::Allowed),
-        ("required", "deny", Lookup::None, REQUIRED, Outcome::DeniedNoSession),
-        ("required", "deny", outage(), away, Outcome::DeniedUnavailable),
-        ("required", "deny", bad(), Went::Reply(503, "sessions_unavailable"), Outcome::DeniedUnavailable),
-        ("required", "deny", Lookup::Busy, busy, Outcome::DeniedBusy),
-        ("required", "allow", session(), forward(active), Outcome::Allowed),
-        ("required", "allow", Lookup::None, REQUIRED, Outcome::DeniedNoSession),
-        ("required", "allow", outage(), unavailable(), Outcome::FailedOpen),
-        ("required", "allow", bad(), Went::Reply(503, "sessions_unavailable"), Outcome::DeniedUnavailable),
-        ("required", "allow", Lookup::Busy, Went::Reply(503, "sessions_busy"), Outcome::DeniedBusy),
-        ("optional", "deny", session(), forward(active), Outcome::Allowed),
-        ("optional", "deny", Lookup::None, forward(&[("x-status", "none")]), Outcome::Anonymous),
-        ("optional", "deny", outage(), unavailable(), Outcome::Anonymous),
-        ("optional", "deny", bad(), unavailable(), Outcome::Anonymous),
-        ("optional", "deny", Lookup::Busy, unavailable(), Outcome::Anonymous),
-    ] {
-        let told = with(session_mode, failure_mode).settle(&lookup);
-        assert_eq!(told.went, went, "{session_mode} {failure_mode} {lookup:?}");
-        assert_eq!(told.outcomes(), [outcome], "{session_mode} {failure_mode} {lookup:?}");
-    }
-    assert_eq!(with("required", "deny").path("/"), REQUIRED);
-    assert_eq!(with("optional", "deny").path("/"), forward(&[("x-status", "none")]));
-    assert_eq!(with("off", "deny").path("/"), forward(PASS));
-}
-
-#[test]
-fn only_an_outage_says_when_to_try_again() {
-    let retry_after = |lookup| {
-        let reply = site(json!({})).settle(&lookup).reply.unwrap();
-        reply.headers.iter().any(|(name, value)| *name == "retry-after" && value == "1")
-    };
-    assert!(retry_after(Lookup::Outage(Outage::Dispatch)));
-    assert!(!retry_after(Lookup::Bad(BadAnswer::TooLarge)));
-}
 
 #[test]
 fn an_off_route_asks_nobody_even_with_a_token() {
@@ -370,28 +191,6 @@ fn a_conflict_of_tokens_is_no_token_and_is_counted() {
 }
 
 #[test]
-fn the_session_of_the_token_is_asked_for_as_its_rule_says() {
-    let site = site(json!({"rules": [{"match": {"paths": ["/b"]}, "session": "required", "app": "backoffice",
-                                      "rest_sessions": {"cluster": "other"}}]}));
-    let token = token_made_at(NOW_MS);
-    let told = site.begin(&[(":path", "/b"), ("cookie", &format!("session-cookie={token}"))]);
-    let exchange = told.asks.unwrap();
-    assert_eq!(exchange.token().reveal(), token);
-    assert_eq!((&*exchange.rule().realm.app, &*exchange.rule().service.cluster), ("backoffice", "other"));
-}
-
-#[test]
-fn a_session_that_is_too_large_is_never_passed_on_in_part() {
-    let annotate = json!({"headers": {"x-session-user": "id", "x-status": "status"}, "max_bytes": 12});
-    let required = site(json!({"annotate": annotate})).settle(&session());
-    assert_eq!(required.went, Went::Reply(500, "session_too_large"));
-    assert_eq!(required.outcomes(), [Outcome::SessionTooLarge]);
-    let optional = site(json!({"annotate": annotate, "default": {"session": "optional"}})).settle(&session());
-    assert_eq!(optional.went, forward(&[("x-status", "unavailable")]));
-    assert_eq!(optional.outcomes(), [Outcome::SessionTooLarge]);
-}
-
-#[test]
 fn upstreams_do_not_see_the_token_where_they_may_not() {
     let site = site(json!({"forward_token": false, "default": {"session": "required"}}));
     let cookie = format!("a=1; session-cookie={}", token_made_at(NOW_MS));
@@ -404,26 +203,6 @@ fn upstreams_do_not_see_the_token_where_they_may_not() {
             &Effect::RequestHeader(HeaderChange::Add("cookie".into(), "a=1".into())),
         ]
     );
-}
-
-#[test]
-fn filter_state_tells_the_decision() {
-    let told = site(json!({"rules": [{"name": "some", "match": {"paths": ["/somewhere"]}, "session": "required"}]}))
-        .settle(&session());
-    for (key, value) in [
-        (FilterState::Decision, "allow"),
-        (FilterState::Reason, "session"),
-        (FilterState::Rule, "some"),
-        (FilterState::User, "user123"),
-        (FilterState::Source, "cookie:session-cookie"),
-    ] {
-        assert_eq!(told.filter_state(key), Some(value));
-    }
-    let denied = site(json!({})).settle(&Lookup::None);
-    assert_eq!(denied.filter_state(FilterState::Decision), Some("deny"));
-    assert_eq!(denied.filter_state(FilterState::User), None);
-    let silent = site(json!({"filter_state": false})).settle(&session());
-    assert_eq!(silent.filter_state(FilterState::Decision), None);
 }
 
 #[test]
@@ -444,14 +223,4 @@ fn the_time_is_asked_for_where_a_token_tells_when_it_was_made_and_nowhere_else()
     assert_eq!(asked("off", &token), 0);
     assert_eq!(asked("required", "theme=dark"), 0);
     assert_eq!(asked("required", &token), 1);
-}
-
-#[test]
-fn a_token_is_in_no_effect() {
-    let site = site(json!({}));
-    let token = token_made_at(NOW_MS - 42_000);
-    for lookup in [session(), Lookup::None, Lookup::Outage(Outage::Connect)] {
-        let told = site.settle(&lookup);
-        assert!(!format!("{:?}", told.effects).contains(&token));
-    }
 }

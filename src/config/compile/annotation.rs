@@ -1,0 +1,75 @@
+//! From annotations as they are written to headers that a service can trust.
+
+use std::rc::Rc;
+
+use super::super::problems::Path;
+use super::super::values::{Entries, HeaderName, Text, Written};
+use super::super::wire;
+use super::{Compiler, WRITE_BACK_NAMES};
+use crate::http::name::Alias;
+use crate::session::annotate::{Annotation, Field};
+
+/// The headers that tell an upstream who it serves; taken out also where other names are in use, since an upstream
+/// that reads them would believe them.
+pub const NAMES: [&str; 2] = ["x-session-user", "x-session-data"];
+
+/// Headers that belong to one connection (RFC 9110, section 7.6.1), or to the request itself.
+const NOT_FOR_ANNOTATION: [&str; 11] = [
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "host",
+    "cookie",
+];
+
+pub fn default() -> Annotation {
+    Annotation { headers: NAMES.map(Rc::from).into_iter().zip([Field::Id, Field::Data]).collect(), max_bytes: 6144 }
+}
+
+impl Compiler<'_> {
+    pub fn annotation(&self, wire: &wire::Annotate, at: &Path<'_>) -> Annotation {
+        let default = default();
+        Annotation {
+            headers: match wire.headers.as_given() {
+                Some(entries) => self.annotated(entries, &at.key("headers")),
+                None => default.headers,
+            },
+            max_bytes: match wire.max_bytes.copied() {
+                Some(max_bytes) => usize::try_from(max_bytes.0).unwrap_or(usize::MAX),
+                None => default.max_bytes,
+            },
+        }
+    }
+
+    fn annotated(&self, entries: &Entries<Text<Field>>, at: &Path<'_>) -> Vec<(Rc<str>, Field)> {
+        let mut seen: Vec<(Alias, String)> = Vec::new();
+        let mut headers = Vec::new();
+        for (written, field) in &entries.0 {
+            let at = at.key(written);
+            let Some(HeaderName(name)) = HeaderName::parse(written) else {
+                self.note(&at, format!("found a name that is none, expected {}", HeaderName::EXPECTED));
+                continue;
+            };
+            let alias = Alias::of(&name);
+            if NOT_FOR_ANNOTATION.contains(&name.as_str()) || name.starts_with("content-") {
+                self.note(&at, "belongs to the connection or the request itself; expected another name");
+            } else if WRITE_BACK_NAMES.into_iter().any(|taken| Alias::of(taken) == alias) {
+                self.note(&at, "is how upstreams change sessions; expected another name");
+            } else if self.token_headers.contains(&alias) {
+                self.note(&at, "is a header that a token is taken from; expected another name");
+            } else if let Some((_, other)) = seen.iter().find(|(other, _)| *other == alias) {
+                let message = format!("reads like {other} to servers that take `-` for `_`; expected one of them");
+                self.note(&at, message);
+            }
+            headers.extend(field.as_given().map(|field| (Rc::from(name.as_str()), field.0.clone())));
+            seen.push((alias, name));
+        }
+        headers
+    }
+}

@@ -1,0 +1,123 @@
+//! From login and logout as they are written to ways that people can go: no login page that needs a login, no cookie
+//! that no browser would delete.
+
+use super::super::problems::Path;
+use super::super::wire;
+use super::{Compiler, Defaults};
+use crate::http::authority::{Host, HostPattern};
+use crate::http::set_cookie::Attributes;
+use crate::policy::login::Login;
+use crate::policy::logout::Logout;
+use crate::policy::matching::{PathPattern, Target};
+use crate::policy::rules::{Rule, Rules, SessionMode};
+use crate::session::source::Source;
+
+impl Compiler<'_> {
+    pub fn login(&self, wire: &wire::Login, at: &Path<'_>) -> Option<Login> {
+        let expected = "the URL of the login page, such as \"/login?next={url}\"";
+        wire.url.required(&at.key("url"), expected, self.problems).map(|url| url.0.clone())
+    }
+
+    pub fn logout(&self, wire: &wire::Logout, at: &Path<'_>) -> Logout {
+        let path = wire.path.required(&at.key("path"), "the path that logs out, such as \"/logout\"", self.problems);
+        let methods = self.at_least_one(&wire.methods, &at.key("methods"));
+        let written = wire.cookie.as_given();
+        let mut cookie = Attributes::default();
+        if let Some(wire) = written {
+            cookie = Attributes {
+                path: wire.path.as_given().map_or(cookie.path, |path| path.0.0.clone()),
+                domain: wire.domain.as_given().map(|domain| domain.0.0.clone()),
+                secure: wire.secure.copied().unwrap_or(cookie.secure),
+                same_site: wire.same_site.copied().unwrap_or(cookie.same_site),
+            };
+        }
+        Logout {
+            path: path.map_or_else(|| PathPattern::Exact(String::new()), |path| path.0.0.clone()),
+            methods: match methods {
+                Some(methods) => methods.into_iter().map(|method| method.0.0.clone()).collect(),
+                None => vec!["POST".to_owned()],
+            },
+            redirect: wire.redirect.as_given().map(|redirect| redirect.0.0.clone()),
+            cookie,
+        }
+    }
+
+    /// Notes cookies that browsers would not delete.
+    pub fn cookies_can_be_deleted(&self, logout: &Logout, rules: &Rules, at: &Path<'_>) {
+        let mut seen: Vec<&str> = Vec::new();
+        for source in rules.iter().flat_map(|rule| &rule.sources) {
+            if let Source::Cookie(name) = source
+                && !seen.contains(&name.as_str())
+            {
+                seen.push(name);
+                if let Some(trouble) = logout.cookie.trouble(name) {
+                    self.note(&at.key("cookie"), format!("{name} would not be deleted: {trouble}"));
+                }
+            }
+        }
+    }
+
+    /// Notes login pages that cannot be told what was asked for, or that themselves need a login.
+    pub fn logins_lead_somewhere(
+        &self,
+        rules: &Rules,
+        defaults: &Defaults,
+        known_hosts: &[HostPattern],
+        hosts_are_listed: bool,
+    ) {
+        let root = Path::Root;
+        let (list, fallback) = (root.key("rules"), root.key("default"));
+        let mut seen: Vec<&Login> = Vec::new();
+        let last = rules.iter().count().saturating_sub(1);
+        for (index, rule) in rules.iter().enumerate() {
+            let Some(login) = rule.login.as_ref().filter(|login| !seen.contains(login)) else { continue };
+            seen.push(login);
+            let in_list = list.index(index);
+            let holder = match index {
+                _ if defaults.login.as_ref() == Some(login) => &root,
+                _ if index == last => &fallback,
+                _ => &in_list,
+            };
+            let at = holder.key("login");
+            if login.returns() && known_hosts.is_empty() {
+                let message = "{url} needs the hosts that people may be brought back to; \
+                               name them in hosts, or in match.hosts of rules";
+                self.note(&at, message);
+            }
+            if let Some(closed) = closed_page(login, rules, known_hosts, hosts_are_listed) {
+                let message = format!(
+                    "the login page needs a session itself, under the rule {:?}; \
+                     give it a rule of its own with session off or optional",
+                    closed.label
+                );
+                self.note(&at, message);
+            }
+        }
+    }
+}
+
+/// The rule under which a login page needs a session, if that can be seen.
+fn closed_page<'a>(
+    login: &Login,
+    rules: &'a Rules,
+    known_hosts: &[HostPattern],
+    hosts_are_listed: bool,
+) -> Option<&'a Rule> {
+    let (own, path) = login.page()?;
+    let rule_at = |host: Option<&Host>| {
+        let rule = rules.select(Target { host, method: b"GET", path: Some(path.as_bytes()) });
+        (rule.session == SessionMode::Required && !rule.shadow).then_some(&**rule)
+    };
+    match &own {
+        // A host that is served here for sure; of another, nobody can tell what stands before it.
+        Some(host) => known_hosts.iter().any(|pattern| pattern.matches(host)).then(|| rule_at(Some(host))).flatten(),
+        None => {
+            let exact = known_hosts.iter().filter_map(|pattern| match pattern {
+                HostPattern::Exact(host) => Some(host),
+                HostPattern::Under(_) => None,
+            });
+            let mut hosts = exact.map(Some).chain((!hosts_are_listed).then_some(None));
+            hosts.find_map(rule_at)
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! From `match` as it is written to what a rule is for, and rules that no request can reach.
+
+use super::super::problems::Path;
+use super::super::reader::Field;
+use super::super::wire;
+use super::{Compiler, bare, is_sound};
+use crate::policy::matching::{Match, PathCase};
+
+impl Compiler<'_> {
+    pub fn matches(&self, wire: &wire::Match, at: &Path<'_>) -> Match {
+        let methods = self.at_least_one(&wire.methods, &at.key("methods"));
+        Match {
+            hosts: self.at_least_one(&wire.hosts, &at.key("hosts")).map(bare),
+            methods: methods.map(|methods| methods.into_iter().map(|method| method.0.0.clone()).collect()),
+            paths: self.at_least_one(&wire.paths, &at.key("paths")).map(bare),
+        }
+    }
+
+    /// Notes a rule that is never reached: it is a mistake, and a dangerous one if it was to forbid something.
+    pub fn is_reached(&self, earlier: &[Known<'_>], rule: &Known<'_>, case: PathCase, at: &Path<'_>) {
+        if let Some(other) = earlier.iter().find(|other| other.matches.includes(&rule.matches, case)) {
+            let (this, other_at, other) =
+                (rule.shown(), Path::Root.key("rules").index(other.index).to_string(), other.shown());
+            self.note(
+                at,
+                format!("the rule{this} is hidden: {other_at}{other} matches every request that it matches; put it earlier, or leave it out"),
+            );
+        }
+    }
+}
+
+/// A rule as it is written in a list.
+pub struct Known<'a> {
+    pub index: usize,
+    pub name: Option<&'a str>,
+    pub matches: Match,
+}
+
+impl Known<'_> {
+    fn shown(&self) -> String {
+        self.name.map_or_else(String::new, |name| format!(" ({name:?})"))
+    }
+}
+
+/// Whether what a rule matches is what was written.
+pub fn are_sound(wire: &Field<wire::Match>) -> bool {
+    match wire {
+        Field::Absent => true,
+        Field::Mistaken => false,
+        Field::Given(wire) => is_sound(&wire.hosts) && is_sound(&wire.methods) && is_sound(&wire.paths),
+    }
+}

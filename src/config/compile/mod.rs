@@ -1,0 +1,174 @@
+//! From the keys as written to a configuration that holds together: defaults, and what keys mean to each other.
+//!
+//! A value that was mistaken has been noted, and a configuration with a mistake is not used. So from here on it is as
+//! good as absent, and the search for further mistakes goes on.
+
+mod annotation;
+mod journeys;
+mod matches;
+mod require;
+mod rule;
+mod services;
+mod tokens;
+
+use std::rc::Rc;
+
+use super::Config;
+use super::problems::{Path, Problems};
+use super::reader::Field;
+use super::values::{HeaderName, Integer, Millis, OrOff, Text};
+use super::wire::{self, List};
+use crate::cache::settings;
+use crate::http::authority::HostPattern;
+use crate::http::managed::Managed;
+use crate::http::name::Alias;
+use crate::policy::login::Login;
+use crate::policy::rules::{FailureMode, Rules};
+use crate::session::annotate::Annotation;
+use crate::session::calls::Service;
+use crate::session::limits::Limits;
+use crate::session::source::Source;
+use services::Services;
+
+/// The response headers by which upstreams change sessions; a request that bears them could be echoed.
+const WRITE_BACK_NAMES: [&str; 2] = ["x-session-set", "x-session-kill"];
+
+/// Headers by which a client may ask an upstream for another method, or path, than the one that the rule was found by.
+const METHOD_OVERRIDES: [&str; 3] = ["x-http-method-override", "x-http-method", "x-method-override"];
+const PATH_OVERRIDES: [&str; 2] = ["x-original-url", "x-rewrite-url"];
+
+struct Compiler<'a> {
+    problems: &'a Problems,
+    services: Services,
+    /// The headers that any rule takes a token from.
+    token_headers: Vec<Alias>,
+}
+
+/// What holds for a rule that does not say otherwise.
+struct Defaults {
+    app: Rc<str>,
+    service: Service,
+    sources: Vec<Source>,
+    annotation: Annotation,
+    failure_mode: FailureMode,
+    login: Option<Login>,
+    shadow: bool,
+}
+
+pub fn compile(wire: &wire::Plugin, problems: &Problems) -> Config {
+    let root = Path::Root;
+    let mut compiler = Compiler { problems, services: Services::default(), token_headers: tokens::headers(wire) };
+
+    let app = wire.app.required(&root.key("app"), "the rest-sessions app", problems);
+    let service_at = root.key("rest_sessions");
+    let service = wire.rest_sessions.required(&service_at, "an object with at least cluster", problems);
+    let annotation = match wire.annotate.as_given() {
+        Some(wire) => compiler.annotation(wire, &root.key("annotate")),
+        None => annotation::default(),
+    };
+    let defaults = Defaults {
+        app: app.map_or("", |app| &app.0.0).into(),
+        service: service.map(|service| compiler.service(service, &service_at)).unwrap_or_default(),
+        sources: compiler
+            .sources(&wire.token_from, &root.key("token_from"))
+            .unwrap_or_else(|| vec![Source::Cookie("session-cookie".to_owned())]),
+        annotation,
+        failure_mode: wire.failure_mode.copied().unwrap_or_default(),
+        login: wire.login.as_given().and_then(|login| compiler.login(login, &root.key("login"))),
+        shadow: wire.shadow.copied().unwrap_or(false),
+    };
+    let (rules, rules_are_sound) = compiler.rules(wire, &defaults);
+    let logout = wire.logout.as_given().map(|logout| compiler.logout(logout, &root.key("logout")));
+    let hosts: Option<Vec<HostPattern>> = compiler.at_least_one(&wire.hosts, &root.key("hosts")).map(bare);
+    let known_hosts = match &hosts {
+        Some(hosts) => hosts.clone(),
+        None => rules.matches().filter_map(|matches| matches.hosts.as_ref()).flatten().cloned().collect(),
+    };
+    if rules_are_sound && is_sound(&wire.hosts) {
+        compiler.logins_lead_somewhere(&rules, &defaults, &known_hosts, hosts.is_some());
+    }
+    if let Some(logout) = &logout {
+        compiler.cookies_can_be_deleted(logout, &rules, &root.key("logout"));
+    }
+    let cache = wire.cache.as_given().map(|cache| compiler.cache(cache, &root.key("cache")));
+    let limits = wire.limits.as_given().map_or(Limits::default(), |limits| Limits {
+        idle_ms: limits.idle.copied().map(|idle| idle.0),
+        age_ms: limits.age.copied().map(|age| age.0),
+    });
+    if let (Some(cache), Some(idle_ms)) = (&cache, limits.idle_ms)
+        && idle_ms <= cache.ttl_ms
+    {
+        let message = "is no more than cache.ttl, so sessions in use would end; expected a longer one";
+        problems.note(&root.key("limits").key("idle"), message);
+    }
+    Config {
+        hosts,
+        managed: managed(&rules, &defaults.annotation, &wire.remove_headers),
+        rules,
+        forward_token: wire.forward_token.copied().unwrap_or(true),
+        cors_preflight: wire.cors_preflight.copied().unwrap_or_default(),
+        filter_state: wire.filter_state.copied().unwrap_or(false),
+        cache,
+        limits,
+        logout,
+        known_hosts,
+    }
+}
+
+impl Compiler<'_> {
+    fn note(&self, at: &Path<'_>, message: impl Into<String>) {
+        self.problems.note(at, message);
+    }
+
+    /// A list that would say nothing if it were empty.
+    fn at_least_one<'a, T>(&self, list: &'a List<T>, at: &Path<'_>) -> Option<Vec<&'a T>> {
+        let items = items(list);
+        if matches!(list, Field::Given(list) if list.is_empty()) {
+            self.note(at, "found an empty list, expected at least one entry, or the key left out");
+        }
+        items
+    }
+
+    fn cache(&self, wire: &wire::Cache, at: &Path<'_>) -> settings::Settings {
+        let ttl = wire.ttl.required(&at.key("ttl"), "how long a session is kept, such as \"5s\"", self.problems);
+        settings::Settings {
+            ttl_ms: ttl.map_or(0, |ttl| ttl.0),
+            negative_ttl_ms: wire.negative_ttl.copied().unwrap_or(Millis(1_000)).0,
+            stale_if_error_ms: wire.stale_if_error.copied().unwrap_or(Millis(0)).0,
+            max_bytes: usize::try_from(wire.max_bytes.copied().unwrap_or(Integer(8_388_608)).0).unwrap_or(usize::MAX),
+            shared: wire.shared.copied().unwrap_or(true),
+        }
+    }
+}
+
+/// The items of a list; absent if it is.
+fn items<T>(list: &List<T>) -> Option<Vec<&T>> {
+    list.as_given().map(|list| list.iter().filter_map(Field::as_given).collect())
+}
+
+/// Whether a list holds what was written in it.
+fn is_sound<T>(list: &List<T>) -> bool {
+    match list {
+        Field::Absent => true,
+        Field::Mistaken => false,
+        Field::Given(items) => items.iter().all(|item| item.as_given().is_some()),
+    }
+}
+
+fn bare<T: Clone>(texts: Vec<&Text<T>>) -> Vec<T> {
+    texts.into_iter().map(|text| text.0.clone()).collect()
+}
+
+fn managed(rules: &Rules, annotation: &Annotation, removed: &List<Text<HeaderName>>) -> Managed {
+    let all = rules.iter().map(|rule| &rule.annotation).chain([annotation]);
+    let annotated = all.flat_map(|annotation| annotation.headers.iter().map(|(name, _)| &**name));
+    let removed: Vec<&str> = match items(removed) {
+        Some(names) => names.into_iter().map(|name| name.0.0.as_str()).collect(),
+        None => {
+            let methods = METHOD_OVERRIDES.into_iter().filter(|_| rules.name_methods());
+            methods.chain(PATH_OVERRIDES.into_iter().filter(|_| rules.name_paths())).collect()
+        }
+    };
+    let fixed = annotation::NAMES.into_iter().chain(WRITE_BACK_NAMES);
+    Managed::new(fixed.chain(annotated).chain(removed))
+}

@@ -1,0 +1,104 @@
+//! From rules as they are written to rules that say everything: what one leaves out holds as at the top.
+
+use std::rc::Rc;
+
+use super::super::problems::Path;
+use super::super::reader::Field;
+use super::super::wire;
+use super::matches::{Known, are_sound};
+use super::{Compiler, Defaults, OrOff, bare, items};
+use crate::policy::matching::Match;
+use crate::policy::rules::{FailureMode, OnForbidden, Rule, Rules, SessionMode};
+
+impl Compiler<'_> {
+    /// All rules, and whether each of them is for what was written.
+    pub fn rules(&mut self, wire: &wire::Plugin, defaults: &Defaults) -> (Rules, bool) {
+        let rules_at = Path::Root.key("rules");
+        let case = wire.path_case.copied().unwrap_or_default();
+        let case_is_sound = !matches!(wire.path_case, Field::Mistaken);
+        let mut all_sound = case_is_sound;
+        let mut known: Vec<Known<'_>> = Vec::new();
+        let mut rules = Vec::new();
+        for (index, wire) in wire.rules.as_given().into_iter().flatten().enumerate() {
+            let at = rules_at.index(index);
+            let Field::Given(wire) = wire else {
+                all_sound = false;
+                continue;
+            };
+            let name = wire.name.as_given().map(|name| name.0.0.as_str());
+            let matches = match &wire.matches {
+                Field::Given(wire) => self.matches(wire, &at.key("match")),
+                Field::Absent | Field::Mistaken => Match::default(),
+            };
+            let sound = are_sound(&wire.matches);
+            all_sound = all_sound && sound;
+            if sound && case_is_sound {
+                let this = Known { index, name, matches: matches.clone() };
+                self.is_reached(&known, &this, case, &at);
+                known.push(this);
+            }
+            let label = name.map_or_else(|| at.to_string().into(), Rc::from);
+            rules.push((matches, Rc::new(self.rule(wire, defaults, &at, label))));
+        }
+        let required = wire::Rule { session: Field::Given(SessionMode::Required), ..wire::Rule::default() };
+        let fallback = wire.default.as_given().map_or(&required, |fallback| &fallback.0);
+        let fallback = self.rule(fallback, defaults, &Path::Root.key("default"), "default".into());
+        (Rules::new(rules, Rc::new(fallback), case), all_sound)
+    }
+
+    fn rule(&mut self, wire: &wire::Rule, defaults: &Defaults, at: &Path<'_>, label: Rc<str>) -> Rule {
+        let session = wire.session.required(&at.key("session"), "one of required, optional, off", self.problems);
+        let app = wire.app.as_given().map_or_else(|| Rc::clone(&defaults.app), |app| app.0.0.as_str().into());
+        let service = match wire.rest_sessions.as_given() {
+            Some(service) => self.service(service, &at.key("rest_sessions")),
+            None => defaults.service.clone(),
+        };
+        let (service_id, target_id, service) = self.services.shared(service);
+        let rule = Rule {
+            label,
+            session: session.copied().unwrap_or(SessionMode::Required),
+            realm: self.services.realm(target_id, &service, &app),
+            service,
+            service_id,
+            sources: self.sources(&wire.token_from, &at.key("token_from")).unwrap_or_else(|| defaults.sources.clone()),
+            annotation: match wire.annotate.as_given() {
+                Some(annotate) => self.annotation(annotate, &at.key("annotate")),
+                None => defaults.annotation.clone(),
+            },
+            failure_mode: wire.failure_mode.copied().unwrap_or(defaults.failure_mode),
+            max_staleness_ms: wire.max_staleness.copied().map(|duration| duration.0),
+            origins: items(&wire.origins).map(bare),
+            require: self.requirements(&wire.require, &at.key("require")),
+            on_forbidden: wire.on_forbidden.copied().unwrap_or_default(),
+            login: match wire.login.as_given() {
+                Some(OrOff::On(login)) => self.login(login, &at.key("login")),
+                Some(OrOff::Off) => None,
+                None => defaults.login.clone(),
+            },
+            recheck_ms: wire.recheck.copied().map(|duration| duration.0),
+            shadow: wire.shadow.copied().unwrap_or(false) || defaults.shadow,
+        };
+        self.holds_together(&rule, at);
+        rule
+    }
+
+    /// Notes what a rule asks for that could not be.
+    fn holds_together(&self, rule: &Rule, at: &Path<'_>) {
+        if !rule.require.is_empty() {
+            let at = at.key("require");
+            if rule.session != SessionMode::Required {
+                self.note(&at, "is only for session: required; expected that, or no require");
+            } else if rule.failure_mode == FailureMode::Allow {
+                let message = "means nothing with failure_mode: allow, which lets in whoever it is; \
+                               expected failure_mode: deny";
+                self.note(&at, message);
+            }
+        }
+        if rule.on_forbidden == OnForbidden::Login && rule.login.is_none() {
+            self.note(
+                &at.key("on_forbidden"),
+                "sends people to log in, but there is no login; expected login.url, here or at the top",
+            );
+        }
+    }
+}

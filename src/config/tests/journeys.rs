@@ -1,0 +1,140 @@
+//! Where people are sent: logins, logouts, limits.
+
+use super::*;
+use crate::http::set_cookie::{Attributes, SameSite};
+use crate::policy::matching::PathPattern;
+
+#[test]
+fn every_key_of_a_journey_is_taken() {
+    let config = parsed(json!({
+        "hosts": ["shop.example.com"],
+        "cache": {"ttl": "5s"},
+        "limits": {"idle": "30m", "age": "12h"},
+        "login": {"url": "https://login.example.com/?next={url}"},
+        "logout": {"path": "/bye", "methods": ["POST", "GET"], "redirect": "https://shop.example.com/",
+                   "cookie": {"path": "/app", "secure": false, "same_site": "Strict", "domain": ".example.com"}},
+        "shadow": true,
+        "rules": [{"match": {"paths": ["/a"]}, "session": "required", "login": "off"},
+                  {"match": {"paths": ["/b"]}, "session": "required", "login": {"url": "/in"}, "on_forbidden": "login",
+                   "recheck": "30s", "shadow": false},
+                  {"match": {"paths": ["/in"]}, "session": "optional"}]
+    }));
+    assert_eq!(config.limits, Limits { idle_ms: Some(1_800_000), age_ms: Some(43_200_000) });
+    let logout = config.logout.as_ref().unwrap();
+    assert_eq!(logout.path, PathPattern::Exact("/bye".to_owned()));
+    assert_eq!(logout.methods, ["POST", "GET"]);
+    assert_eq!(logout.redirect.as_deref(), Some("https://shop.example.com/"));
+    let cookie = Attributes {
+        path: "/app".to_owned(),
+        secure: false,
+        same_site: SameSite::Strict,
+        domain: Some(".example.com".to_owned()),
+    };
+    assert_eq!(logout.cookie, cookie);
+    let rules: Vec<_> = config.rules.iter().collect();
+    assert!(rules[0].login.is_none());
+    assert!(!rules[1].login.as_ref().unwrap().returns());
+    assert_eq!((rules[1].on_forbidden, rules[1].recheck_ms), (OnForbidden::Login, Some(30_000)));
+    assert!(fallback(&config).login.as_ref().unwrap().returns());
+    assert!(rules.iter().all(|rule| rule.shadow), "what is in shadow at the top is in shadow everywhere");
+}
+
+#[test]
+fn a_logout_needs_no_more_than_a_path() {
+    let config = parsed(json!({"logout": {"path": "/logout"}}));
+    let logout = config.logout.unwrap();
+    assert_eq!((logout.methods, logout.redirect), (vec!["POST".to_owned()], None));
+    assert_eq!(logout.cookie, Attributes::default());
+    assert!(logout.cookie.secure && logout.cookie.same_site == SameSite::Lax);
+}
+
+#[test]
+fn mistakes_are_told_with_what_is_expected() {
+    let url = "an absolute http or https URL, or a path that starts with one `/`, with at most one `{url}` in its \
+               path or query";
+    let to = "an absolute http or https URL, or a path that starts with one `/`";
+    for (changes, expected) in [
+        (json!({"login": {}}), "login.url: is missing; expected the URL of the login page, such as \"/login?next={url}\"".to_owned()),
+        (json!({"login": {"url": "//evil.example/"}}), format!("login.url: found \"//evil.example/\", expected {url}")),
+        (json!({"login": {"url": "javascript:x"}}), format!("login.url: found \"javascript:x\", expected {url}")),
+        (json!({"login": "off"}), "login: found \"off\", expected an object".to_owned()),
+        (json!({"login": {"url": "https://a.example/?{url}"}}),
+         "login: {url} needs the hosts that people may be brought back to; name them in hosts, or in match.hosts of rules".to_owned()),
+        (json!({"logout": {}}), "logout.path: is missing; expected the path that logs out, such as \"/logout\"".to_owned()),
+        (json!({"logout": {"path": "/a/*"}}),
+         "logout.path: found \"/a/*\", expected \"/exact\" of letters, digits and -._~!$&'()+,=:@/ (without empty or dot segments)".to_owned()),
+        (json!({"logout": {"path": "/a", "redirect": "/{url}"}}), format!("logout.redirect: found \"/{{url}}\", expected {to}")),
+        (json!({"logout": {"path": "/a", "redirect": "\\\\evil.example"}}), format!("logout.redirect: found \"\\\\\\\\evil.example\", expected {to}")),
+        (json!({"logout": {"path": "/a", "methods": []}}),
+         "logout.methods: found an empty list, expected at least one entry, or the key left out".to_owned()),
+        (json!({"logout": {"path": "/a", "cookie": {"path": "/;x"}}}),
+         "logout.cookie.path: found \"/;x\", expected a path that starts with `/`, in visible ASCII without `;`".to_owned()),
+        (json!({"logout": {"path": "/a", "cookie": {"domain": "a;b"}}}),
+         "logout.cookie.domain: found \"a;b\", expected a domain, such as \"example.com\"".to_owned()),
+        (json!({"logout": {"path": "/a", "cookie": {"same_site": "lax"}}}),
+         "logout.cookie.same_site: \"lax\" is none of Strict, Lax, None".to_owned()),
+        (json!({"logout": {"path": "/a", "cookie": {"same_site": "None", "secure": false}}}),
+         "logout.cookie: session-cookie would not be deleted: browsers refuse SameSite=None without secure".to_owned()),
+        (json!({"logout": {"path": "/a", "cookie": {"domain": "a.example"}}, "token_from": [{"cookie": "__Host-a"}]}),
+         "logout.cookie: __Host-a would not be deleted: browsers take a cookie named __Host-… only with secure, path \"/\" and no domain".to_owned()),
+        (json!({"limits": {"idle": "5s"}, "cache": {"ttl": "5s"}}),
+         "limits.idle: is no more than cache.ttl, so sessions in use would end; expected a longer one".to_owned()),
+        (json!({"limits": {"age": "1ms"}}),
+         "limits.age: found \"1ms\", expected a duration from 1s to 365d, such as \"250ms\", \"5s\", \"10m\"".to_owned()),
+        (json!({"default": {"session": "required", "recheck": "999ms"}}),
+         "default.recheck: found \"999ms\", expected a duration from 1s to 30d, such as \"250ms\", \"5s\", \"10m\"".to_owned()),
+        (json!({"default": {"session": "required", "on_forbidden": "login"}}),
+         "default.on_forbidden: sends people to log in, but there is no login; expected login.url, here or at the top".to_owned()),
+    ] {
+        assert_eq!(problems(changes), [expected]);
+    }
+}
+
+#[test]
+fn a_login_page_under_a_rule_that_needs_a_session_is_refused_where_it_can_be_seen() {
+    let closed = |at: &str, label: &str| {
+        vec![format!(
+            "{at}: the login page needs a session itself, under the rule {label:?}; give it a rule of its own with \
+             session off or optional"
+        )]
+    };
+    assert_eq!(problems(json!({"login": {"url": "/login"}})), closed("login", "default"));
+    let hosts = json!(["shop.example.com", "login.example.com", "*.example.org"]);
+    for url in ["https://login.example.com/", "https://a.example.org/x?y", "/login", "http://LOGIN.example.com:80/"] {
+        assert_eq!(problems(json!({"hosts": hosts, "login": {"url": url}})), closed("login", "default"), "{url}");
+    }
+    parsed(json!({"hosts": hosts, "login": {"url": "https://accounts.example.net/"}}));
+    let rules = |session: &str| json!([{"name": "open", "match": {"paths": ["/login"], "methods": ["GET"]}, "session": session}]);
+    for open in ["off", "optional"] {
+        parsed(json!({"login": {"url": "/login"}, "rules": rules(open)}));
+    }
+    assert_eq!(problems(json!({"login": {"url": "/Login/"}, "rules": rules("required")})), closed("login", "open"));
+    let other_host = json!([{"match": {"hosts": ["shop.example.com"], "paths": ["/login"]}, "session": "off"}]);
+    assert_eq!(
+        problems(json!({"login": {"url": "/login"}, "rules": other_host})),
+        closed("login", "default"),
+        "another host needs a session there"
+    );
+    parsed(json!({"login": {"url": "/login"}, "rules": other_host, "hosts": ["shop.example.com"]}));
+    let own = json!([{"match": {"paths": ["/a"]}, "session": "required", "login": {"url": "/b"}}]);
+    assert_eq!(problems(json!({"rules": own})), closed("rules[0].login", "default"));
+    parsed(
+        json!({"rules": [{"match": {"paths": ["/login"]}, "session": "required", "shadow": true}], "login": {"url": "/login"}}),
+    );
+}
+
+#[test]
+fn one_login_page_is_complained_about_once() {
+    let found = problems(json!({"login": {"url": "/login"}, "rules": [
+        {"match": {"paths": ["/a"]}, "session": "required"}, {"match": {"paths": ["/b"]}, "session": "required"}
+    ]}));
+    assert_eq!(found.len(), 1, "{found:?}");
+}
+
+#[test]
+fn a_mistake_elsewhere_does_not_make_a_login_page_look_closed() {
+    let found =
+        problems(json!({"login": {"url": "/login"}, "rules": [{"match": {"paths": ["login"]}, "session": "off"}]}));
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].starts_with("rules[0].match.paths[0]: "), "{found:?}");
+}

@@ -1,0 +1,137 @@
+//! The effects of a step while it is being worked out. Under a rule in shadow all that a request could notice is left
+//! out, and what would have been is counted and told instead.
+
+use std::rc::Rc;
+
+use super::{Effect, Step, Verdict};
+use crate::config::Config;
+use crate::http::change::HeaderChange;
+use crate::http::reply::{Denial, Reply};
+use crate::policy::rules::Rule;
+use crate::session::annotate::Status;
+use crate::session::token::Digest;
+use crate::telemetry::{Counter, FilterState, Line, Outcome};
+
+pub struct Effects<'a> {
+    list: Vec<Effect>,
+    config: &'a Config,
+    shadow: bool,
+}
+
+/// How a request is turned away.
+pub enum Answer<'a> {
+    Denial(Denial),
+    /// It is sent there to log in.
+    Login(String),
+    /// It has logged out, and is sent there, or nowhere; these cookies are deleted.
+    LoggedOut {
+        redirect: Option<&'a str>,
+        cookies: Vec<String>,
+    },
+}
+
+impl<'a> Effects<'a> {
+    pub fn new(config: &'a Config) -> Self {
+        Self { list: Vec::new(), config, shadow: false }
+    }
+
+    /// From here on, nothing happens to the request.
+    pub fn in_shadow(&mut self, shadow: bool) {
+        self.shadow = shadow;
+    }
+
+    pub fn then<N>(self, next: N) -> Step<N> {
+        Step { effects: self.list, next }
+    }
+
+    pub fn change(&mut self, change: HeaderChange) {
+        if !self.shadow {
+            self.list.push(Effect::RequestHeader(change));
+        }
+    }
+
+    pub fn count(&mut self, counter: Counter) {
+        self.list.push(Effect::Count(counter));
+    }
+
+    pub fn log(&mut self, line: Line) {
+        self.list.push(Effect::Log(line));
+    }
+
+    pub fn filter_state(&mut self, key: FilterState, value: impl FnOnce() -> String) {
+        if self.config.filter_state {
+            self.list.push(Effect::FilterState(key, value()));
+        }
+    }
+
+    fn decided(&mut self, passes: bool, outcome: Outcome, rule: Option<&Rule>) {
+        self.count(Counter::Outcome(match (self.shadow, passes) {
+            (false, _) => outcome,
+            (true, true) => Outcome::ShadowAllowed,
+            (true, false) => Outcome::ShadowDenied,
+        }));
+        self.filter_state(FilterState::Decision, || if passes { "allow" } else { "deny" }.to_owned());
+        self.filter_state(FilterState::Reason, || outcome.reason().to_owned());
+        if let Some(rule) = rule {
+            self.filter_state(FilterState::Rule, || rule.label.to_string());
+        }
+    }
+
+    pub fn forward(&mut self, outcome: Outcome, rule: &Rule) -> Verdict {
+        self.decided(true, outcome, Some(rule));
+        Verdict::Forward
+    }
+
+    /// Lets a request pass that is told of its session no more than this.
+    pub fn forward_with_status(&mut self, outcome: Outcome, rule: &Rule, status: Status) -> Verdict {
+        if !self.shadow {
+            self.list.extend(rule.annotation.of_status(status).map(Effect::RequestHeader));
+        }
+        self.forward(outcome, rule)
+    }
+
+    /// Answers instead of the upstream. `reader` is a web origin whose scripts may read the answer.
+    pub fn answer(
+        &mut self,
+        answer: Answer<'_>,
+        outcome: Outcome,
+        rule: Option<&Rule>,
+        reader: Option<&str>,
+        token: Option<Digest>,
+    ) -> Verdict {
+        self.decided(outcome == Outcome::Logout, outcome, rule);
+        self.log(Line::Answered { outcome, rule: rule.map(|rule| Rc::clone(&rule.label)), token });
+        if self.shadow {
+            return Verdict::Forward;
+        }
+        Verdict::Reply(match answer {
+            Answer::Denial(denial) => Reply::new(denial, rule.map_or("", |rule| &rule.realm.app), reader),
+            Answer::Login(location) => Reply::login(location, reader),
+            Answer::LoggedOut { redirect, cookies } => Reply::logged_out(redirect, cookies, reader),
+        })
+    }
+
+    pub fn deny(
+        &mut self,
+        denial: Denial,
+        rule: Option<&Rule>,
+        reader: Option<&str>,
+        token: Option<Digest>,
+    ) -> Verdict {
+        self.answer(Answer::Denial(denial), outcome_of(denial), rule, reader, token)
+    }
+}
+
+fn outcome_of(denial: Denial) -> Outcome {
+    match denial {
+        Denial::SessionRequired => Outcome::DeniedNoSession,
+        Denial::Forbidden => Outcome::DeniedForbidden,
+        Denial::BadOrigin => Outcome::DeniedOrigin,
+        Denial::AmbiguousPath => Outcome::DeniedAmbiguousPath,
+        Denial::BadHost => Outcome::DeniedBadHost,
+        Denial::UnknownHost => Outcome::DeniedUnknownHost,
+        Denial::Unavailable { .. } => Outcome::DeniedUnavailable,
+        Denial::Busy => Outcome::DeniedBusy,
+        Denial::SessionTooLarge => Outcome::SessionTooLarge,
+    }
+}
