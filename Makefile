@@ -136,7 +136,7 @@ $(MODULE): Makefile Cargo.toml Cargo.lock rust-toolchain.toml envoy/module/expor
 	@mkdir -p dist
 	@.venv/bin/node $(BINARYEN_BIN)/wasm-metadce "$$CARGO_TARGET_DIR/$(WASM_TARGET)/release/rest_sessions_filter.wasm" \
 	  --graph-file envoy/module/exports.json --output $@.new >/dev/null
-	@.venv/bin/node $(BINARYEN_BIN)/wasm-opt $@.new -O3 --converge --strip-producers --strip-target-features --output $@.new
+	@.venv/bin/node $(BINARYEN_BIN)/wasm-opt $@.new --merge-similar-functions -O3 --converge --strip-producers --strip-target-features --output $@.new
 	@mv $@.new $@
 	@echo "$@: $$(wc -c < $@) bytes"
 

@@ -111,13 +111,7 @@ impl AwaitSession {
         Request::new(headers).without_session(around.config, &self.rule, denial, Some(self.digest(around)), effects)
     }
 
-    fn deny(
-        &self,
-        around: Surroundings<'_>,
-        headers: &Headers,
-        denial: Denial,
-        effects: &mut Effects<'_>,
-    ) -> Verdict {
+    fn deny(&self, around: Surroundings<'_>, headers: &Headers, denial: Denial, effects: &mut Effects<'_>) -> Verdict {
         effects.deny(denial, Some(&self.rule), Request::new(headers).reader(&self.rule), Some(self.digest(around)))
     }
 
