@@ -22,6 +22,7 @@ mod decision;
 mod faults;
 mod forged;
 mod harness;
+mod recheck;
 mod rules;
 mod sharing;
 mod storms;

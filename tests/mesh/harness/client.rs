@@ -1,7 +1,7 @@
 //! Requests as a client of Envoy sends them, with bytes that a library would not let through, and their responses.
 
 use std::fmt;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
@@ -353,6 +353,15 @@ impl Connection {
         let silent = self.stream.peek(&mut [0]).is_err();
         self.stream.set_read_timeout(Some(PATIENCE)).expect("a socket takes this option");
         silent
+    }
+
+    /// Whether the other side ends the connection, sooner or later, without another byte.
+    #[track_caller]
+    pub fn is_closed_by_peer(&mut self) -> bool {
+        match self.stream.read(&mut [0]) {
+            Ok(length) => length == 0,
+            Err(error) => error.kind() == ErrorKind::ConnectionReset,
+        }
     }
 
     /// Reads the status and headers of a response, whatever follows them.
