@@ -1,0 +1,224 @@
+//! Logging in, with a real rest-sessions behind it.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use accounts::login::{Login, router};
+use accounts::sessions::Sessions;
+use axum::Router;
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use axum::http::{Request, Response, StatusCode, header};
+use http_body_util::BodyExt;
+use rest_sessions::api::{self, Api};
+use rest_sessions::clock::Clock;
+use rest_sessions::store::{Memory, Store};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tower::ServiceExt;
+
+const ADA: &str = "user=ada&password=engine";
+const FORM: &str = "application/x-www-form-urlencoded";
+
+/// The login, and the rest-sessions that it makes sessions at.
+struct System {
+    login: Router,
+    sessions: Router,
+}
+
+impl System {
+    async fn start() -> Self {
+        let sessions = api::router(Api {
+            store: Store::Memory(Memory::new(1 << 20).into()),
+            clock: Clock::system(),
+            body_timeout: Duration::from_secs(5),
+        });
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let served = sessions.clone();
+        tokio::spawn(async move { axum::serve(listener, served).await });
+        Self { login: login_at(address), sessions }
+    }
+
+    async fn post(&self, form: &str, headers: &[(&str, &str)]) -> Response<Body> {
+        post(&self.login, form, headers).await
+    }
+
+    async fn session(&self, token: &str) -> Value {
+        let request = Request::get(format!("/mywebapp/get/{token}")).body(Body::empty()).unwrap();
+        let answer = self.sessions.clone().oneshot(request).await.unwrap();
+        serde_json::from_slice(&answer.into_body().collect().await.unwrap().to_bytes()).unwrap()
+    }
+}
+
+fn login_at(address: SocketAddr) -> Router {
+    let sessions = Sessions::new(format!("http://{address}").parse().unwrap(), "mywebapp".to_owned()).unwrap();
+    router(Login { sessions, return_to: vec!["http://localhost:10000".parse().unwrap()] })
+}
+
+async fn send(login: &Router, mut request: Request<Body>) -> Response<Body> {
+    request.extensions_mut().insert(ConnectInfo(SocketAddr::from(([127, 0, 0, 1], 4711))));
+    login.clone().oneshot(request).await.unwrap()
+}
+
+async fn get(login: &Router, uri: &str) -> Response<Body> {
+    send(login, Request::get(uri).body(Body::empty()).unwrap()).await
+}
+
+async fn post(login: &Router, form: &str, headers: &[(&str, &str)]) -> Response<Body> {
+    let mut request = Request::post("/login").header(header::CONTENT_TYPE, FORM);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    send(login, request.body(Body::from(form.to_owned())).unwrap()).await
+}
+
+async fn text(answer: Response<Body>) -> String {
+    String::from_utf8(answer.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap()
+}
+
+fn token_of(answer: &Response<Body>) -> String {
+    let cookie = answer.headers()[header::SET_COOKIE].to_str().unwrap();
+    cookie.strip_prefix("session-cookie=").unwrap()[..64].to_owned()
+}
+
+#[tokio::test]
+async fn the_page_has_a_form_that_leads_back_to_where_one_came_from() {
+    let system = System::start().await;
+    let answer = get(&system.login, "/login?next=http%3A%2F%2Flocalhost%3A10000%2Faccount%3Fa%3D1%26b%3D%22").await;
+    assert_eq!(answer.status(), StatusCode::OK);
+    assert_eq!(answer.headers()[header::CACHE_CONTROL], "no-store");
+    let policy = answer.headers()[header::CONTENT_SECURITY_POLICY].to_str().unwrap().to_owned();
+    // Browsers hold the redirect after a form to it as well.
+    assert!(policy.contains("form-action 'self' http://localhost:10000"), "{policy}");
+    let page = text(answer).await;
+    assert!(page.contains(r#"name="next" value="http://localhost:10000/account?a=1&amp;b=%22""#), "{page}");
+}
+
+#[tokio::test]
+async fn a_page_that_was_asked_for_with_a_foreign_address_leads_home() {
+    let system = System::start().await;
+    for query in ["?next=https%3A%2F%2Fevil.example%2F", "?next=%2F%2Fevil.example", "?next=%ff", "?other", ""] {
+        let page = text(get(&system.login, &format!("/login{query}")).await).await;
+        assert!(page.contains(r#"name="next" value="/""#), "{query}: {page}");
+    }
+}
+
+#[tokio::test]
+async fn a_login_makes_a_session_with_what_the_rules_ask_for_and_sets_its_cookie() {
+    let system = System::start().await;
+    let answer = system.post(&format!("{ADA}&next=%2Faccount%3Ftab%3Dorders"), &[]).await;
+    assert_eq!(answer.status(), StatusCode::SEE_OTHER);
+    assert_eq!(answer.headers()[header::LOCATION], "/account?tab=orders");
+    assert_eq!(answer.headers()[header::CACHE_CONTROL], "no-store");
+    let cookie = answer.headers()[header::SET_COOKIE].to_str().unwrap();
+    for attribute in ["; HttpOnly", "; Secure", "; SameSite=Lax", "; Path=/"] {
+        assert!(cookie.contains(attribute), "{attribute} is missing");
+    }
+    assert!(!cookie.contains("Domain"), "the cookie is for this host alone");
+
+    let session = system.session(&token_of(&answer)).await;
+    let auth_time = session["d"]["auth_time"].as_u64().unwrap();
+    assert_eq!(session["id"], "ada");
+    assert_eq!(session["d"], json!({"name": "Ada Lovelace", "role": "admin", "auth_time": auth_time}));
+    let now = Clock::system().seconds().unsigned_abs();
+    assert!(now - auth_time < 60, "{auth_time} is not now, {now}");
+}
+
+#[tokio::test]
+async fn the_session_holds_the_clients_address_as_envoy_tells_it() {
+    let system = System::start().await;
+    let answer = system.post(ADA, &[("x-forwarded-for", "192.0.2.66, 198.51.100.7")]).await;
+    assert_eq!(system.session(&token_of(&answer)).await["ip"], "198.51.100.7");
+    let answer = system.post(ADA, &[]).await;
+    assert_eq!(system.session(&token_of(&answer)).await["ip"], "127.0.0.1");
+}
+
+#[tokio::test]
+async fn a_login_never_returns_to_a_foreign_page() {
+    let system = System::start().await;
+    for next in ["https://evil.example/", "//evil.example", "/%5Cevil.example", "javascript:alert(1)"] {
+        let answer = system.post(&format!("{ADA}&next={next}"), &[]).await;
+        assert_eq!(answer.headers()[header::LOCATION], "/", "{next}");
+    }
+    let answer = system.post(&format!("{ADA}&next=http://localhost:10000/account"), &[]).await;
+    assert_eq!(answer.headers()[header::LOCATION], "http://localhost:10000/account");
+}
+
+#[tokio::test]
+async fn a_second_login_gets_a_new_token_and_ends_the_session_that_the_browser_had() {
+    let system = System::start().await;
+    let first = token_of(&system.post(ADA, &[]).await);
+    let elsewhere = token_of(&system.post(ADA, &[]).await);
+    let cookie = format!("theme=dark; session-cookie={first}");
+    let second = token_of(&system.post("user=max&password=quantum", &[("cookie", &cookie)]).await);
+    assert_ne!(first, second);
+    assert_eq!(system.session(&first).await, json!({}));
+    assert_eq!(system.session(&second).await["id"], "max");
+    assert_eq!(system.session(&elsewhere).await["id"], "ada");
+}
+
+#[tokio::test]
+async fn a_wrong_password_and_an_unknown_user_are_told_alike_and_end_nothing() {
+    let system = System::start().await;
+    let token = token_of(&system.post(ADA, &[]).await);
+    let cookie = format!("session-cookie={token}");
+    let mut pages = Vec::new();
+    for user in ["ada", "eve"] {
+        let form = format!("user={user}&password=wrong&next=%2Faccount");
+        let answer = system.post(&form, &[("cookie", &cookie)]).await;
+        assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
+        assert_eq!(answer.headers()[header::CACHE_CONTROL], "no-store");
+        assert!(!answer.headers().contains_key(header::SET_COOKIE));
+        let page = text(answer).await;
+        assert!(page.contains(r#"name="next" value="/account""#), "{page}");
+        assert!(!page.contains("wrong\""), "the password is not sent back");
+        pages.push(page.replace(&format!(r#"value="{user}""#), ""));
+    }
+    assert_eq!(pages[0], pages[1]);
+    assert_eq!(system.session(&token).await["id"], "ada");
+}
+
+#[tokio::test]
+async fn what_was_typed_is_shown_as_text() {
+    let system = System::start().await;
+    let page = text(system.post("user=%22%3E%3Cscript%3E&password=x", &[]).await).await;
+    assert!(page.contains(r#"value="&quot;&gt;&lt;script&gt;""#), "{page}");
+}
+
+#[tokio::test]
+async fn while_rest_sessions_is_away_the_login_says_so_and_sets_no_cookie() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let nobody = listener.local_addr().unwrap();
+    drop(listener);
+    let answer = post(&login_at(nobody), ADA, &[]).await;
+    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(answer.headers()[header::RETRY_AFTER], "1");
+    assert!(!answer.headers().contains_key(header::SET_COOKIE));
+    assert!(text(answer).await.contains("Nobody can be logged in at the moment"));
+}
+
+#[tokio::test]
+async fn an_answer_that_holds_no_token_makes_no_cookie() {
+    for body in [r#"{"token":"short"}"#, r#"{"token":"; Domain=example"}"#, "{}", "no JSON", ""] {
+        let stub = Router::new().fallback(move || async move { body });
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move { axum::serve(listener, stub).await });
+        let answer = post(&login_at(address), ADA, &[]).await;
+        assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE, "{body}");
+        assert!(!answer.headers().contains_key(header::SET_COOKIE), "{body}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_login_form_is_refused_with_a_page() {
+    let system = System::start().await;
+    for (form, status) in
+        [("user=ada", StatusCode::UNPROCESSABLE_ENTITY), (&"a".repeat(70_000) as &str, StatusCode::PAYLOAD_TOO_LARGE)]
+    {
+        let answer = system.post(form, &[]).await;
+        assert_eq!(answer.status(), status);
+        assert!(text(answer).await.contains("no login form"));
+    }
+}
