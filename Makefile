@@ -1,8 +1,8 @@
 # Everything that a person does with this project, one word each. `make` alone lists the words.
 #
 # Each word does its own set-up: nothing has to be installed by hand but rustup, Python 3 (with venv) and make.
-# What may be set from outside: ENVOY_BIN, REDIS_SERVER_BIN, WRK_BIN, CARGO_TARGET_DIR, IMAGE; ARGS for `make run` (other ports)
-# and `make bench` (--rounds).
+# What may be set from outside: ENVOY_BIN, REDIS_SERVER_BIN, WRK_BIN, CARGO_TARGET_DIR, IMAGE; ARGS for `make run` (other
+# ports, --concurrency) and `make bench` (--rounds).
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -48,7 +48,7 @@ build: $(MODULE) ## the filter: dist/rest_sessions_filter.wasm, the module that 
 test: lint test-rust test-deploy ## every test, with all that they need: lint, Rust, real Envoy, manifests, README
 
 .PHONY: run
-run: $(MODULE) $(VENV) programs ## a real Envoy with the filter, the session server and an upstream; Ctrl-C ends it
+run: $(MODULE) $(VENV) programs ## a real Envoy with the filter before a login and a shop, for your browser; Ctrl-C ends it
 	@exec .venv/bin/python envoy/run.py --envoy "$$ENVOY_BIN" --programs "$$CARGO_TARGET_DIR/debug" $(ARGS)
 
 .PHONY: bench
@@ -107,7 +107,7 @@ import-rule:
 	  function report(what, where) { print FILENAME ":" FNR ": names " what ", which belongs " where; bad = 1 } \
 	  END { exit bad }' {} + >&2
 
-# The session server and the demo's upstream. Cargo knows best whether they are up to date.
+# The session server and the demo's services. Cargo knows best whether they are up to date.
 .PHONY: programs
 programs: | toolchain
 	cargo build --workspace --bins --locked

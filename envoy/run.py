@@ -1,4 +1,4 @@
-"""What `make run` starts: the session server in memory, an upstream that shows its requests, and Envoy before it.
+"""What `make run` starts: the session server in memory, a login, a shop, and Envoy before them.
 
 Envoy gets envoy/envoy.yaml, but for its ports, which can be chosen, and the address, which is loopback here.
 Everything started ends with this program. Python's standard library is all that it needs.
@@ -28,29 +28,30 @@ PORTS = (
     ("port", 10000, "Envoy"),
     ("admin_port", 9901, "Envoy's admin endpoint"),
     ("sessions_port", 3000, "the session server"),
-    ("upstream_port", 8080, "the upstream"),
+    ("accounts_port", 8081, "the login"),
+    ("shop_port", 8080, "the shop"),
 )
 
 # What an arrow promises is held against what the line before it prints, in tests/deploy/test_run.py.
 TO_TRY = """
-Ready. In another terminal:
+Ready. Open http://localhost:{port}/ in a browser, or in another terminal:
 
   Without a session there is no way in:
-    curl -i localhost:{port}/account
+    curl -i localhost:{port}/seen/account
     → HTTP/1.1 401 Unauthorized … {{"error":"session_required",…}}
 
-  Log in, as your login service would, at the session server itself:
+  Make a session, as a login service does, at the session server itself:
     TOKEN=$(curl -s -X PUT 'localhost:{sessions_port}/mywebapp/create/user123?ip=127.0.0.1' \\
       -H 'content-type: application/json' -d '{{"name":"Peter Smith"}}' | cut -d '"' -f 4)
 
-  With the session the request gets through, and the upstream is told whose it is:
-    curl -b session-cookie=$TOKEN localhost:{port}/account
-    → GET /account HTTP/1.1 … x-session-data: {{"name":"Peter Smith"}} … x-session-user: user123
+  With the session the request gets through, and the service behind is told whose it is:
+    curl -b session-cookie=$TOKEN localhost:{port}/seen/account
+    → GET /seen/account HTTP/1.1 … x-session-data: {{"name":"Peter Smith"}} … x-session-user: user123
 
-  Log out, and the token is worth nothing:
+  End the session, and the token is worth nothing:
     curl -X DELETE localhost:{sessions_port}/mywebapp/kill/$TOKEN
     → {{"kill":1}}
-    curl -i -b session-cookie=$TOKEN localhost:{port}/account
+    curl -i -b session-cookie=$TOKEN localhost:{port}/seen/account
     → HTTP/1.1 401 Unauthorized …
 
 Access log: tail -f {access_log}
@@ -173,14 +174,25 @@ def run(options: argparse.Namespace, folder: Path, programs: list[Program]) -> N
         return f"127.0.0.1:{port}"
 
     sessions = [options.programs / "rest-sessions", "--listen", loopback(options.sessions_port), "--store", "memory"]
-    upstream = [options.programs / "echo", "--listen", loopback(options.upstream_port)]
-    # Without hot restart, several Envoys can run side by side; two workers are plenty here.
-    envoy = [options.envoy, "-c", config, "--disable-hot-restart", "--concurrency", 2, "--log-level", "warning"]
+    accounts = [options.programs / "accounts", "--listen", loopback(options.accounts_port)]
+    accounts += ["--sessions", f"http://{loopback(options.sessions_port)}"]
+    for host in ("localhost", "127.0.0.1"):
+        accounts += ["--return-to", f"http://{host}:{options.port}"]
+    shop = [options.programs / "shop", "--listen", loopback(options.shop_port)]
+    # Without hot restart, several Envoys can run side by side.
+    envoy = [options.envoy, "-c", config, "--disable-hot-restart", "--log-level", "warning"]
+    envoy += ["--concurrency", options.concurrency]
 
     programs.append(start("the session server", folder / "rest-sessions.log", *sessions))
-    programs.append(start("the upstream", folder / "echo.log", *upstream))
+    programs.append(start("the login", folder / "accounts.log", *accounts))
+    programs.append(start("the shop", folder / "shop.log", *shop))
     programs.append(start("Envoy", folder / "envoy.log", *envoy))
-    paths = (f"{options.sessions_port}/ping", f"{options.upstream_port}/", f"{options.admin_port}/ready")
+    paths = (
+        f"{options.sessions_port}/ping",
+        f"{options.accounts_port}/login",
+        f"{options.shop_port}/",
+        f"{options.admin_port}/ready",
+    )
     for program, path in zip(programs, paths):
         wait_for(program, f"http://127.0.0.1:{path}")
 
@@ -194,7 +206,8 @@ def run(options: argparse.Namespace, folder: Path, programs: list[Program]) -> N
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--envoy", required=True, type=Path, help="the Envoy to run")
-    parser.add_argument("--programs", required=True, type=Path, help="the folder of rest-sessions and echo")
+    parser.add_argument("--programs", required=True, type=Path, help="the folder of rest-sessions, accounts and shop")
+    parser.add_argument("--concurrency", type=int, default=2, metavar="NUMBER", help="workers of Envoy (2)")
     for option, number, who in PORTS:
         flag = "--" + option.replace("_", "-")
         parser.add_argument(flag, type=int, default=number, metavar="NUMBER", help=f"where {who} listens ({number})")

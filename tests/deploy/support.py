@@ -30,7 +30,7 @@ def envoy_bin() -> str:
 
 def programs() -> Path:
     folder = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "debug"
-    for name in ("rest-sessions", "echo"):
+    for name in ("rest-sessions", "accounts", "shop"):
         assert (folder / name).is_file(), f"{folder / name} is missing: run these tests with `make test`"
     return folder
 
@@ -98,7 +98,13 @@ def free_ports(count: int) -> list[int]:
             probe.close()
 
 
-PORT_FLAGS = {10000: "--port", 9901: "--admin-port", 3000: "--sessions-port", 8080: "--upstream-port"}
+PORT_FLAGS = {
+    10000: "--port",
+    9901: "--admin-port",
+    3000: "--sessions-port",
+    8081: "--accounts-port",
+    8080: "--shop-port",
+}
 
 
 class Demo:
@@ -118,7 +124,8 @@ class Demo:
 
     def here(self, text: str) -> str:
         """A text that names the documented ports, with the ports of this demo."""
-        return re.sub(r"(localhost|127\.0\.0\.1):(10000|9901|3000|8080)\b", lambda m: f"{m[1]}:{self.ports[int(m[2])]}", text)
+        ports = "|".join(map(str, PORT_FLAGS))
+        return re.sub(rf"(localhost|127\.0\.0\.1):({ports})\b", lambda m: f"{m[1]}:{self.ports[int(m[2])]}", text)
 
     def is_settled(self) -> bool:
         """Whether it is ready, or has ended."""

@@ -60,7 +60,7 @@ class Peers:
 def answer(address, tokens):
     """What tells one answer from another: of the upstream's, the headers that it was told of the session."""
     cookie = "; ".join(["theme=dark", *(f"{COOKIE}={token}" for token in tokens)])
-    request = urllib.request.Request(f"http://{address}/account", headers={"cookie": cookie, "x-session-user": "admin"})
+    request = urllib.request.Request(f"http://{address}/seen/account", headers={"cookie": cookie, "x-session-user": "admin"})
     try:
         with urllib.request.urlopen(request, timeout=10) as response:
             lines = response.read().decode().splitlines()
@@ -81,7 +81,7 @@ def programs(tmp_path_factory):
 @pytest.fixture(scope="module")
 def upstream(programs):
     start, _ = programs
-    return start("echo", support.programs() / "echo", "--listen", LOOPBACK).address()
+    return start("shop", support.programs() / "shop", "--listen", LOOPBACK).address()
 
 
 @pytest.fixture(scope="module")

@@ -92,7 +92,7 @@ def test_the_cluster_holds_as_many_calls_as_the_filter_makes(sessions_cluster, p
 
 def test_no_route_leads_to_rest_sessions(manager):
     routes = [route for host in manager["route_config"]["virtual_hosts"] for route in host["routes"]]
-    assert {route["route"]["cluster"] for route in routes} == {"upstream"}
+    assert {route["route"]["cluster"] for route in routes} == {"accounts", "shop"}
 
 
 def test_the_admin_endpoint_is_on_loopback(bootstrap):
@@ -103,7 +103,7 @@ def test_make_run_changes_only_ports_and_the_listener_address():
     spec = importlib.util.spec_from_file_location("run", ROOT / "envoy" / "run.py")
     run = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(run)
-    options = run.argparse.Namespace(port=1, admin_port=2, sessions_port=3, upstream_port=4)
+    options = run.argparse.Namespace(port=1, admin_port=2, sessions_port=3, accounts_port=4, shop_port=5)
     derived = run.bootstrap(options).splitlines()
     original = BOOTSTRAP.read_text().splitlines()
     changed = [(was.strip(), now.strip()) for was, now in zip(original, derived, strict=True) if was != now]
@@ -112,7 +112,8 @@ def test_make_run_changes_only_ports_and_the_listener_address():
         (socket.format("127.0.0.1", 9901), socket.format("127.0.0.1", 2)),
         (socket.format("0.0.0.0", 10000), socket.format("127.0.0.1", 1)),
         (socket.format("127.0.0.1", 3000), socket.format("127.0.0.1", 3)),
-        (socket.format("127.0.0.1", 8080), socket.format("127.0.0.1", 4)),
+        (socket.format("127.0.0.1", 8081), socket.format("127.0.0.1", 4)),
+        (socket.format("127.0.0.1", 8080), socket.format("127.0.0.1", 5)),
     ]
 
 
@@ -126,8 +127,8 @@ def status_of(demo, path, headers=()):
 
 
 def test_an_escaped_slash_is_rejected_and_a_plain_path_is_not(demo):
-    assert status_of(demo, "/products/a%2fb") == 400
-    assert status_of(demo, "/products/a/b") == 200
+    assert status_of(demo, "/seen/products/a%2fb") == 400
+    assert status_of(demo, "/seen/products/a/b") == 200
 
 
 def test_a_header_with_an_underscore_is_rejected(demo):

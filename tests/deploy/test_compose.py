@@ -32,13 +32,13 @@ def test_it_follows_the_compose_specification():
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_envoy_rest_sessions_redis_and_an_upstream_are_there(services):
-    assert set(services) == {"envoy", "rest-sessions", "redis", "echo"}
+def test_envoy_rest_sessions_redis_a_login_and_a_shop_are_there(services):
+    assert set(services) == {"envoy", "rest-sessions", "redis", "accounts", "shop"}
 
 
 def test_every_service_that_is_built_names_a_stage(services, stages):
     built = {name: service["build"]["target"] for name, service in services.items() if "build" in service}
-    assert built == {name: name for name in ("envoy", "rest-sessions", "echo")}
+    assert built == {name: name for name in ("envoy", "rest-sessions", "accounts", "shop")}
     assert set(built) <= set(stages)
 
 
@@ -83,19 +83,20 @@ def test_only_envoys_listener_is_published(services):
     }
 
 
-def test_the_session_service_and_the_upstream_share_envoys_loopback(services):
-    for name, address in (("rest-sessions", "127.0.0.1:3000"), ("echo", "127.0.0.1:8080")):
+def test_all_that_envoy_asks_share_its_loopback(services):
+    for name, port in (("rest-sessions", 3000), ("accounts", 8081), ("shop", 8080)):
+        address = f"127.0.0.1:{port}"
         assert services[name]["network_mode"] == "service:envoy"
         assert ["--listen", address] == services[name]["command"][:2]
 
 
-@pytest.mark.parametrize("name", ["envoy", "rest-sessions", "redis", "echo"])
+@pytest.mark.parametrize("name", ["envoy", "rest-sessions", "redis", "accounts", "shop"])
 def test_every_container_is_hardened_and_tells_its_health(services, name):
     service = services[name]
     assert service["read_only"] and service["cap_drop"] == ["ALL"] and "healthcheck" in service
 
 
-@pytest.mark.parametrize("name", ["envoy", "rest-sessions", "echo"])
+@pytest.mark.parametrize("name", ["envoy", "rest-sessions", "accounts", "shop"])
 def test_the_health_check_finds_a_program_that_runs_and_notices_one_that_does_not(services, demo, name):
     kind, *command = services[name]["healthcheck"]["test"]
     assert kind == "CMD"
@@ -105,6 +106,14 @@ def test_the_health_check_finds_a_program_that_runs_and_notices_one_that_does_no
     for now, status in ((demo.ports[int(port)], 0), (free_ports(1)[0], 1)):
         text = command[-1].replace(f"/127.0.0.1/{port}", f"/127.0.0.1/{now}")
         assert subprocess.run([*command[:-1], text], capture_output=True, timeout=10).returncode == status
+
+
+def test_the_login_returns_to_what_is_published_alone(services):
+    command = services["accounts"]["command"]
+    origins = [value for option, value in zip(command, command[1:]) if option == "--return-to"]
+    (published,) = services["envoy"]["ports"]
+    port = published.partition(":")[0]
+    assert origins == [f"http://{host}:{port}" for host in ("localhost", "127.0.0.1")]
 
 
 def test_the_build_context_holds_what_cargo_and_make_need(tmp_path):

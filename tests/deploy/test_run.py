@@ -47,7 +47,7 @@ def test_the_access_log_tells_the_decision_and_no_query(demo):
 def test_everything_ends_with_it(tmp_path, number):
     with support.demo(tmp_path) as running:
         started = support.processes_below(running.process.pid)
-        assert len(started) == 3
+        assert len(started) == 4
         running.process.send_signal(number)
         assert running.process.wait(timeout=30) == 0
     assert not [pid for pid in started if support.is_alive(pid)]
