@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::http::StatusCode;
-use futures_util::SinkExt;
+use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
@@ -25,8 +25,7 @@ async fn connect(headers: &[(&'static str, &str)]) -> Result<Socket, Error> {
 }
 
 async fn next(socket: &mut Socket) -> Message {
-    let message = std::future::poll_fn(|context| futures_util::Stream::poll_next(std::pin::Pin::new(socket), context));
-    timeout(Duration::from_secs(10), message).await.expect("nothing came in time").expect("it ended").unwrap()
+    timeout(Duration::from_secs(10), socket.next()).await.expect("nothing came in time").expect("it ended").unwrap()
 }
 
 #[tokio::test]
