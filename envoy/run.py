@@ -48,9 +48,9 @@ Ready. Open http://localhost:{port}/ in a browser, or in another terminal:
     curl -b session-cookie=$TOKEN localhost:{port}/seen/account
     → GET /seen/account HTTP/1.1 … x-session-data: {{"name":"Peter Smith"}} … x-session-user: user123
 
-  End the session, and the token is worth nothing:
-    curl -X DELETE localhost:{sessions_port}/mywebapp/kill/$TOKEN
-    → {{"kill":1}}
+  Log out, and the token is worth nothing:
+    curl -i -X POST -b session-cookie=$TOKEN localhost:{port}/logout
+    → HTTP/1.1 303 See Other … location: / … set-cookie: session-cookie=; …
     curl -i -b session-cookie=$TOKEN localhost:{port}/seen/account
     → HTTP/1.1 401 Unauthorized …
 

@@ -95,7 +95,8 @@ async fn log_in(
 }
 
 /// The browser forgets their tokens; whoever else has one should not go on with it. Only now, since who could not log
-/// in keeps what he has. The new session is good even if an old one cannot be ended.
+/// in keeps what he has. The new session is good even if an old one cannot be ended. Unlike a logout at the filter, this
+/// is seen by Envoys once what they have in their caches is `cache.ttl` old.
 async fn end_old_sessions(sessions: &Sessions, headers: &HeaderMap) {
     for token in session_cookie::tokens(headers) {
         if let Err(problem) = sessions.kill(&token).await {
