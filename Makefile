@@ -1,8 +1,8 @@
 # Everything that a person does with this project, one word each. `make` alone lists the words.
 #
 # Each word does its own set-up: nothing has to be installed by hand but rustup, Python 3 (with venv) and make.
-# What may be set from outside: ENVOY_BIN, REDIS_SERVER_BIN, WRK_BIN, CARGO_TARGET_DIR, IMAGE; ARGS for `make run` (other
-# ports, --concurrency) and `make bench` (--rounds).
+# What may be set from outside: ENVOY_BIN, REDIS_SERVER_BIN, WRK_BIN, CHROMIUM_BIN, CARGO_TARGET_DIR, IMAGE; ARGS for
+# `make run` (other ports, --concurrency) and `make bench` (--rounds).
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -35,6 +35,10 @@ ifeq ($(WRK_BIN),)
   WRK_BIN := $(CURDIR)/.tools/wrk/wrk
   WRK := .tools/wrk/wrk
 endif
+# The first browser that is installed and starts: on Ubuntu, one of the names is a hint to install it otherwise. Looked
+# for when it is asked for, since it may have been installed by then.
+CHROMIUM_BIN ?= $(shell for name in chromium chromium-browser google-chrome google-chrome-stable; do \
+  $$name --version >/dev/null 2>&1 && command -v $$name && break; done)
 export CARGO_TARGET_DIR ENVOY_BIN REDIS_SERVER_BIN
 
 .PHONY: help
@@ -45,7 +49,7 @@ help: ## list what can be made
 build: $(MODULE) ## the filter: dist/rest_sessions_filter.wasm, the module that Envoy loads
 
 .PHONY: test
-test: lint test-rust test-deploy ## every test, with all that they need: lint, Rust, real Envoy, manifests, README
+test: lint test-rust test-deploy test-browser ## every test, with all that they need: lint, Rust, real Envoy and browser, README
 
 .PHONY: run
 run: $(MODULE) $(VENV) programs ## a real Envoy with the filter before a login and a shop, for your browser; Ctrl-C ends it
@@ -60,6 +64,10 @@ bench: $(MODULE) $(VENV) .venv/.bench-installed $(REDIS) $(WRK) bench-noop bench
 .PHONY: simulate
 simulate: | toolchain ## the cache on a virtual clock: 1 to 10,000 Envoys, with every ttl, in some two minutes
 	cargo run --quiet --profile peers --locked --package simulate
+
+.PHONY: screenshot
+screenshot: $(MODULE) $(VENV) .venv/.browser-installed programs chromium ## the picture of the demo that README shows
+	@CHROMIUM_BIN="$(CHROMIUM_BIN)" .venv/bin/python tests/browser/screenshot.py
 
 .PHONY: validate
 validate: $(MODULE) $(VENV) ## let Envoy check envoy/envoy.yaml, the filter's configuration included
@@ -82,7 +90,7 @@ lint: toolchain import-rule ## formatting, clippy (native and wasm), the import 
 
 .PHONY: clean
 clean: ## remove all that was built or installed here
-	rm -rf target dist .venv .tools .pytest_cache bench/__pycache__ tests/deploy/__pycache__
+	rm -rf target dist .venv .tools .pytest_cache bench/__pycache__ tests/*/__pycache__
 
 .PHONY: test-rust
 test-rust: $(MODULE) $(VENV) $(REDIS) programs
@@ -91,6 +99,17 @@ test-rust: $(MODULE) $(VENV) $(REDIS) programs
 .PHONY: test-deploy
 test-deploy: $(MODULE) $(VENV) programs bench-noop
 	.venv/bin/python -m pytest -ra tests/deploy
+
+.PHONY: test-browser
+test-browser: $(MODULE) $(VENV) .venv/.browser-installed programs chromium
+	CHROMIUM_BIN="$(CHROMIUM_BIN)" .venv/bin/python -m pytest -ra tests/browser
+
+# Installed where that can be done without asking anybody; where not, the tests of the browser are skipped and say why.
+.PHONY: chromium
+chromium:
+	@if [ -z "$(CHROMIUM_BIN)" ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
+	  export DEBIAN_FRONTEND=noninteractive; set -x; apt-get update --quiet=2; \
+	  apt-get install --yes --quiet=2 --no-install-recommends chromium fonts-dejavu-core || true; fi
 
 # The core knows neither the proxy nor a clock nor a log, and the shell no serialisation: that is what lets the core
 # be tested natively. Comments may name what they like.
@@ -162,8 +181,10 @@ toolchain:
 .venv/.installed: tests/requirements.txt
 .venv/.redis-installed: tests/requirements-redis.txt
 .venv/.bench-installed: bench/requirements.txt
+.venv/.browser-installed: tests/browser/requirements.txt
 .venv/.node-installed: envoy/module/requirements.txt
-.venv/.installed .venv/.redis-installed .venv/.bench-installed .venv/.node-installed: .venv/.created
+.venv/.installed .venv/.redis-installed .venv/.bench-installed .venv/.browser-installed .venv/.node-installed: \
+  .venv/.created
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement $(filter %.txt,$^)
 	@touch $@
 

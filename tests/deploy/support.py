@@ -110,10 +110,10 @@ PORT_FLAGS = {
 class Demo:
     """envoy/run.py, on ports of its own choice."""
 
-    def __init__(self, ports: dict[int, int], path: Path):
+    def __init__(self, ports: dict[int, int], path: Path, *options: str):
         self.ports = ports
         self.path = path
-        command = [sys.executable, ROOT / "envoy" / "run.py", "--envoy", envoy_bin(), "--programs", programs()]
+        command = [sys.executable, ROOT / "envoy" / "run.py", "--envoy", envoy_bin(), "--programs", programs(), *options]
         for documented, port in ports.items():
             command += [PORT_FLAGS[documented], str(port)]
         with path.open("wb") as output:
@@ -137,9 +137,9 @@ class Demo:
 
 
 @contextmanager
-def demo(folder: Path):
+def demo(folder: Path, *options: str):
     """A running demo, which ends with the block."""
-    running = start_demo(folder, tries=3)
+    running = start_demo(folder, options, tries=3)
     try:
         assert "Ready." in running.output(), f"envoy/run.py is not ready:\n{running.output()}"
         yield running
@@ -148,14 +148,14 @@ def demo(folder: Path):
             running.stop()
 
 
-def start_demo(folder: Path, tries: int) -> Demo:
+def start_demo(folder: Path, options: tuple[str, ...], tries: int) -> Demo:
     """Free ports may be taken by somebody else before they are used; then others are chosen."""
-    running = Demo(dict(zip(PORT_FLAGS, free_ports(len(PORT_FLAGS)))), folder / "run.log")
+    running = Demo(dict(zip(PORT_FLAGS, free_ports(len(PORT_FLAGS)))), folder / "run.log", *options)
     end = time.monotonic() + WAIT_SECONDS
     while not running.is_settled() and time.monotonic() < end:
         time.sleep(0.05)
     if tries > 1 and "in use" in running.output():
-        return start_demo(folder, tries - 1)
+        return start_demo(folder, options, tries - 1)
     return running
 
 

@@ -50,7 +50,7 @@ def test_help_is_the_default_and_names_every_word(bare_path):
     done = make(PATH=str(bare_path))
     assert done.returncode == 0, done.stderr
     words = re.findall(r"^make ([a-z-]+)", done.stdout, re.MULTILINE)
-    assert words == ["help", "build", "test", "run", "bench", "simulate", "validate", "image", "lint", "clean"]
+    assert words == ["help", "build", "test", "run", "bench", "simulate", "screenshot", "validate", "image", "lint", "clean"]
 
 
 def fake(folder, name, script):
@@ -95,6 +95,34 @@ def test_image_without_a_container_tool_says_so_in_one_line(bare_path):
     done = image(bare_path)
     assert done.returncode != 0
     assert "make image: needs docker with its engine running, or buildah; neither was found" in done.stderr
+
+
+@pytest.fixture
+def root_with_apt(bare_path, monkeypatch):
+    monkeypatch.delenv("CHROMIUM_BIN", raising=False)
+    fake(bare_path, "id", "echo 0")
+    fake(bare_path, "apt-get", 'echo "apt-get $@"')
+    return bare_path
+
+
+def test_a_browser_is_installed_where_there_is_none_and_root_asks(root_with_apt):
+    done = make("chromium", PATH=str(root_with_apt))
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^apt-get install .* chromium ", done.stdout, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("name", "script"), [("chromium", "exit 0"), ("google-chrome", "exit 0"), ("id", "echo 1000")]
+)
+def test_no_browser_is_installed_where_there_is_one_or_somebody_else_asks(root_with_apt, name, script):
+    fake(root_with_apt, name, script)
+    done = make("chromium", PATH=str(root_with_apt))
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+
+
+def test_a_browser_that_cannot_be_installed_is_no_failure(root_with_apt):
+    fake(root_with_apt, "apt-get", "exit 100")
+    assert make("chromium", PATH=str(root_with_apt)).returncode == 0
 
 
 @pytest.fixture
