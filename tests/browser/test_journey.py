@@ -14,6 +14,24 @@ from visitor import COOKIE, expect_to_be_asked_to_log_in, expect_url, fetch, log
 ACCOUNT = "/account?tab=orders&page=2"
 
 
+def test_a_member_goes_the_whole_way_and_another_browser_of_his_goes_on(new_browser, page):
+    other = new_browser().new_page()
+    visit_as(other, "max", "/account")
+    visit_as(page, "max", ACCOUNT)
+    expect(page.locator("#url")).to_have_text(ACCOUNT)
+    expect(page.locator("#api [data-show=status]")).to_have_text("200 OK")
+    expect(page.locator("#ticks [data-show=status]")).to_have_text("Connected as Max Planck (max)")
+    assert page.goto("/admin").status == 403
+    page.goto(ACCOUNT)
+    log_out(page)
+    visitor.back(page)
+    expect_to_be_asked_to_log_in(page, ACCOUNT)
+    page.reload()
+    expect_to_be_asked_to_log_in(page, ACCOUNT)
+    other.reload()
+    expect(other.locator("#name")).to_have_text("Max Planck")
+
+
 def test_a_members_page_asks_to_log_in_and_comes_back_with_its_query(page):
     page.goto(ACCOUNT)
     expect_to_be_asked_to_log_in(page, ACCOUNT)
