@@ -170,6 +170,16 @@ def test_an_open_page_learns_from_its_api_that_one_has_logged_out_in_another_tab
     expect_url(page, "/account")
 
 
+def test_an_open_websocket_is_closed_once_its_user_has_logged_out(page):
+    visit_as(page, "max", "/account")
+    told = page.locator("#ticks [data-show=status]")
+    expect(told).to_have_text("Connected as Max Planck (max)")
+    other_tab = page.context.new_page()
+    other_tab.goto("/")
+    log_out(other_tab)
+    expect(told).to_have_text("Disconnected: the session has ended")
+
+
 def status_with(site: str, path: str, session: str) -> int:
     """Of a request with a token, over a connection of its own, at whichever worker takes it."""
     request = urllib.request.Request(site + path, headers={"cookie": f"{COOKIE}={session}"})

@@ -1,4 +1,5 @@
-//! A WebSocket that ticks each second, and says whose it is. It was judged at its upgrade, by the filter.
+//! A WebSocket that ticks each second, and says whose it is. The filter judged it at its upgrade, and closes it when its
+//! session has ended (`recheck` of envoy.yaml).
 
 use std::time::Duration;
 

@@ -39,7 +39,7 @@ pub async fn account(uri: Uri, user: User) -> Response {
                 h2 #ticks-title { "Told by a WebSocket" }
                 p.tick data-show="tick" { "–" }
                 p { span.dot {} span data-show="status" role="status" { "Connecting" } }
-                p.quiet { "The filter lets it open for a live session alone, and not for a page of another origin." }
+                p.quiet { "The filter lets it open for a live session alone, and closes it soon after that has ended." }
             }
         }
     };
