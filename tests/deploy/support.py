@@ -30,7 +30,7 @@ def envoy_bin() -> str:
 
 def programs() -> Path:
     folder = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "debug"
-    for name in ("rest-sessions", "accounts", "shop"):
+    for name in ("rest-sessions", "accounts", "shop", "session-filter"):
         assert (folder / name).is_file(), f"{folder / name} is missing: run these tests with `make test`"
     return folder
 
