@@ -24,6 +24,7 @@ pub mod json;
 pub mod options;
 pub mod place;
 pub mod run;
+pub mod schema;
 pub mod secrets;
 pub mod token;
 pub mod tree;

@@ -22,6 +22,8 @@ pub enum Command {
         /// or EnvoyExtensionPolicy; `-` for standard input
         config: PathBuf,
     },
+    /// Print the configuration's JSON Schema (draft 2020-12), for editors and other tools
+    Schema,
     /// Say of a token when it was made, or why it is none; it is never shown
     Token {
         /// Better left out: then it is read from standard input, and stays out of the shell's history

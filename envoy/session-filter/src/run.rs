@@ -10,6 +10,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::check::{self, Report};
 use crate::options::{Command, Options};
+use crate::schema;
 use crate::secrets::hidden;
 use crate::token::{self, Told};
 
@@ -47,6 +48,7 @@ fn carry_out(command: Command, stdin: &mut dyn Read, now_ms: u64) -> Result<Outc
             let Report { text, is_sound } = check::check(&name, &text)?;
             Ok(said(is_sound, text))
         }
+        Command::Schema => Ok(said(true, schema::text())),
         Command::Token { token } => {
             let token = match token {
                 Some(token) if token != "-" => token,
