@@ -19,6 +19,7 @@
 )]
 
 pub mod check;
+pub mod explain;
 pub mod find;
 pub mod json;
 pub mod options;

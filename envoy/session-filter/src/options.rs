@@ -1,8 +1,9 @@
 //! The commands and their options.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 
 /// Checks and explains configurations of the session filter, with the filter's own code.
 ///
@@ -22,6 +23,8 @@ pub enum Command {
         /// or EnvoyExtensionPolicy; `-` for standard input
         config: PathBuf,
     },
+    /// Say what a configuration does with a request, and why
+    Explain(Explain),
     /// Print the configuration's JSON Schema (draft 2020-12), for editors and other tools
     Schema,
     /// Say of a token when it was made, or why it is none; it is never shown
@@ -29,4 +32,32 @@ pub enum Command {
         /// Better left out: then it is read from standard input, and stays out of the shell's history
         token: Option<String>,
     },
+}
+
+#[derive(Debug, Args)]
+pub struct Explain {
+    /// As for `check`
+    pub config: PathBuf,
+    /// Method and URL, such as 'GET https://shop.example.com/account'; {token} in it stands for a token made now
+    #[arg(long, value_name = "METHOD URL")]
+    pub request: String,
+    /// A header line of the request, such as 'cookie: session-cookie={token}'; may be repeated
+    #[arg(long = "header", value_name = "NAME: VALUE")]
+    pub headers: Vec<String>,
+    /// Who sends it, as Envoy would say
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
+    pub client: IpAddr,
+    /// What rest-sessions knows: none, unavailable, or a session in JSON with at least `id`; what else it leaves out is
+    /// ttl 7200, idle 0, r 1, w 1, and ip the client's. Left out: what each would lead to
+    #[arg(long, value_name = "SESSION")]
+    pub session: Option<String>,
+    /// When, in seconds since 1970, if not now
+    #[arg(long, value_name = "UNIX")]
+    pub now: Option<u64>,
+    /// Which of several configurations in the file, counted from 1
+    #[arg(long, value_name = "NUMBER")]
+    pub which: Option<usize>,
+    /// For programs
+    #[arg(long)]
+    pub json: bool,
 }

@@ -8,8 +8,12 @@ use std::path::Path;
 use clap::Parser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
+use rest_sessions_filter::config::Config;
+
 use crate::check::{self, Report};
-use crate::options::{Command, Options};
+use crate::explain::{self, Assumed, Question, Request};
+use crate::find;
+use crate::options::{self, Command, Options};
 use crate::schema;
 use crate::secrets::hidden;
 use crate::token::{self, Told};
@@ -48,6 +52,7 @@ fn carry_out(command: Command, stdin: &mut dyn Read, now_ms: u64) -> Result<Outc
             let Report { text, is_sound } = check::check(&name, &text)?;
             Ok(said(is_sound, text))
         }
+        Command::Explain(options) => explained(&options, stdin, now_ms),
         Command::Schema => Ok(said(true, schema::text())),
         Command::Token { token } => {
             let token = match token {
@@ -58,6 +63,41 @@ fn carry_out(command: Command, stdin: &mut dyn Read, now_ms: u64) -> Result<Outc
             Ok(said(is_token, text))
         }
     }
+}
+
+fn explained(options: &options::Explain, stdin: &mut dyn Read, now_ms: u64) -> Result<Outcome, String> {
+    let (name, text) = read(&options.config, stdin)?;
+    let mut all = find::configurations(&text).map_err(|why| format!("{name} {why}"))?;
+    let count = all.len();
+    let found = match options.which {
+        None if count > 1 => {
+            let listed =
+                all.iter().enumerate().map(|(place, found)| format!("\n  {} {}", place.saturating_add(1), found.at));
+            return Err(format!(
+                "{name} holds {count} configurations; choose one by --which{}",
+                listed.collect::<String>()
+            ));
+        }
+        which => match which.unwrap_or(1).checked_sub(1).filter(|place| *place < count) {
+            Some(place) => all.swap_remove(place),
+            None => return Err(format!("{name} holds {count} configurations, so --which is from 1 to {count}")),
+        },
+    };
+    let Ok(config) = Config::parse(found.node.to_json().as_bytes()) else {
+        let Report { text, .. } = check::check(&name, &text)?;
+        return Ok(Outcome { code: PROBLEMS, out: String::new(), err: text });
+    };
+    let now_ms = options.now.map_or(now_ms, |seconds| seconds.saturating_mul(1_000));
+    let assumed = options.session.as_deref().map(|session| Assumed::parse(session, options.client)).transpose()?;
+    let request = Request::parse(&options.request, &options.headers, now_ms)?;
+    let explanation = explain::explain(config, &Question { request, client: options.client, now_ms, assumed })?;
+    let out = if options.json {
+        let json = serde_json::to_string_pretty(&explanation).map_err(|error| error.to_string())?;
+        format!("{json}\n")
+    } else {
+        explanation.to_string()
+    };
+    Ok(Outcome { code: SOUND, out, err: String::new() })
 }
 
 /// A file and what it is called.
