@@ -184,7 +184,11 @@ def matches(expected: str, found: str) -> bool:
 
 
 def run_shell(script: str) -> str:
-    done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, timeout=WAIT_SECONDS)
+    # As where the programs are installed.
+    environment = {**os.environ, "PATH": f"{programs()}:{os.environ['PATH']}"}
+    done = subprocess.run(
+        ["sh", "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=WAIT_SECONDS
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 

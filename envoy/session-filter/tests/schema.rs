@@ -76,7 +76,7 @@ fn what_is_kept_in_the_repository_is_what_the_types_say() {
     let kept = fs::read_to_string(root().join(FILE)).unwrap_or_default();
     let made = run(&["schema"], "");
     assert_eq!((made.code, made.err.as_str()), (0, ""));
-    assert!(kept == made.out, "{FILE} is not what `session-filter schema` prints: write it anew");
+    assert!(kept == made.out, "{FILE} is not what the types say: `make schema` writes it anew");
 }
 
 #[test]
