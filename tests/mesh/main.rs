@@ -22,6 +22,8 @@ mod decision;
 mod faults;
 mod forged;
 mod harness;
+mod login;
+mod logout;
 mod recheck;
 mod rules;
 mod sharing;
