@@ -10,6 +10,7 @@ mod caching;
 mod calls;
 mod configuration;
 mod decisions;
+mod documented;
 mod leaving;
 mod logout;
 mod logs;
