@@ -22,8 +22,9 @@ pub fn tell(token: &str, now_ms: u64) -> Told {
     told(false, format!("no token: {}", flaw(token, now_ms)))
 }
 
-/// Why a text is no token.
-fn flaw(text: &str, now_ms: u64) -> String {
+/// Why a text is no token, without a part of it.
+#[must_use]
+pub fn flaw(text: &str, now_ms: u64) -> String {
     let count = text.chars().count();
     let other = text.chars().position(|character| !character.is_ascii_alphanumeric());
     let other = other.map(|at| format!("character {} is neither a letter nor a digit", at.saturating_add(1)));

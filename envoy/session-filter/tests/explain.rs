@@ -174,11 +174,34 @@ fn a_session_beyond_a_limit_counts_as_none_and_is_ended() {
 #[test]
 fn whoever_asks_in_vain_gets_a_hint() {
     let out = told(&["GET https://shop.example.com/live", "--session", r#"{"id":"a"}"#]);
-    assert!(out.contains("token      none\n") && out.contains("hint: the request bears no token"), "{out}");
+    assert!(
+        out.contains("token      none\n           cookie:s: nothing there\n")
+            && out.contains("hint: the request bears no token"),
+        "{out}"
+    );
     let out = told(&["GET https://shop.example.com/static/a", "--session", "none"]);
     assert!(out.contains("hint: nobody asks for a session here"), "{out}");
     let out = told(&["GET /static/a"]);
     assert!(out.contains("hint: the request names no host"), "{out}");
+}
+
+#[test]
+fn a_token_that_does_not_count_is_told_by_what_is_wrong_with_it() {
+    let secret = token(Duration::from_secs(60));
+    let short = format!("cookie: s={}; s=junk", &secret[1..]);
+    let future = format!("authorization: Bearer {}Zzzzzzzzz", &secret[..55]);
+    let out = told(&["GET https://shop.example.com/live", "--header", &short, "--header", &future]);
+    let lines = "\
+token      none
+           cookie:s: it has 63 characters; expected 64 letters and digits; it has 4 characters; expected 64 letters and digits
+           header:authorization: it says that it was made in the future, or the clock here is wrong
+           query:t: nothing there
+";
+    assert!(out.contains(lines), "{out}");
+    let two = format!("cookie: s={secret}; s=x{}", &secret[1..]);
+    let out = told(&["GET https://shop.example.com/live", "--header", &two]);
+    assert!(out.contains("token      two different ones in one place, which counts as none\n"), "{out}");
+    assert!(out.contains("cookie:s: a well-formed token, which does not count: another one stands beside it"), "{out}");
 }
 
 #[test]

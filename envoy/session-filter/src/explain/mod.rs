@@ -3,6 +3,7 @@
 mod course;
 mod outcome;
 mod request;
+mod search;
 mod selection;
 mod session;
 mod text;
@@ -17,6 +18,7 @@ use serde::Serialize;
 pub use course::{Course, Needs};
 pub use outcome::{AnswerShown, Outcome, RequirementShown, Upstream};
 pub use request::{PLACEHOLDER, Request};
+pub use search::Place;
 pub use selection::{PassedOver, Reading, RuleShown, Selection};
 pub use session::Assumed;
 
@@ -40,6 +42,9 @@ pub struct Explanation {
     pub selection: Selection,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rule: Option<RuleShown>,
+    /// Where a token was looked for, if there was none that counts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub looked_in: Vec<Place>,
     /// What rest-sessions is asked, without the token.
     pub calls: Vec<CallShown>,
     /// What a live session leads to, where that depends on the session and none was given.
@@ -114,6 +119,7 @@ pub fn explain(mut config: Config, question: &Question) -> Result<Explanation, S
         path: request.target.split('?').next().unwrap_or_default().to_owned(),
         rule: selected.filter(|_| is_known).map(|rule| RuleShown::of(rule, &config)),
         selection,
+        looked_in: Vec::new(),
         calls,
         with_session,
         outcomes,
@@ -123,29 +129,39 @@ pub fn explain(mut config: Config, question: &Question) -> Result<Explanation, S
     if !is_known {
         explanation.selection.passed_over.clear();
     }
+    if let Some(rule) = selected.filter(|_| is_known && explanation.lacks_token()) {
+        explanation.looked_in = search::places(rule, &headers, *now_ms);
+    }
     explanation.hints = hints(&explanation, question);
     Ok(explanation)
 }
 
 fn hints(explanation: &Explanation, question: &Question) -> Vec<String> {
     let mut hints = Vec::new();
-    let decided = explanation.outcomes.iter().all(|outcome| outcome.assumed.is_none());
-    let wants = explanation.rule.as_ref().is_some_and(|rule| rule.session != "off");
-    let no_token = explanation.outcomes.iter().all(|outcome| {
-        outcome.reason == "no_session" || outcome.reason == "anonymous" || outcome.reason == "redirected"
-    });
-    if decided && wants && no_token && question.assumed.is_some() {
+    if explanation.lacks_token() && question.assumed.is_some() {
         hints.push(format!(
             "the request bears no token, so nobody asks for a session; {PLACEHOLDER} stands for one, as in \
              --header 'cookie: session-cookie={PLACEHOLDER}'"
         ));
-    } else if decided && question.assumed.is_some() {
+    } else if explanation.asks_nobody() && question.assumed.is_some() {
         hints.push("nobody asks for a session here, so --session changes nothing".to_owned());
     }
     if question.request.authority.is_empty() {
         hints.push("the request names no host; a URL or --header 'host: …' does".to_owned());
     }
     hints
+}
+
+impl Explanation {
+    fn asks_nobody(&self) -> bool {
+        self.outcomes.iter().all(|outcome| outcome.assumed.is_none())
+    }
+
+    /// Whether a token was looked for in vain.
+    fn lacks_token(&self) -> bool {
+        let in_vain = |outcome: &Outcome| matches!(outcome.reason.as_str(), "no_session" | "anonymous" | "redirected");
+        self.asks_nobody() && self.outcomes.iter().all(in_vain)
+    }
 }
 
 impl CallShown {

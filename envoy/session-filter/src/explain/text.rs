@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{AnswerShown, Explanation, Outcome, RuleShown, Upstream, WithSession};
+use super::{AnswerShown, Explanation, Outcome, Place, RuleShown, Upstream, WithSession};
 use crate::token::span;
 
 /// How wide the first column is.
@@ -73,15 +73,20 @@ impl Explanation {
     }
 
     fn token(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(outcome) = self.outcomes.first().filter(|_| self.rule.is_some()) else { return Ok(()) };
-        match (&outcome.source, outcome.conflict) {
-            (Some(source), _) => write!(f, "{}", Row("token", &format!("in {source}"))),
-            (None, true) => write!(f, "{}", Row("token", "two different ones in one place, which counts as none")),
-            (None, false) if matches!(outcome.reason.as_str(), "no_session" | "anonymous" | "redirected") => {
-                write!(f, "{}", Row("token", "none"))
-            }
-            (None, false) => Ok(()),
+        let outcome = self.outcomes.first();
+        if let Some(source) = outcome.and_then(|outcome| outcome.source.as_ref()) {
+            return write!(f, "{}", Row("token", &format!("in {source}")));
         }
+        if !self.looked_in.is_empty() {
+            let conflict = outcome.is_some_and(|outcome| outcome.conflict);
+            let said = if conflict { "two different ones in one place, which counts as none" } else { "none" };
+            write!(f, "{}", Row("token", said))?;
+        }
+        for Place { source, found } in &self.looked_in {
+            let found = if found.is_empty() { "nothing there".to_owned() } else { found.join("; ") };
+            write!(f, "{}", Row("", &format!("{source}: {found}")))?;
+        }
+        Ok(())
     }
 }
 
