@@ -1,6 +1,8 @@
 //! Finds the filter's configuration in a file: alone, in the manifests of Istio and Envoy Gateway, or in a bootstrap
 //! of Envoy's, wherever it is nested.
 
+use rest_sessions_filter::config::schema;
+
 use crate::place::key_path;
 use crate::tree::{Node, Value};
 use crate::yaml::{self, Reader};
@@ -98,10 +100,13 @@ fn document_name(document: &Node) -> String {
     }
 }
 
-/// Whether a document is surely no configuration of the filter by itself.
+/// Whether a document is surely no configuration of the filter by itself: none of its keys is one of the filter's.
 fn is_other(document: &Node) -> bool {
-    let known = ["apiVersion", "static_resources", "dynamic_resources", "resources", "node", "admin"];
-    !matches!(document.value, Value::Object(_)) || known.iter().any(|key| document.get(key).is_some())
+    let Value::Object(entries) = &document.value else { return true };
+    let schema = schema::of_configuration();
+    let is_known =
+        |(key, _): &(String, Node)| schema.pointer("/properties").is_some_and(|keys| keys.get(key).is_some());
+    !entries.is_empty() && (document.get("apiVersion").is_some() || !entries.iter().any(is_known))
 }
 
 type Take<'t> = dyn FnMut(String, Option<usize>, Node, bool) + 't;

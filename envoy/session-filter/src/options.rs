@@ -38,7 +38,7 @@ pub enum Command {
 pub struct Explain {
     /// As for `check`
     pub config: PathBuf,
-    /// Method and URL, such as 'GET https://shop.example.com/account'; {token} in it stands for a token made now
+    /// Method and URL or path, such as 'GET /account'; {token} in it stands for a token made now
     #[arg(long, value_name = "METHOD URL")]
     pub request: String,
     /// A header line of the request, such as 'cookie: session-cookie={token}'; may be repeated

@@ -24,6 +24,7 @@ fn says(input: &str, code: i32, lines: &[&str]) {
 fn a_sound_configuration_has_no_problems() {
     says(SOUND, 0, &["standard input: no problems"]);
     says("app: mywebapp\nrest_sessions: {cluster: rest-sessions}\n", 0, &["standard input: no problems"]);
+    assert_eq!(check("{}").code, 1, "an empty one lacks what is required");
 }
 
 #[test]
@@ -69,6 +70,7 @@ fn the_repositorys_own_configurations_are_found_and_sound() {
     for (file, at) in [
         ("envoy/istio/wasm-plugin.yaml", "WasmPlugin rest-sessions: spec.pluginConfig"),
         ("envoy/istio/traffic-extension.yaml", "TrafficExtension rest-sessions: spec.wasm.pluginConfig"),
+        ("envoy/gateway/envoy-extension-policy.yaml", "EnvoyExtensionPolicy rest-sessions: spec.wasm[0].config"),
         (
             "envoy/envoy.yaml",
             "static_resources.listeners[0].filter_chains[0].filters[0].typed_config.http_filters[0].typed_config\
@@ -247,6 +249,7 @@ fn a_file_without_a_configuration_is_of_no_use() {
         ("apiVersion: v1\nkind: Service\n", "holds no configuration"),
         ("static_resources: {}\n", "holds no configuration"),
         ("- 1\n", "holds no configuration"),
+        ("services: {app: {image: a}}\n", "holds no configuration"),
         ("{\"app\": ", "is no JSON: it breaks off at line 1, column 8"),
         ("a: [\n", "is neither JSON nor YAML: line 2"),
     ] {

@@ -51,7 +51,12 @@ fn it_is_a_schema_of_draft_2020_12() {
 fn every_configuration_of_the_repository_fits() {
     let readme = fs::read_to_string(root().join("README.md")).unwrap();
     let blocks = readme.split("```json\n").skip(1).map(|block| block.split("```").next().unwrap().to_owned());
-    let files = ["envoy/envoy.yaml", "envoy/istio/wasm-plugin.yaml", "envoy/istio/traffic-extension.yaml"];
+    let files = [
+        "envoy/envoy.yaml",
+        "envoy/istio/wasm-plugin.yaml",
+        "envoy/istio/traffic-extension.yaml",
+        "envoy/gateway/envoy-extension-policy.yaml",
+    ];
     let texts = blocks.chain(files.iter().map(|file| fs::read_to_string(root().join(file)).unwrap()));
     let mut fitting = 0;
     for text in texts {
