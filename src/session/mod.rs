@@ -6,6 +6,7 @@ pub mod body;
 pub mod breaker;
 pub mod calls;
 pub mod data;
+pub mod json;
 pub mod limits;
 pub mod lookup;
 pub mod realm;
