@@ -16,6 +16,7 @@ use crate::http::authority::HostPattern;
 use crate::http::managed::Managed;
 use crate::policy::logout::Logout;
 use crate::policy::rules::{CorsPreflight, Rules};
+use crate::policy::write_back::WriteBack;
 use crate::session::limits::Limits;
 use json::Json;
 use problems::{Path, Problems};
@@ -40,6 +41,8 @@ pub struct Config {
     pub limits: Limits,
     /// Absent: nobody logs out here.
     pub logout: Option<Logout>,
+    /// Absent: no response changes a session, and none is looked at.
+    pub write_back: Option<WriteBack>,
     /// The hosts that are known to be served here, in `hosts` or by rules: people may be brought back to them.
     pub known_hosts: Vec<HostPattern>,
 }

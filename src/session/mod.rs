@@ -5,6 +5,7 @@ pub mod answer;
 pub mod body;
 pub mod breaker;
 pub mod calls;
+pub mod change;
 pub mod data;
 pub mod json;
 pub mod limits;
