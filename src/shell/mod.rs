@@ -6,6 +6,7 @@ mod clock;
 mod host;
 mod metrics;
 mod progress;
+mod respond;
 mod root;
 mod settle;
 mod stream;

@@ -18,9 +18,7 @@ use crate::cache::desk::{Asked, Desk, Note, Settled, Wanted};
 use crate::cache::flights::{Airborne, Errand, Waiter};
 use crate::cache::trip::{CallId, StreamId, Who};
 use crate::config::Config;
-use crate::exchange::{
-    self, Answered, AwaitKills, AwaitSession, Effect, Start, Step, Surroundings, Verdict, Watch, Written,
-};
+use crate::exchange::{self, AwaitKills, AwaitSession, Effect, Start, Step, Surroundings, Verdict, Watch};
 use crate::http::headers::Headers;
 use crate::session::change::Change;
 use crate::session::lookup::{Failure, Outage};
@@ -30,7 +28,7 @@ use crate::telemetry::{Cause, Counter, Line, Outcome, Throttle};
 /// are shared data, metrics and log lines, which call nothing.
 pub struct Worker {
     pub(super) root_id: u32,
-    config: Config,
+    pub(super) config: Config,
     pub(super) metrics: Rc<Metrics>,
     digest_key: RandomState,
     pub(super) room: WaitingRoom,
@@ -115,51 +113,6 @@ impl Worker {
             Ok(()) => Progress::Forward,
             // The request was counted when its headers were judged.
             Err(refused) => turn_away(&host_refused(&refused)),
-        }
-    }
-
-    /// Whether responses are to be looked at.
-    pub fn reads_responses(&self) -> bool {
-        self.config.write_back.is_some()
-    }
-
-    /// In the stream's callback. Without a ticket the worker knows nothing of the request.
-    pub fn response_headers(&self, stream: StreamId, ticket: Option<Ticket>, headers: &Headers) -> Progress {
-        let (awaited, request) = ticket.and_then(|ticket| self.room.response(ticket)).unzip();
-        let Step { effects, next } = exchange::response_headers(&self.config, awaited, headers);
-        if let Err(refused) = self.carry_out(effects) {
-            return turn_away(&host_refused(&refused));
-        }
-        let (Answered::Changes(exchange, change), Some(request), Some(ticket)) = (next, request, ticket) else {
-            return Progress::Forward;
-        };
-        let clock = Clock::default();
-        let now_ms = || clock.now_ms();
-        let who = Who { stream, ticket };
-        let wanted = Wanted { rule: exchange.rule(), token: exchange.token().clone() };
-        match self.order(wanted, change, who, &request, now_ms()) {
-            Ok(()) => {
-                self.room.change(ticket, exchange, request);
-                Progress::Waiting(ticket)
-            }
-            Err(failure) => self.write_back(exchange.conclude(self.surroundings(&now_ms), &request, Err(failure))),
-        }
-    }
-
-    /// In the stream's callback.
-    pub fn response_trailers(&self, trailers: &Headers) -> Progress {
-        match self.carry_out(exchange::response_trailers(&self.config, trailers)) {
-            Ok(()) => Progress::Forward,
-            Err(refused) => turn_away(&host_refused(&refused)),
-        }
-    }
-
-    /// A response is to go on, once its session is changed or is not.
-    pub(super) fn write_back(&self, step: Step<Written>) -> Progress {
-        match (self.carry_out(step.effects), step.next) {
-            (Err(refused), _) => turn_away(&host_refused(&refused)),
-            (Ok(()), Written::Passes) => Progress::Forward,
-            (Ok(()), Written::Reply(reply)) => send_reply(&reply),
         }
     }
 
@@ -338,7 +291,7 @@ impl Worker {
     }
 
     /// Has a session ended or changed, if the host takes the call. A stream's callback is running.
-    fn order(
+    pub(super) fn order(
         &self,
         wanted: Wanted<'_>,
         change: Change,
