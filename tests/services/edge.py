@@ -1,6 +1,7 @@
 """A service behind a real Envoy with the filter, and rest-sessions beside it: on free ports, ended with the block."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -50,7 +51,7 @@ class Edge:
 
 @contextmanager
 def edge(folder: Path, configuration: dict, service: list, ready: str = "/", **popen):
-    """`service` is a command in which `{port}` stands for where it is to listen."""
+    """`service` is a command that listens at `{port}`, which is also in its environment, as PORT."""
     for tries_left in (2, 1, 0):
         with started(folder, configuration, service, ready, popen) as running:
             # A free port may be taken by somebody else before it is used; then others are chosen.
@@ -67,9 +68,10 @@ def started(folder: Path, configuration: dict, service: list, ready: str, popen:
     bootstrap = folder / "envoy.json"
     bootstrap.write_text(json.dumps(bootstrap_for(configuration, port, admin, sessions, own)))
     envoy = [support.envoy_bin(), "-c", bootstrap, "--disable-hot-restart", "--concurrency", 2, "--log-level", "warning"]
+    own_options = {"env": {**os.environ, "PORT": str(own)}, **popen}
     commands = [
         ([support.programs() / "rest-sessions", "--listen", f"127.0.0.1:{sessions}", "--store", "memory"], {}),
-        ([str(part).replace("{port}", str(own)) for part in service], popen),
+        ([str(part).replace("{port}", str(own)) for part in service], own_options),
         (envoy, {}),
     ]
     urls = [f"http://127.0.0.1:{sessions}/ping", f"http://127.0.0.1:{own}{ready}", f"http://127.0.0.1:{admin}/ready"]
