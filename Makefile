@@ -112,7 +112,7 @@ test-browser: $(MODULE) $(VENV) .venv/.browser-installed programs chromium
 .PHONY: test-django
 test-django: $(MODULE) $(VENV) .venv/.django-installed programs
 	cd envoy/demo/django && $(CURDIR)/.venv/bin/python -m mypy
-	.venv/bin/python -m pytest -ra envoy/demo/django/tests tests/services/test_django.py $(ARGS)
+	.venv/bin/python -m pytest -ra --rootdir . envoy/demo/django/tests tests/services/test_django.py $(ARGS)
 
 # The services that README shows, and the guide for those that come from django-rest-sessions.
 .PHONY: test-services

@@ -67,7 +67,8 @@ def started(folder: Path, configuration: dict, service: list, ready: str, popen:
     port, admin, sessions, own = support.free_ports(4)
     bootstrap = folder / "envoy.json"
     bootstrap.write_text(json.dumps(bootstrap_for(configuration, port, admin, sessions, own)))
-    envoy = [support.envoy_bin(), "-c", bootstrap, "--disable-hot-restart", "--concurrency", 2, "--log-level", "warning"]
+    envoy = [support.envoy_bin(), "-c", bootstrap, "--disable-hot-restart", "--concurrency", 2]
+    envoy += ["--log-level", "warning"]
     own_options = {"env": {**os.environ, "PORT": str(own)}, **popen}
     commands = [
         ([support.programs() / "rest-sessions", "--listen", f"127.0.0.1:{sessions}", "--store", "memory"], {}),

@@ -112,7 +112,7 @@ class SessionStore(SessionBase):
             )
 
     def save(self, must_create: bool = False) -> None:
-        """Puts what has changed into the response's headers; the filter saves it before the client gets the response."""
+        """Hands what has changed to the response; the filter saves it before the client gets that."""
         if must_create:
             self.create()
         if changed := changes(self._before, self._session_cache):
@@ -127,12 +127,14 @@ class SessionStore(SessionBase):
     def _must_fit(self, changed: dict[str, Any]) -> None:
         """The filter drops a change that is too large, and refuses every later request of a session that is."""
         largest = max(changed, key=lambda key: len(compact(changed[key])))
-        advice = f"The largest change is request.session[{largest!r}]; keep large values elsewhere, and a key to them here."
+        advice = f"The largest change is request.session[{largest!r}]; keep large values elsewhere, and their names here."
         if (size := len(compact(changed))) > MOST_SET_BYTES:
             raise ValueError(f"{SET} would have {size} bytes, expected at most {MOST_SET_BYTES}. {advice}")
+        size = len(compact(self._session_cache))
+        size += sum(len(self.request_headers.get(name, "")) for name in (STATUS, USER, TTL))
         most = getattr(settings, "EDGE_SESSIONS_MAX_BYTES", MOST_BYTES)
-        size = sum(len(self.request_headers.get(name, "")) for name in (STATUS, USER, TTL)) + len(compact(self._session_cache))
-        if size > most and set(changed.values()) != {None}:
+        # What only takes keys out makes it smaller.
+        if size > most and any(value is not None for value in changed.values()):
             raise ValueError(
                 f"The session would take {size} bytes of headers, expected at most {most}: the filter's "
                 f"`annotate.max_bytes`, which EDGE_SESSIONS_MAX_BYTES repeats in Django's settings. {advice}"
@@ -184,4 +186,6 @@ class SessionStore(SessionBase):
     create, acreate = not_here("create", MADE_AT_LOGIN)
     cycle_key, acycle_key = not_here("cycle_key", KEY_FROM_LOGIN)
     set_expiry, aset_expiry = not_here("set_expiry", LIFE_FROM_LOGIN)
-    get_expire_at_browser_close, aget_expire_at_browser_close = not_here("get_expire_at_browser_close", COOKIE_FROM_LOGIN)
+    get_expire_at_browser_close, aget_expire_at_browser_close = not_here(
+        "get_expire_at_browser_close", COOKIE_FROM_LOGIN
+    )

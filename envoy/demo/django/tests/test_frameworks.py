@@ -108,7 +108,8 @@ def test_djangos_login_says_who_logs_in_here():
 
 def test_djangos_cache_keeps_no_page_for_another_user_though_it_sees_no_cookie():
     """As with `forward_token: false`, where all requests look alike but for the filter's headers."""
-    cached = ["django.middleware.cache.UpdateCacheMiddleware", *MIDDLEWARE, "django.middleware.cache.FetchFromCacheMiddleware"]
+    cache = "django.middleware.cache"
+    cached = [f"{cache}.UpdateCacheMiddleware", *MIDDLEWARE, f"{cache}.FetchFromCacheMiddleware"]
     with override_settings(MIDDLEWARE=cached):
         client = Client()
         for _ in range(2):

@@ -37,7 +37,8 @@ def touched(request):
     return HttpResponse(request.session.user or "nobody")
 
 
-urlpatterns = [path(view.__name__, view) for view in (change_and_fail, change_save_and_fail, end_and_raise, untouched, touched)]
+VIEWS = (change_and_fail, change_save_and_fail, end_and_raise, untouched, touched)
+urlpatterns = [path(view.__name__, view) for view in VIEWS]
 
 
 @pytest.fixture

@@ -68,10 +68,11 @@ def test_whoever_looks_is_noted_since_caches_must_know(look):
 
 @pytest.mark.parametrize("headers", [{}, {"x-session-user": "u", "x-session-data": "{}"}, {"x-session-status": "yes"}])
 @pytest.mark.parametrize(
-    "use", [lambda s: s.get("x"), lambda s: s.update({"x": 1}), lambda s: s.flush(), lambda s: s.status, lambda s: s.user]
+    "use",
+    [lambda s: s.get("x"), lambda s: s.update({"x": 1}), lambda s: s.flush(), lambda s: s.status, lambda s: s.user],
 )
 def test_without_a_filter_in_front_it_says_so(headers, use):
-    with pytest.raises(ImproperlyConfigured, match='`annotate.headers` of the filter have "x-session-status": "status"'):
+    with pytest.raises(ImproperlyConfigured, match='`annotate.headers` .* have "x-session-status": "status"'):
         use(SessionStore(TOKEN, headers))
 
 
@@ -179,7 +180,7 @@ def test_clear_removes_every_key_and_keeps_the_session():
 def test_what_is_nested_or_no_json_is_refused_where_it_is_set(value):
     session = active()
     kind = type(value).__name__
-    with pytest.raises(TypeError, match=rf"^request.session\['cart'\]: found a value of type {kind}, expected str, int"):
+    with pytest.raises(TypeError, match=rf"^request.session\['cart'\]: found a value of type {kind}, expected"):
         session["cart"] = value
     with pytest.raises(TypeError, match="request.session"):
         session.update({"cart": value})
@@ -255,7 +256,7 @@ def test_an_end_wins_over_a_change_and_leaves_no_session(end):
     session.save()
     assert session.response_headers == {"x-session-kill": "1"}
     assert (session.status, session.user, session.session_key, dict(session.items())) == ("none", None, None, {})
-    with pytest.raises(NoSession, match=r"request.session\['a'\] cannot be set: this very request has ended its session"):
+    with pytest.raises(NoSession, match=r"request.session\['a'\] cannot be set: this very request has ended"):
         session["a"] = 3
 
 

@@ -1,5 +1,7 @@
 """The helpers for tests of services."""
 
+import pytest
+from django.core.exceptions import ImproperlyConfigured
 from django.test import AsyncClient, Client, SimpleTestCase
 
 from edge_sessions import SessionStore
@@ -35,6 +37,11 @@ def test_the_session_is_as_in_the_beginning_in_each_test():
         with held:
             Client().post("/cart/add")
             assert "<dd>4</dd>" in Client().get("/").text
+
+
+def test_a_session_that_djangos_test_client_would_make_names_these_helpers():
+    with pytest.raises(ImproperlyConfigured, match="edge_sessions.testing"):
+        Client().session
 
 
 class InDjangosTestCase(SimpleTestCase):
