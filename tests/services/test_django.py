@@ -115,5 +115,24 @@ def test_two_requests_that_change_different_keys_at_once_both_count(site):
     assert site.data(browser.token) == {"name": "Ada", "cart": 1, "theme": "dark"}
 
 
+# What fits in `annotate.max_bytes` beside the values of the other headers.
+ROOM = 6144 - len("active" + "user123" + "600" + '{"theme":""}')
+
+
+def test_a_session_may_be_as_large_as_the_filter_passes_on(site):
+    browser = Browser(site)
+    assert browser.send("/theme", theme="a" * ROOM).status_code == 302
+    assert "The session of user123" in browser.look()
+    assert len(site.data(browser.token)["theme"]) == ROOM
+
+
+def test_a_change_that_would_lock_its_user_out_is_an_error_and_the_session_stays_as_it_was(site):
+    browser = Browser(site, theme="light")
+    assert browser.send("/theme", theme="a" * (ROOM + 1)).status_code == 500
+    assert "The session of user123" in browser.look()
+    assert site.data(browser.token) == {"theme": "light"}
+    assert "The session of" not in site.ask("GET", "/", site.log_in(theme="a" * (ROOM + 1))).text
+
+
 def test_past_the_filter_a_page_with_a_session_is_an_error(site):
     assert requests.get(site.service_url + "/", timeout=10).status_code == 500
