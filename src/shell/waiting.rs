@@ -78,6 +78,13 @@ impl WaitingRoom {
         waiting.remove(&ticket).and_then(|left| left.exchange.abandoned())
     }
 
+    /// No more news will come. Says what those count as that nobody else would count: they have gone their way.
+    pub fn close(&self) -> Vec<Counter> {
+        let mut waiting = self.waiting.borrow_mut();
+        let shadows = waiting.extract_if(|_, waiting| matches!(waiting.exchange, Exchange::Shadow { .. }));
+        shadows.filter_map(|(_, waiting)| waiting.exchange.abandoned()).collect()
+    }
+
     /// The request that is told something, if it is ready for it.
     pub fn take(&self, who: Who, news: &News) -> Option<Waiting> {
         let mut waiting = self.waiting.borrow_mut();
@@ -98,9 +105,8 @@ impl WaitingRoom {
     /// Some of those that are to be looked at again by now.
     pub fn take_due(&self, now_ms: u64, most: usize) -> Vec<(Who, Watch)> {
         let mut waiting = self.waiting.borrow_mut();
-        let due = waiting.iter().filter(|(_, waiting)| waiting.is_due(now_ms)).take(most);
-        let due: Vec<Ticket> = due.map(|(ticket, _)| *ticket).collect();
-        let taken = due.into_iter().filter_map(|ticket| match waiting.remove(&ticket)? {
+        let due = waiting.extract_if(|_, waiting| waiting.is_due(now_ms)).take(most);
+        let taken = due.filter_map(|(ticket, waiting)| match waiting {
             Waiting { stream, exchange: Exchange::Watch { watch, .. } } => Some((Who { stream, ticket }, watch)),
             _ => None,
         });

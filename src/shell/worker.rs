@@ -85,6 +85,7 @@ impl Worker {
     pub fn retire(&self) {
         let abandoned = self.desk.borrow_mut().abandon();
         self.metrics.calls_abandoned(abandoned);
+        self.room.close().into_iter().for_each(|counter| self.metrics.count(counter));
         let (bytes, entries) = self.kept.take();
         self.metrics.cache_changed(delta(bytes, 0), delta(entries, 0));
     }

@@ -140,5 +140,7 @@ def test_prometheus_gets_labels_for_reasons_and_causes(demo):
     with urllib.request.urlopen(demo.here("http://localhost:9901/stats/prometheus"), timeout=10) as response:
         text = response.read().decode()
     assert re.search(r'^rest_sessions_denied_total\{reason="no_session"\} [1-9]', text, re.MULTILINE)
+    assert 'rest_sessions_denied_total{reason="forbidden"} ' in text
     assert 'rest_sessions_call_failures_total{cause="timeout"} 0' in text
-    assert re.search(r"^rest_sessions_allowed_total\{\} \d", text, re.MULTILINE)
+    for name in ("allowed", "redirected", "shadow_denied"):
+        assert re.search(rf"^rest_sessions_{name}_total\{{\}} \d", text, re.MULTILINE)

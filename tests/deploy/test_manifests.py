@@ -1,4 +1,4 @@
-"""envoy/istio: held against Istio's own schemas, against Envoy and the filter, and against each other."""
+"""envoy/istio and envoy/gateway: held against their own schemas, against Envoy and the filter, and each other."""
 
 import re
 import subprocess
@@ -16,8 +16,14 @@ MANIFESTS = {
     for path in sorted((ROOT / "envoy" / "istio").glob("*.yaml"))
     for document in yaml.safe_load_all(path.read_text())
 }
-# Kinds whose schemas are among those at SCHEMAS.
-WITH_SCHEMA = [name for name, document in MANIFESTS.items() if document["kind"] != "DestinationRule"]
+GATEWAY = {
+    document["kind"]: document
+    for document in yaml.safe_load_all((ROOT / "envoy" / "gateway" / "envoy-extension-policy.yaml").read_text())
+}
+EXTENSION = GATEWAY["EnvoyExtensionPolicy"]
+# Those whose schemas are among those at SCHEMAS.
+WITH_SCHEMA = {name: document for name, document in MANIFESTS.items() if document["kind"] != "DestinationRule"}
+WITH_SCHEMA |= {"gateway: EnvoyExtensionPolicy": EXTENSION}
 PLUGINS = {name: document for name, document in MANIFESTS.items() if document["kind"] in ("TrafficExtension", "WasmPlugin")}
 
 
@@ -52,7 +58,7 @@ def schema_of(document):
 
 @pytest.mark.parametrize("name", WITH_SCHEMA)
 def test_the_manifest_follows_its_schema_strictly(name):
-    document = MANIFESTS[name]
+    document = WITH_SCHEMA[name]
     jsonschema.Draft202012Validator(strict(schema_of(document))).validate(document["spec"])
 
 
@@ -67,6 +73,7 @@ def test_a_misspelt_key_would_be_noticed(name):
 def test_the_kinds_are_those_that_readme_names():
     kinds = sorted(document["kind"] for document in MANIFESTS.values())
     assert kinds == ["DestinationRule", "ServiceEntry", "TrafficExtension", "WasmPlugin"]
+    assert sorted(GATEWAY) == ["EnvoyExtensionPolicy", "EnvoyPatchPolicy"]
 
 
 @pytest.mark.parametrize("name", PLUGINS)
@@ -90,11 +97,14 @@ def test_both_kinds_configure_the_filter_alike():
         assert first[key] == second[key]
 
 
+def built_image():
+    recipe = subprocess.run(["make", "--dry-run", "image"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return re.search(r'--tag "(\S+)"', recipe)[1]
+
+
 @pytest.mark.parametrize("name", PLUGINS)
 def test_the_image_is_the_one_that_make_image_builds(name):
-    recipe = subprocess.run(["make", "--dry-run", "image"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    tag = re.search(r'--tag "(\S+)"', recipe)[1]
-    assert plugin_of(PLUGINS[name])["url"] == f"oci://{tag}"
+    assert plugin_of(PLUGINS[name])["url"] == f"oci://{built_image()}"
 
 
 @pytest.mark.parametrize("name", PLUGINS)
@@ -118,3 +128,35 @@ def test_everything_is_in_the_gateways_namespace_and_shown_to_no_other():
     for document in MANIFESTS.values():
         if document["kind"] in ("ServiceEntry", "DestinationRule"):
             assert document["spec"]["exportTo"] == ["."]
+
+
+def test_envoy_gateways_extension_runs_the_image_on_the_gateway_and_fails_closed():
+    (wasm,) = EXTENSION["spec"]["wasm"]
+    assert (wasm["name"], wasm["rootID"], wasm["failOpen"]) == ("rest_sessions", "rest_sessions", False)
+    assert wasm["code"]["image"]["url"] == built_image()
+    assert EXTENSION["spec"]["targetRefs"] == [GATEWAY["EnvoyPatchPolicy"]["spec"]["targetRef"]]
+
+
+def test_envoy_and_the_filter_take_envoy_gateways_configuration_and_its_cluster():
+    (patch,) = GATEWAY["EnvoyPatchPolicy"]["spec"]["jsonPatches"]
+    # Envoy Gateway takes a patch with these two for a whole resource.
+    assert (patch["operation"]["op"], patch["operation"]["path"]) == ("add", "")
+    configuration, cluster = EXTENSION["spec"]["wasm"][0]["config"], patch["operation"]["value"]
+    assert patch["name"] == cluster["name"] == configuration["rest_sessions"]["cluster"]
+    done = support.validate(support.bootstrap_of(support.wasm_filter(configuration, True), clusters=(cluster,)))
+    assert done.returncode == 0, done.stderr
+
+
+def test_envoy_gateways_cluster_is_that_of_the_whole_bootstrap_but_for_its_address():
+    (patch,) = GATEWAY["EnvoyPatchPolicy"]["spec"]["jsonPatches"]
+    clusters = yaml.safe_load(support.BOOTSTRAP.read_text())["static_resources"]["clusters"]
+    whole = next(other for other in clusters if other["name"] == "rest-sessions")
+    cluster = {**patch["operation"]["value"], "load_assignment": whole["load_assignment"]}
+    assert cluster.pop("type") == "STRICT_DNS"
+    assert cluster == whole
+
+
+def test_all_manifests_have_one_policy():
+    (wasm,) = EXTENSION["spec"]["wasm"]
+    first = plugin_of(next(iter(PLUGINS.values())))["pluginConfig"]
+    assert {**wasm["config"], "rest_sessions": first["rest_sessions"]} == first

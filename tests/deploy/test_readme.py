@@ -76,7 +76,9 @@ def messages(done):
 
 
 @pytest.mark.parametrize("as_json", [True, False], ids=["StringValue", "Struct"])
-@pytest.mark.parametrize(("text", "refusal"), json_blocks(), ids=["accepted", "refused"])
+@pytest.mark.parametrize(
+    ("text", "refusal"), json_blocks(), ids=["taken" if refusal is None else "refused" for _, refusal in json_blocks()]
+)
 def test_every_json_configuration_is_taken_or_refused_as_shown(text, refusal, as_json):
     done = support.validate_configuration(json.loads(text), as_json)
     if refusal is None:
@@ -116,7 +118,10 @@ def known_keys():
         "token_from": [other],
         "annotate": other,
         "cache": other,
-        "rules": [{**other, "match": other}],
+        "limits": other,
+        "login": other,
+        "logout": {**other, "cookie": other},
+        "rules": [{**other, "match": other, "require": [other]}],
         "default": other,
     }
     done = support.validate_configuration(probe)
@@ -126,7 +131,7 @@ def known_keys():
 
 def test_the_table_of_keys_lists_what_the_filter_takes(known_keys):
     top = set(known_keys[""])
-    for parent in ("rest_sessions", "annotate", "cache"):
+    for parent in ("rest_sessions", "annotate", "cache", "limits", "login", "logout", "logout.cookie"):
         top.remove(parent)
         top |= {f"{parent}.{key}" for key in known_keys[parent]}
     # It has a line of its own beside those of its keys, since it may be "off" as a whole.
@@ -142,6 +147,10 @@ def test_the_table_of_rules_lists_what_the_filter_takes(known_keys):
     rule = set(known_keys["rules[0]"]) - {"match"} | {f"match.{key}" for key in known_keys["rules[0].match"]}
     assert sorted(table("Rules")) == sorted(rule)
     assert known_keys["default"] == known_keys["rules[0]"] - {"name", "match"}
+
+
+def test_the_table_of_requirements_lists_what_the_filter_takes(known_keys):
+    assert sorted(table("Requirements")) == sorted(known_keys["rules[0].require[0]"])
 
 
 def test_the_table_of_fields_lists_what_the_filter_takes():

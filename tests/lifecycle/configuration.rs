@@ -35,14 +35,6 @@ fn what_is_no_configuration_at_all_is_refused_in_one_line() {
 }
 
 #[test]
-fn keys_that_do_not_work_yet_are_refused_as_unknown() {
-    for (key, value) in [("write_back", json!({}))] {
-        let lines = refused(config(json!({(key): value})));
-        assert!(lines.iter().any(|line| line.contains(key)), "{key}: {lines:#?}");
-    }
-}
-
-#[test]
 fn a_rule_that_can_never_match_is_refused_and_both_are_named() {
     let lines = refused(config(json!({"rules": [
         {"name": "shop", "match": {"paths": ["/shop/*"]}, "session": "off"},

@@ -60,6 +60,42 @@ fn websocket_is_opened_with_a_session_and_denied_without() {
 }
 
 #[test]
+fn websocket_is_opened_for_pages_of_its_own_and_of_listed_origins_and_for_no_others() {
+    let sessions = RestSessions::in_memory();
+    let mesh = Setup::new(plugin(json!({
+        "default": {"session": "required", "origins": ["https://app.example.org"]},
+    })))
+    .sessions(sessions.address())
+    .start();
+    let token = sessions.create("user1", &json!(null));
+    let from = |origin: &str| Request::upgrade("/ws").session(&token).header("origin", origin);
+    for request in [
+        from("https://app.example.org"),
+        from("http://shop.example.com"),
+        from("http://SHOP.example.com:80"),
+        // No page at all.
+        Request::upgrade("/ws").session(&token),
+    ] {
+        let mut connection = mesh.begin(&request);
+        assert_eq!(connection.read(false).status, 101, "{request}");
+        connection.write(b"hello");
+        assert_eq!(connection.read_exact(5), b"hello");
+    }
+    for request in [
+        from("https://evil.example.org"),
+        from("https://shop.example.com.evil.org"),
+        from("http://app.example.org"),
+        from("https://app.example.org:8443"),
+        from("null"),
+        from(""),
+        from("https://app.example.org").header("origin", "https://evil.example.org"),
+    ] {
+        mesh.denies(&request, 403, "bad_origin");
+    }
+    mesh.expect_outcomes(&[("allowed_total", 4), ("denied_origin_total", 7)]);
+}
+
+#[test]
 fn websocket_over_http_2_is_judged_like_one_over_http_1() {
     let stub = Stub::knowing_everyone();
     let mesh = Setup::new(plugin(json!({

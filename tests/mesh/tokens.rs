@@ -256,3 +256,36 @@ fn bytes_that_are_no_text_neither_break_the_filter_nor_change_on_their_way() {
     }
     assert_no_token(&mesh, &Request::get("/").header("x", b"\xff\xfe".to_vec()).header("cookie", b"\xff".to_vec()));
 }
+
+/// A page of `evil.example.com` may set a cookie for all of `example.com`, which the browser then sends along.
+#[test]
+fn cookie_that_a_sister_domain_plants_never_puts_anybody_into_the_attackers_session() {
+    let stub = service();
+    let mesh = start(&stub, json!([{"cookie": "session-cookie"}, {"cookie": "old-cookie"}]));
+    let (own, planted) = (token::fresh(), token::fresh());
+    for (first, second) in [(&own, &planted), (&planted, &own)] {
+        for request in [
+            Request::get("/").header("cookie", format!("session-cookie={first}; session-cookie={second}")),
+            Request::get("/").session(first).session(second),
+            // A later source does not decide in its stead.
+            Request::get("/").session(first).session(second).header("cookie", format!("old-cookie={own}")),
+        ] {
+            assert_no_token(&mesh, &request);
+            assert_eq!(mesh.send_h2(&request).status, 401, "{request}");
+        }
+    }
+    assert_eq!(mesh.counter("conflicts_total"), 12);
+    // One that is no token at all cannot even shut them out.
+    assert_decided_by(&mesh, &own, &Request::get("/").session("planted").session(&own));
+}
+
+#[test]
+fn cookie_that_no_sister_domain_can_plant_has_a_name_of_its_own() {
+    let stub = service();
+    let mesh = start(&stub, json!([{"cookie": "__Host-session"}]));
+    let (own, planted) = (token::fresh(), token::fresh());
+    // Browsers take a cookie of this name from the host itself alone; what they send of others is another cookie.
+    let cookies =
+        format!("session={planted}; __host-session={planted}; __Host-session={own}; __Host-session2={planted}");
+    assert_decided_by(&mesh, &own, &Request::get("/").header("cookie", cookies));
+}

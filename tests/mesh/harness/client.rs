@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use h2::client::{ResponseFuture, SendRequest};
 use h2::ext::Protocol;
+use h2::{RecvStream, SendStream};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde_json::Value;
 use tokio::task::JoinHandle;
@@ -116,19 +117,7 @@ impl Request {
     pub fn open_websocket_h2(&self, address: SocketAddr) -> Response {
         runtime::wait_for("a WebSocket over HTTP/2", async {
             let (mut client, driving) = connect_h2(address).await;
-            while !client.is_extended_connect_protocol_enabled() {
-                // Envoy's settings, which allow it, are on their way.
-                tokio::task::yield_now().await;
-            }
-            let host = self.host.as_deref().expect("an HTTP/2 request has an authority");
-            let mut head = http::Request::connect(format!("http://{host}{}", self.target))
-                .version(http::Version::HTTP_2)
-                .extension(Protocol::from_static("websocket"))
-                .body(())
-                .expect("a URI of host and target");
-            *head.headers_mut() = header_map(&self.headers);
-            let (response, mut sending) = client.send_request(head, false).expect("the request goes out");
-            let (head, mut stream) = response.await.expect("an HTTP/2 response").into_parts();
+            let (head, mut stream, mut sending) = self.connect_websocket(&mut client).await;
             let mut body = Vec::new();
             if head.status == 200 {
                 sending.send_data(Bytes::from(self.body.clone()), false).expect("the WebSocket is open");
@@ -140,6 +129,41 @@ impl Request {
             driving.abort();
             Response { status: head.status.as_u16(), headers: lines(&head.headers), trailers: Vec::new(), body }
         })
+    }
+
+    /// Opens a WebSocket over HTTP/2 and keeps it open until the other side ends it; tells whether the connection may
+    /// serve another request then.
+    #[track_caller]
+    pub fn hold_websocket_h2(&self, address: SocketAddr) -> bool {
+        runtime::wait_for("the other side to end a WebSocket over HTTP/2", async {
+            let (mut client, driving) = connect_h2(address).await;
+            let (head, mut stream, _sending) = self.connect_websocket(&mut client).await;
+            assert_eq!(head.status, 200);
+            while let Some(Ok(_)) = stream.data().await {}
+            let usable = client.ready().await.is_ok();
+            driving.abort();
+            usable
+        })
+    }
+
+    async fn connect_websocket(
+        &self,
+        client: &mut SendRequest<Bytes>,
+    ) -> (http::response::Parts, RecvStream, SendStream<Bytes>) {
+        while !client.is_extended_connect_protocol_enabled() {
+            // Envoy's settings, which allow it, are on their way.
+            tokio::task::yield_now().await;
+        }
+        let host = self.host.as_deref().expect("an HTTP/2 request has an authority");
+        let mut head = http::Request::connect(format!("http://{host}{}", self.target))
+            .version(http::Version::HTTP_2)
+            .extension(Protocol::from_static("websocket"))
+            .body(())
+            .expect("a URI of host and target");
+        *head.headers_mut() = header_map(&self.headers);
+        let (response, sending) = client.send_request(head, false).expect("the request goes out");
+        let (head, stream) = response.await.expect("an HTTP/2 response").into_parts();
+        (head, stream, sending)
     }
 
     fn bytes(&self) -> Vec<u8> {
@@ -444,10 +468,16 @@ impl Response {
     /// The value of a header that must be there at most once.
     #[track_caller]
     pub fn header(&self, name: &str) -> Option<String> {
-        let mut values = self.headers.iter().filter(|(found, _)| found == name).map(|(_, value)| value);
-        let value = values.next().map(|value| String::from_utf8_lossy(value).into_owned());
+        let mut values = self.values(name).into_iter();
+        let value = values.next();
         assert_eq!(values.next(), None, "{name} stands twice in {self:?}");
         value
+    }
+
+    /// All values of a header, in their order.
+    pub fn values(&self, name: &str) -> Vec<String> {
+        let values = self.headers.iter().filter(|(found, _)| found == name);
+        values.map(|(_, value)| String::from_utf8_lossy(value).into_owned()).collect()
     }
 
     pub fn text(&self) -> String {

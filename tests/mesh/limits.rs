@@ -1,0 +1,144 @@
+//! Sessions that are too old, or lay unused for too long: they are ended, whatever rest-sessions itself allows.
+
+use std::collections::HashSet;
+use std::sync::Mutex;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde_json::{Value, json};
+
+use crate::harness::client::Request;
+use crate::harness::mesh::{Mesh, Setup, plugin};
+use crate::harness::sessions::{APP, RestSessions};
+use crate::harness::stub::{Answer, Call, Stub};
+use crate::harness::token;
+use crate::harness::wait;
+
+const HOUR: Duration = Duration::from_secs(3_600);
+
+/// Knows every token until it is killed.
+fn stub() -> Stub {
+    let killed = Mutex::new(HashSet::new());
+    Stub::start(move |call: &Call| {
+        let mut killed = killed.lock().unwrap();
+        match call.method.as_str() {
+            "DELETE" => Answer::json(200, &json!({"kill": u8::from(killed.insert(call.token().to_owned()))})),
+            _ if killed.contains(call.token()) => Answer::none(),
+            _ => Answer::session(),
+        }
+    })
+}
+
+fn limited(limits: Value, keys: Value) -> Value {
+    let mut plugin = plugin(json!({"limits": limits}));
+    plugin.as_object_mut().expect("a plugin is an object").extend(keys.as_object().expect("keys").clone());
+    plugin
+}
+
+/// Waits until the session was asked to be killed: once, or again for those who found it still there meanwhile.
+#[track_caller]
+fn expect_kill(stub: &Stub, token: &str) {
+    let kill = format!("/{APP}/kill/{token}");
+    wait::until("a kill", || {
+        stub.calls_for(token).into_iter().find(|call| (call.method.as_str(), &call.path) == ("DELETE", &kill))
+    });
+}
+
+#[test]
+fn session_that_was_made_too_long_ago_is_ended_and_counts_as_none() {
+    let stub = stub();
+    let mesh = Setup::new(limited(json!({"age": "12h"}), json!({}))).sessions(stub.address()).start();
+    let (old, young) = (token::aged(13 * HOUR), token::aged(11 * HOUR));
+    let denied = mesh.denies(&Request::get("/").session(&old), 401, "session_required");
+    assert_eq!(denied.lasting_headers(), mesh.denies(&Request::get("/"), 401, "session_required").lasting_headers());
+    mesh.passes(&Request::get("/").session(&young));
+    expect_kill(&stub, &old);
+    assert_eq!(stub.calls_for(&young).len(), 1);
+    assert_eq!(mesh.counter("ends_total"), 1);
+}
+
+#[test]
+fn session_that_lay_idle_for_too_long_is_ended_in_the_store() {
+    let sessions = RestSessions::over_redis();
+    let mesh = Setup::new(limited(json!({"idle": "30m"}), json!({"cache": {"ttl": "1s"}})))
+        .sessions(sessions.address())
+        .start();
+    let (idle, used) = (sessions.create("user1", &json!(null)), sessions.create("user2", &json!(null)));
+    let last_used = |token: &str, ago: Duration| {
+        let then = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970") - ago;
+        let redis = sessions.redis.as_ref().expect("this service stands on Redis");
+        redis.command(&["HSET", &format!("rs:{APP}:{token}"), "la", &then.as_secs().to_string()]);
+    };
+    last_used(&idle, Duration::from_secs(31 * 60));
+    last_used(&used, Duration::from_secs(29 * 60));
+    mesh.passes(&Request::get("/").session(&used));
+    mesh.denies(&Request::get("/").session(&idle), 401, "session_required");
+    wait::until("the session to be gone", || {
+        let response = Request::get(&format!("/{APP}/get/{idle}")).send_to(sessions.address());
+        (response.text() == "{}").then_some(())
+    });
+    mesh.denies(&Request::get("/").session(&idle), 401, "session_required");
+}
+
+#[test]
+fn cached_session_does_not_outlive_its_age_in_any_worker() {
+    let stub = stub();
+    let keys = limited(json!({"age": "1h"}), json!({"cache": {"ttl": "1h", "stale_if_error": "1h"}}));
+    let mesh = Setup::new(keys).sessions(stub.address()).workers(2).start();
+    let token = token::aged(HOUR - Duration::from_secs(3));
+    let request = Request::get("/").session(&token);
+    for _ in 0..24 {
+        mesh.passes(&request);
+    }
+    wait::until("the session to be too old", || (mesh.send(&request).status == 401).then_some(()));
+    for _ in 0..24 {
+        mesh.denies(&request, 401, "session_required");
+    }
+    expect_kill(&stub, &token);
+}
+
+#[test]
+fn optional_route_passes_without_the_session_and_a_person_is_sent_to_log_in() {
+    let stub = stub();
+    let keys = limited(
+        json!({"age": "12h"}),
+        json!({
+            "hosts": ["shop.example.com"],
+            "login": {"url": "/login"},
+            "rules": [{"match": {"paths": ["/login"]}, "session": "off"}, {"match": {"paths": ["/"]}, "session": "optional"}],
+        }),
+    );
+    let mesh = Setup::new(keys).sessions(stub.address()).start();
+    let old = token::aged(13 * HOUR);
+    assert_eq!(mesh.passes(&Request::get("/").session(&old)).session_headers(), Vec::<&str>::new());
+    let page = Request::get("/account").session(&old).header("sec-fetch-mode", "navigate");
+    let response = mesh.send(&page);
+    assert_eq!((response.status, response.header("location").as_deref()), (302, Some("/login")));
+}
+
+#[test]
+fn session_that_is_seen_in_shadow_alone_is_not_ended() {
+    let stub = stub();
+    let keys = limited(json!({"age": "12h"}), json!({"shadow": true}));
+    let mesh = Setup::new(keys).sessions(stub.address()).start();
+    let old = token::aged(13 * HOUR);
+    mesh.passes(&Request::get("/").session(&old));
+    mesh.expect_outcomes(&[("shadow_denied_total", 1)]);
+    assert_eq!(stub.only_call_for(&old).method, "GET");
+}
+
+#[test]
+fn a_kill_that_fails_leaves_the_session_refused_and_is_tried_again_with_the_next_request() {
+    let stub = Stub::start(|call: &Call| match call.method.as_str() {
+        "DELETE" => Answer::text(500, "{}"),
+        _ => Answer::session(),
+    });
+    let mesh: Mesh = Setup::new(limited(json!({"age": "12h"}), json!({"cache": {"ttl": "1h", "negative_ttl": "0s"}})))
+        .sessions(stub.address())
+        .start();
+    let old = token::aged(13 * HOUR);
+    let kills = || stub.calls_for(&old).iter().filter(|call| call.method == "DELETE").count();
+    for count in 1..=2 {
+        mesh.denies(&Request::get("/").session(&old), 401, "session_required");
+        wait::until_equal("a kill", &count, kills);
+    }
+}

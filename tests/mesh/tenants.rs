@@ -1,0 +1,137 @@
+//! Two tenants in one Envoy that share nothing: each with its store, its app, its cookie and its login page.
+
+use serde_json::{Value, json};
+
+use crate::harness::client::Request;
+use crate::harness::envoy::Cluster;
+use crate::harness::mesh::{Mesh, Setup, plugin};
+use crate::harness::sessions::RestSessions;
+
+struct Tenant {
+    host: &'static str,
+    app: &'static str,
+    cookie: &'static str,
+    login: &'static str,
+    store: RestSessions,
+}
+
+impl Tenant {
+    fn new(host: &'static str, app: &'static str, cookie: &'static str, login: &'static str) -> Self {
+        Self { host, app, cookie, login, store: RestSessions::over_redis() }
+    }
+
+    fn rule(&self) -> Value {
+        json!({
+            "name": self.app,
+            "match": {"hosts": [self.host]},
+            "session": "required",
+            "app": self.app,
+            "rest_sessions": {"cluster": self.app, "timeout": "5s"},
+            "token_from": [{"cookie": self.cookie}],
+            "annotate": {"headers": {format!("x-{}-user", self.app): "id"}},
+            "login": {"url": self.login},
+        })
+    }
+
+    fn get(&self, cookies: &str) -> Request {
+        Request::get("/account").host(self.host).header("cookie", cookies)
+    }
+}
+
+fn tenants() -> [Tenant; 2] {
+    [
+        Tenant::new("red.example.com", "red", "red-session", "https://login.red.example.com/?to={url}"),
+        Tenant::new("blue.example.com", "blue", "__Host-blue", "https://id.blue.example.com/start?back={url}"),
+    ]
+}
+
+fn start(tenants: &[Tenant; 2]) -> Mesh {
+    let [red, blue] = tenants;
+    Setup::new(plugin(json!({
+        "rules": [red.rule(), blue.rule()],
+        "default": {"session": "off"},
+        "cache": {"ttl": "1h"},
+        "logout": {"path": "/logout"},
+    })))
+    .cluster(Cluster::new("red", red.store.address()))
+    .cluster(Cluster::new("blue", blue.store.address()))
+    .cluster(Cluster::refusing("rest-sessions"))
+    .workers(2)
+    .start()
+}
+
+#[test]
+fn each_tenants_sessions_open_its_own_host_and_no_other() {
+    let tenants = tenants();
+    let mesh = start(&tenants);
+    let [red, blue] = &tenants;
+    for (own, other) in [(red, blue), (blue, red)] {
+        let token = own.store.create_for(own.app, "user1", &Value::Null);
+        let seen = mesh.passes(&own.get(&format!("{}={token}", own.cookie)));
+        assert_eq!(seen.header(&format!("x-{}-user", own.app)).as_deref(), Some("user1"));
+        assert_eq!(seen.header(&format!("x-{}-user", other.app)), None);
+        assert_eq!(seen.header("x-session-user"), None);
+        // The same token, under either tenant's cookie, is nobody at the other's: cached or not.
+        for cookie in [own.cookie, other.cookie] {
+            mesh.denies(&other.get(&format!("{cookie}={token}")), 401, "session_required");
+        }
+        // The other's header cannot be brought along either.
+        let forged = own.get(&format!("{}={token}", own.cookie)).header(format!("x-{}-user", other.app), "root");
+        assert_eq!(mesh.passes(&forged).header(&format!("x-{}-user", other.app)), None);
+    }
+}
+
+#[test]
+fn one_token_in_both_stores_is_two_sessions() {
+    let tenants = tenants();
+    let mesh = start(&tenants);
+    let [red, blue] = &tenants;
+    // Two stores that came upon one token: what is known of it here says nothing there.
+    let token = red.store.create_for(red.app, "red-user", &Value::Null);
+    let redis = blue.store.redis.as_ref().expect("this service stands on Redis");
+    let twin = blue.store.create_for(blue.app, "blue-user", &Value::Null);
+    let renamed = redis.command(&["RENAME", &format!("rs:blue:{twin}"), &format!("rs:blue:{token}")]);
+    assert_eq!(renamed, "+OK");
+    let at_red = red.get(&format!("{}={token}", red.cookie));
+    let at_blue = blue.get(&format!("{}={token}", blue.cookie));
+    for _ in 0..12 {
+        assert_eq!(mesh.passes(&at_red).header("x-red-user").as_deref(), Some("red-user"));
+        assert_eq!(mesh.passes(&at_blue).header("x-blue-user").as_deref(), Some("blue-user"));
+    }
+    let logout = Request::new("POST", "/logout").host(red.host).header("cookie", format!("{}={token}", red.cookie));
+    let response = mesh.send(&logout);
+    assert_eq!(response.status, 204);
+    assert_eq!(response.values("set-cookie"), ["red-session=; Max-Age=0; Path=/; Secure; SameSite=Lax"]);
+    for _ in 0..12 {
+        mesh.denies(&at_red, 401, "session_required");
+        assert_eq!(mesh.passes(&at_blue).header("x-blue-user").as_deref(), Some("blue-user"));
+    }
+}
+
+#[test]
+fn each_tenants_people_log_in_at_its_own_page() {
+    let tenants = tenants();
+    let mesh = start(&tenants);
+    for (tenant, location) in tenants.iter().zip([
+        "https://login.red.example.com/?to=http%3A%2F%2Fred.example.com%2Faccount",
+        "https://id.blue.example.com/start?back=http%3A%2F%2Fblue.example.com%2Faccount",
+    ]) {
+        let response = mesh.send(&tenant.get("a=b").header("sec-fetch-mode", "navigate"));
+        assert_eq!((response.status, response.header("location").as_deref()), (302, Some(location)));
+    }
+}
+
+#[test]
+fn one_tenants_trouble_is_not_the_others() {
+    let mut tenants = tenants();
+    let mesh = start(&tenants);
+    let [red, blue] = &mut tenants;
+    let token = blue.store.create_for(blue.app, "user1", &Value::Null);
+    let lost = red.store.create_for(red.app, "user1", &Value::Null);
+    red.store.redis.as_mut().expect("this service stands on Redis").stop();
+    // More outages in a row than open a breaker.
+    for _ in 0..8 {
+        mesh.denies(&red.get(&format!("{}={lost}", red.cookie)), 503, "sessions_unavailable");
+    }
+    mesh.passes(&blue.get(&format!("{}={token}", blue.cookie)));
+}
