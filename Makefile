@@ -3,7 +3,7 @@
 # Each word does its own set-up: nothing has to be installed by hand but rustup, Python 3 (with venv) and make.
 # What may be set from outside: ENVOY_BIN, REDIS_SERVER_BIN, WRK_BIN, CHROMIUM_BIN, CARGO_TARGET_DIR, IMAGE; ARGS for
 # `make run` (other ports, --concurrency), `make bench` (--rounds), and `make test-django` and `make test-services`, which
-# hand them to pytest (--junitxml=FILE).
+# hand them to pytest (--junitxml=FILE); CONFIG for `make check`.
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -75,6 +75,18 @@ screenshot: $(MODULE) $(VENV) .venv/.browser-installed programs chromium ## the 
 .PHONY: validate
 validate: $(MODULE) $(VENV) ## let Envoy check envoy/envoy.yaml, the filter's configuration included
 	"$$ENVOY_BIN" --mode validate --log-level warning -c envoy/envoy.yaml
+
+# What is checked, if nothing else is said.
+CONFIG ?= envoy/envoy.yaml
+
+.PHONY: check
+check: | toolchain ## say what is wrong with a configuration, without an Envoy: CONFIG=FILE, in JSON or YAML
+	@cargo run --quiet --locked --package session-filter -- check "$(CONFIG)"
+
+.PHONY: schema
+schema: | toolchain ## write the configuration's JSON Schema anew: envoy/session-filter/schema.json
+	cargo run --quiet --locked --package session-filter -- schema > envoy/session-filter/schema.json.new
+	mv envoy/session-filter/schema.json.new envoy/session-filter/schema.json
 
 .PHONY: image
 image: $(MODULE) ## the OCI image with the module, as Istio pulls it (docker or buildah; IMAGE=name:tag)

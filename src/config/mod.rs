@@ -6,6 +6,8 @@ mod problems;
 mod protobuf;
 mod reader;
 mod scalars;
+#[cfg(feature = "schema")]
+pub mod schema;
 mod values;
 mod wire;
 

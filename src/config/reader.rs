@@ -216,13 +216,19 @@ impl<T: Read> Read for Vec<Field<T>> {
     }
 }
 
-/// Declares a type that is written as an object: its keys are its fields' names, or what stands after `as`.
+/// Declares a type that is written as an object: its keys are its fields' names, or what stands after `as`. What else
+/// is said of a key goes into the JSON Schema alone: `[Required]`, `[Filled]` for a list that may not be empty, and
+/// after `=` what holds where it is left out.
 macro_rules! object {
     (
         $(#[doc = $about:literal])*
         $(#[expected($expected:literal)])?
+        $(#[refined($refined:path)])?
         pub struct $name:ident {
-            $($(#[doc = $doc:literal])* $field:ident $(as $key:literal)?: $type:ty,)*
+            $(
+                $(#[doc = $doc:literal])*
+                $field:ident $(as $key:literal)?: $type:ty $([$mark:ident])? $(= $default:tt)?,
+            )*
         }
     ) => {
         $(#[doc = $about])*
@@ -246,6 +252,26 @@ macro_rules! object {
                 Self::read_with(node, Self::KEYS)
             }
         }
+
+        #[cfg(feature = "schema")]
+        impl schemars::JsonSchema for $name {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                use $crate::config::schema;
+                let schema = schema::object(&[$($about),*], vec![$(schema::Key {
+                    name: object!(@key $field $($key)?),
+                    about: &[$($doc),*],
+                    schema: generator.subschema_for::<$type>(),
+                    mark: None$(.or(Some(schema::Mark::$mark)))?,
+                    default: None$(.or(Some(serde_json::json!($default))))?,
+                }),*]);
+                $(let schema = $refined(schema);)?
+                schema
+            }
+        }
     };
     (@key $field:ident) => { stringify!($field) };
     (@key $field:ident $key:literal) => { $key };
@@ -262,12 +288,28 @@ macro_rules! words {
                 node.word(&[$($word),+]).and_then(|place| [$($type::$value),+].get(place).copied())
             }
         }
+
+        #[cfg(feature = "schema")]
+        impl schemars::JsonSchema for $type {
+            fn inline_schema() -> bool {
+                true
+            }
+
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($type).into()
+            }
+
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                schemars::json_schema!({"type": "string", "enum": [$($word),+]})
+            }
+        }
     };
 }
 pub(super) use words;
 
 #[cfg(test)]
 mod tests {
+    use super::super::values::Integer;
     use super::*;
 
     object! {
@@ -278,14 +320,7 @@ mod tests {
         }
     }
 
-    #[derive(Debug, PartialEq)]
-    pub struct Size(u64);
-
-    impl Read for Size {
-        fn read(node: Node<'_>) -> Option<Self> {
-            node.integer(0, 10_000).map(Self)
-        }
-    }
+    type Size = Integer<0, 10_000>;
 
     #[derive(Clone, Copy, Debug, PartialEq)]
     pub enum Mode {
@@ -310,7 +345,7 @@ mod tests {
         assert!(outer.size.is_absent());
         assert_eq!(outer.mode.as_given(), Some(&Mode::Hard));
         let items = outer.items.as_given().unwrap();
-        assert_eq!(items[0].as_given().and_then(|inner| inner.size.as_given()), Some(&Size(2)));
+        assert_eq!(items[0].as_given().and_then(|inner| inner.size.as_given()).map(|size| size.0), Some(2));
         assert!(items[1].as_given().is_none() && !items[1].is_absent());
     }
 

@@ -89,7 +89,7 @@ impl<T: Read> Read for OrOff<T> {
 }
 
 /// The units of a duration, the longest first, in milliseconds.
-const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", HOUR), ("m", MINUTE), ("s", 1_000), ("ms", 1)];
+pub(super) const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", HOUR), ("m", MINUTE), ("s", 1_000), ("ms", 1)];
 
 pub(super) fn duration(text: &str) -> Option<u64> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
@@ -99,7 +99,7 @@ pub(super) fn duration(text: &str) -> Option<u64> {
 }
 
 /// A duration in the largest unit that divides it.
-fn shown(millis: u64) -> String {
+pub(super) fn shown(millis: u64) -> String {
     let unit = UNITS.iter().find_map(|(name, unit)| {
         let count = millis.checked_div(*unit).filter(|count| *count > 0 && count.saturating_mul(*unit) == millis)?;
         Some(format!("{count}{name}"))

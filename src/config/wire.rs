@@ -18,137 +18,227 @@ use crate::session::annotate;
 pub type List<T> = Field<Vec<Field<T>>>;
 
 object! {
+    /// The configuration of the session filter.
     pub struct Plugin {
-        app: Field<Text<App>>,
-        rest_sessions: Field<RestSessions>,
-        hosts: List<Text<HostPattern>>,
-        token_from: List<TokenFrom>,
-        forward_token: Field<bool>,
-        rules: List<Rule>,
-        default: Field<Fallback>,
-        path_case: Field<PathCase>,
+        /// The app whose sessions count.
+        app: Field<Text<App>> [Required],
+        /// Where rest-sessions is, and how it is asked.
+        rest_sessions: Field<RestSessions> [Required],
+        /// The hosts that are served; others are answered 421. Absent: all.
+        hosts: List<Text<HostPattern>> [Filled],
+        /// Where tokens are: the first place that holds one decides.
+        token_from: List<TokenFrom> [Filled] = [{"cookie": "session-cookie"}],
+        /// `false` takes the token's sources out of the request, and nothing else.
+        forward_token: Field<bool> = true,
+        /// The first rule that matches decides.
+        rules: List<Rule> = [],
+        /// What holds where no rule matches.
+        default: Field<Fallback> = {"session": "required"},
+        /// Whether `/ADMIN` is `/admin`, as it is for many servers.
+        path_case: Field<PathCase> = "ignore",
+        /// What the upstream is told of the session.
         annotate: Field<Annotate>,
-        failure_mode: Field<FailureMode>,
-        cors_preflight: Field<CorsPreflight>,
+        /// While rest-sessions is away, `allow` lets any well-formed token through to `required` routes.
+        failure_mode: Field<FailureMode> = "deny",
+        /// Which CORS preflights need no session: those of the rule's `origins`, or all.
+        cors_preflight: Field<CorsPreflight> = "listed",
+        /// Headers that are taken out of every request, since they would change what a rule decided. Absent:
+        /// `x-http-method-override`, `x-http-method`, `x-method-override` where rules name methods, `x-original-url`,
+        /// `x-rewrite-url` where rules name paths.
         remove_headers: List<Text<HeaderName>>,
-        filter_state: Field<bool>,
+        /// Publish the decision for access logs and other filters.
+        filter_state: Field<bool> = false,
+        /// Keep answers of rest-sessions. Absent: none is kept.
         cache: Field<Cache>,
+        /// Sessions beyond a limit are ended.
         limits: Field<Limits>,
+        /// A person's way to a page is sent there to log in, instead of a refusal.
         login: Field<Login>,
+        /// A route that ends the session, answered by the filter. Absent: there is none.
         logout: Field<Logout>,
-        shadow: Field<bool>,
+        /// For all rules: nothing happens to a request, and what would have been is counted.
+        shadow: Field<bool> = false,
     }
 }
 
 object! {
+    /// Where rest-sessions is, and how it is asked.
     pub struct RestSessions {
-        cluster: Field<Text<Cluster>>,
+        /// Envoy's name of the cluster; in Istio `outbound|3000||rest-sessions.default.svc.cluster.local`.
+        cluster: Field<Text<Cluster>> [Required],
+        /// The host header of the lookup. Absent: what follows the last `|` of `cluster`.
         authority: Field<Text<CallAuthority>>,
-        path_prefix: Field<Text<PathPrefix>>,
-        timeout: Field<Millis<1, MINUTE>>,
-        retries: Field<Integer<0, 3>>,
-        max_in_flight: Field<Integer<1, 100_000>>,
-        breaker: Field<OrOff<Breaker>>,
+        /// What stands before `/{app}/get/…`.
+        path_prefix: Field<Text<PathPrefix>> = "",
+        /// For one lookup, retries included.
+        timeout: Field<Millis<1, MINUTE>> = "500ms",
+        /// After a refused or reset connection, not after an answer.
+        retries: Field<Integer<0, 3>> = 1,
+        /// Lookups at once, for each of Envoy's workers.
+        max_in_flight: Field<Integer<1, 100_000>> = 256,
+        /// After so many lookups in a row that found rest-sessions away, a worker makes none for so long; then one tries.
+        breaker: Field<OrOff<Breaker>> = {"failures": 5, "open_for": "1s"},
     }
 }
 
 object! {
+    /// When rest-sessions is left alone for a while.
     pub struct Breaker {
-        failures: Field<Integer<1, 1_000>>,
-        open_for: Field<Millis<100, MINUTE>>,
+        /// How many outages in a row.
+        failures: Field<Integer<1, 1_000>> = 5,
+        /// For how long nobody asks.
+        open_for: Field<Millis<100, MINUTE>> = "1s",
     }
 }
 
 object! {
+    /// What is kept of the answers of rest-sessions.
     pub struct Cache {
-        ttl: Field<Millis<100, HOUR>>,
-        negative_ttl: Field<Millis<0, HOUR>>,
-        stale_if_error: Field<Millis<0, MONTH>>,
-        max_bytes: Field<Integer<65_536, 536_870_912>>,
-        shared: Field<bool>,
+        /// How long a session's answer is kept at most.
+        ttl: Field<Millis<100, HOUR>> [Required],
+        /// How long it is kept that there is no session.
+        negative_ttl: Field<Millis<0, HOUR>> = "1s",
+        /// How long past its time an answer may serve while rest-sessions is away.
+        stale_if_error: Field<Millis<0, MONTH>> = "0s",
+        /// Room for answers, for each of Envoy's workers.
+        max_bytes: Field<Integer<65_536, 536_870_912>> = 8_388_608,
+        /// Whether the workers of one Envoy share answers, and learn of each other's ends of sessions.
+        shared: Field<bool> = true,
     }
 }
 
 object! {
+    /// A session beyond any of these is ended, and counts as none.
     pub struct Limits {
+        /// For how long a session may lie unused; longer than `cache.ttl`.
         idle: Field<Millis<1_000, YEAR>>,
+        /// How long ago a session may have been made.
         age: Field<Millis<1_000, YEAR>>,
     }
 }
 
 object! {
+    /// Where people log in.
     pub struct Login {
-        url: Field<Text<login::Login>>,
+        /// `{url}` stands for the URL that was asked for, percent-encoded; it needs hosts, in `hosts` or named by rules.
+        url: Field<Text<login::Login>> [Required],
     }
 }
 
 object! {
+    /// A route that ends the session.
     pub struct Logout {
-        path: Field<Text<ExactPath>>,
-        methods: List<Text<Method>>,
+        /// The path that logs out.
+        path: Field<Text<ExactPath>> [Required],
+        /// The methods that log out.
+        methods: List<Text<Method>> [Filled] = ["POST"],
+        /// Where a person goes then, by 303. Absent: the answer is 204.
         redirect: Field<Text<Redirect>>,
+        /// What the session's cookies were set with.
         cookie: Field<CookieAttributes>,
     }
 }
 
 object! {
+    /// What the session's cookies were set with: a browser deletes a cookie only if these are the same.
     pub struct CookieAttributes {
-        path: Field<Text<CookiePath>>,
-        secure: Field<bool>,
-        same_site: Field<SameSite>,
+        /// `Path` of the cookie.
+        path: Field<Text<CookiePath>> = "/",
+        /// Whether the cookie is `Secure`.
+        secure: Field<bool> = true,
+        /// `SameSite` of the cookie.
+        same_site: Field<SameSite> = "Lax",
+        /// `Domain` of the cookie. Absent: the host alone.
         domain: Field<Text<CookieDomain>>,
     }
 }
 
 object! {
+    /// A condition on a field of the session. A field that the session lacks fails it, but for `present: false`.
     #[expected("an object with field and one condition")]
+    #[refined(super::schema::one_condition)]
     pub struct Requirement {
-        field: Field<Text<annotate::Field>>,
-        one_of: List<Scalar>,
+        /// A field of the session, but none that every lookup resets (`idle`, `r`, `w`).
+        field: Field<Text<annotate::Field>> [Required],
+        /// It is one of these; equality is by JSON type, numbers by value.
+        one_of: List<Scalar> [Filled],
+        /// It is this.
         equals: Field<Scalar>,
+        /// Whether the session has it.
         present: Field<bool>,
+        /// It is a number of no more than this.
         at_most: Field<Bound>,
+        /// It is a number of no less than this.
         at_least: Field<Bound>,
+        /// It is a time, in seconds since 1970, that is at most so long ago.
         within: Field<Millis<1_000, YEAR>>,
+        /// It is the address of whoever sends the request (`field` is `ip`).
         is_client: Field<bool>,
     }
 }
 
 object! {
+    /// A place in a request that may hold a token: one of `cookie`, `header`, `query`.
     #[expected("an object with one of cookie, header, query")]
+    #[refined(super::schema::one_source)]
     pub struct TokenFrom {
+        /// A cookie of this name; case matters.
         cookie: Field<Text<CookieName>>,
+        /// A header of this name.
         header: Field<Text<HeaderName>>,
+        /// With `header`: what stands before the token, such as `Bearer `; its case is ignored.
         prefix: Field<Text<TokenPrefix>>,
+        /// A query parameter of this name, of WebSocket upgrades only.
         query: Field<Text<QueryName>>,
-        any: Field<bool>,
+        /// With `query`: `true` reads it on every request. Queries end up in logs and histories.
+        any: Field<bool> = false,
     }
 }
 
 object! {
+    /// What the upstream is told of the session.
     pub struct Annotate {
-        headers: Field<Entries<Text<annotate::Field>>>,
-        max_bytes: Field<Integer<1, 1_048_576>>,
+        /// The field of the session that each header holds.
+        headers: Field<Entries<Text<annotate::Field>>> = {"x-session-user": "id", "x-session-data": "d"},
+        /// Bytes of all values together; a session with more is refused, never cut.
+        max_bytes: Field<Integer<1, 1_048_576>> = 6_144,
     }
 }
 
 object! {
+    /// What holds for the requests that it matches.
+    #[refined(super::schema::require_is_for_required)]
     pub struct Rule {
+        /// For logs and filter state. Absent: `rules[N]`.
         name: Field<Text<RuleName>>,
-        matches as "match": Field<Match>,
-        session: Field<SessionMode>,
+        /// Which requests it is for: each list that is given must match.
+        matches as "match": Field<Match> = {},
+        /// Whether a request needs a session, may have one, or is not asked.
+        session: Field<SessionMode> [Required],
+        /// The app whose sessions count here.
         app: Field<Text<App>>,
+        /// Where rest-sessions is for these requests, in place of the one at the top as a whole.
         rest_sessions: Field<RestSessions>,
-        token_from: List<TokenFrom>,
+        /// Where tokens are in these requests, in place of the list at the top.
+        token_from: List<TokenFrom> [Filled],
+        /// What the upstream is told, in place of what stands at the top as a whole.
         annotate: Field<Annotate>,
+        /// As at the top.
         failure_mode: Field<FailureMode>,
+        /// The origins whose pages may write and open WebSockets, beside the request's own. Absent: not checked.
         origins: List<Text<Origin>>,
+        /// No answer from the cache that is older; `0s` asks every time.
         max_staleness: Field<Millis<0, MONTH>>,
-        require: List<Requirement>,
-        on_forbidden: Field<OnForbidden>,
+        /// What must hold for a session, all of it, else 403. Only with `session: required`.
+        require: List<Requirement> [Filled],
+        /// Whether a person whose session does not meet `require` is refused, or sent to log in again.
+        on_forbidden: Field<OnForbidden> = "deny",
+        /// As at the top, or `off`.
         login: Field<OrOff<Login>>,
+        /// Requests that stay open for longer, such as WebSockets, are closed once their session is gone.
         recheck: Field<Millis<1_000, MONTH>>,
-        shadow: Field<bool>,
+        /// Nothing happens to a request, and what would have been is counted.
+        shadow: Field<bool> = false,
     }
 }
 
@@ -163,10 +253,14 @@ impl Read for Fallback {
 }
 
 object! {
+    /// Which requests a rule is for: each list that is given must match.
     pub struct Match {
-        hosts: List<Text<HostPattern>>,
-        methods: List<Text<Method>>,
-        paths: List<Text<PathPattern>>,
+        /// Exact, or `*.example.com` for one or more labels; case, port and one trailing dot are ignored.
+        hosts: List<Text<HostPattern>> [Filled],
+        /// In capitals; `GET` includes HEAD.
+        methods: List<Text<Method>> [Filled],
+        /// `/exact`, with or without one trailing slash, or `/prefix/*`, which includes `/prefix`.
+        paths: List<Text<PathPattern>> [Filled],
     }
 }
 

@@ -21,7 +21,6 @@ impl HeaderChange {
     }
 
     /// What the host does with the change.
-    #[cfg(test)]
     pub fn apply(self, pairs: &mut Vec<(Vec<u8>, Vec<u8>)>) {
         match self {
             Self::Remove(name) => pairs.retain(|(other, _)| *other != *name),

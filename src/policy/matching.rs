@@ -1,5 +1,7 @@
 //! Which requests a rule is for: hosts, methods and path patterns.
 
+use std::fmt;
+
 use crate::http::authority::{Host, HostPattern};
 use crate::http::path;
 
@@ -76,6 +78,17 @@ impl PathPattern {
     }
 }
 
+impl fmt::Display for PathPattern {
+    /// As it would be written.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact(stem) if stem.is_empty() => f.write_str("/"),
+            Self::Exact(stem) => f.write_str(stem),
+            Self::Prefix(stem) => write!(f, "{stem}/*"),
+        }
+    }
+}
+
 /// Which requests a rule is for; each list that is there must match.
 #[derive(Clone, Debug, Default)]
 pub struct Match {
@@ -92,15 +105,45 @@ pub struct Target<'a> {
     pub path: Option<&'a [u8]>,
 }
 
+/// What of a request a rule is not for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Miss {
+    Host,
+    Method,
+    Path,
+}
+
 impl Match {
     /// Whether the lists of hosts and methods match; an index has looked at the paths.
     #[must_use]
     pub fn matches_beside_path(&self, target: Target<'_>) -> bool {
+        self.matches_host(target) && self.matches_method(target)
+    }
+
+    fn matches_host(&self, target: Target<'_>) -> bool {
         let host = |patterns: &Vec<HostPattern>| {
             target.host.is_some_and(|host| patterns.iter().any(|pattern| pattern.matches(host)))
         };
+        self.hosts.as_ref().is_none_or(host)
+    }
+
+    fn matches_method(&self, target: Target<'_>) -> bool {
         let method = |methods: &Vec<String>| methods.iter().any(|listed| method_matches(listed, target.method));
-        self.hosts.as_ref().is_none_or(host) && self.methods.as_ref().is_none_or(method)
+        self.methods.as_ref().is_none_or(method)
+    }
+
+    /// The lists that do not match; none, where the rule is for the request.
+    #[must_use]
+    pub fn misses(&self, target: Target<'_>, case: PathCase) -> Vec<Miss> {
+        let path = |patterns: &Vec<PathPattern>| {
+            target.path.is_some_and(|path| patterns.iter().any(|pattern| pattern.matches(path, case)))
+        };
+        let lists = [
+            (Miss::Host, self.matches_host(target)),
+            (Miss::Method, self.matches_method(target)),
+            (Miss::Path, self.paths.as_ref().is_none_or(path)),
+        ];
+        lists.into_iter().filter(|(_, matches)| !matches).map(|(miss, _)| miss).collect()
     }
 
     /// Whether every request that `other` matches is matched here too, as far as it shows list by list.
@@ -158,6 +201,33 @@ mod tests {
         assert!(!matches("/admin/*", "/adm"));
         assert!(matches("/*", "/"));
         assert!(matches("/*", "/x"));
+    }
+
+    #[test]
+    fn a_pattern_is_shown_as_it_would_be_written() {
+        for text in ["/", "/*", "/admin", "/admin/*"] {
+            assert_eq!(pattern(text).to_string(), text);
+        }
+        assert_eq!(pattern("/admin/").to_string(), "/admin");
+    }
+
+    #[test]
+    fn what_does_not_match_can_be_told() {
+        let rule = Match {
+            hosts: Some(vec![HostPattern::parse("a.example").unwrap()]),
+            methods: Some(vec!["GET".to_owned()]),
+            paths: Some(vec![pattern("/x/*")]),
+        };
+        let host = Host::parse(b"a.example").unwrap();
+        let misses = |host, method: &str, path: Option<&str>| {
+            let target = Target { host, method: method.as_bytes(), path: path.map(str::as_bytes) };
+            rule.misses(target, PathCase::Ignore)
+        };
+        assert_eq!(misses(Some(&host), "HEAD", Some("/X/y")), []);
+        assert_eq!(misses(None, "GET", Some("/x")), [Miss::Host]);
+        assert_eq!(misses(Some(&host), "PUT", None), [Miss::Method, Miss::Path]);
+        let target = Target { host: None, method: b"PUT", path: None };
+        assert_eq!(Match::default().misses(target, PathCase::Ignore), []);
     }
 
     #[test]

@@ -81,6 +81,19 @@ impl Requirement {
     }
 }
 
+impl Requirement {
+    /// What the session holds in the field, in words; absent, where it lacks it.
+    #[must_use]
+    pub fn found(&self, facts: Facts<'_>) -> Option<String> {
+        facts.value(&self.field).map(|value| match value {
+            Value::Text(text) => format!("{text:?}"),
+            Value::Number(number) => number.to_string(),
+            Value::Bool(flag) => flag.to_string(),
+            Value::Data => facts.session.data_json().to_owned(),
+        })
+    }
+}
+
 /// The address in what the host tells of a peer: `192.0.2.1:8080` or `[::1]:8080`.
 fn client_address(peer: &[u8]) -> Option<IpAddr> {
     let peer: SocketAddr = std::str::from_utf8(peer).ok()?.parse().ok()?;
@@ -309,6 +322,26 @@ mod tests {
             assert!(!is_client(other), "{other}");
         }
         assert!(!holds_at(NOW_MS, "", "d.role", Condition::IsClient));
+    }
+
+    #[test]
+    fn what_a_session_holds_in_a_field_can_be_told() {
+        let token = Token::parse(token_made_at(NOW_MS).as_bytes(), &|| NOW_MS).unwrap();
+        let session = session();
+        let facts = Facts { session: &session, token: &token, now_ms: &|| NOW_MS, client: &|| None };
+        let found = |field: &str| {
+            Requirement { field: Field::parse(field).unwrap(), condition: Condition::Present(true) }.found(facts)
+        };
+        for (field, value) in [
+            ("id", Some("\"user123\"")),
+            ("d.level", Some("1")),
+            ("d.beta", Some("true")),
+            ("age", Some("0")),
+            ("d.none", None),
+        ] {
+            assert_eq!(found(field).as_deref(), value, "{field}");
+        }
+        assert!(found("d").unwrap().starts_with("{\"role\":\"admin\","));
     }
 
     #[test]

@@ -145,7 +145,8 @@ impl Source {
         }
     }
 
-    fn each_value(&self, bearer: Bearer<'_>, mut each: impl FnMut(&[u8])) {
+    /// Every value that stands where this source says, a token or not.
+    pub fn each_value(&self, bearer: Bearer<'_>, mut each: impl FnMut(&[u8])) {
         match self {
             Self::Cookie(name) => {
                 bearer.headers.all_known(Known::Cookie).flat_map(|header| cookie::values(header, name)).for_each(each);

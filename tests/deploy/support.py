@@ -30,7 +30,7 @@ def envoy_bin() -> str:
 
 def programs() -> Path:
     folder = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "debug"
-    for name in ("rest-sessions", "accounts", "shop"):
+    for name in ("rest-sessions", "accounts", "shop", "session-filter"):
         assert (folder / name).is_file(), f"{folder / name} is missing: run these tests with `make test`"
     return folder
 
@@ -184,7 +184,11 @@ def matches(expected: str, found: str) -> bool:
 
 
 def run_shell(script: str) -> str:
-    done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, timeout=WAIT_SECONDS)
+    # As where the programs are installed.
+    environment = {**os.environ, "PATH": f"{programs()}:{os.environ['PATH']}"}
+    done = subprocess.run(
+        ["sh", "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=WAIT_SECONDS
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 

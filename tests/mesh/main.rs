@@ -1,8 +1,8 @@
 //! The filter as it is shipped, in a real Envoy, before real and faulty session services.
 //!
-//! Nothing here is linked to the filter: the module at `dist/` is loaded by Envoy, and what it does is observed from
-//! outside, at the client, at the upstream, at the session service, and in Envoy's own statistics. Run it with
-//! `make test`, which builds the module and names the programs in `ENVOY_BIN` and `REDIS_SERVER_BIN`.
+//! Nothing here but `explain` is linked to the filter: the module at `dist/` is loaded by Envoy, and what it does is
+//! observed from outside, at the client, at the upstream, at the session service, and in Envoy's own statistics. Run it
+//! with `make test`, which builds the module and names the programs in `ENVOY_BIN` and `REDIS_SERVER_BIN`.
 
 #![allow(
     clippy::arithmetic_side_effects,
@@ -19,6 +19,7 @@ mod caching;
 mod calls;
 mod configuration;
 mod decision;
+mod explain;
 mod faults;
 mod forged;
 mod harness;

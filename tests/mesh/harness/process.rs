@@ -87,3 +87,11 @@ pub fn program_from(variable: &str) -> PathBuf {
     assert!(program.is_file(), "{variable} names {}, which is no file; run `make test`", program.display());
     program
 }
+
+/// A program of this workspace, built beside this test's own.
+pub fn program_beside(name: &str) -> PathBuf {
+    let this = env::current_exe().expect("a running program has a path");
+    let program = this.ancestors().nth(2).expect("a test stands in target/PROFILE/deps").join(name);
+    assert!(program.is_file(), "{} is missing; `make test` builds it before it runs these tests", program.display());
+    program
+}

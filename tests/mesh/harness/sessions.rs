@@ -1,17 +1,17 @@
 //! The real session service, over memory or over a real Redis, and the Redis itself.
 
+use std::env;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::Command;
-use std::{env, fs};
 
 use serde_json::Value;
 use tempfile::TempDir;
 
 use super::client::Request;
 use super::ports;
-use super::process::{Process, program_from};
+use super::process::{Process, program_beside, program_from};
 use super::wait::{self, PATIENCE};
 
 /// The app of every test that needs only one.
@@ -157,16 +157,7 @@ impl RestSessions {
     }
 }
 
-/// The session service's program: built beside this test's own.
+/// The session service's program.
 fn program() -> PathBuf {
-    let program = env::var_os("REST_SESSIONS_BIN").map(PathBuf::from).unwrap_or_else(|| {
-        let this = env::current_exe().expect("a running program has a path");
-        this.ancestors().nth(2).expect("a test stands in target/PROFILE/deps").join("rest-sessions")
-    });
-    assert!(
-        fs::metadata(&program).is_ok_and(|found| found.is_file()),
-        "{} is missing; `make test` builds it before it runs these tests",
-        program.display()
-    );
-    program
+    env::var_os("REST_SESSIONS_BIN").map_or_else(|| program_beside("rest-sessions"), PathBuf::from)
 }

@@ -1,0 +1,147 @@
+//! What became of a request: the filter's effects and verdict, as they are told.
+
+use rest_sessions_filter::config::Config;
+use rest_sessions_filter::exchange::{Effect, Verdict};
+use rest_sessions_filter::http::headers::Headers;
+use rest_sessions_filter::http::reply::Reply;
+use rest_sessions_filter::telemetry::{Counter, FilterState};
+use serde::Serialize;
+
+/// How it ends.
+#[derive(Debug, Default, Serialize)]
+pub struct Outcome {
+    /// What rest-sessions knows of the session: `active`, `none`, `unavailable`; absent where nobody asks.
+    #[serde(rename = "if", skip_serializing_if = "Option::is_none")]
+    pub assumed: Option<&'static str>,
+    /// `allow` or `deny`; in shadow, what would have been.
+    pub decision: String,
+    pub reason: String,
+    /// The counter that the request raises.
+    pub counter: String,
+    /// The label of the rule that decided.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
+    /// Where the token was found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// Its first source with a token holds two different ones.
+    pub conflict: bool,
+    pub requirements: Vec<RequirementShown>,
+    /// The session is beyond a limit, and is ended.
+    pub ended: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answer: Option<AnswerShown>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub upstream: Option<Upstream>,
+}
+
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub struct RequirementShown {
+    pub requirement: String,
+    pub holds: bool,
+    /// What the session holds; absent, where it lacks the field.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub found: Option<String>,
+}
+
+/// The filter's own answer.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub struct AnswerShown {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub body: String,
+    /// For gRPC clients; absent: as Envoy maps the status.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub grpc_status: Option<u32>,
+}
+
+/// What the upstream gets. Values that the client sent are not repeated.
+#[derive(Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Upstream {
+    /// The headers that the filter sets, in their order.
+    pub headers: Vec<(String, String)>,
+    /// The names of headers that the client sent, and that are taken out.
+    pub removed: Vec<String>,
+    /// The names of headers from which a token is taken out.
+    pub shortened: Vec<String>,
+    /// How often the session is asked for again while the request is open, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recheck_ms: Option<u64>,
+}
+
+impl Outcome {
+    #[must_use]
+    pub fn of(
+        config: &Config,
+        headers: &Headers,
+        assumed: Option<&'static str>,
+        effects: Vec<Effect>,
+        verdict: Verdict,
+    ) -> Self {
+        let mut outcome = Self { assumed, ..Self::default() };
+        let mut pairs: Vec<_> = headers.iter().map(|(name, value)| (name.to_vec(), value.to_vec())).collect();
+        for effect in effects {
+            match effect {
+                Effect::RequestHeader(change) => change.apply(&mut pairs),
+                Effect::Count(counter @ Counter::Outcome(_)) => counter.name().clone_into(&mut outcome.counter),
+                Effect::Count(Counter::Conflicts) => outcome.conflict = true,
+                Effect::FilterState(FilterState::Decision, value) => outcome.decision = value,
+                Effect::FilterState(FilterState::Reason, value) => outcome.reason = value,
+                Effect::FilterState(FilterState::Rule, value) => outcome.rule = Some(value),
+                Effect::FilterState(FilterState::Source, value) => outcome.source = Some(value),
+                Effect::FilterState(FilterState::User, value) => outcome.user = Some(value),
+                Effect::RequestTrailer(_) | Effect::Count(_) | Effect::Log(_) => {}
+            }
+        }
+        match verdict {
+            Verdict::Forward => outcome.upstream = Some(Upstream::of(config, headers, &pairs, None)),
+            Verdict::Watch(watch) => {
+                outcome.upstream = Some(Upstream::of(config, headers, &pairs, Some(watch.every_ms())));
+            }
+            Verdict::Reply(reply) => outcome.answer = Some(reply.into()),
+        }
+        outcome
+    }
+}
+
+impl From<Reply> for AnswerShown {
+    fn from(reply: Reply) -> Self {
+        let headers = reply.headers.into_iter().map(|(name, value)| (name.to_owned(), value));
+        Self {
+            status: reply.status,
+            headers: headers.collect(),
+            body: reply.body.to_owned(),
+            grpc_status: reply.grpc_status,
+        }
+    }
+}
+
+type Pair = (Vec<u8>, Vec<u8>);
+
+impl Upstream {
+    fn of(config: &Config, before: &Headers, after: &[Pair], recheck_ms: Option<u64>) -> Self {
+        let mut upstream = Self { recheck_ms, ..Self::default() };
+        let mut names: Vec<&[u8]> = before.iter().map(|(name, _)| name).collect();
+        names.sort_unstable();
+        names.dedup();
+        for name in names {
+            let had = before.iter().filter(|(other, _)| *other == name).map(|(_, value)| value);
+            let mut has = after.iter().filter(|(other, _)| other == name).map(|(_, value)| value.as_slice()).peekable();
+            if has.peek().is_none() {
+                upstream.removed.push(text(name));
+            } else if !config.managed.contains(name) && !has.eq(had) {
+                upstream.shortened.push(text(name));
+            }
+        }
+        // Whatever a client sent under these names is gone.
+        let set = after.iter().filter(|(name, _)| config.managed.contains(name));
+        upstream.headers = set.map(|(name, value)| (text(name), text(value))).collect();
+        upstream
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}

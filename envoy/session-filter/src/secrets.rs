@@ -1,0 +1,95 @@
+//! Keeps tokens out of whatever is printed, however they are spelled: what may be one is hidden, once, at the end.
+
+/// As long as a token is, and longer: where one stands in the middle of other letters, it is one still.
+const SHORTEST: usize = 64;
+
+/// How often a text may be encoded before nobody takes it for a token any more.
+const DECODINGS: usize = 4;
+
+/// The text with `…` for everything that may hold a token: 64 or more letters and digits in a row, each of them as
+/// it is or percent-encoded, even several times.
+#[must_use]
+pub fn hidden(text: &str) -> String {
+    let mut units: Vec<Unit> =
+        text.bytes().enumerate().map(|(at, byte)| Unit { byte, start: at, end: at.saturating_add(1) }).collect();
+    for _ in 0..DECODINGS {
+        units = decoded(&units);
+    }
+    let mut shown = String::new();
+    let mut from = 0;
+    for run in units.split(|unit| !unit.byte.is_ascii_alphanumeric()).filter(|run| run.len() >= SHORTEST) {
+        if let (Some(first), Some(last)) = (run.first(), run.last()) {
+            shown.push_str(text.get(from..first.start).unwrap_or_default());
+            shown.push('…');
+            from = last.end;
+        }
+    }
+    shown.push_str(text.get(from..).unwrap_or_default());
+    shown
+}
+
+/// A byte, and where what says so stands in the text.
+#[derive(Clone, Copy)]
+struct Unit {
+    byte: u8,
+    start: usize,
+    end: usize,
+}
+
+fn decoded(units: &[Unit]) -> Vec<Unit> {
+    let mut shorter = Vec::with_capacity(units.len());
+    let mut rest = units;
+    while let [first, after @ ..] = rest {
+        let (unit, left) = match rest {
+            [percent, high, low, left @ ..] if percent.byte == b'%' => match hex(high.byte).zip(hex(low.byte)) {
+                Some((high, nibble)) => (Unit { byte: high << 4 | nibble, start: percent.start, end: low.end }, left),
+                None => (*first, after),
+            },
+            _ => (*first, after),
+        };
+        shorter.push(unit);
+        rest = left;
+    }
+    shorter
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn what_may_be_a_token_is_hidden_and_nothing_else() {
+        let token = "aB3".repeat(22)[..64].to_owned();
+        assert_eq!(hidden(&format!("a={token}; b=1")), "a=…; b=1");
+        assert_eq!(hidden(&token), "…");
+        assert_eq!(hidden(&format!("x{token}y é {token}")), "… é …");
+        for short in ["", "é", &token[..63], &format!("{}-{}", &token[..40], &token[..40])] {
+            assert_eq!(hidden(short), short);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_encoding_of_a_token_is_shown(
+            token in "[a-zA-Z0-9]{64}",
+            encoded in proptest::collection::vec(0u8..4, 64),
+            before in "[^a-zA-Z0-9%]{0,5}",
+            after in "[^a-zA-Z0-9%]{0,5}",
+        ) {
+            let mut spelled = String::new();
+            for (byte, times) in token.bytes().zip(encoded) {
+                let mut unit = char::from(byte).to_string();
+                for _ in 0..times {
+                    unit = unit.bytes().map(|byte| format!("%{byte:02x}")).collect();
+                }
+                spelled.push_str(&unit);
+            }
+            prop_assert_eq!(hidden(&format!("{before}{spelled}{after}")), format!("{before}…{after}"));
+        }
+    }
+}

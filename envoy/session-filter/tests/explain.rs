@@ -1,0 +1,298 @@
+//! `session-filter explain`, as a person runs it. That it is right is for `tests/mesh/explain.rs` to say, which holds
+//! it against a real Envoy; here it is about what is told, and about what never is.
+
+#![allow(clippy::panic, clippy::unwrap_used, reason = "a test that cannot go on should stop, and say where")]
+
+mod support;
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use support::{Ran, run, shows, token};
+
+fn config() -> String {
+    json!({
+        "app": "mywebapp",
+        "rest_sessions": {"cluster": "outbound|3000||rs.internal", "path_prefix": "/at/rs"},
+        "hosts": ["shop.example.com", "admin.example.com"],
+        "token_from": [{"cookie": "s"}, {"header": "authorization", "prefix": "Bearer "}, {"query": "t", "any": true}],
+        "annotate": {"headers": {"x-session-user": "id", "x-role": "d.role", "x-status": "status"}},
+        "limits": {"idle": "30m", "age": "12h"},
+        "login": {"url": "/login?next={url}"},
+        "logout": {"path": "/logout"},
+        "rules": [
+            {"name": "assets", "match": {"methods": ["GET"], "paths": ["/static/*"]}, "session": "off"},
+            {"name": "pages", "match": {"paths": ["/", "/login"]}, "session": "optional"},
+            {"name": "admin", "match": {"hosts": ["admin.example.com"]}, "session": "required", "app": "backoffice",
+             "require": [{"field": "d.role", "one_of": ["admin"]}, {"field": "ip", "is_client": true}]},
+            {"name": "trial", "match": {"paths": ["/trial/*"]}, "session": "required", "shadow": true, "recheck": "5s"},
+            {"match": {"paths": ["/live"]}, "session": "required", "recheck": "5s", "login": "off"},
+        ],
+        "forward_token": false,
+    })
+    .to_string()
+}
+
+fn explain(args: &[&str]) -> Ran {
+    run(&[&["explain", "-", "--request"], args].concat(), &config())
+}
+
+#[track_caller]
+fn told(args: &[&str]) -> String {
+    let Ran { code, out, err } = explain(args);
+    assert_eq!((code, err.as_str()), (0, ""), "{args:?}");
+    out
+}
+
+const COOKIE: &str = "cookie: s={token}";
+
+#[test]
+fn a_request_is_explained_from_its_path_to_what_the_upstream_gets() {
+    let out = told(&[
+        "GET https://admin.example.com/users?x=1",
+        "--header",
+        COOKIE,
+        "--header",
+        "X-Session_User: somebody",
+        "--client",
+        "203.0.113.7",
+        "--session",
+        r#"{"id":"u1","d":{"role":"admin"}}"#,
+    ]);
+    assert_eq!(
+        out,
+        "\
+GET admin.example.com/users
+
+path       read by all servers in the same way
+rule       admin (rules[2]): session required, app backoffice
+           not assets: the path is none of /static/*
+           not pages: the path is none of /, /login
+token      in cookie:s
+asks       GET /at/rs/backoffice/get/… at rs.internal (cluster outbound|3000||rs.internal)
+
+With this session:
+requires   d.role one_of [\"admin\"]: holds, it is \"admin\"
+requires   ip is_client: holds, it is \"203.0.113.7\"
+decision   allow, session (rest_sessions.allowed_total)
+upstream   x-role: admin
+           x-session-user: u1
+           x-status: active
+           without cookie, x-session_user
+"
+    );
+}
+
+#[test]
+fn a_requirement_that_fails_says_what_was_found() {
+    let out = told(&[
+        "GET https://admin.example.com/users",
+        "--header",
+        COOKIE,
+        "--session",
+        r#"{"id":"u1","ip":"192.0.2.9"}"#,
+    ]);
+    for line in [
+        "requires   d.role one_of [\"admin\"]: does not hold, it is missing\n",
+        "requires   ip is_client: does not hold, it is \"192.0.2.9\"\n",
+        "decision   deny, forbidden (rest_sessions.denied_forbidden_total)\nanswer     403\n",
+    ] {
+        assert!(out.contains(line), "{line}\nis not in\n{out}");
+    }
+}
+
+#[test]
+fn without_a_session_every_case_is_told() {
+    let out = told(&["GET https://shop.example.com/account", "--header", "Authorization: bearer {token}"]);
+    for part in [
+        "rule       default: session required, app mywebapp\n           not assets: the path is none of /static/*\n",
+        "not admin: the host is none of admin.example.com\n",
+        "not rules[4]: the path is none of /live\n",
+        "token      in header:authorization\n",
+        "With a live session (--session '{\"id\":\"…\"}' tells more):\nupstream   x-role: d.role\n",
+        "If there is no such session:\ndecision   deny, no_session",
+        "While rest-sessions is away:\ndecision   deny, unavailable",
+    ] {
+        assert!(out.contains(part), "{part}\nis not in\n{out}");
+    }
+}
+
+#[test]
+fn readings_are_told_with_the_rules_that_they_fall_under() {
+    let out = told(&["GET https://shop.example.com/%73tatic/a;b"]);
+    assert!(
+        out.contains("path       read as /%73tatic/a;b, under default\n           or as /static/a;b, under assets\n"),
+        "{out}"
+    );
+    assert!(out.contains("decision   deny, ambiguous_path"), "{out}");
+    let out = told(&["GET https://shop.example.com/a/%2e%2e/b"]);
+    assert!(out.contains("path       refused wherever rules name paths: a dot segment in the path\n"), "{out}");
+    let out = told(&["GET https://evil.example.com/"]);
+    assert!(out.contains("decision   deny, unknown_host") && !out.contains("rule "), "{out}");
+}
+
+#[test]
+fn logins_logouts_shadow_and_streams_are_told() {
+    let out = told(&["GET https://shop.example.com/account?t=x&u=1", "--header", "accept: text/html"]);
+    assert!(out.contains("location: /login?next=https%3A%2F%2Fshop.example.com%2Faccount%3Fu%3D1\n"), "{out}");
+    let out = told(&["POST https://shop.example.com/logout", "--header", COOKIE, "--session", "unavailable"]);
+    assert!(out.contains("DELETE /at/rs/mywebapp/kill/… at"), "{out}");
+    assert!(out.contains("While rest-sessions is away:\ndecision   deny, logout_failed"), "{out}");
+    let out = told(&["GET https://shop.example.com/trial/a", "--header", COOKIE, "--session", "none"]);
+    assert!(out.contains("in shadow: nothing happens to the request"), "{out}");
+    assert!(
+        out.contains("decision   deny, no_session (rest_sessions.shadow_denied_total)\nupstream   gets no"),
+        "{out}"
+    );
+    let out = told(&["GET https://shop.example.com/live", "--header", COOKIE, "--session", r#"{"id":"a"}"#]);
+    assert!(out.contains("open       its session is asked for again every 5 s\n"), "{out}");
+    let grpc = ["--header", "content-type: application/grpc"];
+    let out = told(&[["POST https://shop.example.com/a", "--session", "none"].as_slice(), &grpc].concat());
+    assert!(out.contains("answer     401, grpc-status 16\n"), "{out}");
+}
+
+#[test]
+fn a_session_beyond_a_limit_counts_as_none_and_is_ended() {
+    let ask = |session: &str| told(&["GET https://shop.example.com/live", "--header", COOKIE, "--session", session]);
+    let ended =
+        "limits     the session is beyond a limit: it counts as none, and is ended\ndecision   deny, no_session";
+    assert!(ask(r#"{"id":"a","idle":1801}"#).contains(ended));
+    assert!(!ask(r#"{"id":"a","idle":1800}"#).contains("limits"));
+    // The token is made at the time that is asked about.
+    let later = told(&[
+        "GET https://shop.example.com/live",
+        "--header",
+        COOKIE,
+        "--session",
+        r#"{"id":"a"}"#,
+        "--now",
+        "2000000000",
+    ]);
+    assert!(later.contains("decision   allow, session"), "{later}");
+}
+
+#[test]
+fn whoever_asks_in_vain_gets_a_hint() {
+    let out = told(&["GET https://shop.example.com/live", "--session", r#"{"id":"a"}"#]);
+    assert!(
+        out.contains("token      none\n           cookie:s: nothing there\n")
+            && out.contains("hint: the request bears no token"),
+        "{out}"
+    );
+    let out = told(&["GET https://shop.example.com/static/a", "--session", "none"]);
+    assert!(out.contains("hint: nobody asks for a session here"), "{out}");
+    let out = told(&["GET /static/a"]);
+    assert!(out.contains("hint: the request names no host"), "{out}");
+}
+
+#[test]
+fn a_token_that_does_not_count_is_told_by_what_is_wrong_with_it() {
+    let secret = token(Duration::from_secs(60));
+    let short = format!("cookie: s={}; s=junk", &secret[1..]);
+    let future = format!("authorization: Bearer {}Zzzzzzzzz", &secret[..55]);
+    let out = told(&["GET https://shop.example.com/live", "--header", &short, "--header", &future]);
+    let lines = "\
+token      none
+           cookie:s: it has 63 characters; expected 64 letters and digits; it has 4 characters; expected 64 letters and digits
+           header:authorization: it says that it was made in the future, or the clock here is wrong
+           query:t: nothing there
+";
+    assert!(out.contains(lines), "{out}");
+    let two = format!("cookie: s={secret}; s=x{}", &secret[1..]);
+    let out = told(&["GET https://shop.example.com/live", "--header", &two]);
+    assert!(out.contains("token      two different ones in one place, which counts as none\n"), "{out}");
+    assert!(out.contains("cookie:s: a well-formed token, which does not count: another one stands beside it"), "{out}");
+}
+
+#[test]
+fn json_says_the_same() {
+    let out = told(&["GET https://shop.example.com/live", "--header", COOKIE, "--session", "none", "--json"]);
+    let said: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(
+        said["rule"],
+        json!({"label": "rules[4]", "place": 4, "session": "required", "app": "mywebapp", "shadow": false})
+    );
+    assert_eq!(said["readings"], json!([{"path": "/live", "rule": "rules[4]"}]));
+    assert_eq!(said["outcomes"][0]["if"], "none");
+    assert_eq!(said["outcomes"][0]["source"], "cookie:s");
+    assert_eq!(said["outcomes"][0]["answer"]["status"], 401);
+}
+
+#[test]
+fn no_token_is_ever_shown() {
+    let secret = token(Duration::from_secs(60));
+    let other = format!("x{}", &secret[1..]);
+    let encoded: String = secret.bytes().map(|byte| format!("%{byte:02x}")).collect();
+    let url = |query: &str| format!("GET https://shop.example.com/live{query}");
+    for (request, header) in [
+        (url(""), format!("cookie: s={secret}")),
+        (url(""), format!("cookie: s={secret}; s={other}")),
+        (url(""), format!("authorization: Bearer {secret}")),
+        (url(&format!("?t={secret}")), "accept: text/html".to_owned()),
+        (url(&format!("?t={encoded}&other={encoded}")), "accept: text/html".to_owned()),
+        (format!("GET https://shop.example.com/a/{secret}?other={secret}"), "accept: text/html".to_owned()),
+        (format!("GET https://shop.example.com/a/{encoded}"), format!("x-other: {secret}")),
+        (format!("GET https://{secret}/"), format!("origin: https://{secret}")),
+        (format!("GET https://shop.example.com/{secret}/../a"), format!("x-forwarded-proto: {secret}")),
+        (secret.clone(), format!("cookie: s={secret}")),
+        (url(""), secret.clone()),
+    ] {
+        for session in [r#"{"id":"u1"}"#, "none", "unavailable", secret.as_str()] {
+            for more in
+                [[].as_slice(), &["--json"], &["--nonsense"], &["--client", &secret], &["--now", &secret], &[&secret]]
+            {
+                let args = [
+                    ["explain", "-", "--request", &request, "--header", &header, "--session", session].as_slice(),
+                    more,
+                ]
+                .concat();
+                let Ran { out, err, .. } = run(&args, &config());
+                for said in [out, err] {
+                    assert!(
+                        !shows(&said, &secret) && !shows(&said, &other) && !shows(&said, &encoded),
+                        "{args:?}\n{said}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_asked_is_said_and_a_configuration_with_problems_is_not_explained() {
+    for (args, why) in [
+        (vec!["GET"], "--request has no space"),
+        (vec!["GET a"], "neither absolute nor a path"),
+        (vec!["GET /", "--header", "a"], "--header number 1 has no name and colon"),
+        (vec!["GET /", "--session", "who"], "--session is no object in JSON"),
+        (vec!["GET /", "--session", "{}"], "`id` is missing"),
+        (vec!["GET /", "--which", "2"], "--which is from 1 to 1"),
+        (vec!["GET /", "--client", "a"], "invalid value"),
+    ] {
+        let Ran { code, out, err } = explain(&args);
+        assert_eq!((code, out.as_str()), (2, ""), "{args:?}");
+        assert!(err.starts_with("error: ") && err.contains(why), "{err}");
+    }
+    let Ran { code, err, .. } = run(&["explain", "-", "--request", "GET /"], "{\"app\": \"x\"}");
+    assert_eq!(code, 1);
+    assert!(err.contains("app: found \"x\", expected 3 to 20"), "{err}");
+}
+
+#[test]
+fn one_of_several_configurations_is_chosen_by_its_number() {
+    let manifest = |name: &str, session: &str| {
+        format!(
+            "apiVersion: a/v1\nkind: WasmPlugin\nmetadata: {{name: {name}}}\nspec:\n  pluginConfig:\n    app: {name}\n    \
+             rest_sessions: {{cluster: rs}}\n    default: {{session: '{session}'}}\n---\n"
+        )
+    };
+    let both = manifest("one", "off") + &manifest("two", "required");
+    let Ran { code, err, .. } = run(&["explain", "-", "--request", "GET /"], &both);
+    assert_eq!(code, 2);
+    assert!(
+        err.contains("--which\n  1 WasmPlugin one: spec.pluginConfig\n  2 WasmPlugin two: spec.pluginConfig"),
+        "{err}"
+    );
+    let Ran { out, .. } = run(&["explain", "-", "--request", "GET /", "--which", "2"], &both);
+    assert!(out.contains("default: session required, app two"), "{out}");
+}

@@ -1,0 +1,61 @@
+//! Runs the program as a person does.
+
+#![allow(dead_code, clippy::unwrap_used, reason = "each test uses a part of it, and stops where it cannot go on")]
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, SystemTime};
+
+/// What a run of the program came to.
+#[derive(Debug)]
+pub struct Ran {
+    pub code: i32,
+    pub out: String,
+    pub err: String,
+}
+
+/// Runs the program with these arguments, at the root of the repository.
+pub fn run(args: &[&str], input: &str) -> Ran {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_session-filter"))
+        .args(args)
+        .current_dir(root())
+        .env_clear()
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // It may not read at all.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    let done = child.wait_with_output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    Ran { code: done.status.code().unwrap(), out: text(done.stdout), err: text(done.stderr) }
+}
+
+/// The root of the repository.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap().to_owned()
+}
+
+pub fn now_ms() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis().try_into().unwrap()
+}
+
+/// A token that was made so long ago.
+pub fn token(ago: Duration) -> String {
+    let mut left = now_ms() - u64::try_from(ago.as_millis()).unwrap();
+    let mut digits = Vec::new();
+    for _ in 0..8 {
+        digits.push(char::from_digit((left % 36).try_into().unwrap(), 36).unwrap());
+        left /= 36;
+    }
+    let random = "aB3xY".repeat(11);
+    format!("{random}Z{}", digits.iter().rev().collect::<String>())
+}
+
+/// Whether a part of a secret stands in a text that is long enough to matter.
+pub fn shows(text: &str, secret: &str) -> bool {
+    let bytes = secret.as_bytes();
+    bytes.windows(12).any(|part| text.as_bytes().windows(12).any(|shown| shown == part))
+}

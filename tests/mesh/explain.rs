@@ -1,0 +1,238 @@
+//! What `session-filter explain` says, held against what the filter does in a real Envoy, request by request. Both are
+//! made of the same code, so what this finds is where the command drives it in another way than the shell does.
+
+mod cases;
+
+use std::collections::{BTreeMap, HashMap};
+use std::process::Command;
+use std::sync::{Arc, Mutex};
+
+use cases::{Case, Dice};
+use serde_json::{Value, json};
+use session_filter::explain::{AnswerShown, Assumed, Outcome, Upstream};
+
+use crate::harness::client::{Request, Response};
+use crate::harness::envoy::Listener;
+use crate::harness::mesh::{Mesh, Setup, plugin};
+use crate::harness::process::program_beside;
+use crate::harness::stub::{Answer, Stub};
+use crate::harness::upstream::Seen;
+use crate::harness::wait;
+
+/// How many requests are made up for each listener.
+const REQUESTS: usize = 300;
+
+/// One line a request: which one it was, and the filter state.
+const STATE: &str = "%REQ(X-CASE)%|%FILTER_STATE(wasm.rest_sessions.decision:PLAIN)%|\
+    %FILTER_STATE(wasm.rest_sessions.reason:PLAIN)%|%FILTER_STATE(wasm.rest_sessions.rule:PLAIN)%|\
+    %FILTER_STATE(wasm.rest_sessions.user:PLAIN)%|%FILTER_STATE(wasm.rest_sessions.source:PLAIN)%";
+
+const ANNOTATED: [&str; 6] =
+    ["x-session-user", "x-session-data", "x-session-status", "x-session-role", "x-session-ttl", "x-session-ip"];
+
+/// With all that a configuration can ask for.
+fn rich(keys: Value) -> Value {
+    let mut rich = json!({
+        "rest_sessions": {"cluster": "rest-sessions", "timeout": "5s", "breaker": "off"},
+        "token_from": [{"cookie": "session-cookie"}, {"header": "authorization", "prefix": "Bearer "}, {"query": "t"}],
+        "annotate": {"headers": {"x-session-user": "id", "x-session-data": "d", "x-session-status": "status",
+            "x-session-role": "d.role", "x-session-ttl": "ttl", "x-session-ip": "ip"}, "max_bytes": 600},
+        "filter_state": true,
+        "limits": {"idle": "30m", "age": "12h"},
+        "login": {"url": "https://login.example.com/?next={url}"},
+        "logout": {"path": "/logout", "methods": ["POST", "GET"], "redirect": "/bye",
+            "cookie": {"path": "/", "same_site": "Strict", "domain": "example.com"}},
+        "rules": [
+            {"name": "assets", "match": {"paths": ["/static/*", "/favicon.ico"], "methods": ["GET"]}, "session": "off"},
+            {"name": "home", "match": {"paths": ["/", "/products/*", "/login"]}, "session": "optional"},
+            {"name": "admin", "match": {"hosts": ["admin.example.com"]}, "session": "required", "app": "backoffice",
+             "require": [{"field": "d.role", "one_of": ["admin", "owner"]}], "origins": []},
+            {"name": "pay", "match": {"paths": ["/pay/*"]}, "session": "required", "on_forbidden": "login",
+             "require": [{"field": "d.auth_time", "within": "10m"}, {"field": "ip", "is_client": true}]},
+            {"name": "open", "match": {"paths": ["/open/*"]}, "session": "required", "failure_mode": "allow",
+             "login": "off"},
+            {"name": "api", "match": {"paths": ["/api/*"]}, "session": "required", "login": "off",
+             "token_from": [{"query": "t", "any": true}, {"header": "x-api-token"}],
+             "origins": ["https://app.example.com"]},
+            {"name": "trial", "match": {"paths": ["/trial/*"]}, "session": "required", "shadow": true},
+            {"match": {"paths": ["/live"], "methods": ["GET", "POST"]}, "session": "required", "recheck": "30s",
+             "origins": ["https://app.example.com"]},
+        ],
+        "default": {"session": "required"},
+    });
+    rich.as_object_mut().unwrap().extend(keys.as_object().unwrap().clone());
+    plugin(rich)
+}
+
+/// What rest-sessions knows, by token.
+#[derive(Clone, Default)]
+struct Known(Arc<Mutex<HashMap<String, Assumed>>>);
+
+impl Known {
+    fn stub(&self) -> Stub {
+        let known = self.clone();
+        Stub::start(move |call| {
+            let assumed = known.0.lock().unwrap().get(call.token()).cloned().unwrap_or(Assumed::None);
+            match (call.method.as_str(), assumed) {
+                (_, Assumed::Unavailable) => Answer::text(500, "away"),
+                ("DELETE", Assumed::Active(_)) => Answer::text(200, "{\"kill\":1}"),
+                ("DELETE", Assumed::None) => Answer::text(200, "{\"kill\":0}"),
+                (_, Assumed::Active(session)) => Answer::text(200, session),
+                (_, Assumed::None) => Answer::none(),
+            }
+        })
+    }
+}
+
+#[track_caller]
+fn assert_answered(case: &Case, answer: &AnswerShown, response: &Response, context: &str) {
+    let is_grpc = case.headers.iter().any(|(_, value)| value == "application/grpc");
+    if is_grpc {
+        assert_eq!(response.status, 200, "{context}");
+        if let Some(status) = answer.grpc_status {
+            assert_eq!(response.header("grpc-status"), Some(status.to_string()), "{context}");
+        }
+        return;
+    }
+    assert_eq!(response.status, answer.status, "{context}");
+    let body = if case.method == "HEAD" { "" } else { &answer.body };
+    assert_eq!(response.text(), body, "{context}");
+    // Of the connection, or told by Envoy of every answer.
+    let mut found = response.lasting_headers();
+    found.retain(|(name, _)| !["server", "content-length", "transfer-encoding", "connection"].contains(&name.as_str()));
+    let mut found: Vec<_> = found.into_iter().map(|(name, value)| (name, String::from_utf8(value).unwrap())).collect();
+    let mut expected = answer.headers.clone();
+    found.sort();
+    expected.sort();
+    // An answer without a body needs no type, and Envoy gives it one.
+    if answer.body.is_empty() {
+        found.retain(|(name, _)| name != "content-type");
+    }
+    assert_eq!(found, expected, "{context}");
+}
+
+#[track_caller]
+fn assert_passed(case: &Case, upstream: &Upstream, seen: &Seen, context: &str) {
+    for name in ANNOTATED {
+        let set = upstream.headers.iter().filter(|(set, _)| set == name).map(|(_, value)| value.clone());
+        assert_eq!(seen.values(name), set.collect::<Vec<_>>(), "{name}\n{context}");
+    }
+    for name in &upstream.removed {
+        assert_eq!(seen.values(name), [""; 0], "{name}\n{context}");
+    }
+    for name in ["cookie", "authorization", "x-api-token"] {
+        let sent: Vec<String> =
+            case.headers.iter().filter(|(sent, _)| sent == name).map(|(_, value)| value.clone()).collect();
+        if upstream.shortened.iter().any(|shortened| shortened == name) {
+            assert_ne!(seen.values(name), sent, "{name}\n{context}");
+        } else if !upstream.removed.iter().any(|removed| removed == name) {
+            assert_eq!(seen.values(name), sent, "{name}\n{context}");
+        }
+    }
+    let is_shortened = upstream.shortened.iter().any(|shortened| shortened == ":path");
+    assert_eq!(seen.target == case.target, !is_shortened, "{}\n{context}", seen.target);
+}
+
+fn state_of(number: usize, outcome: &Outcome) -> String {
+    let or_none = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".to_owned());
+    let Outcome { decision, reason, rule, user, source, .. } = outcome;
+    format!("{number}|{decision}|{reason}|{}|{}|{}", or_none(rule), or_none(user), or_none(source))
+}
+
+/// Sends made-up requests to a listener, and holds each to its explanation; says what the explanations counted.
+fn compare(mesh: &Mesh, listener: &'static str, config: &Value, known: &Known, seed: u64) -> BTreeMap<String, u64> {
+    let mut dice = Dice(seed);
+    let mut counts = BTreeMap::new();
+    let mut states = Vec::new();
+    let mut statuses = BTreeMap::new();
+    for number in 0..REQUESTS {
+        let case = Case::made_up(&mut dice, number);
+        known.0.lock().unwrap().insert(case.token.clone(), case.assumed.clone());
+        let request = case.request();
+        let response = mesh.send_at(listener, &request);
+        let explanation = case.explained(config);
+        let [outcome] = explanation.outcomes.as_slice() else { panic!("one outcome was expected: {explanation:#?}") };
+        let context =
+            format!("request {number} of {listener}:\n{request}{:?}\n{explanation}\n{response:?}", case.assumed);
+        match (&outcome.answer, &outcome.upstream) {
+            (Some(answer), None) => assert_answered(&case, answer, &response, &context),
+            (None, Some(upstream)) => {
+                assert!(response.status == 200 || response.status == 101, "{context}");
+                assert_passed(&case, upstream, &mesh.seen_for(&request, &response), &context);
+            }
+            _ => panic!("either an answer or an upstream was expected\n{context}"),
+        }
+        // What was found by the same path as in the filter is the filter's own word.
+        assert_eq!(explanation.rule.as_ref().map(|rule| &rule.label), outcome.rule.as_ref(), "{context}");
+        *counts.entry(outcome.counter.trim_start_matches("rest_sessions.").to_owned()).or_default() += 1;
+        *statuses.entry(response.status).or_insert(0) += 1;
+        // In shadow, the request may be over before it is known what would have been.
+        if !explanation.rule.as_ref().is_some_and(|rule| rule.shadow) {
+            states.push(state_of(number, outcome));
+        }
+    }
+    println!("{listener}: {statuses:?} {counts:?}");
+    wait::until("the access log of every request", || {
+        let log = mesh.envoy.access_log(listener);
+        states.iter().all(|state| log.contains(state)).then_some(()).or_else(|| {
+            // Shown where the time is up.
+            println!("{:?}", states.iter().find(|state| !log.contains(state)));
+            None
+        })
+    });
+    counts
+}
+
+#[test]
+fn what_is_explained_is_what_happens() {
+    let known = Known::default();
+    let stub = known.stub();
+    let hosts = json!(["shop.example.com", "*.shop.example.com", "admin.example.com"]);
+    let closed = rich(json!({"hosts": hosts, "forward_token": false}));
+    let open = rich(json!({"path_case": "exact", "cors_preflight": "pass"}));
+    let listener = |name, plugin: &Value| Listener { access_log: Some(STATE), ..Listener::new(name, plugin.clone()) };
+    let mesh = Setup::default()
+        .listener(listener("closed", &closed))
+        .listener(listener("open", &open))
+        .sessions(stub.address())
+        .start();
+    let mut counts = compare(&mesh, "closed", &closed, &known, 1);
+    for (counter, count) in compare(&mesh, "open", &open, &known, 2) {
+        *counts.entry(counter).or_default() += count;
+    }
+    // Of nearly every kind of outcome there was one.
+    assert!(counts.len() >= 16, "{counts:?}");
+    let counts: Vec<(&str, u64)> = counts.iter().map(|(counter, count)| (counter.as_str(), *count)).collect();
+    mesh.expect_outcomes(&counts);
+}
+
+#[test]
+fn the_program_says_what_envoy_does() {
+    let stub = Stub::knowing_everyone();
+    let config = rich(json!({"hosts": ["shop.example.com"]}));
+    let mesh = Setup::new(config.clone()).sessions(stub.address()).start();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("config.json");
+    std::fs::write(&file, config.to_string()).unwrap();
+    for (method, target, navigates) in
+        [("GET", "/account", true), ("GET", "/account", false), ("POST", "/", false), ("GET", "/%2e%2e/", false)]
+    {
+        let mut command = Command::new(program_beside("session-filter"));
+        command
+            .args(["explain", "--json", "--request", &format!("{method} http://shop.example.com{target}")])
+            .arg(&file);
+        let mut request = Request::new(method, target);
+        if navigates {
+            command.args(["--header", "accept: text/html"]);
+            request = request.header("accept", "text/html");
+        }
+        let done = command.output().unwrap();
+        let said: Value = serde_json::from_slice(&done.stdout).unwrap();
+        let response = mesh.send(&request);
+        let answered = &said["outcomes"][0]["answer"]["status"];
+        assert_eq!(answered.as_u64().unwrap_or(200), u64::from(response.status), "{said:#}");
+        let location = said["outcomes"][0]["answer"]["headers"].as_array().into_iter().flatten();
+        let location = location.filter(|header| header[0] == "location").map(|header| header[1].as_str().unwrap());
+        assert_eq!(location.collect::<Vec<_>>(), response.header("location").iter().collect::<Vec<_>>(), "{said:#}");
+    }
+}
