@@ -93,6 +93,12 @@ pub enum Counter {
     Ends,
     /// Requests that were let through, and closed since their session was gone.
     RecheckClosed,
+    /// Changes of sessions that responses asked for, and rest-sessions has made.
+    WriteBacks,
+    /// Changes that it has not made, for all that is known.
+    WriteBackFailures,
+    /// Changes that were not asked for: by whom nobody may change that session, or in a form that is none.
+    WriteBacksDropped,
 }
 
 /// Gives every counter its place and its name, from one list. A counter that is not in it does not compile.
@@ -160,6 +166,9 @@ counters! {
     CacheEvictions: CacheEvictions => "rest_sessions.cache_evictions_total",
     Ends: Ends => "rest_sessions.ends_total",
     RecheckClosed: RecheckClosed => "rest_sessions.recheck_closed_total",
+    WriteBacks: WriteBacks => "rest_sessions.write_backs_total",
+    WriteBackFailures: WriteBackFailures => "rest_sessions.write_back_failures_total",
+    WriteBacksDropped: WriteBacksDropped => "rest_sessions.write_back_dropped_total",
 }
 
 /// Calls that are under way, in all workers together.
@@ -245,6 +254,10 @@ pub enum Line {
         rule: Rc<str>,
         token: Digest,
     },
+    /// A response asked for a change of its session that was not made.
+    Dropped {
+        why: &'static str,
+    },
     UnknownCall {
         call: u32,
     },
@@ -259,6 +272,7 @@ impl fmt::Display for Line {
                 token.iter().try_for_each(|token| write!(f, " token={token}"))
             }
             Self::Closed { rule, token } => write!(f, "event=closed rule={rule:?} token={token}"),
+            Self::Dropped { why } => write!(f, "event=write_back_dropped reason={why}"),
             Self::UnknownCall { call } => write!(f, "event=unknown_call call={call}"),
         }
     }

@@ -5,12 +5,11 @@ use std::rc::Rc;
 use super::board::Board;
 use super::desk::Note;
 use super::ends::{Ends, Hash, Stamp, update};
-use super::flights::Flight;
 use super::lifetime::Lifetime;
 use super::page::{MAX_SHARED, Page, SharedAnswer};
 use super::settings::Settings;
 use super::store::{Class, Item, Store};
-use super::trip::Key;
+use super::trip::{Key, Trip};
 use crate::session::body;
 use crate::session::limits::Limits;
 use crate::session::lookup::Lookup;
@@ -147,28 +146,28 @@ impl Answers {
     pub fn keep_session<B: Board>(
         &mut self,
         ends: &Ends<B>,
-        flight: &Flight,
+        trip: &Trip,
         session: &Rc<Session>,
         body: &[u8],
         stamp: Stamp,
         now_ms: u64,
         note: &dyn Fn(Note<'_>),
     ) {
-        let life = self.life(session, &flight.trip.key, flight.trip.started_ms);
+        let life = self.life(session, &trip.key, trip.started_ms);
         if life.stale_until_ms <= now_ms {
-            self.store.remove(flight.trip.hash.0, &flight.trip.key);
+            self.store.remove(trip.hash.0, &trip.key);
             return;
         }
         // Recorded before it is kept: whoever learns that the session has ended must know that somebody may hold it.
         // Without a record it is not kept at all.
-        let recorded = update(ends.board(), flight.trip.hash.page(), |page| {
+        let recorded = update(ends.board(), trip.hash.page(), |page| {
             let mut page = Page::read(page);
-            page.record(flight.trip.hash.0, life.stale_until_ms, now_ms);
+            page.record(trip.hash.0, life.stale_until_ms, now_ms);
             if self.settings.shared && body.len() <= MAX_SHARED {
                 page.answer = Some(SharedAnswer {
-                    key: flight.trip.session_in_full(),
+                    key: trip.session_in_full(),
                     mark: stamp.mark(),
-                    asked_ms: flight.trip.started_ms,
+                    asked_ms: trip.started_ms,
                     fresh_until_ms: life.fresh_until_ms,
                     stale_until_ms: life.stale_until_ms,
                     body: body.to_vec(),
@@ -177,8 +176,8 @@ impl Answers {
             (Some(page.written()), ())
         });
         if recorded.is_ok() {
-            let copy = Copy { session: Rc::clone(session), asked_ms: flight.trip.started_ms, life, stamp };
-            self.put(&flight.trip.key, flight.trip.hash, copy, now_ms, note);
+            let copy = Copy { session: Rc::clone(session), asked_ms: trip.started_ms, life, stamp };
+            self.put(&trip.key, trip.hash, copy, now_ms, note);
         }
     }
 
@@ -186,19 +185,19 @@ impl Answers {
     pub fn learn_none<B: Board>(
         &mut self,
         ends: &mut Ends<B>,
-        flight: &Flight,
+        trip: &Trip,
         may_be_kept: bool,
         now_ms: u64,
         note: &dyn Fn(Note<'_>),
     ) {
-        let (key, hash) = (&flight.trip.key, flight.trip.hash);
+        let (key, hash) = (&trip.key, trip.hash);
         if self.let_go(ends, key, hash, now_ms) {
-            self.tell(ends, hash, &flight.trip.session_in_full(), note);
+            self.tell(ends, hash, &trip.session_in_full(), note);
         }
-        let until_ms = flight.trip.started_ms.saturating_add(self.settings.negative_ttl_ms);
+        let until_ms = trip.started_ms.saturating_add(self.settings.negative_ttl_ms);
         if may_be_kept && now_ms < until_ms {
             let item = Item {
-                value: Kept::None { asked_ms: flight.trip.started_ms, until_ms },
+                value: Kept::None { asked_ms: trip.started_ms, until_ms },
                 class: Class::Unknown,
                 heap_bytes: 0,
                 useful_until_ms: until_ms,

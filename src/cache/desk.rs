@@ -1,5 +1,7 @@
 //! Where requests ask for their sessions (an answer that is kept here, one that another worker keeps, a call that is
-//! under way, or a call of their own, in this order) and where sessions are ended.
+//! under way, or a call of their own, in this order) and where sessions are ended and changed.
+
+mod errands;
 
 use std::rc::Rc;
 
@@ -9,7 +11,7 @@ use super::ends::{Ends, Hash};
 use super::flights::{Airborne, Errand, Flight, Flights, Waiter};
 use super::gates::{Gates, Way};
 use super::settings::Settings;
-use super::trip::{CallId, Key, Trip, Who};
+use super::trip::{CallId, Key, Trip};
 use crate::http::headers::Headers;
 use crate::policy::rules::Rule;
 use crate::session::answer::Answer;
@@ -67,9 +69,6 @@ pub struct Desk<B> {
     gates: Gates,
     ends: Ends<B>,
 }
-
-/// How many sessions may wait to be ended. Only while rest-sessions is away are there any.
-const MOST_CONDEMNED: usize = 1_024;
 
 impl<B: Board> Desk<B> {
     /// `random` are numbers that nobody can guess.
@@ -162,55 +161,6 @@ impl<B: Board> Desk<B> {
         }
     }
 
-    /// A request wants a session to end. Nobody is served from what was known of it, from now on and whatever becomes of
-    /// the call; [`Self::departed`] or [`Self::killed`] follows.
-    pub fn end(
-        &mut self,
-        wanted: Wanted<'_>,
-        who: Who,
-        request: &Headers,
-        now_ms: u64,
-        note: &dyn Fn(Note<'_>),
-    ) -> Result<Box<Errand>, Failure> {
-        let Wanted { rule, token } = wanted;
-        let key = Key { realm: rule.realm.id, token };
-        let hash = self.ends.hash(&rule.realm, &key.token);
-        let full = rule.realm.session_in_full(&key.token);
-        let mut told = false;
-        if let Some(answers) = &mut self.answers
-            && answers.let_go(&self.ends, &key, hash, now_ms)
-        {
-            answers.tell(&mut self.ends, hash, &full, note);
-            told = true;
-        }
-        let permit = self.gates.permit(way(rule), now_ms).inspect_err(|failure| {
-            note(Note::Failed { failure: *failure, cluster: &rule.service.cluster });
-        })?;
-        note(Note::Count(Counter::Calls));
-        let call = calls::kill(&rule.service, &rule.realm.app, &key.token, request);
-        let trip = trip(rule, key, hash, permit, call, now_ms);
-        Ok(Box::new(Errand { trip, who: Some(who), told }))
-    }
-
-    /// The call that ends a session is over: whether there was one.
-    pub fn killed(&mut self, errand: &Errand, outcome: Result<bool, Failure>, now_ms: u64, note: &dyn Fn(Note<'_>)) {
-        self.gates.report(errand.trip.way(), errand.trip.permit, outcome.err(), now_ms);
-        match outcome {
-            Ok(_) => {
-                self.condemned.retain(|key| *key != errand.trip.key);
-            }
-            Err(failure) => note(Note::Failed { failure, cluster: &errand.trip.service.cluster }),
-        }
-        // Once more, since lookups that began meanwhile may have found it still; and where nobody can say whether it is
-        // gone, since it may be.
-        if outcome != Ok(false) {
-            let _ = self.ends.publish(errand.trip.hash);
-            if !errand.told && outcome == Ok(true) {
-                note(Note::Count(Counter::Ends));
-            }
-        }
-    }
-
     /// Forgets all calls, which the host has given up; says how many there were.
     pub fn abandon(&mut self) -> usize {
         self.gates.abandon();
@@ -237,12 +187,12 @@ impl<B: Board> Desk<B> {
             }
             (Lookup::Active(session), Some(stamp)) => {
                 if let Some(answers) = &mut self.answers {
-                    answers.keep_session(&self.ends, &flight, session, body, stamp, now_ms, note);
+                    answers.keep_session(&self.ends, &flight.trip, session, body, stamp, now_ms, note);
                 }
             }
             (Lookup::None, held) => {
                 if let Some(answers) = &mut self.answers {
-                    answers.learn_none(&mut self.ends, &flight, held.is_some(), now_ms, note);
+                    answers.learn_none(&mut self.ends, &flight.trip, held.is_some(), now_ms, note);
                 }
             }
             _ => {}
@@ -251,36 +201,6 @@ impl<B: Board> Desk<B> {
         let told = flight.waiters.into_iter();
         let told = told.map(|waiter| (waiter, self.in_trouble(&key, hash, waiter, lookup.clone(), now_ms, note)));
         Settled { told: told.collect(), ..Settled::default() }
-    }
-
-    /// There is a session, and nobody may use it any more: it counts as none, and is ended, unless all who asked only
-    /// look on.
-    fn beyond_limits(&mut self, flight: Flight, now_ms: u64, note: &dyn Fn(Note<'_>)) -> Settled {
-        let told = flight.waiters.iter().map(|waiter| (*waiter, Lookup::None)).collect();
-        if flight.waiters.iter().all(|waiter| waiter.shadow) {
-            return Settled { told, ..Settled::default() };
-        }
-        match &mut self.answers {
-            Some(answers) => answers.tell(&mut self.ends, flight.trip.hash, &flight.trip.session_in_full(), note),
-            None => {
-                let _ = self.ends.publish(flight.trip.hash);
-                note(Note::Count(Counter::Ends));
-            }
-        }
-        // Until it is known to be gone.
-        if self.condemned.len() < MOST_CONDEMNED && !self.condemned.contains(&flight.trip.key) {
-            self.condemned.push(flight.trip.key.clone());
-        }
-        let permit = self.gates.permit(flight.trip.way(), now_ms);
-        let end = permit.ok().map(|permit| {
-            note(Note::Count(Counter::Calls));
-            let trip = flight.trip;
-            let call = calls::kill(&trip.service, &trip.realm.app, &trip.key.token, &Headers::default());
-            let ends_ms = now_ms.saturating_add(trip.service.timeout_ms);
-            let trip = Trip { permit, call: Rc::new(call), started_ms: now_ms, ends_ms, ..trip };
-            Box::new(Errand { trip, who: None, told: true })
-        });
-        Settled { told, end, ..Settled::default() }
     }
 
     /// What a request is told: in an outage, what was known of the session until lately, if that may serve.

@@ -119,13 +119,39 @@ impl<B: Board> Ends<B> {
         }
     }
 
-    /// Tells every worker that the session has ended.
+    /// Tells every worker that the session has ended, or has changed.
     pub fn publish(&mut self, hash: Hash) -> Result<(), Unavailable> {
+        let mark = self.new_mark();
+        self.board.write(hash.mark(), &mark.to_le_bytes())?;
+        self.raise_epoch(mark)
+    }
+
+    /// As [`Self::publish`], by the call that went out under a stamp and was now answered. Gives the stamp of what was
+    /// answered, if nobody else has told of an end since: of two that change a session at once, nobody knows whose
+    /// answer holds both changes.
+    pub fn publish_answered(&mut self, hash: Hash, since: Stamp) -> Option<Stamp> {
+        // As it is before it is raised, so that the mark is what tells.
+        let epoch = self.board.epoch();
+        if let (Ok(epoch), Ok((mark, version @ Version::Written(_)))) = (epoch, self.board.read(hash.mark()))
+            && mark == since.mark.to_le_bytes()
+        {
+            let mark = self.new_mark();
+            if self.board.replace(hash.mark(), &mark.to_le_bytes(), version) == Ok(true) {
+                return self.raise_epoch(mark).is_ok().then_some(Stamp { epoch, mark });
+            }
+        }
+        let _ = self.publish(hash);
+        None
+    }
+
+    fn new_mark(&mut self) -> u64 {
         self.made = self.made.wrapping_add(1);
         let mut hasher = SipHasher13::new_with_keys(self.mark_key.0, self.mark_key.1);
         hasher.write_u64(self.made);
-        let mark = hasher.finish();
-        self.board.write(hash.mark(), &mark.to_le_bytes())?;
+        hasher.finish()
+    }
+
+    fn raise_epoch(&self, mark: u64) -> Result<(), Unavailable> {
         // By a step that nobody knows: the gauge is set back when Envoy restarts hot, and must not come upon a value
         // that it has had before.
         let [step @ .., _, _, _, _] = mark.to_le_bytes();

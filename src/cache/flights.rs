@@ -26,13 +26,25 @@ pub struct Flight {
     pub waiters: Vec<Waiter>,
 }
 
-/// The end of a session that is about to be asked for, or under way.
+/// A call that ends or changes a session, about to go out or under way.
 pub struct Errand {
     pub trip: Trip,
     /// Who waits for it; nobody, where a limit ends the session.
     pub who: Option<Who>,
-    /// All workers were told of this end before the call went out.
-    pub told: bool,
+    pub order: Order,
+}
+
+/// What is to be done to a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    Kill {
+        /// All workers were told of this end before the call went out.
+        told: bool,
+    },
+    Set {
+        /// What all workers were told before the call went out; absent where that could not be.
+        stamp: Option<Stamp>,
+    },
 }
 
 /// A call that is under way.
@@ -137,7 +149,7 @@ mod tests {
             service: Rc::new(asked),
             service_id: ServiceId(service),
             permit: Permit::Normal,
-            call: Rc::new(Call { cluster: "rs".into(), headers: Vec::new() }),
+            call: Rc::new(Call { cluster: "rs".into(), headers: Vec::new(), body: None }),
             started_ms: 0,
             ends_ms,
         };

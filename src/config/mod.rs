@@ -16,6 +16,7 @@ use crate::http::authority::HostPattern;
 use crate::http::managed::Managed;
 use crate::policy::logout::Logout;
 use crate::policy::rules::{CorsPreflight, Rules};
+use crate::policy::write_back::WriteBack;
 use crate::session::limits::Limits;
 use json::Json;
 use problems::{Path, Problems};
@@ -40,6 +41,8 @@ pub struct Config {
     pub limits: Limits,
     /// Absent: nobody logs out here.
     pub logout: Option<Logout>,
+    /// Absent: no response changes a session, and none is looked at.
+    pub write_back: Option<WriteBack>,
     /// The hosts that are known to be served here, in `hosts` or by rules: people may be brought back to them.
     pub known_hosts: Vec<HostPattern>,
 }
@@ -72,8 +75,12 @@ fn tree(bytes: &[u8]) -> Result<Json, Problem> {
     if bytes.is_empty() {
         return Err(wrong("found no configuration, expected an object with at least app and rest_sessions".to_owned()));
     }
-    serde_json::from_slice(bytes).or_else(|not_json| {
-        let not_json = format!("it breaks off at line {}, column {}", not_json.line(), not_json.column());
+    let json = match str::from_utf8(bytes) {
+        Ok(text) => serde_json::from_str(text)
+            .map_err(|error| format!("it breaks off at line {}, column {}", error.line(), error.column())),
+        Err(error) => Err(format!("it is no UTF-8 from byte {} on", error.valid_up_to())),
+    };
+    json.or_else(|not_json| {
         if bytes.first() != Some(&STRUCT_START) {
             return Err(wrong(format!("found something that is not JSON ({not_json}), expected an object")));
         }

@@ -293,6 +293,18 @@ impl Written for HeaderName {
     }
 }
 
+/// A key of a session's data.
+#[derive(Debug)]
+pub struct DataKey(pub String);
+
+impl Written for DataKey {
+    const EXPECTED: &'static str = "a key of the session's data, such as \"cart\"";
+
+    fn parse(text: &str) -> Option<Self> {
+        (!text.is_empty()).then(|| Self(text.to_owned()))
+    }
+}
+
 /// What stands before a token in a header, such as `Bearer `.
 #[derive(Debug)]
 pub struct TokenPrefix(pub String);

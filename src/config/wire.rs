@@ -3,8 +3,8 @@
 use super::reader::{Field, Node, Read, object, words};
 use super::scalars::{Bound, Scalar};
 use super::values::{
-    App, CallAuthority, Cluster, CookieDomain, CookieName, CookiePath, Entries, ExactPath, HOUR, HeaderName, Integer,
-    MINUTE, MONTH, Method, Millis, OrOff, PathPrefix, QueryName, Redirect, RuleName, Text, TokenPrefix, YEAR,
+    App, CallAuthority, Cluster, CookieDomain, CookieName, CookiePath, DataKey, Entries, ExactPath, HOUR, HeaderName,
+    Integer, MINUTE, MONTH, Method, Millis, OrOff, PathPrefix, QueryName, Redirect, RuleName, Text, TokenPrefix, YEAR,
 };
 use crate::http::authority::HostPattern;
 use crate::http::origin::Origin;
@@ -12,6 +12,7 @@ use crate::http::set_cookie::SameSite;
 use crate::policy::login;
 use crate::policy::matching::{PathCase, PathPattern};
 use crate::policy::rules::{CorsPreflight, FailureMode, OnForbidden, SessionMode};
+use crate::policy::write_back::OnFailure;
 use crate::session::annotate;
 
 /// A list whose items are judged one by one.
@@ -56,6 +57,8 @@ object! {
         login: Field<Login>,
         /// A route that ends the session, answered by the filter. Absent: there is none.
         logout: Field<Logout>,
+        /// Headers of responses by which upstreams change and end sessions. Absent: none does.
+        write_back: Field<WriteBack>,
         /// For all rules: nothing happens to a request, and what would have been is counted.
         shadow: Field<bool> = false,
     }
@@ -136,6 +139,20 @@ object! {
         redirect: Field<Text<Redirect>>,
         /// What the session's cookies were set with.
         cookie: Field<CookieAttributes>,
+    }
+}
+
+object! {
+    /// How upstreams change and end the sessions of the requests that they answer.
+    pub struct WriteBack {
+        /// The header whose value is a JSON object of keys and new values, `null` for none; no client sees it.
+        set_header: Field<Text<HeaderName>> = "x-session-set",
+        /// The header that ends the session with the value `1`; no client sees it.
+        kill_header: Field<Text<HeaderName>> = "x-session-kill",
+        /// The keys that may be set. Absent: all but those that any `require` reads.
+        keys: List<Text<DataKey>>,
+        /// What becomes of a response whose change rest-sessions does not make: it goes on, or is replaced by 503.
+        on_failure: Field<OnFailure> = "pass",
     }
 }
 
@@ -237,6 +254,8 @@ object! {
         login: Field<OrOff<Login>>,
         /// Requests that stay open for longer, such as WebSockets, are closed once their session is gone.
         recheck: Field<Millis<1_000, MONTH>>,
+        /// Whether these upstreams may change sessions.
+        write_back: Field<bool> = true,
         /// Nothing happens to a request, and what would have been is counted.
         shadow: Field<bool> = false,
     }
@@ -266,6 +285,7 @@ object! {
 
 words!(SessionMode: "required" => Required, "optional" => Optional, "off" => Off);
 words!(FailureMode: "deny" => Deny, "allow" => Allow);
+words!(OnFailure: "pass" => Pass, "deny" => Deny);
 words!(OnForbidden: "deny" => Deny, "login" => Login);
 words!(CorsPreflight: "listed" => Listed, "pass" => Pass);
 words!(PathCase: "ignore" => Ignore, "exact" => Exact);

@@ -13,6 +13,14 @@ use crate::session::source::Source;
 use crate::session::token::Token;
 use crate::telemetry::{Counter, Outcome};
 
+/// The cookies that a rule takes tokens from.
+pub(super) fn cookies(rule: &Rule) -> impl Iterator<Item = &str> {
+    rule.sources.iter().filter_map(|source| match source {
+        Source::Cookie(name) => Some(name.as_str()),
+        Source::Header { .. } | Source::Query { .. } => None,
+    })
+}
+
 pub struct AwaitKills {
     rule: Rc<Rule>,
     tokens: Vec<Token>,
@@ -63,17 +71,12 @@ impl AwaitKills {
         let token = self.tokens.first().map(|token| token.digest(around.digest_key));
         let (answer, outcome) = match (self.failure, &around.config.logout) {
             (None, Some(logout)) => {
-                let names = self.rule.sources.iter().filter_map(|source| match source {
-                    Source::Cookie(name) => Some(name),
-                    Source::Header { .. } | Source::Query { .. } => None,
-                });
-                let cookies = names.map(|name| logout.cookie.deletion(name)).collect();
+                let cookies = cookies(&self.rule).map(|name| logout.cookie.deletion(name)).collect();
                 let redirect = logout.redirect.as_deref();
                 (Answer::LoggedOut { redirect, cookies }, Outcome::Logout)
             }
             (failure, _) => {
-                let retry = matches!(failure, Some(Failure::Outage(_)));
-                let denial = if failure == Some(Failure::Busy) { Denial::Busy } else { Denial::Unavailable { retry } };
+                let denial = failure.map_or(Denial::Unavailable { retry: false }, super::denial_of);
                 (Answer::Denial(denial), Outcome::LogoutFailure)
             }
         };

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use super::effects::Effects;
 use super::request::Request;
-use super::{Step, Surroundings, Verdict, Watch};
+use super::{AwaitResponse, Open, Step, Surroundings, Verdict, Watch};
 use crate::http::headers::Headers;
 use crate::http::reply::Denial;
 use crate::policy::decision::{Decision, decide};
@@ -56,9 +56,12 @@ impl AwaitSession {
         let rule = &*self.rule;
         let facts = |session| Facts { session, token: &self.token, now_ms: around.now_ms, client: around.client };
         let decision = decide(rule, lookup, facts);
-        let watch = match decision {
-            Decision::Session(_) | Decision::FailedOpen => Watch::of(&self.rule, &self.token),
-            _ => None,
+        let open = match decision {
+            Decision::Session(_) => {
+                Open { watch: Watch::of(&self.rule, &self.token), response: AwaitResponse::of(&self.rule, &self.token) }
+            }
+            Decision::FailedOpen => Open { watch: Watch::of(&self.rule, &self.token), response: None },
+            _ => Open::default(),
         };
         let next = match decision {
             Decision::Session(session) => self.annotate(around, headers, session, &mut effects),
@@ -72,9 +75,9 @@ impl AwaitSession {
             Decision::Unavailable { retry } => self.deny(around, headers, Denial::Unavailable { retry }, &mut effects),
             Decision::Busy => self.deny(around, headers, Denial::Busy, &mut effects),
         };
-        effects.then(match (next, watch) {
-            (Verdict::Forward, Some(watch)) => Verdict::Watch(watch),
-            (next, _) => next,
+        effects.then(match next {
+            Verdict::Forward(_) => Verdict::Forward(open),
+            reply => reply,
         })
     }
 

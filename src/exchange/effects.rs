@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 
-use super::{Effect, Step, Verdict};
+use super::{Effect, Open, Step, Verdict};
 use crate::config::Config;
 use crate::http::change::HeaderChange;
 use crate::http::reply::{Denial, Reply};
@@ -50,6 +50,14 @@ impl<'a> Effects<'a> {
         }
     }
 
+    pub fn change_response(&mut self, change: HeaderChange) {
+        self.list.push(Effect::ResponseHeader(change));
+    }
+
+    pub fn change_response_trailer(&mut self, change: HeaderChange) {
+        self.list.push(Effect::ResponseTrailer(change));
+    }
+
     pub fn count(&mut self, counter: Counter) {
         self.list.push(Effect::Count(counter));
     }
@@ -79,7 +87,7 @@ impl<'a> Effects<'a> {
 
     pub fn forward(&mut self, outcome: Outcome, rule: &Rule) -> Verdict {
         self.decided(true, outcome, Some(rule));
-        Verdict::Forward
+        Verdict::Forward(Open::default())
     }
 
     /// Lets a request pass that is told of its session no more than this.
@@ -102,7 +110,7 @@ impl<'a> Effects<'a> {
         self.decided(outcome == Outcome::Logout, outcome, rule);
         self.log(Line::Answered { outcome, rule: rule.map(|rule| Rc::clone(&rule.label)), token });
         if self.shadow {
-            return Verdict::Forward;
+            return Verdict::Forward(Open::default());
         }
         Verdict::Reply(match answer {
             Answer::Denial(denial) => Reply::new(denial, rule.map_or("", |rule| &rule.realm.app), reader),

@@ -1,10 +1,13 @@
 //! One request's way through the filter: events in, effects out.
 //!
+//! A response is looked at only where it may change its session.
+//!
 //! The order is part of the contract: forged headers go first, then the host and the path are read and the rule is
 //! found, then come origins, logouts, preflights and routes that need no session, then the token, the lookup, the
 //! decision.
 
 mod await_kills;
+mod await_response;
 mod await_session;
 mod effects;
 mod request;
@@ -15,10 +18,12 @@ use std::hash::RandomState;
 use crate::config::Config;
 use crate::http::change::HeaderChange;
 use crate::http::headers::Headers;
-use crate::http::reply::Reply;
+use crate::http::reply::{Denial, Reply};
+use crate::session::lookup::Failure;
 use crate::telemetry::{Counter, FilterState, Line};
 
 pub use await_kills::AwaitKills;
+pub use await_response::{Answered, AwaitChange, AwaitResponse, Written, response_headers, response_trailers};
 pub use await_session::AwaitSession;
 use effects::Effects;
 use request::Request;
@@ -29,6 +34,8 @@ pub use watch::{Fate, Watch};
 pub enum Effect {
     RequestHeader(HeaderChange),
     RequestTrailer(HeaderChange),
+    ResponseHeader(HeaderChange),
+    ResponseTrailer(HeaderChange),
     Count(Counter),
     FilterState(FilterState, String),
     Log(Line),
@@ -36,10 +43,17 @@ pub enum Effect {
 
 /// How a request goes on once it is decided.
 pub enum Verdict {
-    Forward,
-    /// On to the upstream, and its session is asked for again while it is open.
-    Watch(Watch),
+    Forward(Open),
     Reply(Reply),
+}
+
+/// What is still to be done for a request that goes on to the upstream.
+#[derive(Default)]
+pub struct Open {
+    /// Its session is asked for again while it is open.
+    pub watch: Option<Watch>,
+    /// Its response may change its session.
+    pub response: Option<AwaitResponse>,
 }
 
 /// How a request goes on from its headers.
@@ -84,6 +98,14 @@ pub fn request_headers(around: Surroundings<'_>, headers: &Headers, end_of_strea
 pub fn request_trailers(config: &Config, trailers: &Headers) -> Vec<Effect> {
     let forged = config.managed.forged(trailers).into_iter();
     forged.map(|name| Effect::RequestTrailer(HeaderChange::Remove(name.to_vec().into()))).collect()
+}
+
+/// The answer of the filter's own to a failure of rest-sessions.
+fn denial_of(failure: Failure) -> Denial {
+    match failure {
+        Failure::Busy => Denial::Busy,
+        failure => Denial::Unavailable { retry: matches!(failure, Failure::Outage(_)) },
+    }
 }
 
 #[cfg(test)]

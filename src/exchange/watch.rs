@@ -12,6 +12,7 @@ use crate::session::lookup::{Failure, Lookup};
 use crate::session::token::Token;
 use crate::telemetry::{Counter, Line};
 
+#[derive(Clone)]
 pub struct Watch {
     rule: Rc<Rule>,
     token: Token,

@@ -69,6 +69,16 @@ impl Attributes {
     }
 }
 
+/// The name of the cookie that a `set-cookie` sets (RFC 6265, section 5.2).
+#[must_use]
+pub fn name(value: &[u8]) -> &[u8] {
+    let pair = value.split(|byte| *byte == b';').next().unwrap_or_default();
+    match pair.iter().position(|byte| *byte == b'=') {
+        Some(end) => pair.get(..end).unwrap_or_default().trim_ascii(),
+        None => b"",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

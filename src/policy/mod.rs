@@ -8,3 +8,4 @@ pub mod matching;
 pub mod origins;
 pub mod requirements;
 pub mod rules;
+pub mod write_back;

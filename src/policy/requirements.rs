@@ -5,6 +5,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use crate::session::annotate::Field;
+use crate::session::json;
 use crate::session::session::{Scalar, Session};
 use crate::session::token::Token;
 
@@ -136,7 +137,7 @@ impl<'a> Facts<'a> {
 
 impl Value<'_> {
     fn number(text: &str) -> Option<Self> {
-        serde_json::from_str(text).ok().map(Self::Number)
+        json::number(text).map(Self::Number)
     }
 
     fn equals(&self, constant: &Constant) -> bool {

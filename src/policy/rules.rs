@@ -73,6 +73,8 @@ pub struct Rule {
     pub login: Option<Login>,
     /// How long a request may be open until its session is asked for again; absent: it is not.
     pub recheck_ms: Option<u64>,
+    /// Whether responses may change the session.
+    pub writes_back: bool,
     /// Nothing happens to a request; what would have been is counted.
     pub shadow: bool,
 }

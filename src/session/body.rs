@@ -1,13 +1,10 @@
 //! Reads the bodies of rest-sessions' answers. Whatever is not exactly what was asked for is a bad answer.
 
 use std::borrow::Cow;
-use std::collections::BinaryHeap;
-use std::fmt;
 
-use serde::Deserialize;
-use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::json::{self, Member};
 use super::lookup::{BadAnswer, Failure, Lookup};
 use super::session::{Parts, Scalar};
 
@@ -24,8 +21,7 @@ pub fn lookup(body: &[u8]) -> Lookup {
 /// Reads the answer to ending a session: whether there was one.
 pub fn killed(body: &[u8]) -> Result<bool, Failure> {
     let wrong = || shape("not {\"kill\":0} or {\"kill\":1}");
-    let answer: Object<'_> = serde_json::from_slice(body).map_err(|_| wrong())?;
-    match answer.0.as_slice() {
+    match members(body).ok_or_else(wrong)?.as_slice() {
         [(key, count)] if key == "kill" => match count.get() {
             "0" => Ok(false),
             "1" => Ok(true),
@@ -35,21 +31,25 @@ pub fn killed(body: &[u8]) -> Result<bool, Failure> {
     }
 }
 
+fn members(body: &[u8]) -> Option<Vec<Member<'_>>> {
+    json::members(std::str::from_utf8(body).ok()?)
+}
+
 fn shape(wrong: &'static str) -> Failure {
     Failure::Bad(BadAnswer::Shape(wrong))
 }
 
 /// `None` for `{}`, the word for "there is no such session".
 fn session(body: &[u8]) -> Result<Option<Parts<'_>>, &'static str> {
-    let fields: Object<'_> = serde_json::from_slice(body).map_err(|_| "not a JSON object without repeated keys")?;
-    if fields.0.is_empty() {
+    let fields = members(body).ok_or("not a JSON object without repeated keys")?;
+    if fields.is_empty() {
         return Ok(None);
     }
     let [mut id, mut ip] = [const { None }; 2];
     let [mut ttl, mut idle, mut reads, mut writes] = [None; 4];
     let mut data = Vec::new();
     let mut no_resave = false;
-    for (key, value) in fields.0 {
+    for (key, value) in fields {
         match key.as_ref() {
             "id" => id = Some(text(value).filter(|id| !id.is_empty()).ok_or("`id` is not a non-empty string")?),
             "ip" => ip = Some(text(value).ok_or("`ip` is not a string")?),
@@ -68,12 +68,11 @@ fn session(body: &[u8]) -> Result<Option<Parts<'_>>, &'static str> {
 }
 
 fn scalars(value: &RawValue) -> Result<Vec<(Cow<'_, str>, Scalar<'_>)>, &'static str> {
-    let fields: Object<'_> =
-        serde_json::from_str(value.get()).map_err(|_| "`d` is not an object without repeated keys")?;
-    fields.0.into_iter().map(|(key, value)| Ok((key, scalar(value)?))).collect()
+    let fields = json::members(value.get()).ok_or("`d` is not an object without repeated keys")?;
+    fields.into_iter().map(|(key, value)| Ok((key, scalar(value)?))).collect()
 }
 
-fn scalar(value: &RawValue) -> Result<Scalar<'_>, &'static str> {
+pub(super) fn scalar(value: &RawValue) -> Result<Scalar<'_>, &'static str> {
     (text(value).map(Scalar::Text))
         .or_else(|| number(value).map(Scalar::Number))
         .or_else(|| boolean(value).map(Scalar::Bool))
@@ -81,7 +80,7 @@ fn scalar(value: &RawValue) -> Result<Scalar<'_>, &'static str> {
 }
 
 fn text(value: &RawValue) -> Option<Cow<'_, str>> {
-    serde_json::from_str(value.get()).ok().map(|Text(text)| text)
+    json::text(value.get())
 }
 
 fn number(value: &RawValue) -> Option<&str> {
@@ -91,66 +90,10 @@ fn number(value: &RawValue) -> Option<&str> {
 }
 
 fn boolean(value: &RawValue) -> Option<bool> {
-    serde_json::from_str(value.get()).ok()
-}
-
-/// An object whose values are not read yet, and whose keys differ.
-struct Object<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct ObjectVisitor;
-
-        impl<'de> Visitor<'de> for ObjectVisitor {
-            type Value = Object<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object<'de>, A::Error> {
-                let mut fields: Vec<(Cow<'de, str>, &'de RawValue)> = Vec::new();
-                while let Some(Text(key)) = map.next_key()? {
-                    fields.push((key, map.next_value()?));
-                }
-                // A heap sorts with an eighth of the code, and keys are few.
-                let keys: BinaryHeap<&str> = fields.iter().map(|(key, _)| key.as_ref()).collect();
-                let keys = keys.into_sorted_vec();
-                if keys.windows(2).any(|pair| pair.first() == pair.last()) {
-                    return Err(A::Error::custom("a repeated key"));
-                }
-                Ok(Object(fields))
-            }
-        }
-
-        deserializer.deserialize_map(ObjectVisitor)
-    }
-}
-
-/// A string, borrowed from the answer where no escape stands in it.
-struct Text<'a>(Cow<'a, str>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct TextVisitor;
-
-        impl<'de> Visitor<'de> for TextVisitor {
-            type Value = Text<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string")
-            }
-
-            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Text<'de>, E> {
-                Ok(Text(Cow::Borrowed(text)))
-            }
-
-            fn visit_str<E>(self, text: &str) -> Result<Text<'de>, E> {
-                Ok(Text(Cow::Owned(text.to_owned())))
-            }
-        }
-
-        deserializer.deserialize_str(TextVisitor)
+    match value.get() {
+        "true" => Some(true),
+        "false" => Some(false),
+        _ => None,
     }
 }
 

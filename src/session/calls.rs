@@ -1,4 +1,4 @@
-//! The calls to rest-sessions: what asks for a session, and what ends one.
+//! The calls to rest-sessions: what asks for a session, what ends one, and what changes one.
 
 use std::rc::Rc;
 
@@ -42,6 +42,7 @@ pub struct TargetId(pub usize);
 pub struct Call {
     pub cluster: Rc<str>,
     pub headers: Vec<(&'static str, String)>,
+    pub body: Option<String>,
 }
 
 /// What ties a call to the request that caused it, and how long each may be: a client chooses them, and a server
@@ -77,6 +78,17 @@ pub fn kill(service: &Service, app: &str, token: &Token, request: &Headers) -> C
     call(service, ("DELETE", "kill"), app, token, request)
 }
 
+/// Changes a session: `body` holds keys and their new values, as JSON.
+#[must_use]
+pub fn set(service: &Service, app: &str, token: &Token, body: String, request: &Headers) -> Call {
+    let mut call = call(service, ("POST", "set"), app, token, request);
+    // A body of another type counts as empty.
+    call.headers.push(("content-type", "application/json".to_owned()));
+    call.headers.push(("content-length", body.len().to_string()));
+    call.body = Some(body);
+    call
+}
+
 /// A call about a session on behalf of a request.
 fn call(service: &Service, (method, verb): (&str, &str), app: &str, token: &Token, request: &Headers) -> Call {
     let mut headers = vec![
@@ -92,7 +104,7 @@ fn call(service: &Service, (method, verb): (&str, &str), app: &str, token: &Toke
             headers.push((name, value.to_owned()));
         }
     }
-    Call { cluster: Rc::clone(&service.cluster), headers }
+    Call { cluster: Rc::clone(&service.cluster), headers, body: None }
 }
 
 #[cfg(test)]
@@ -146,6 +158,24 @@ mod tests {
                 ("x-request-id", "abc".to_owned()),
             ]
         );
+    }
+
+    #[test]
+    fn a_change_is_posted_as_json_once_and_without_retries() {
+        let token = Token::parse(token_made_at(NOW_MS).as_bytes(), &|| NOW_MS).unwrap();
+        let call = set(&service(), "myapp", &token, "{\"a\":\"\u{fc}\"}".to_owned(), &Headers::default());
+        assert_eq!(
+            call.headers,
+            [
+                (":method", "POST".to_owned()),
+                (":path", format!("/at/rs/myapp/set/{}", token_made_at(NOW_MS))),
+                (":authority", "rs".to_owned()),
+                ("accept", "application/json".to_owned()),
+                ("content-type", "application/json".to_owned()),
+                ("content-length", "10".to_owned()),
+            ]
+        );
+        assert_eq!(call.body.as_deref(), Some("{\"a\":\"\u{fc}\"}"));
     }
 
     #[test]

@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::fmt::Write;
 
+use super::json;
+
 /// A value in a session's data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scalar<'a> {
@@ -67,15 +69,15 @@ fn scalar(json: &str) -> Option<Scalar<'_>> {
 }
 
 /// What a string in JSON says; borrowed where no escape stands in it.
-fn decoded(json: &str) -> Option<Cow<'_, str>> {
-    let inner = json.strip_prefix('"')?.strip_suffix('"')?;
+fn decoded(text: &str) -> Option<Cow<'_, str>> {
+    let inner = text.strip_prefix('"')?.strip_suffix('"')?;
     if inner.as_bytes().contains(&b'\\') {
-        return serde_json::from_str(json).ok().map(Cow::Owned);
+        return json::text(text);
     }
     Some(Cow::Borrowed(inner))
 }
 
-fn push_string(json: &mut String, text: &str) {
+pub(super) fn push_string(json: &mut String, text: &str) {
     json.push('"');
     if text.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\') {
         json.push_str(text);

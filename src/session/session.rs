@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 pub use super::data::Scalar;
 use super::data::{self, Member};
+use super::json;
 use crate::http::bytes::Bytes;
 
 /// A session as rest-sessions tells it, before it is laid out. Numbers keep the text that was sent, so that none drifts
@@ -78,7 +79,7 @@ pub(super) fn narrow(at: usize) -> u32 {
 
 /// Milliseconds of a number of seconds.
 fn millis(seconds: &str) -> Option<u64> {
-    let seconds: f64 = serde_json::from_str(seconds).ok()?;
+    let seconds = json::number(seconds)?;
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it saturates, at zero too")]
     let millis = (seconds * 1_000.0) as u64;
     Some(millis)

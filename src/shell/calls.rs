@@ -67,7 +67,8 @@ pub fn send_from_root(trip: &Trip) -> Option<CallId> {
 
 fn dispatch(call: &Call, timeout: Duration) -> Option<CallId> {
     let headers = call.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    dispatch_http_call(&call.cluster, headers, None, Vec::new(), timeout).ok()
+    let body = call.body.as_deref().map(str::as_bytes);
+    dispatch_http_call(&call.cluster, headers, body, Vec::new(), timeout).ok()
 }
 
 /// The answer to a call that was to be over by then.

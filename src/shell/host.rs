@@ -167,6 +167,12 @@ pub fn resume_request() -> Outcome<()> {
     checked(unsafe { proxy_continue_stream(StreamType::HttpRequest as u32) })
 }
 
+/// Lets the response of the effective context go on.
+pub fn resume_response() -> Outcome<()> {
+    // SAFETY: no memory is passed.
+    checked(unsafe { proxy_continue_stream(StreamType::HttpResponse as u32) })
+}
+
 /// Ends the request of the effective context, and what goes with it: a WebSocket, a response that is still on its way.
 pub fn close_request() -> Outcome<()> {
     // SAFETY: no memory is passed.

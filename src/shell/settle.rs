@@ -3,7 +3,7 @@
 use super::clock::Clock;
 use super::host;
 use super::progress::Progress;
-use super::waiting::{Exchange, News, Waiting};
+use super::waiting::{News, Told};
 use super::worker::Worker;
 use crate::cache::desk::{Asked, Note, Wanted};
 use crate::cache::flights::{Airborne, Waiter};
@@ -42,31 +42,37 @@ impl Worker {
 
     /// Tells a request what it waits for, if it still does.
     fn settle(&self, who: Who, news: News) {
-        let Some(Waiting { exchange, .. }) = self.room.take(who, &news) else { return };
+        let Some(told) = self.room.take(who, news) else { return };
         if let Err(refused) = host::set_effective_context(who.stream) {
             // A request in shadow that the host is done with is counted all the same.
-            if !matches!(exchange, Exchange::Shadow { .. }) {
+            if !matches!(told, Told::Shadow { .. }) {
                 log::debug!("event=stream_gone status={refused:?}");
-                exchange.abandoned().into_iter().for_each(|counter| self.metrics.count(counter));
+                told.abandoned().into_iter().for_each(|counter| self.metrics.count(counter));
                 return;
             }
         }
         let clock = Clock::default();
         let now_ms = || clock.now_ms();
         let around = self.surroundings(&now_ms);
-        match (exchange, news) {
-            (Exchange::Session { exchange, headers }, News::Session(lookup)) => {
-                self.proceed(who, exchange.session(around, &headers, &lookup));
+        match told {
+            Told::Session { exchange, headers, lookup } => {
+                self.proceed(who, exchange.session(around, &headers, &lookup), headers);
             }
-            (Exchange::Kills { exchange, headers }, _) => self.proceed(who, exchange.conclude(around, &headers)),
-            (Exchange::Shadow { exchange, headers, gone }, News::Session(lookup)) => {
+            Told::Kills { exchange, headers } => self.proceed(who, exchange.conclude(around, &headers), headers),
+            Told::Shadow { exchange, headers, gone, lookup } => {
                 let effects = exchange.session(around, &headers, &lookup).effects.into_iter();
                 // Nothing can be set for a request that the host is done with.
                 let effects = effects.filter(|effect| !gone || matches!(effect, Effect::Count(_))).collect();
                 let _ = self.carry_out(effects);
             }
-            (Exchange::Watch { watch, .. }, News::Session(lookup)) => self.look_at(who, watch, around, &lookup),
-            (_, News::Killed(_)) => {}
+            Told::Watch { watch, lookup } => self.look_at(who, &watch, around, &lookup),
+            Told::Change { exchange, headers, outcome } => {
+                if let Progress::Forward = self.write_back(exchange.conclude(around, &headers, outcome))
+                    && let Err(refused) = host::resume_response()
+                {
+                    log::warn!("event=resume_refused status={refused:?}");
+                }
+            }
         }
         if let Err(refused) = host::set_effective_context(self.root_id) {
             log::warn!("event=root_gone status={refused:?}");
@@ -74,9 +80,9 @@ impl Worker {
     }
 
     /// A request that had to wait goes on.
-    fn proceed(&self, who: Who, step: Step<Verdict>) {
+    fn proceed(&self, who: Who, step: Step<Verdict>, headers: Headers) {
         let progress = match self.carry_out(step.effects) {
-            Ok(()) => self.conclude(who, step.next),
+            Ok(()) => self.conclude(who, step.next, headers),
             Err(refused) => self.give_up(&refused),
         };
         if let Progress::Forward | Progress::Followed(_) = progress
@@ -87,14 +93,11 @@ impl Worker {
     }
 
     /// A request that has gone its way stays open, or is closed.
-    fn look_at(&self, who: Who, watch: Watch, around: Surroundings<'_>, lookup: &Lookup) {
+    fn look_at(&self, who: Who, watch: &Watch, around: Surroundings<'_>, lookup: &Lookup) {
         let Step { effects, next } = watch.session(around, lookup);
         let _ = self.carry_out(effects);
         match next {
-            Fate::Stays(wait_ms) => {
-                let due_ms = Some((around.now_ms)().saturating_add(wait_ms));
-                self.room.enter(who, Exchange::Watch { watch, due_ms });
-            }
+            Fate::Stays(wait_ms) => self.room.stays(who.ticket, (around.now_ms)().saturating_add(wait_ms)),
             Fate::Ends => {
                 if let Err(refused) = host::close_request() {
                     log::warn!("event=close_refused status={refused:?}");
@@ -117,7 +120,6 @@ impl Worker {
             };
             let wanted = Wanted { rule, token: watch.token().clone() };
             let asked = self.desk.borrow_mut().ask(wanted, waiter, &Headers::default(), now_ms, &note);
-            self.room.enter(who, Exchange::Watch { watch, due_ms: None });
             match asked {
                 Asked::Answered(lookup) => self.room.put_off([(who, News::Session(lookup))]),
                 Asked::Waiting => {}

@@ -48,6 +48,22 @@ impl Stream {
         progress
     }
 
+    fn response(&self, worker: &Worker) -> Progress {
+        let ticket = if let Stage::Waited(ticket) = self.stage { Some(ticket) } else { None };
+        match host::headers(MapType::HttpResponseHeaders) {
+            Ok(headers) => worker.response_headers(self.id, ticket, &headers),
+            // What is not seen cannot be kept from the client.
+            Err(refused) => turn_away(&host_refused(&refused)),
+        }
+    }
+
+    fn response_trailers(worker: &Worker) -> Progress {
+        match host::headers(MapType::HttpResponseTrailers) {
+            Ok(trailers) => worker.response_trailers(&trailers),
+            Err(refused) => turn_away(&host_refused(&refused)),
+        }
+    }
+
     fn trailers(&self) -> Progress {
         let Some(worker) = &self.worker else { return unconfigured() };
         match host::headers(MapType::HttpRequestTrailers) {
@@ -77,6 +93,20 @@ impl HttpContext for Stream {
 
     fn on_http_request_trailers(&mut self, _num_trailers: usize) -> Action {
         action(self.trailers())
+    }
+
+    fn on_http_response_headers(&mut self, _num_headers: usize, _end_of_stream: bool) -> Action {
+        match &self.worker {
+            Some(worker) if worker.reads_responses() => action(self.response(worker)),
+            _ => Action::Continue,
+        }
+    }
+
+    fn on_http_response_trailers(&mut self, _num_trailers: usize) -> Action {
+        match &self.worker {
+            Some(worker) if worker.reads_responses() => action(Self::response_trailers(worker)),
+            _ => Action::Continue,
+        }
     }
 }
 

@@ -18,9 +18,11 @@ use crate::cache::desk::{Asked, Desk, Note, Settled, Wanted};
 use crate::cache::flights::{Airborne, Errand, Waiter};
 use crate::cache::trip::{CallId, StreamId, Who};
 use crate::config::Config;
-use crate::exchange::{self, AwaitKills, AwaitSession, Effect, Start, Step, Surroundings, Verdict};
+use crate::exchange::{
+    self, Answered, AwaitKills, AwaitSession, Effect, Start, Step, Surroundings, Verdict, Watch, Written,
+};
 use crate::http::headers::Headers;
-use crate::session::body;
+use crate::session::change::Change;
 use crate::session::lookup::{Failure, Outage};
 use crate::telemetry::{Cause, Counter, Line, Outcome, Throttle};
 
@@ -101,7 +103,7 @@ impl Worker {
         }
         match (self.carry_out(effects), next) {
             (Err(refused), _) => self.give_up(&refused),
-            (Ok(()), Start::Decided(verdict)) => self.conclude(self.room.admit(stream), verdict),
+            (Ok(()), Start::Decided(verdict)) => self.conclude(self.room.admit(stream), verdict, headers),
             (Ok(()), Start::Ask(exchange)) => self.ask(self.room.admit(stream), exchange, around, headers),
             (Ok(()), Start::End(exchange)) => self.end(self.room.admit(stream), exchange, around, headers),
         }
@@ -113,6 +115,51 @@ impl Worker {
             Ok(()) => Progress::Forward,
             // The request was counted when its headers were judged.
             Err(refused) => turn_away(&host_refused(&refused)),
+        }
+    }
+
+    /// Whether responses are to be looked at.
+    pub fn reads_responses(&self) -> bool {
+        self.config.write_back.is_some()
+    }
+
+    /// In the stream's callback. Without a ticket the worker knows nothing of the request.
+    pub fn response_headers(&self, stream: StreamId, ticket: Option<Ticket>, headers: &Headers) -> Progress {
+        let (awaited, request) = ticket.and_then(|ticket| self.room.response(ticket)).unzip();
+        let Step { effects, next } = exchange::response_headers(&self.config, awaited, headers);
+        if let Err(refused) = self.carry_out(effects) {
+            return turn_away(&host_refused(&refused));
+        }
+        let (Answered::Changes(exchange, change), Some(request), Some(ticket)) = (next, request, ticket) else {
+            return Progress::Forward;
+        };
+        let clock = Clock::default();
+        let now_ms = || clock.now_ms();
+        let who = Who { stream, ticket };
+        let wanted = Wanted { rule: exchange.rule(), token: exchange.token().clone() };
+        match self.order(wanted, change, who, &request, now_ms()) {
+            Ok(()) => {
+                self.room.change(ticket, exchange, request);
+                Progress::Waiting(ticket)
+            }
+            Err(failure) => self.write_back(exchange.conclude(self.surroundings(&now_ms), &request, Err(failure))),
+        }
+    }
+
+    /// In the stream's callback.
+    pub fn response_trailers(&self, trailers: &Headers) -> Progress {
+        match self.carry_out(exchange::response_trailers(&self.config, trailers)) {
+            Ok(()) => Progress::Forward,
+            Err(refused) => turn_away(&host_refused(&refused)),
+        }
+    }
+
+    /// A response is to go on, once its session is changed or is not.
+    pub(super) fn write_back(&self, step: Step<Written>) -> Progress {
+        match (self.carry_out(step.effects), step.next) {
+            (Err(refused), _) => turn_away(&host_refused(&refused)),
+            (Ok(()), Written::Passes) => Progress::Forward,
+            (Ok(()), Written::Reply(reply)) => send_reply(&reply),
         }
     }
 
@@ -145,7 +192,7 @@ impl Worker {
                 let settled = self.desk.borrow_mut().answered(*flight, &answer, now_ms, &note);
                 self.tell(settled, now_ms);
             }
-            Airborne::Errand(errand) => self.killed(*errand, answer.body().and_then(body::killed), now_ms),
+            Airborne::Errand(errand) => self.done(*errand, answer.body(), now_ms),
         }
         self.settle_some();
     }
@@ -178,16 +225,17 @@ impl Worker {
                 self.tell(refused, now_ms);
             }
             (None, Airborne::Errand(errand)) => {
-                self.killed(*errand, NOT_SENT, now_ms);
+                self.done(*errand, Err(NOT_SENT), now_ms);
             }
         }
     }
 
-    /// A call that was to end a session is over.
-    fn killed(&self, errand: Errand, outcome: Result<bool, Failure>, now_ms: u64) {
+    /// A call that was to end or change a session is over.
+    fn done(&self, errand: Errand, answer: Result<&[u8], Failure>, now_ms: u64) {
         let note = |note: Note<'_>| self.note(note, now_ms);
-        self.desk.borrow_mut().killed(&errand, outcome, now_ms, &note);
-        self.room.put_off(errand.who.map(|who| (who, News::Killed(outcome))));
+        let outcome = self.desk.borrow_mut().done(&errand, answer, now_ms, &note);
+        self.room.put_off(errand.who.map(|who| (who, News::Done(outcome))));
+        self.show_kept();
     }
 
     pub(super) fn surroundings<'a>(&'a self, now_ms: &'a dyn Fn() -> u64) -> Surroundings<'a> {
@@ -200,6 +248,8 @@ impl Worker {
             match effect {
                 Effect::RequestHeader(change) => host::change_header(MapType::HttpRequestHeaders, &change)?,
                 Effect::RequestTrailer(change) => host::change_header(MapType::HttpRequestTrailers, &change)?,
+                Effect::ResponseHeader(change) => host::change_header(MapType::HttpResponseHeaders, &change)?,
+                Effect::ResponseTrailer(change) => host::change_header(MapType::HttpResponseTrailers, &change)?,
                 Effect::FilterState(key, value) => {
                     if let Err(refused) = host::set_property(key.key(), value.as_bytes()) {
                         log::debug!("event=filter_state_refused status={refused:?}");
@@ -254,7 +304,7 @@ impl Worker {
         self.show_kept();
         let Step { effects, next } = exchange.session(around, &headers, &lookup);
         match self.carry_out(effects) {
-            Ok(()) => self.conclude(who, next),
+            Ok(()) => self.conclude(who, next, headers),
             Err(refused) => self.give_up(&refused),
         }
     }
@@ -271,41 +321,56 @@ impl Worker {
     /// Ends the sessions of a request. The stream's callback is running.
     fn end(&self, who: Who, mut exchange: AwaitKills, around: Surroundings<'_>, headers: Headers) -> Progress {
         for token in exchange.tokens().to_vec() {
-            let now_ms = (around.now_ms)();
-            let note = |note: Note<'_>| self.note(note, now_ms);
             let wanted = Wanted { rule: exchange.rule(), token };
-            let errand = self.desk.borrow_mut().end(wanted, who, &headers, now_ms, &note);
-            match errand {
-                Ok(errand) => match self.outbox.send(self.root_id, &errand.trip) {
-                    Some(id) => self.sent(Some(id), Airborne::Errand(errand), now_ms),
-                    None => {
-                        self.desk.borrow_mut().killed(&errand, NOT_SENT, now_ms, &note);
-                        exchange.killed(NOT_SENT);
-                    }
-                },
-                Err(failure) => exchange.killed(Err(failure)),
+            if let Err(failure) = self.order(wanted, Change::Kill, who, &headers, (around.now_ms)()) {
+                exchange.killed(Err(failure));
             }
         }
-        self.show_kept();
         if !exchange.is_over() {
             self.room.enter(who, Exchange::Kills { exchange, headers });
             return Progress::Waiting(who.ticket);
         }
         let Step { effects, next } = exchange.conclude(around, &headers);
         match self.carry_out(effects) {
-            Ok(()) => self.conclude(who, next),
+            Ok(()) => self.conclude(who, next, headers),
             Err(refused) => self.give_up(&refused),
         }
     }
 
-    /// Does as was decided.
-    pub(super) fn conclude(&self, who: Who, verdict: Verdict) -> Progress {
+    /// Has a session ended or changed, if the host takes the call. A stream's callback is running.
+    fn order(
+        &self,
+        wanted: Wanted<'_>,
+        change: Change,
+        who: Who,
+        headers: &Headers,
+        now_ms: u64,
+    ) -> Result<(), Failure> {
+        let note = |note: Note<'_>| self.note(note, now_ms);
+        let errand = self.desk.borrow_mut().order(wanted, change, who, headers, now_ms, &note);
+        self.show_kept();
+        let errand = errand?;
+        match self.outbox.send(self.root_id, &errand.trip) {
+            Some(id) => {
+                self.sent(Some(id), Airborne::Errand(errand), now_ms);
+                Ok(())
+            }
+            None => self.desk.borrow_mut().done(&errand, Err(NOT_SENT), now_ms, &note).map(drop),
+        }
+    }
+
+    /// Does as was decided. The headers are those that the request came with.
+    pub(super) fn conclude(&self, who: Who, verdict: Verdict, headers: Headers) -> Progress {
         match verdict {
-            Verdict::Forward => Progress::Forward,
-            Verdict::Watch(watch) => {
-                let due_ms = host::now_ms().map_or(0, |now_ms| now_ms.saturating_add(watch.every_ms()));
-                self.room.enter(who, Exchange::Watch { watch, due_ms: Some(due_ms) });
-                Progress::Followed(who.ticket)
+            Verdict::Forward(open) => {
+                let every_ms = open.watch.as_ref().map(Watch::every_ms);
+                let due_ms =
+                    every_ms.map(|every_ms| host::now_ms().map_or(0, |now_ms| now_ms.saturating_add(every_ms)));
+                if self.room.open(who, open, due_ms, headers) {
+                    Progress::Followed(who.ticket)
+                } else {
+                    Progress::Forward
+                }
             }
             Verdict::Reply(reply) => send_reply(&reply),
         }
@@ -343,7 +408,7 @@ impl Worker {
 }
 
 /// What became of a call that the host did not take.
-const NOT_SENT: Result<bool, Failure> = Err(Failure::Outage(Outage::Dispatch));
+const NOT_SENT: Failure = Failure::Outage(Outage::Dispatch);
 
 /// From one number to another, as gauges take it.
 fn delta(from: usize, to: usize) -> i64 {

@@ -50,6 +50,7 @@ pub struct Host {
 /// Numbers of the ABI's maps and buffers.
 pub const REQUEST_HEADERS: u32 = 0;
 pub const REQUEST_TRAILERS: u32 = 1;
+pub const RESPONSE_HEADERS: u32 = 2;
 const CALL_HEADERS: u32 = 6;
 const CALL_BODY: u32 = 4;
 const CONFIGURATION: u32 = 7;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::host::{self, Cost, Headers, REQUEST_HEADERS, REQUEST_TRAILERS, ROOT, Vm};
+use super::host::{self, Cost, Headers, REQUEST_HEADERS, REQUEST_TRAILERS, RESPONSE_HEADERS, ROOT, Vm};
 
 /// The parts of a request's life, by name.
 pub type Life = BTreeMap<String, Cost>;
@@ -84,11 +84,18 @@ fn kinds() -> Vec<Kind> {
     let asks = |name, cookie| Kind { cookie: Some(cookie), ..plain(name, "/account", End::PassesAfterACall) };
     let mut cached = three_routes();
     cached["cache"] = json!({"ttl": "5s"});
+    let mut written = cached.clone();
+    written["write_back"] = json!({});
     vec![
         Kind {
             cookie: session(),
             configuration: cached.clone(),
             ..plain("required, from the cache, two headers set", "/account", End::Passes)
+        },
+        Kind {
+            cookie: session(),
+            configuration: written,
+            ..plain("required, from the cache, two headers set, with write_back", "/account", End::Passes)
         },
         Kind {
             cookie: session(),
@@ -159,7 +166,23 @@ fn live(vm: &mut Vm, kind: &Kind, context: u32) -> (Life, Option<End>) {
     if call > calls {
         part(vm, "3 answer", &mut |vm| vm.answer(call, SESSION));
     }
-    part(vm, "4 end", &mut |vm| {
+    if vm.store.data().replied.is_none() {
+        let response = [
+            (":status", "200"),
+            ("content-type", "text/html; charset=utf-8"),
+            ("content-length", "5120"),
+            ("cache-control", "private, no-cache"),
+            ("vary", "accept-encoding, cookie"),
+            ("etag", "\"5f9c-1400\""),
+            ("date", "Thu, 26 Nov 2026 12:00:00 GMT"),
+            ("x-envoy-upstream-service-time", "12"),
+        ];
+        let count = vm.set_map(RESPONSE_HEADERS, response.map(|(n, v)| (n.to_owned(), v.to_owned())).to_vec());
+        part(vm, "4 response", &mut |vm| {
+            assert_eq!(vm.call("proxy_on_response_headers", &[context, count, 0]), Some(0), "the response waits");
+        });
+    }
+    part(vm, "5 end", &mut |vm| {
         vm.call("proxy_on_delete", &[context]);
     });
 

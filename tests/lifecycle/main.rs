@@ -20,6 +20,7 @@ mod requests;
 mod sharing;
 mod storms;
 mod struct_value;
+mod write_back;
 
 use emulator::{Call, Request, Stream, Vm};
 use rest_sessions_filter as _;

@@ -36,3 +36,4 @@ mod streams;
 mod telemetry;
 mod tenants;
 mod tokens;
+mod write_back;

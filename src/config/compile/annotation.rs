@@ -47,6 +47,17 @@ impl Compiler<'_> {
         }
     }
 
+    /// What else a header of this name is for.
+    pub fn is_taken(&self, name: &str) -> Option<&'static str> {
+        if NOT_FOR_ANNOTATION.contains(&name) || name.starts_with("content-") {
+            Some("belongs to the connection or the request itself; expected another name")
+        } else if self.token_headers.contains(&Alias::of(name)) {
+            Some("is a header that a token is taken from; expected another name")
+        } else {
+            None
+        }
+    }
+
     fn annotated(&self, entries: &Entries<Text<Field>>, at: &Path<'_>) -> Vec<(Rc<str>, Field)> {
         let mut seen: Vec<(Alias, String)> = Vec::new();
         let mut headers = Vec::new();
@@ -57,12 +68,10 @@ impl Compiler<'_> {
                 continue;
             };
             let alias = Alias::of(&name);
-            if NOT_FOR_ANNOTATION.contains(&name.as_str()) || name.starts_with("content-") {
-                self.note(&at, "belongs to the connection or the request itself; expected another name");
+            if let Some(taken) = self.is_taken(&name) {
+                self.note(&at, taken);
             } else if WRITE_BACK_NAMES.into_iter().any(|taken| Alias::of(taken) == alias) {
                 self.note(&at, "is how upstreams change sessions; expected another name");
-            } else if self.token_headers.contains(&alias) {
-                self.note(&at, "is a header that a token is taken from; expected another name");
             } else if let Some((_, other)) = seen.iter().find(|(other, _)| *other == alias) {
                 let message = format!("reads like {other} to servers that take `-` for `_`; expected one of them");
                 self.note(&at, message);

@@ -10,6 +10,7 @@ mod require;
 mod rule;
 mod services;
 mod tokens;
+mod write_back;
 
 use std::rc::Rc;
 
@@ -24,6 +25,7 @@ use crate::http::managed::Managed;
 use crate::http::name::Alias;
 use crate::policy::login::Login;
 use crate::policy::rules::{FailureMode, Rules};
+use crate::policy::write_back::WriteBack;
 use crate::session::annotate::Annotation;
 use crate::session::calls::Service;
 use crate::session::limits::Limits;
@@ -52,6 +54,7 @@ struct Defaults {
     annotation: Annotation,
     failure_mode: FailureMode,
     login: Option<Login>,
+    writes_back: bool,
     shadow: bool,
 }
 
@@ -75,6 +78,7 @@ pub fn compile(wire: &wire::Plugin, problems: &Problems) -> Config {
         annotation,
         failure_mode: wire.failure_mode.copied().unwrap_or_default(),
         login: wire.login.as_given().and_then(|login| compiler.login(login, &root.key("login"))),
+        writes_back: wire.write_back.as_given().is_some(),
         shadow: wire.shadow.copied().unwrap_or(false),
     };
     let (rules, rules_are_sound) = compiler.rules(wire, &defaults);
@@ -90,6 +94,8 @@ pub fn compile(wire: &wire::Plugin, problems: &Problems) -> Config {
     if let Some(logout) = &logout {
         compiler.cookies_can_be_deleted(logout, &rules, &root.key("logout"));
     }
+    let write_back = wire.write_back.as_given();
+    let write_back = write_back.map(|given| compiler.write_back(given, &rules, &root.key("write_back")));
     let cache = wire.cache.as_given().map(|cache| compiler.cache(cache, &root.key("cache")));
     let limits = wire.limits.as_given().map_or(Limits::default(), |limits| Limits {
         idle_ms: limits.idle.copied().map(|idle| idle.0),
@@ -103,7 +109,7 @@ pub fn compile(wire: &wire::Plugin, problems: &Problems) -> Config {
     }
     Config {
         hosts,
-        managed: managed(&rules, &defaults.annotation, &wire.remove_headers),
+        managed: managed(&rules, &defaults.annotation, write_back.as_ref(), &wire.remove_headers),
         rules,
         forward_token: wire.forward_token.copied().unwrap_or(true),
         cors_preflight: wire.cors_preflight.copied().unwrap_or_default(),
@@ -111,6 +117,7 @@ pub fn compile(wire: &wire::Plugin, problems: &Problems) -> Config {
         cache,
         limits,
         logout,
+        write_back,
         known_hosts,
     }
 }
@@ -159,7 +166,12 @@ fn bare<T: Clone>(texts: Vec<&Text<T>>) -> Vec<T> {
     texts.into_iter().map(|text| text.0.clone()).collect()
 }
 
-fn managed(rules: &Rules, annotation: &Annotation, removed: &List<Text<HeaderName>>) -> Managed {
+fn managed(
+    rules: &Rules,
+    annotation: &Annotation,
+    write_back: Option<&WriteBack>,
+    removed: &List<Text<HeaderName>>,
+) -> Managed {
     let all = rules.iter().map(|rule| &rule.annotation).chain([annotation]);
     let annotated = all.flat_map(|annotation| annotation.headers.iter().map(|(name, _)| &**name));
     let removed: Vec<&str> = match items(removed) {
@@ -170,5 +182,6 @@ fn managed(rules: &Rules, annotation: &Annotation, removed: &List<Text<HeaderNam
         }
     };
     let fixed = annotation::NAMES.into_iter().chain(WRITE_BACK_NAMES);
-    Managed::new(fixed.chain(annotated).chain(removed))
+    let named = write_back.into_iter().flat_map(|named| [named.set_header.as_str(), named.kill_header.as_str()]);
+    Managed::new(fixed.chain(named).chain(annotated).chain(removed))
 }

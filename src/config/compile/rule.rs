@@ -76,6 +76,7 @@ impl Compiler<'_> {
                 None => defaults.login.clone(),
             },
             recheck_ms: wire.recheck.copied().map(|duration| duration.0),
+            writes_back: defaults.writes_back && wire.write_back.copied().unwrap_or(true),
             shadow: wire.shadow.copied().unwrap_or(false) || defaults.shadow,
         };
         self.holds_together(&rule, at);

@@ -2,8 +2,8 @@
 //! than the parser does, never less.
 
 use super::super::values::{
-    App, CallAuthority, Cluster, CookieDomain, CookieName, CookiePath, ExactPath, HeaderName, Method, PathPrefix,
-    QueryName, Redirect, RuleName, TokenPrefix,
+    App, CallAuthority, Cluster, CookieDomain, CookieName, CookiePath, DataKey, ExactPath, HeaderName, Method,
+    PathPrefix, QueryName, Redirect, RuleName, TokenPrefix,
 };
 use crate::http::authority::HostPattern;
 use crate::http::origin::Origin;
@@ -74,6 +74,7 @@ shapes! {
     Method: "[A-Z0-9!#$%&'*+.^_`|~-]+";
     CookieName: token!();
     HeaderName: token!();
+    DataKey: r"[\s\S]+";
     TokenPrefix: "[ -~]+";
     QueryName: r"[\s\S]+";
     RuleName: r"[^\u0000-\u001f\u007f-\u009f]{1,128}";

@@ -3,6 +3,7 @@
 mod cache;
 mod journeys;
 mod require;
+mod write_back;
 
 use super::*;
 use crate::cache::settings::Settings;
@@ -175,7 +176,7 @@ fn every_mistake_is_reported_at_once() {
             {"match": {"paths": ["/y"]}, "session": "off", "token_from": [{"cookie": "a", "query": "b"}, {"cookie": "a", "any": true}]}
         ],
         "default": {"session": "required", "match": {}},
-        "write_back": {}
+        "sessions": {}
     }));
     found.sort();
     let mut expected = [
@@ -187,10 +188,10 @@ fn every_mistake_is_reported_at_once() {
         r#"rules[0].match.paths[0]: found "/a*", expected "/exact" or "/prefix/*" of letters, digits and -._~!$&'()*+,=:@/ (without empty or dot segments, and `*` only as the last segment)"#,
         r#"rules[0].session: "requierd" is none of required, optional, off"#,
         "default.match: unknown key; expected one of session, app, rest_sessions, token_from, annotate, \
-             failure_mode, origins, max_staleness, require, on_forbidden, login, recheck, shadow",
-        "write_back: unknown key; expected one of app, rest_sessions, hosts, token_from, forward_token, rules, default, \
+             failure_mode, origins, max_staleness, require, on_forbidden, login, recheck, write_back, shadow",
+        "sessions: unknown key; expected one of app, rest_sessions, hosts, token_from, forward_token, rules, default, \
              path_case, annotate, failure_mode, cors_preflight, remove_headers, filter_state, cache, limits, login, \
-             logout, shadow",
+             logout, write_back, shadow",
         r#"rest_sessions.authority: is missing; "" is no host, so it cannot be taken from cluster"#,
         "rules[0].match.methods: found an empty list, expected at least one entry, or the key left out",
         "rules[1].session: is missing; expected one of required, optional, off",
@@ -203,12 +204,12 @@ fn every_mistake_is_reported_at_once() {
 
 #[test]
 fn keys_that_do_not_work_are_refused() {
-    for key in ["write_back", "breaker", "cachee"] {
+    for key in ["breaker", "cachee"] {
         let found = problems(json!({key: {}}));
         assert_eq!(found.len(), 1, "{key}: {found:?}");
         assert!(found[0].starts_with(&format!("{key}: unknown key")), "{found:?}");
     }
-    for key in ["write_back", "limits", "logout"] {
+    for key in ["limits", "logout"] {
         let found = problems(json!({"default": {"session": "required", key: []}}));
         assert!(found[0].starts_with(&format!("default.{key}: unknown key")), "{found:?}");
     }

@@ -5,6 +5,7 @@ mod judging;
 mod login;
 mod logout;
 mod require;
+mod response;
 mod shadow;
 mod watch;
 
@@ -50,7 +51,7 @@ struct Told {
     reply: Option<Reply>,
     asks: Option<AwaitSession>,
     ends: Option<AwaitKills>,
-    watch: Option<Watch>,
+    open: Open,
 }
 
 impl Told {
@@ -62,7 +63,7 @@ impl Told {
             reply: None,
             asks: None,
             ends: None,
-            watch: None,
+            open: Open::default(),
         };
         match step.next {
             Start::Decided(verdict) => Self::by(headers, Step { effects: step.effects, next: verdict }),
@@ -88,12 +89,11 @@ impl Told {
             }
             Went::Forward(removed, set)
         };
-        let (went, reply, watch) = match step.next {
-            Verdict::Forward => (forward(&step.effects), None, None),
-            Verdict::Watch(watch) => (forward(&step.effects), None, Some(watch)),
-            Verdict::Reply(given) => (answered(&given), Some(given), None),
+        let (went, reply, open) = match step.next {
+            Verdict::Forward(open) => (forward(&step.effects), None, open),
+            Verdict::Reply(given) => (answered(&given), Some(given), Open::default()),
         };
-        Self { went, headers, effects: step.effects, reply, asks: None, ends: None, watch }
+        Self { went, headers, effects: step.effects, reply, asks: None, ends: None, open }
     }
 
     fn outcomes(&self) -> Vec<Outcome> {

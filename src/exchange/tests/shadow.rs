@@ -128,5 +128,5 @@ fn what_cannot_be_read_passes_only_if_every_rule_that_may_be_meant_is_in_shadow(
 #[test]
 fn an_open_request_in_shadow_is_left_alone() {
     let site = shadowed(json!({"default": {"session": "required", "recheck": "30s"}}));
-    assert!(site.settle(&session()).watch.is_none());
+    assert!(site.settle(&session()).open.watch.is_none());
 }

@@ -12,7 +12,7 @@ fn watched(rule: Value) -> Site {
 }
 
 fn fate(site: &Site, lookup: &Lookup) -> Step<Fate> {
-    let watch = site.settle(&session()).watch.unwrap();
+    let watch = site.settle(&session()).open.watch.unwrap();
     assert_eq!(watch.every_ms(), 30_000);
     watch.session(site.around(), lookup)
 }
@@ -55,7 +55,7 @@ fn a_request_that_was_let_in_unseen_is_looked_at_too() {
     let site = watched(json!({"failure_mode": "allow"}));
     let told = site.settle(&Lookup::Failed(Failure::Outage(Outage::Timeout)));
     assert_eq!(told.outcomes(), [Outcome::FailedOpen]);
-    let watch = told.watch.unwrap();
+    let watch = told.open.watch.unwrap();
     assert_eq!(watch.session(site.around(), &Lookup::None).next, Fate::Ends);
 }
 
@@ -63,7 +63,7 @@ fn a_request_that_was_let_in_unseen_is_looked_at_too() {
 fn a_request_that_has_no_session_is_not_looked_at_nor_one_that_nobody_asks_for() {
     let optional = watched(json!({"session": "optional"}));
     for lookup in [Lookup::None, Lookup::Failed(Failure::Outage(Outage::Timeout))] {
-        assert!(optional.settle(&lookup).watch.is_none(), "{lookup:?}");
+        assert!(optional.settle(&lookup).open.watch.is_none(), "{lookup:?}");
     }
-    assert!(site(json!({})).settle(&session()).watch.is_none());
+    assert!(site(json!({})).settle(&session()).open.watch.is_none());
 }

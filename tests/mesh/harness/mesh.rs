@@ -39,7 +39,7 @@ pub const OUTCOMES: [&str; 20] = [
 ];
 
 /// The counters beside the outcomes.
-pub const COUNTERS: [&str; 16] = [
+pub const COUNTERS: [&str; 20] = [
     "conflicts_total",
     "coalesced_total",
     "calls_total",
@@ -56,6 +56,10 @@ pub const COUNTERS: [&str; 16] = [
     "cache_stale_total",
     "cache_evictions_total",
     "ends_total",
+    "recheck_closed_total",
+    "write_backs_total",
+    "write_back_failures_total",
+    "write_back_dropped_total",
 ];
 
 const MAIN: &str = "main";
@@ -76,6 +80,7 @@ pub struct Setup {
     listeners: Vec<Listener>,
     clusters: Vec<Cluster>,
     concurrency: Option<u32>,
+    upstream: Option<SocketAddr>,
 }
 
 impl Setup {
@@ -107,10 +112,17 @@ impl Setup {
         self
     }
 
+    /// Another upstream than the usual one, of the test's own.
+    pub fn upstream(mut self, address: SocketAddr) -> Self {
+        self.upstream = Some(address);
+        self
+    }
+
     pub fn start(self) -> Mesh {
         let upstream = Upstream::start();
         let workers = self.concurrency.unwrap_or(1);
-        let envoy = Envoy::start(&self.listeners, &self.clusters, upstream.address(), workers);
+        let address = self.upstream.unwrap_or(upstream.address());
+        let envoy = Envoy::start(&self.listeners, &self.clusters, address, workers);
         Mesh { envoy, upstream, sent: AtomicU64::new(0), _clusters: self.clusters }
     }
 }

@@ -19,6 +19,7 @@ pub struct Call {
     pub path: String,
     /// Every header line as sent, names as sent.
     pub headers: Vec<(String, Vec<u8>)>,
+    pub body: Vec<u8>,
 }
 
 impl Call {
@@ -251,7 +252,11 @@ fn read_call(reader: &mut impl BufRead) -> Option<Call> {
         let name = String::from_utf8_lossy(&line[..colon]).into_owned();
         headers.push((name, line[colon + 1..].trim_ascii().to_vec()));
     }
-    Some(Call { method, path, headers })
+    let mut call = Call { method, path, headers, body: Vec::new() };
+    let length = call.values("content-length").first().map_or(Some(0), |length| length.parse().ok())?;
+    call.body.resize(length, 0);
+    reader.read_exact(&mut call.body).ok()?;
+    Some(call)
 }
 
 fn read_line(reader: &mut impl BufRead) -> Option<Vec<u8>> {

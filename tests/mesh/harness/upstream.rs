@@ -1,14 +1,17 @@
-//! The service behind Envoy: keeps every request that reaches it, byte for byte, and answers 200.
+//! The service behind Envoy: keeps every request that reaches it, byte for byte, and answers 200, or as it is told.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::header::{CONNECTION, UPGRADE};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
+use http_body_util::BodyExt;
+use hyper::body::{Body, Frame, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
@@ -69,35 +72,133 @@ impl Seen {
     }
 }
 
+/// How the upstream answers.
+#[derive(Clone)]
+pub struct Reply {
+    status: u16,
+    headers: Vec<(String, Vec<u8>)>,
+    chunk: Bytes,
+    chunks: usize,
+    trailers: Option<HeaderMap>,
+    /// How many bytes of the body have gone out.
+    sent: Arc<AtomicUsize>,
+}
+
+impl Default for Reply {
+    fn default() -> Self {
+        Self {
+            status: 200,
+            headers: vec![("content-type".to_owned(), b"text/plain".to_vec())],
+            chunk: Bytes::from_static(b"from the upstream\n"),
+            chunks: 1,
+            trailers: None,
+            sent: Arc::default(),
+        }
+    }
+}
+
+impl Reply {
+    pub fn header(mut self, name: &str, value: impl Into<Vec<u8>>) -> Self {
+        self.headers.push((name.to_owned(), value.into()));
+        self
+    }
+
+    pub fn status(mut self, status: u16) -> Self {
+        self.status = status;
+        self
+    }
+
+    pub fn without_body(mut self) -> Self {
+        self.chunks = 0;
+        self
+    }
+
+    /// A body of this many pieces of 64 KiB, each sent as soon as somebody takes it.
+    pub fn stream(mut self, chunks: usize) -> Self {
+        self.chunk = Bytes::from_static(&[b'x'; 65_536]);
+        self.chunks = chunks;
+        self
+    }
+
+    pub fn trailer(mut self, name: &'static str, value: &'static str) -> Self {
+        let trailers = self.trailers.get_or_insert_default();
+        trailers.append(name, http::HeaderValue::from_static(value));
+        self
+    }
+
+    /// How many bytes of all bodies have gone out so far.
+    pub fn sent(&self) -> usize {
+        self.sent.load(Ordering::Relaxed)
+    }
+}
+
+/// The body of a reply, made while it is sent.
+struct Pieces {
+    reply: Reply,
+    left: usize,
+}
+
+impl Body for Pieces {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        if let Some(left) = self.left.checked_sub(1) {
+            self.left = left;
+            let chunk = self.reply.chunk.clone();
+            self.reply.sent.fetch_add(chunk.len(), Ordering::Relaxed);
+            return Poll::Ready(Some(Ok(Frame::data(chunk))));
+        }
+        Poll::Ready(self.reply.trailers.take().map(|trailers| Ok(Frame::trailers(trailers))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.left == 0 && self.reply.trailers.is_none()
+    }
+}
+
+type Script = dyn Fn(&Seen) -> Reply + Send + Sync;
+
+struct Shared {
+    seen: Mutex<Vec<Seen>>,
+    script: Mutex<Arc<Script>>,
+}
+
 /// A running upstream, HTTP/1 and HTTP/2 on one port. It stops listening when it is dropped.
 pub struct Upstream {
     address: SocketAddr,
-    seen: Arc<Mutex<Vec<Seen>>>,
+    shared: Arc<Shared>,
     accepting: JoinHandle<()>,
 }
 
 impl Upstream {
     pub fn start() -> Self {
-        let seen = Arc::new(Mutex::new(Vec::new()));
+        let script: Arc<Script> = Arc::new(|_: &Seen| Reply::default());
+        let shared = Arc::new(Shared { seen: Mutex::default(), script: Mutex::new(script) });
         let listener = runtime::wait_for("a port for the upstream", TcpListener::bind("127.0.0.1:0"))
             .expect("the upstream can listen on loopback");
         let address = listener.local_addr().expect("a listener has an address");
-        let accepting = runtime::spawn(accept(listener, Arc::clone(&seen)));
-        Self { address, seen, accepting }
+        let accepting = runtime::spawn(accept(listener, Arc::clone(&shared)));
+        Self { address, shared, accepting }
     }
 
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
+    /// From now on each request is answered as `script` says.
+    pub fn answers(&self, script: impl Fn(&Seen) -> Reply + Send + Sync + 'static) {
+        *self.shared.script.lock().unwrap() = Arc::new(script);
+    }
+
     /// The request with this receipt.
     pub fn seen(&self, receipt: usize) -> Seen {
-        self.seen.lock().unwrap()[receipt].clone()
+        self.shared.seen.lock().unwrap()[receipt].clone()
     }
 
     /// How many requests have reached the upstream so far.
     pub fn count(&self) -> usize {
-        self.seen.lock().unwrap().len()
+        self.shared.seen.lock().unwrap().len()
     }
 }
 
@@ -107,11 +208,11 @@ impl Drop for Upstream {
     }
 }
 
-async fn accept(listener: TcpListener, seen: Arc<Mutex<Vec<Seen>>>) {
+async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     while let Ok((stream, _)) = listener.accept().await {
-        let seen = Arc::clone(&seen);
+        let shared = Arc::clone(&shared);
         runtime::spawn(async move {
-            let service = service_fn(move |request| answer(request, Arc::clone(&seen)));
+            let service = service_fn(move |request| answer(request, Arc::clone(&shared)));
             let mut server = auto::Builder::new(TokioExecutor::new());
             server.http1().max_headers(1000);
             // A connection that Envoy closes in the middle is its own business: what arrived is on record.
@@ -120,10 +221,7 @@ async fn accept(listener: TcpListener, seen: Arc<Mutex<Vec<Seen>>>) {
     }
 }
 
-async fn answer(
-    mut request: Request<Incoming>,
-    seen: Arc<Mutex<Vec<Seen>>>,
-) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn answer(mut request: Request<Incoming>, shared: Arc<Shared>) -> Result<Response<Pieces>, Infallible> {
     let upgrade = request.headers().contains_key(UPGRADE).then(|| hyper::upgrade::on(&mut request));
     let mut record = Seen {
         method: request.method().to_string(),
@@ -140,13 +238,18 @@ async fn answer(
             }
         }
     }
+    let script = Arc::clone(&shared.script.lock().unwrap());
+    let mut reply = script(&record);
     let receipt = {
-        let mut seen = seen.lock().unwrap();
+        let mut seen = shared.seen.lock().unwrap();
         seen.push(record);
         seen.len() - 1
     };
-    let mut response = Response::builder().header(RECEIPT, receipt).header("content-type", "text/plain");
-    let body = if let Some(upgrade) = upgrade {
+    let mut response = Response::builder().status(reply.status).header(RECEIPT, receipt);
+    for (name, value) in &reply.headers {
+        response = response.header(name, value.as_slice());
+    }
+    if let Some(upgrade) = upgrade {
         response =
             response.status(StatusCode::SWITCHING_PROTOCOLS).header(CONNECTION, "upgrade").header(UPGRADE, "websocket");
         runtime::spawn(async move {
@@ -154,13 +257,12 @@ async fn answer(
                 send_back(TokioIo::new(upgraded)).await;
             }
         });
-        Bytes::new()
+        reply = reply.without_body();
     } else if request.method() == Method::HEAD {
-        Bytes::new()
-    } else {
-        Bytes::from_static(b"from the upstream\n")
-    };
-    Ok(response.body(Full::new(body)).expect("these headers are valid"))
+        reply = reply.without_body();
+    }
+    let body = Pieces { left: reply.chunks, reply };
+    Ok(response.body(body).expect("these headers are valid"))
 }
 
 /// What an upgraded connection does: sends back what arrives, so that a test sees bytes pass both ways.

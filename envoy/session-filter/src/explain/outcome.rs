@@ -1,7 +1,7 @@
 //! What became of a request: the filter's effects and verdict, as they are told.
 
 use rest_sessions_filter::config::Config;
-use rest_sessions_filter::exchange::{Effect, Verdict};
+use rest_sessions_filter::exchange::{Effect, Open, Verdict, Watch};
 use rest_sessions_filter::http::headers::Headers;
 use rest_sessions_filter::http::reply::Reply;
 use rest_sessions_filter::telemetry::{Counter, FilterState};
@@ -69,6 +69,8 @@ pub struct Upstream {
     /// How often the session is asked for again while the request is open, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recheck_ms: Option<u64>,
+    /// Whether its response may change the session.
+    pub writes_back: bool,
 }
 
 impl Outcome {
@@ -92,14 +94,15 @@ impl Outcome {
                 Effect::FilterState(FilterState::Rule, value) => outcome.rule = Some(value),
                 Effect::FilterState(FilterState::Source, value) => outcome.source = Some(value),
                 Effect::FilterState(FilterState::User, value) => outcome.user = Some(value),
-                Effect::RequestTrailer(_) | Effect::Count(_) | Effect::Log(_) => {}
+                Effect::RequestTrailer(_)
+                | Effect::ResponseHeader(_)
+                | Effect::ResponseTrailer(_)
+                | Effect::Count(_)
+                | Effect::Log(_) => {}
             }
         }
         match verdict {
-            Verdict::Forward => outcome.upstream = Some(Upstream::of(config, headers, &pairs, None)),
-            Verdict::Watch(watch) => {
-                outcome.upstream = Some(Upstream::of(config, headers, &pairs, Some(watch.every_ms())));
-            }
+            Verdict::Forward(open) => outcome.upstream = Some(Upstream::of(config, headers, &pairs, &open)),
             Verdict::Reply(reply) => outcome.answer = Some(reply.into()),
         }
         outcome
@@ -121,8 +124,9 @@ impl From<Reply> for AnswerShown {
 type Pair = (Vec<u8>, Vec<u8>);
 
 impl Upstream {
-    fn of(config: &Config, before: &Headers, after: &[Pair], recheck_ms: Option<u64>) -> Self {
-        let mut upstream = Self { recheck_ms, ..Self::default() };
+    fn of(config: &Config, before: &Headers, after: &[Pair], open: &Open) -> Self {
+        let recheck_ms = open.watch.as_ref().map(Watch::every_ms);
+        let mut upstream = Self { recheck_ms, writes_back: open.response.is_some(), ..Self::default() };
         let mut names: Vec<&[u8]> = before.iter().map(|(name, _)| name).collect();
         names.sort_unstable();
         names.dedup();

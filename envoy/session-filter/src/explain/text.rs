@@ -151,6 +151,9 @@ impl Upstream {
         if let Some(every_ms) = self.recheck_ms {
             write!(f, "{}", Row("open", &format!("its session is asked for again every {}", span(every_ms))))?;
         }
+        if self.writes_back {
+            write!(f, "{}", Row("response", "may change the session"))?;
+        }
         Ok(())
     }
 }

@@ -7,7 +7,8 @@ use crate::{compiled, resolved};
 
 #[test]
 fn defaults_are_what_holds_where_a_key_is_left_out() {
-    let minimal = json!({"app": "mywebapp", "rest_sessions": {"cluster": "rs"}, "rules": [{"session": "required"}]});
+    let minimal = json!({"app": "mywebapp", "rest_sessions": {"cluster": "rs"}, "write_back": {},
+                         "rules": [{"session": "required"}]});
     let nested = json!({
         "app": "mywebapp",
         "rest_sessions": {"cluster": "rs", "breaker": {}},
@@ -15,6 +16,7 @@ fn defaults_are_what_holds_where_a_key_is_left_out() {
         "annotate": {},
         "logout": {"path": "/logout", "cookie": {}},
         "token_from": [{"query": "t"}],
+        "write_back": {},
         "login": {"url": "/login"},
         "rules": [{"match": {"paths": ["/login"]}, "session": "off"}, {"session": "required", "login": {"url": "/login"}}],
         "default": {"session": "optional"},
@@ -62,6 +64,7 @@ fn other_than(value: &Value) -> Value {
             "ignore" => "exact",
             "deny" => "allow",
             "listed" => "pass",
+            "pass" => "deny",
             "Lax" => "Strict",
             "" | "/" => "/x",
             _ => "7s",

@@ -21,7 +21,7 @@ pub fn everything() -> Value {
                 "annotate": {"headers": {"x-role": "d.role", "x-odd": "d.a b.\u{e9}"}, "max_bytes": 1}, "failure_mode": "deny",
                 "origins": ["https://shop.example.com", "capacitor://localhost", "http://[::1]:8080"],
                 "max_staleness": "0s", "on_forbidden": "login", "login": {"url": "https://login.example.com:8443/?next={url}#x"},
-                "recheck": "30d", "shadow": true,
+                "recheck": "30d", "write_back": false, "shadow": true,
                 "require": [{"field": "d.role", "one_of": ["admin", 1, true, -1.5]}, {"field": "id", "equals": "u1"},
                     {"field": "d", "present": true}, {"field": "age", "at_most": "12h"},
                     {"field": "ttl", "at_least": 1.5}, {"field": "d.auth_time", "within": "365d"},
@@ -41,6 +41,8 @@ pub fn everything() -> Value {
         "login": {"url": "/login?next={url}"},
         "logout": {"path": "/logout", "methods": ["POST", "GET"], "redirect": "https://www.example.com/bye",
             "cookie": {"path": "/", "secure": true, "same_site": "None", "domain": ".example.com"}},
+        "write_back": {"set_header": "X-Shop-Set", "kill_header": "x-shop_kill", "keys": ["cart", "täken", "a.b"],
+            "on_failure": "deny"},
         "shadow": false
     })
 }
@@ -300,6 +302,12 @@ pub fn mistakes() -> Vec<(&'static str, Value)> {
         ("/logout/cookie/same_site", json!("lax")),
         ("/logout/cookie/domain", json!("example.com/")),
         ("/logout/cookie/path", json!("a")),
+        ("/write_back", json!(true)),
+        ("/write_back/set_header", json!("a b")),
+        ("/write_back/keys", json!("cart")),
+        ("/write_back/keys/0", json!("")),
+        ("/write_back/on_failure", json!("allow")),
+        ("/rules/1/write_back", json!({})),
         ("/shadow", json!(null)),
     ]
 }

@@ -1,0 +1,62 @@
+//! From write-back as it is written to changes that no upstream can misuse.
+
+use super::super::problems::Path;
+use super::super::reader::Field;
+use super::super::values::{DataKey, HeaderName, Text};
+use super::super::wire;
+use super::{Compiler, WRITE_BACK_NAMES, annotation, items};
+use crate::http::managed::Managed;
+use crate::http::name::Alias;
+use crate::policy::rules::Rules;
+use crate::policy::write_back::{Keys, WriteBack};
+use crate::session::annotate;
+
+impl Compiler<'_> {
+    pub fn write_back(&self, wire: &wire::WriteBack, rules: &Rules, at: &Path<'_>) -> WriteBack {
+        let [set, kill] = WRITE_BACK_NAMES;
+        let set_header = self.response_header(&wire.set_header, set, rules, &at.key("set_header"));
+        let kill_header = self.response_header(&wire.kill_header, kill, rules, &at.key("kill_header"));
+        if Alias::of(&set_header) == Alias::of(&kill_header) {
+            self.note(&at.key("kill_header"), "reads like set_header; expected another name");
+        }
+        WriteBack {
+            names: Managed::new([set_header.as_str(), kill_header.as_str()]),
+            set_header,
+            kill_header,
+            keys: match items(&wire.keys) {
+                Some(keys) => Keys::Only(keys.into_iter().map(|Text(DataKey(key))| key.clone()).collect()),
+                None => self.all_but_required(rules, &at.key("keys")),
+            },
+            on_failure: wire.on_failure.copied().unwrap_or_default(),
+        }
+    }
+
+    fn response_header(&self, name: &Field<Text<HeaderName>>, default: &str, rules: &Rules, at: &Path<'_>) -> String {
+        let Some(Text(HeaderName(name))) = name.as_given() else { return default.to_owned() };
+        let annotated = || rules.iter().flat_map(|rule| &rule.annotation.headers).map(|(name, _)| &**name);
+        if let Some(taken) = self.is_taken(name) {
+            self.note(at, taken);
+        } else if name == "set-cookie" {
+            self.note(at, "is how cookies are set; expected another name");
+        } else if annotated().chain(annotation::NAMES).any(|annotated| Alias::of(annotated) == Alias::of(name)) {
+            self.note(at, "tells upstreams of the session; expected another name");
+        }
+        name.clone()
+    }
+
+    /// Every key but those that any requirement reads.
+    fn all_but_required(&self, rules: &Rules, at: &Path<'_>) -> Keys {
+        let mut read = Vec::new();
+        for field in rules.iter().flat_map(|rule| &rule.require).map(|requirement| &requirement.field) {
+            match field {
+                annotate::Field::DataKey(key) if !read.contains(key) => read.push(key.clone()),
+                annotate::Field::Data => {
+                    self.note(at, "is missing, and a require reads all data; expected the keys that upstreams may set");
+                    break;
+                }
+                _ => {}
+            }
+        }
+        Keys::AllBut(read)
+    }
+}

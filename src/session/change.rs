@@ -1,0 +1,230 @@
+//! What an upstream wants to happen to its request's session, as the headers of its response say it.
+
+use super::body;
+use super::data::push_string;
+use super::json::{self, Value};
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// The body of the call: keys and their new values; a key whose value is `null` goes.
+    Set(String),
+    Kill,
+}
+
+/// Why nothing of what a response says is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unfit {
+    NotJson,
+    Nested,
+    Empty,
+    /// A key that upstreams may not set.
+    Key,
+    TooLarge,
+    /// Ending a session is asked for with `1`.
+    Kill,
+}
+
+impl Unfit {
+    /// The word for it in logs.
+    #[must_use]
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::NotJson => "not_json",
+            Self::Nested => "nested",
+            Self::Empty => "empty",
+            Self::Key => "key_not_allowed",
+            Self::TooLarge => "too_large",
+            Self::Kill => "kill_is_not_1",
+        }
+    }
+}
+
+/// The longest body that rest-sessions takes, in bytes.
+const MAX_BODY: usize = 60_000;
+
+/// Reads the values of both headers, in their order; `None` where there are none. Values of one header merge into one
+/// change, and those that a proxy has joined to one line are as good as several (RFC 9110, section 5.3).
+pub fn read<'a>(
+    sets: impl Iterator<Item = &'a [u8]>,
+    kills: impl Iterator<Item = &'a [u8]>,
+    may_set: &dyn Fn(&str) -> bool,
+) -> Result<Option<Change>, Unfit> {
+    let mut kills = kills.peekable();
+    if kills.peek().is_some() {
+        return if kills.any(|value| value == b"1") { Ok(Some(Change::Kill)) } else { Err(Unfit::Kill) };
+    }
+    let sets: Vec<&[u8]> = sets.collect();
+    if sets.is_empty() {
+        return Ok(None);
+    }
+    let list = [b"[", sets.join(&b","[..]).as_slice(), b"]"].concat();
+    merged(&list, may_set).map(|body| Some(Change::Set(body)))
+}
+
+/// One object of all that stand in a list. What is set twice is as it was set last.
+fn merged(list: &[u8], may_set: &dyn Fn(&str) -> bool) -> Result<String, Unfit> {
+    let Some(Value::Items(objects)) = std::str::from_utf8(list).ok().and_then(json::read) else {
+        return Err(Unfit::NotJson);
+    };
+    let mut members = Vec::new();
+    for object in objects {
+        members.extend(json::members(object.get()).ok_or(Unfit::NotJson)?);
+    }
+    let order = json::in_order(&members);
+    let mut text = String::from("{");
+    for (place, (key, index)) in order.iter().enumerate() {
+        let next = place.checked_add(1).and_then(|next| order.get(next));
+        if next.is_some_and(|(next, _)| next == key) {
+            continue;
+        }
+        let value = members.get(*index).map(|(_, value)| *value).ok_or(Unfit::NotJson)?;
+        if value.get() != "null" && body::scalar(value).is_err() {
+            return Err(Unfit::Nested);
+        }
+        if !may_set(key) {
+            return Err(Unfit::Key);
+        }
+        if text.len() > 1 {
+            text.push(',');
+        }
+        push_string(&mut text, key);
+        text.push(':');
+        // As it was written: a number that is read and written again may be another one.
+        text.push_str(value.get());
+    }
+    text.push('}');
+    match text.len() {
+        2 => Err(Unfit::Empty),
+        length if length > MAX_BODY => Err(Unfit::TooLarge),
+        _ => Ok(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Map, Value};
+
+    use super::*;
+
+    fn set(values: &[&str]) -> Result<Option<Change>, Unfit> {
+        read(values.iter().map(|value| value.as_bytes()), [].into_iter(), &|key| key != "role")
+    }
+
+    fn body(values: &[&str]) -> String {
+        match set(values) {
+            Ok(Some(Change::Set(body))) => body,
+            other => panic!("{values:?} was read as {other:?}"),
+        }
+    }
+
+    #[test]
+    fn without_a_value_there_is_nothing_to_do() {
+        assert_eq!(set(&[]), Ok(None));
+    }
+
+    #[test]
+    fn values_are_passed_on_as_they_were_written() {
+        for (value, expected) in [
+            (r#"{"cart":3,"tmp":null}"#, r#"{"cart":3,"tmp":null}"#),
+            (
+                r#" { "a" : 1.10 , "b" : -0 , "c":12345678901234567890123 } "#,
+                r#"{"a":1.10,"b":-0,"c":12345678901234567890123}"#,
+            ),
+            (r#"{"t":true,"f":false,"s":"\u00fc \"x\" \/"}"#, r#"{"f":false,"s":"\u00fc \"x\" \/","t":true}"#),
+            ("{\"n\":\"Zo\u{eb} \u{1F600}\",\"k\u{e9}y\":1}", "{\"k\\u00e9y\":1,\"n\":\"Zo\u{eb} \u{1F600}\"}"),
+            (r#"{"":1}"#, r#"{"":1}"#),
+        ] {
+            assert_eq!(body(&[value]), expected);
+        }
+    }
+
+    #[test]
+    fn several_values_merge_in_their_order_however_they_were_joined() {
+        let merged = r#"{"a":3,"b":null,"c":1}"#;
+        assert_eq!(body(&[r#"{"a":1,"b":2}"#, r#"{"b":null,"c":1}"#, r#"{"a":3}"#]), merged);
+        assert_eq!(body(&[r#"{"a":1,"b":2}, {"b":null,"c":1}"#, r#"{"a":3}"#]), merged);
+        assert_eq!(body(&["{}", r#"{"a":1}"#]), r#"{"a":1}"#);
+    }
+
+    #[test]
+    fn what_is_not_fit_is_not_done_in_part_either() {
+        for (values, why) in [
+            (&["{"][..], Unfit::NotJson),
+            (&["null"], Unfit::NotJson),
+            (&["[]"], Unfit::NotJson),
+            (&["1"], Unfit::NotJson),
+            (&[r#"{"a":1}]"#], Unfit::NotJson),
+            (&[r#"{"a":1},"#], Unfit::NotJson),
+            (&[r#"{"a":1}{"b":2}"#], Unfit::NotJson),
+            (&[r#"{"a":01}"#], Unfit::NotJson),
+            (&[r#"{"a":1,"a":2}"#], Unfit::NotJson),
+            (&[r#"{"a":1}"#, "junk"], Unfit::NotJson),
+            (&[r#"{"a":{}}"#], Unfit::Nested),
+            (&[r#"{"a":1,"b":[1]}"#], Unfit::Nested),
+            (&[r#"{"a":"\ud800"}"#], Unfit::Nested),
+            (&["{}"], Unfit::Empty),
+            (&["{}", " { } "], Unfit::Empty),
+            (&[r#"{"role":"admin"}"#], Unfit::Key),
+            (&[r#"{"a":1,"\u0072ole":"admin"}"#], Unfit::Key),
+            (&[r#"{"a":1}"#, r#"{"role":null}"#], Unfit::Key),
+        ] {
+            assert_eq!(set(values), Err(why), "{values:?}");
+        }
+        assert_eq!(set(&[""]), Err(Unfit::Empty));
+        assert_eq!(read([&b"{\"a\":\"\xff\"}"[..]].into_iter(), [].into_iter(), &|_| true), Err(Unfit::NotJson));
+    }
+
+    #[test]
+    fn a_body_may_have_as_many_bytes_as_rest_sessions_takes() {
+        let with = |length: usize| format!(r#"{{"a":"{}"}}"#, "x".repeat(length - 8));
+        assert_eq!(body(&[&with(60_000)]).len(), 60_000);
+        assert_eq!(set(&[&with(60_001)]), Err(Unfit::TooLarge));
+        assert_eq!(body(&[&format!("{}     ", with(60_000))]).len(), 60_000, "spaces do not go along");
+    }
+
+    #[test]
+    fn ending_wins_over_setting_and_is_asked_for_with_1() {
+        let kills = |kills: &[&'static str]| {
+            read([&b"{\"a\":1}"[..]].into_iter(), kills.iter().map(|value| value.as_bytes()), &|_| true)
+        };
+        assert_eq!(kills(&["1"]), Ok(Some(Change::Kill)));
+        assert_eq!(kills(&["0", "1"]), Ok(Some(Change::Kill)));
+        for other in ["0", "", "true", "11", "1, 1"] {
+            assert_eq!(kills(&[other]), Err(Unfit::Kill), "{other}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_without_a_panic(values in proptest::collection::vec(any::<Vec<u8>>(), 0..4)) {
+            let _ = read(values.iter().map(Vec::as_slice), [].into_iter(), &|_| true);
+        }
+
+        #[test]
+        fn what_is_sent_says_what_the_upstream_said(
+            objects in proptest::collection::vec(
+                proptest::collection::btree_map("[a-cé\"]{0,2}", prop_oneof![
+                    Just(Value::Null), any::<bool>().prop_map(Value::from), any::<i64>().prop_map(Value::from),
+                    ".{0,4}".prop_map(Value::from),
+                ], 0..4),
+                1..4,
+            )
+        ) {
+            let mut expected = Map::new();
+            let mut values = Vec::new();
+            for object in objects {
+                let object: Map<String, Value> = object.into_iter().collect();
+                values.push(Value::Object(object.clone()).to_string());
+                expected.extend(object);
+            }
+            let values: Vec<&str> = values.iter().map(String::as_str).collect();
+            if expected.is_empty() {
+                prop_assert_eq!(set(&values), Err(Unfit::Empty));
+            } else {
+                let sent: Value = serde_json::from_str(&body(&values)).unwrap();
+                prop_assert_eq!(sent, Value::Object(expected));
+            }
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! Gets, sets and kills of two clients in any order: caches and rest-sessions agree.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use serde_json::{Value, json};
+
+use super::{CONNECTIONS, KILL, cached, setting, stored, writing};
+use crate::harness::client::Request;
+use crate::harness::mesh::{Mesh, Setup};
+use crate::harness::sessions::RestSessions;
+use crate::harness::stub::{Answer, Call, Stub};
+use crate::harness::upstream::Reply;
+
+/// Numbers that look random and are the same in every run.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % limit
+    }
+}
+
+/// `/set/KEY/VALUE` sets, `/kill` ends, everything else only reads.
+fn obedient(mesh: &Mesh) {
+    mesh.upstream.answers(|seen| {
+        let parts: Vec<&str> = seen.target.split('/').skip(1).collect();
+        match parts.as_slice() {
+            ["set", key, value] => setting(&json!({*key: value})),
+            ["kill"] => Reply::default().header(KILL, "1"),
+            _ => Reply::default(),
+        }
+    });
+}
+
+/// What a request is told of its session: its data, or nothing without one.
+fn shown(mesh: &Mesh, token: &str) -> Value {
+    let request = Request::get("/").session(token);
+    let response = mesh.send(&request);
+    if response.status == 401 {
+        return Value::Null;
+    }
+    let data = mesh.seen_for(&request, &response).header("x-session-data").expect("the session's data");
+    serde_json::from_str(&data).expect("JSON")
+}
+
+#[test]
+fn thousands_of_interleavings_of_two_clients_leave_caches_and_store_agreed() {
+    const ROUNDS: u64 = 60;
+    const STEPS: u64 = 25;
+    let sessions = RestSessions::over_redis();
+    let mesh = Setup::new(cached()).sessions(sessions.address()).workers(2).start();
+    obedient(&mesh);
+    for round in 0..ROUNDS {
+        let token = sessions.create("user1", &json!({"round": round}));
+        thread::scope(|scope| {
+            for client in 0..2_u64 {
+                let (mesh, token) = (&mesh, &token);
+                scope.spawn(move || {
+                    let mut random = Random(round * 2 + client + 1);
+                    // What this client has set: nobody else sets its keys.
+                    let mut own = serde_json::Map::new();
+                    for step in 0..STEPS {
+                        match random.below(60) {
+                            0 => {
+                                mesh.send(&Request::get("/kill").session(token));
+                            }
+                            1..25 => {
+                                let (key, value) = (format!("{client}k{}", random.below(3)), step.to_string());
+                                let request = Request::get(&format!("/set/{key}/{value}")).session(token);
+                                if mesh.send(&request).status == 200 {
+                                    own.insert(key, value.into());
+                                }
+                            }
+                            _ => {
+                                // It reads its own writes, unless the session has ended.
+                                let all = shown(mesh, token);
+                                for (key, value) in own.iter().filter(|_| !all.is_null()) {
+                                    assert_eq!(&all[key], value, "round {round}, client {client}, step {step}: {all}");
+                                }
+                            }
+                        }
+                    }
+                });
+            }
+        });
+        let truth = stored(&sessions, &token);
+        for _ in 0..CONNECTIONS / 3 {
+            assert_eq!(shown(&mesh, &token), truth, "round {round}");
+        }
+    }
+}
+
+#[test]
+fn faults_in_the_middle_of_changes_leave_no_old_answer_behind() {
+    let fails = Arc::new(AtomicBool::new(false));
+    let sessions = RestSessions::over_redis();
+    let (store, failing) = (sessions.address(), Arc::clone(&fails));
+    // Passes calls on; of those that fail, the change was made all the same.
+    let faulty = Stub::start(move |call: &Call| {
+        let request = Request::new(&call.method, &call.path);
+        let request = match call.method.as_str() {
+            "POST" => request.header("content-type", "application/json").body(call.body.clone()),
+            _ => request,
+        };
+        let response = request.send_to(store);
+        if call.method != "GET" && failing.load(Ordering::Relaxed) {
+            return Answer::ResetBeforeHeaders;
+        }
+        Answer::Body(response.status, response.body)
+    });
+    let keys = json!({"cache": {"ttl": "1h", "stale_if_error": "1h"},
+                      "rest_sessions": {"cluster": "rest-sessions", "breaker": "off"}});
+    let mesh = Setup::new(writing(keys)).sessions(faulty.address()).workers(2).start();
+    obedient(&mesh);
+    let token = sessions.create("user1", &json!({}));
+    for round in 0..30_u64 {
+        fails.store(round % 3 == 0, Ordering::Relaxed);
+        assert_eq!(mesh.send(&Request::get(&format!("/set/a/{round}")).session(&token)).status, 200);
+        for _ in 0..6 {
+            assert_eq!(shown(&mesh, &token), json!({"a": round.to_string()}));
+        }
+    }
+    fails.store(true, Ordering::Relaxed);
+    assert_eq!(mesh.send(&Request::get("/kill").session(&token)).status, 200);
+    for _ in 0..CONNECTIONS {
+        assert_eq!(shown(&mesh, &token), Value::Null);
+    }
+    assert_eq!(mesh.counter("write_back_failures_total"), 11);
+}
