@@ -2,7 +2,8 @@
 #
 # Each word does its own set-up: nothing has to be installed by hand but rustup, Python 3 (with venv) and make.
 # What may be set from outside: ENVOY_BIN, REDIS_SERVER_BIN, WRK_BIN, CHROMIUM_BIN, CARGO_TARGET_DIR, IMAGE; ARGS for
-# `make run` (other ports, --concurrency) and `make bench` (--rounds); CONFIG for `make check`.
+# `make run` (other ports, --concurrency), `make bench` (--rounds), and `make test-django` and `make test-services`, which
+# hand them to pytest (--junitxml=FILE); CONFIG for `make check`.
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -14,6 +15,8 @@ VENV := .venv/.installed
 # What optimises the module (https://github.com/WebAssembly/binaryen).
 BINARYEN := .tools/module/.installed
 BINARYEN_BIN := .tools/module/node_modules/binaryen/bin
+# What README's service on Node needs.
+SERVICES := .tools/services/.installed
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 
 # The image that envoy/istio names; another registry: `make image IMAGE=registry.internal/sessions:1`.
@@ -49,7 +52,7 @@ help: ## list what can be made
 build: $(MODULE) ## the filter: dist/rest_sessions_filter.wasm, the module that Envoy loads
 
 .PHONY: test
-test: lint test-rust test-deploy test-browser ## every test, with all that they need: lint, Rust, real Envoy and browser, README
+test: lint test-rust test-deploy test-browser test-django test-services ## every test, with all that they need: lint, Rust, real Envoy and browser, README
 
 .PHONY: run
 run: $(MODULE) $(VENV) programs ## a real Envoy with the filter before a login and a shop, for your browser; Ctrl-C ends it
@@ -102,7 +105,8 @@ lint: toolchain import-rule ## formatting, clippy (native and wasm), the import 
 
 .PHONY: clean
 clean: ## remove all that was built or installed here
-	rm -rf target dist .venv .tools .pytest_cache bench/__pycache__ tests/*/__pycache__
+	rm -rf target dist .venv .tools .pytest_cache envoy/demo/django/.mypy_cache
+	find bench envoy tests -name __pycache__ -prune -exec rm -rf {} +
 
 .PHONY: test-rust
 test-rust: $(MODULE) $(VENV) $(REDIS) programs
@@ -115,6 +119,17 @@ test-deploy: $(MODULE) $(VENV) programs bench-noop
 .PHONY: test-browser
 test-browser: $(MODULE) $(VENV) .venv/.browser-installed programs chromium
 	CHROMIUM_BIN="$(CHROMIUM_BIN)" .venv/bin/python -m pytest -ra tests/browser
+
+# The package by itself, its types, and its sessions through a real Envoy.
+.PHONY: test-django
+test-django: $(MODULE) $(VENV) .venv/.django-installed programs
+	cd envoy/demo/django && $(CURDIR)/.venv/bin/python -m mypy
+	.venv/bin/python -m pytest -ra --rootdir . envoy/demo/django/tests tests/services/test_django.py $(ARGS)
+
+# The services that README shows, and the guide for those that come from django-rest-sessions.
+.PHONY: test-services
+test-services: $(MODULE) $(VENV) .venv/.django-installed .venv/.services-installed $(SERVICES) programs
+	.venv/bin/python -m pytest -ra tests/services --ignore=tests/services/test_django.py $(ARGS)
 
 # Installed where that can be done without asking anybody; where not, the tests of the browser are skipped and say why.
 .PHONY: chromium
@@ -195,15 +210,19 @@ toolchain:
 .venv/.bench-installed: bench/requirements.txt
 .venv/.browser-installed: tests/browser/requirements.txt
 .venv/.node-installed: envoy/module/requirements.txt
-.venv/.installed .venv/.redis-installed .venv/.bench-installed .venv/.browser-installed .venv/.node-installed: \
-  .venv/.created
+.venv/.django-installed: envoy/demo/django/requirements.txt
+.venv/.services-installed: tests/services/requirements.txt
+.venv/.installed .venv/.redis-installed .venv/.bench-installed .venv/.browser-installed .venv/.node-installed \
+.venv/.django-installed .venv/.services-installed: .venv/.created
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement $(filter %.txt,$^)
 	@touch $@
 
+$(BINARYEN): envoy/module/package.json envoy/module/package-lock.json
+$(SERVICES): tests/services/package.json tests/services/package-lock.json
 # npm installs below the folder of a package.json. It wants to find node by its name.
-$(BINARYEN): envoy/module/package.json envoy/module/package-lock.json .venv/.node-installed
+$(BINARYEN) $(SERVICES): .venv/.node-installed
 	@mkdir -p $(@D)
-	@cp envoy/module/package.json envoy/module/package-lock.json $(@D)
+	@cp $(filter %.json,$^) $(@D)
 	PATH="$(CURDIR)/.venv/bin:$$PATH" .venv/bin/npm ci --prefix $(@D) --no-audit --no-fund --ignore-scripts --silent
 	@touch $@
 

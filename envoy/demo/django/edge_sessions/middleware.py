@@ -1,0 +1,48 @@
+"""Hands each view its session, and each response what has become of it."""
+
+from collections.abc import Callable
+from typing import Any, cast
+
+from django.conf import settings
+from django.contrib.sessions import middleware
+from django.core.exceptions import ImproperlyConfigured
+from django.http import HttpRequest, HttpResponse
+from django.utils.cache import patch_cache_control, patch_vary_headers
+
+from edge_sessions.headers import DATA, STATUS, USER
+from edge_sessions.store import SessionStore
+
+# Django's own cache compares what a service gets: where the token is not forwarded, the cookie tells nobody apart.
+VARY = ("Cookie", STATUS, USER, DATA)
+
+
+class SessionMiddleware(middleware.SessionMiddleware):
+    """In place of Django's own, which would set and delete the cookie."""
+
+    SessionStore: type[SessionStore]
+
+    def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
+        super().__init__(get_response)
+        if not issubclass(self.SessionStore, SessionStore):
+            raise ImproperlyConfigured(
+                f'SESSION_ENGINE is "{settings.SESSION_ENGINE}", which edge_sessions.SessionMiddleware cannot serve; '
+                'expected "edge_sessions".'
+            )
+
+    def process_request(self, request: HttpRequest) -> None:
+        cookie = request.COOKIES.get(settings.SESSION_COOKIE_NAME)
+        request.session = self.SessionStore(cookie, request.headers)
+
+    def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
+        session = cast(SessionStore, request.session)
+        # As Django does: a view that failed has changed nothing, unless it said save() itself. An end is an end.
+        if session.modified and response.status_code < 500:
+            session.save()
+        if session.accessed:
+            patch_vary_headers(response, VARY)
+        if session.response_headers:
+            # What a cache repeats would change the session once more, or somebody else's.
+            patch_cache_control(response, private=True)
+            for name, value in session.response_headers.items():
+                response[name] = value
+        return response

@@ -1,0 +1,369 @@
+"""`request.session` itself: what it reads from a request's headers, and what it has for the response."""
+
+import asyncio
+import enum
+import json
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+from django.test import override_settings
+from django.utils import timezone
+from django.utils.safestring import mark_safe
+
+from edge_sessions import NoSession, OwnedByTheEdge, SessionStore, SessionUnavailable
+from edge_sessions.testing import TOKEN, session_headers
+
+
+def active(*, user="user123", **data):
+    return SessionStore(TOKEN, session_headers(user, **data))
+
+
+def without_session(status="none"):
+    return SessionStore(TOKEN, {"x-session-status": status})
+
+
+def saved(session):
+    session.save()
+    return json.loads(session.response_headers.get("x-session-set", "null"))
+
+
+# Reading
+
+
+def test_it_reads_what_the_filter_wrote():
+    session = SessionStore(
+        TOKEN,
+        {
+            "x-session-status": "active",
+            "x-session-user": "j%C3%BCrgen 100%25",
+            "x-session-data": '{"name":"J\\u00fcrgen \\u2603","cart":3,"rate":1.10,"vip":true}',
+        },
+    )
+    assert session.user == "jürgen 100%"
+    assert dict(session.items()) == {"name": "Jürgen ☃", "cart": 3, "rate": 1.1, "vip": True}
+    assert (session["cart"], session.get("other", 7), "vip" in session, session.has_key("x")) == (3, 7, True, False)
+    assert session.accessed and not session.modified
+
+
+def test_a_session_without_data_is_there_and_one_that_is_not_is_empty():
+    assert not active().is_empty()
+    assert active().status == "active"
+    for status in ("none", "unavailable"):
+        session = without_session(status)
+        assert (session.status, session.is_empty(), session.user, session.get("cart")) == (status, True, None, None)
+
+
+def test_nothing_is_looked_at_until_it_is_asked_for():
+    session = SessionStore(TOKEN, {})
+    assert not session.accessed
+    assert session.response_headers == {}
+
+
+@pytest.mark.parametrize("look", [lambda s: s.get("x"), lambda s: s.status, lambda s: s.user, lambda s: s.is_empty()])
+def test_whoever_looks_is_noted_since_caches_must_know(look):
+    session = active()
+    look(session)
+    assert session.accessed
+
+
+@pytest.mark.parametrize("headers", [{}, {"x-session-user": "u", "x-session-data": "{}"}, {"x-session-status": "yes"}])
+@pytest.mark.parametrize(
+    "use",
+    [lambda s: s.get("x"), lambda s: s.update({"x": 1}), lambda s: s.flush(), lambda s: s.status, lambda s: s.user],
+)
+def test_without_a_filter_in_front_it_says_so(headers, use):
+    with pytest.raises(ImproperlyConfigured, match='`annotate.headers` .* have "x-session-status": "status"'):
+        use(SessionStore(TOKEN, headers))
+
+
+@pytest.mark.parametrize(("header", "field"), [("x-session-user", "id"), ("x-session-data", "d")])
+def test_a_header_that_the_filter_does_not_write_is_named(header, field):
+    headers = session_headers()
+    del headers[header]
+    session = SessionStore(TOKEN, headers)
+    with pytest.raises(ImproperlyConfigured, match=f'came without {header}.*must have "{header}": "{field}"'):
+        assert (session.user, session.get("x")) is None
+
+
+@pytest.mark.parametrize("data", ["", "{", "[]", "null", "7"])
+def test_data_as_the_filter_never_writes_it_is_refused_and_not_shown(data):
+    session = SessionStore(TOKEN, {**session_headers(), "x-session-data": data})
+    with pytest.raises(ImproperlyConfigured, match="^x-session-data is no JSON object"):
+        session.get("x")
+
+
+def test_a_session_of_no_request_names_the_middleware_to_use():
+    with pytest.raises(ImproperlyConfigured, match="MIDDLEWARE must name edge_sessions.SessionMiddleware"):
+        SessionStore().get("x")
+
+
+# Changing
+
+
+def test_the_changed_and_the_deleted_keys_go_out_and_nothing_else():
+    session = active(name="Ada", cart=3, tmp="x", old=1)
+    session["cart"] = 4
+    session["theme"] = "dark"
+    session["name"] = "Ada"
+    del session["tmp"]
+    assert session.pop("old") == 1
+    assert session.modified
+    assert saved(session) == {"cart": 4, "theme": "dark", "tmp": None, "old": None}
+
+
+def test_what_was_not_changed_in_the_end_does_not_go_out():
+    session = active(cart=3)
+    session["cart"] = 4
+    session["new"] = 1
+    session.save()
+    session["cart"] = 3
+    del session["new"]
+    session.save()
+    assert session.response_headers == {}
+
+
+@pytest.mark.parametrize(("before", "after"), [(1, True), (1, 1.0), (0, False), ("1", 1), (True, 1)])
+def test_values_differ_as_json_does(before, after):
+    session = active(x=before)
+    session["x"] = after
+    sent = saved(session)["x"]
+    assert (type(sent), sent) == (type(after), after)
+
+
+def test_what_goes_out_is_compact_ascii():
+    session = active()
+    session["name"] = "Jürgen ☃\r\nx-evil: 1"
+    session.save()
+    assert session.response_headers == {"x-session-set": r'{"name":"J\u00fcrgen \u2603\r\nx-evil: 1"}'}
+
+
+def test_every_way_to_set_a_value_works():
+    session = active(a=1)
+    session.update({"b": 2})
+    assert session.setdefault("a", 9) == 1
+    assert session.setdefault("c", 3) == 3
+    session.set_test_cookie()
+    assert session.test_cookie_worked()
+    assert saved(session) == {"b": 2, "c": 3, "testcookie": "worked"}
+
+
+def test_the_asynchronous_twins_do_the_same():
+    async def use(session):
+        assert await session.aget("a") == 1
+        await session.aset("b", 2)
+        await session.aupdate({"c": 3})
+        assert await session.apop("a") == 1
+        assert await session.asetdefault("d", 4) == 4
+        assert await session.ahas_key("b")
+        assert set(await session.akeys()) == {"b", "c", "d"}
+        assert await session.aexists(TOKEN)
+        assert await session.aload() == {"a": 1}
+        await session.asave()
+
+    session = active(a=1)
+    asyncio.run(use(session))
+    assert json.loads(session.response_headers["x-session-set"]) == {"a": None, "b": 2, "c": 3, "d": 4}
+
+
+def test_clear_removes_every_key_and_keeps_the_session():
+    session = active(a=1, b=2)
+    session.clear()
+    assert session.status == "active"
+    session["c"] = 3
+    assert saved(session) == {"a": None, "b": None, "c": 3}
+
+
+# What rest-sessions would not keep
+
+
+@pytest.mark.parametrize("value", [[], {}, {"a": 1}, (1,), b"x", object(), 1j], ids=repr)
+def test_what_is_nested_or_no_json_is_refused_where_it_is_set(value):
+    session = active()
+    kind = type(value).__name__
+    with pytest.raises(TypeError, match=rf"^request.session\['cart'\]: found a value of type {kind}, expected"):
+        session["cart"] = value
+    with pytest.raises(TypeError, match="request.session"):
+        session.update({"cart": value})
+    with pytest.raises(TypeError, match="request.session"):
+        session.setdefault("cart", value)
+    with pytest.raises(TypeError, match="request.session"):
+        asyncio.run(session.aset("cart", value))
+    with pytest.raises(TypeError, match="request.session"):
+        asyncio.run(session.aupdate({"cart": value}))
+    assert "cart" not in session and saved(session) is None
+
+
+def test_none_is_refused_with_what_to_write_in_its_place():
+    with pytest.raises(TypeError, match=r"del request.session\['cart'\] removes the key"):
+        active(cart=1)["cart"] = None
+
+
+def test_a_key_that_is_no_text_is_refused():
+    with pytest.raises(TypeError, match=r"^request.session\[7\]: found a key of type int, expected str"):
+        active()[7] = "x"
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), "\ud800"], ids=["nan", "inf", "half a character"])
+def test_what_json_cannot_hold_is_refused(value):
+    with pytest.raises(ValueError, match=r"^request.session\['x'\]: found what JSON in UTF-8 cannot hold"):
+        active()["x"] = value
+
+
+def test_texts_and_numbers_of_a_derived_type_are_kept_as_what_they_are():
+    session = active()
+    session["a"] = mark_safe("<b>")
+    session["b"] = enum.IntEnum("Number", "ONE").ONE
+    assert saved(session) == {"a": "<b>", "b": 1}
+
+
+@override_settings(EDGE_SESSIONS_MAX_BYTES=1_000_000)
+def test_changes_that_the_filter_would_drop_for_their_size_are_refused():
+    session = active()
+    overhead = len('{"x":""}')
+    session["x"] = "a" * (60_000 - overhead)
+    session.save()
+    assert len(session.response_headers["x-session-set"]) == 60_000
+    session["x"] += "a"
+    with pytest.raises(ValueError, match=r"x-session-set would have 60001 bytes.*at most 60000.*session\['x'\]"):
+        session.save()
+
+
+def test_a_session_that_the_filter_would_refuse_from_then_on_is_refused_now():
+    session = active(a="a" * 3000)
+    fixed = len("active" + "user123" + "7200" + '{"a":"","b":""}')
+    session["b"] = "b" * (6144 - 3000 - fixed)
+    session.save()
+    session["b"] += "b"
+    with pytest.raises(ValueError, match=r"take 6145 bytes of headers, expected at most 6144.*annotate.max_bytes"):
+        session.save()
+
+
+def test_a_session_that_is_too_large_can_be_made_smaller():
+    session = active(a="a" * 7000, b="b" * 7000)
+    del session["a"]
+    assert saved(session) == {"a": None}
+
+
+# Ending
+
+
+@pytest.mark.parametrize("end", [SessionStore.flush, SessionStore.delete, lambda s: asyncio.run(s.aflush())])
+def test_an_end_wins_over_a_change_and_leaves_no_session(end):
+    session = active(a=1)
+    session["a"] = 2
+    session.save()
+    end(session)
+    session.save()
+    assert session.response_headers == {"x-session-kill": "1"}
+    assert (session.status, session.user, session.session_key, dict(session.items())) == ("none", None, None, {})
+    with pytest.raises(NoSession, match=r"request.session\['a'\] cannot be set: this very request has ended"):
+        session["a"] = 3
+
+
+def test_to_end_what_is_not_there_does_nothing():
+    session = without_session()
+    session.flush()
+    session.save()
+    assert session.response_headers == {}
+
+
+def test_a_request_ends_no_session_but_its_own():
+    with pytest.raises(OwnedByTheEdge, match="a request ends its own session, and no other"):
+        active().delete("U" * 64)
+
+
+def test_an_end_is_not_promised_where_nobody_knows_what_to_end():
+    with pytest.raises(SessionUnavailable, match="answer 503"):
+        without_session("unavailable").flush()
+
+
+# Without a session
+
+
+def test_without_a_session_nothing_can_be_set_and_the_error_says_where_sessions_come_from():
+    session = without_session()
+    with pytest.raises(NoSession, match="x-session-status: none.*made at login.*`session: required`") as refused:
+        session["cart"] = 3
+    assert not isinstance(refused.value, SessionUnavailable)
+    assert session.pop("cart", None) is None
+    session.clear()
+    assert saved(session) is None
+
+
+def test_while_rest_sessions_is_away_nothing_can_be_set_and_it_is_another_error():
+    with pytest.raises(SessionUnavailable, match="x-session-status: unavailable"):
+        without_session("unavailable")["cart"] = 3
+
+
+# What the edge owns
+
+
+def test_the_key_is_the_cookie_of_an_active_session():
+    assert active().session_key == TOKEN
+    assert without_session().session_key is None
+
+
+@pytest.mark.parametrize("cookie", [None, "", "x" * 63, "../" * 21 + "x"])
+def test_a_key_that_is_not_known_is_an_error_and_not_everybodys(cookie):
+    session = SessionStore(cookie, session_headers(user="ada"))
+    assert session.user == "ada"
+    with pytest.raises(OwnedByTheEdge, match="request.session.user says whose session it is"):
+        assert session.session_key
+
+
+def test_only_of_its_own_session_a_request_knows_whether_it_exists():
+    assert active().exists(TOKEN)
+    assert not without_session().exists(TOKEN)
+    assert not active().exists(None)
+    with pytest.raises(OwnedByTheEdge, match="of its own session, and of no other"):
+        active().exists("U" * 64)
+
+
+@pytest.mark.parametrize(
+    ("method", "arguments", "why"),
+    [
+        ("create", (), "made at login"),
+        ("cycle_key", (), "gets its key at login"),
+        ("set_expiry", (300,), "where it is made"),
+        ("set_expiry", (None,), "where it is made"),
+        ("get_expire_at_browser_close", (), "cookie is set at login"),
+        ("save", (True,), "made at login"),
+    ],
+)
+def test_what_is_done_elsewhere_says_where(method, arguments, why):
+    with pytest.raises(OwnedByTheEdge, match=why):
+        getattr(active(), method)(*arguments)
+    with pytest.raises(OwnedByTheEdge, match=why):
+        asyncio.run(getattr(active(), f"a{method}")(*arguments))
+
+
+def test_the_expiry_is_the_sessions_own():
+    session = active()
+    assert session.get_expiry_age() == 7200
+    assert asyncio.run(session.aget_expiry_age()) == 7200
+    assert session.get_expiry_date() > timezone.now()
+    assert without_session().get_expiry_age() == 0
+
+
+def test_an_expiry_that_the_filter_does_not_write_is_named():
+    headers = session_headers()
+    del headers["x-session-ttl"]
+    with pytest.raises(ImproperlyConfigured, match='must have "x-session-ttl": "ttl"'):
+        SessionStore(TOKEN, headers).get_expiry_age()
+
+
+def test_expired_sessions_are_not_for_a_service_to_clear():
+    SessionStore.clear_expired()
+    asyncio.run(SessionStore.aclear_expired())
+
+
+def test_no_error_shows_a_token_or_a_value():
+    secret = "S" * 64
+    with pytest.raises(OwnedByTheEdge) as refused:
+        active().delete(secret)
+    assert secret not in str(refused.value)
+    with pytest.raises(ValueError) as refused:
+        session = active()
+        session["x"] = secret * 1000
+        session.save()
+    assert secret not in str(refused.value)

@@ -1,0 +1,140 @@
+"""Django's sessions through a real Envoy: the demo in envoy/demo/django, on a WSGI and on an ASGI server."""
+
+import json
+import re
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import requests
+
+from edge import COOKIE, ROOT, edge
+
+DJANGO = ROOT / "envoy" / "demo" / "django"
+SERVERS = {
+    "WSGI": [sys.executable, "manage.py", "runserver", "--noreload", "--nothreading", "127.0.0.1:{port}"],
+    "ASGI": [sys.executable, "-m", "uvicorn", "basket.asgi:application", "--port", "{port}", "--log-level", "warning"],
+}
+CONFIGURATION = json.loads((DJANGO / "filter.json").read_text())
+
+
+@pytest.fixture(scope="module", params=SERVERS)
+def site(request, tmp_path_factory):
+    with edge(tmp_path_factory.mktemp("site"), CONFIGURATION, SERVERS[request.param], cwd=DJANGO) as running:
+        yield running
+
+
+class Browser:
+    """Somebody on the site: it keeps cookies, and sends the forms of its pages."""
+
+    def __init__(self, site, user="user123", **data):
+        self.site = site
+        self.token = site.log_in(user, **data)
+        self.session = requests.Session()
+        self.session.cookies.set(COOKIE, self.token, domain="127.0.0.1", path="/")
+
+    def look(self) -> str:
+        return self.session.get(self.site.url + "/", timeout=10).text
+
+    def send(self, path: str, **fields) -> requests.Response:
+        secret = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', self.look())[1]
+        form = {"csrfmiddlewaretoken": secret, **fields}
+        return self.session.post(self.site.url + path, data=form, timeout=10, allow_redirects=False)
+
+    def has_token(self) -> bool:
+        return COOKIE in self.session.cookies
+
+
+def test_a_page_shows_what_the_session_holds(site):
+    page = Browser(site, user="j%C3%BCrgen", name="Jürgen ☃", cart=3).look()
+    assert "The session of jürgen" in page
+    assert "<dt>name</dt><dd>Jürgen ☃</dd>" in page and "<dt>cart</dt><dd>3</dd>" in page
+
+
+def test_without_a_session_the_public_page_says_so_and_the_others_are_refused(site):
+    assert "No session" in site.ask("GET", "/").text
+    assert site.ask("GET", "/theme").status_code == 401
+
+
+def test_who_writes_the_filters_headers_is_not_believed(site):
+    forged = {"x-session-status": "active", "x-session-user": "admin", "x-session-data": '{"cart":9}'}
+    assert "No session" in site.ask("GET", "/", headers=forged).text
+
+
+def test_a_change_is_there_for_the_next_request_and_leaves_the_rest(site):
+    browser = Browser(site, name="Ada")
+    for number in range(1, 4):
+        answer = browser.send("/cart/add")
+        assert (answer.status_code, answer.headers["location"]) == (302, "/")
+        assert f"<dt>cart</dt><dd>{number}</dd>" in browser.look()
+    assert site.data(browser.token) == {"name": "Ada", "cart": 3}
+
+
+def test_one_key_is_deleted_and_the_rest_stays(site):
+    browser = Browser(site, name="Ada", cart=3)
+    browser.send("/cart/empty")
+    assert "<dt>cart</dt>" not in browser.look()
+    assert site.data(browser.token) == {"name": "Ada"}
+
+
+def test_an_asynchronous_view_changes_the_session_too(site):
+    browser = Browser(site)
+    browser.send("/theme", theme="Käse ☃ \U0001f600 \r\nx-evil: 1")
+    assert site.data(browser.token) == {"theme": "Käse ☃ \U0001f600 \r\nx-evil: 1"}
+    answer = browser.session.get(site.url + "/theme", timeout=10)
+    assert answer.content.decode() == "Käse ☃ \U0001f600 \r\nx-evil: 1"
+
+
+def test_an_end_is_one_for_everybody_and_takes_the_cookie(site):
+    browser, other = Browser(site), Browser(site)
+    assert browser.send("/end").status_code == 302
+    assert site.session(browser.token) == {}
+    assert not browser.has_token()
+    assert "No session" in site.ask("GET", "/", browser.token).text
+    assert "The session of" in other.look()
+
+
+def test_the_client_sees_none_of_the_headers_that_change_sessions(site):
+    browser = Browser(site, cart=1)
+    for path in ("/cart/add", "/cart/empty", "/end"):
+        assert not [name for name in browser.send(path).headers if name.lower().startswith("x-session")]
+
+
+def test_a_response_that_waits_for_its_change_is_as_the_view_made_it(site):
+    answer = Browser(site).send("/cart/add")
+    assert answer.headers["cache-control"] == "private"
+    assert answer.headers["vary"].startswith("Cookie")
+    assert "messages=" in answer.headers["set-cookie"]
+
+
+def test_two_requests_that_change_different_keys_at_once_both_count(site):
+    browser = Browser(site, name="Ada")
+    # Django's cookie against forged forms comes with the first page; two first pages at once would bring two.
+    browser.look()
+    with ThreadPoolExecutor() as pool:
+        changes = [pool.submit(browser.send, "/cart/add"), pool.submit(browser.send, "/theme", theme="dark")]
+        assert [change.result().status_code for change in changes] == [302, 302]
+    assert site.data(browser.token) == {"name": "Ada", "cart": 1, "theme": "dark"}
+
+
+# What fits in `annotate.max_bytes` beside the values of the other headers.
+ROOM = 6144 - len("active" + "user123" + "600" + '{"theme":""}')
+
+
+def test_a_session_may_be_as_large_as_the_filter_passes_on(site):
+    browser = Browser(site)
+    assert browser.send("/theme", theme="a" * ROOM).status_code == 302
+    assert "The session of user123" in browser.look()
+    assert len(site.data(browser.token)["theme"]) == ROOM
+
+
+def test_a_change_that_would_lock_its_user_out_is_an_error_and_the_session_stays_as_it_was(site):
+    browser = Browser(site, theme="light")
+    assert browser.send("/theme", theme="a" * (ROOM + 1)).status_code == 500
+    assert "The session of user123" in browser.look()
+    assert site.data(browser.token) == {"theme": "light"}
+    assert "The session of" not in site.ask("GET", "/", site.log_in(theme="a" * (ROOM + 1))).text
+
+
+def test_past_the_filter_a_page_with_a_session_is_an_error(site):
+    assert requests.get(site.service_url + "/", timeout=10).status_code == 500

@@ -1,0 +1,73 @@
+"""docs/from-django-rest-sessions.md: it leaves no method out, and what it shows and quotes holds."""
+
+import json
+import re
+import textwrap
+from types import SimpleNamespace
+
+import django
+import pytest
+from django.conf import settings
+from django.contrib.sessions.backends.base import SessionBase
+from django.core.management import call_command
+
+from edge import ROOT
+
+GUIDE = ROOT / "docs" / "from-django-rest-sessions.md"
+TEXT = GUIDE.read_text()
+RESULTS = json.loads((ROOT / "bench" / "results.json").read_text())
+
+
+def section(title: str) -> str:
+    return re.search(rf"^## {title}$(.*?)(?=^## |\Z)", TEXT, re.MULTILINE | re.DOTALL)[1]
+
+
+def test_every_method_of_djangos_sessions_is_gone_through():
+    named = set(re.findall(r"\b[a-z_]+\b", section("Method by method")))
+    methods = {name for name in vars(SessionBase) if not name.startswith("_") and callable(getattr(SessionBase, name))}
+    twins = {name for name in methods if name[0] == "a" and name[1:] in methods}
+    assert methods - twins - named == set()
+
+
+def to_no_op(key: str) -> float:
+    (row,) = [row for row in RESULTS["scenarios"] if row["key"] == key]
+    return row["to_no_op"]["cpu_us"]
+
+
+def test_its_figures_and_those_of_the_readme_are_the_measured_ones():
+    figures = re.findall(r"\| ([0-9.]+) \|$", section("What a request costs"), re.MULTILINE)
+    assert figures == [f"{to_no_op('django'):.1f}", f"{to_no_op('cached'):.2f}", f"{to_no_op('call'):.2f}"]
+    readme = (ROOT / "README.md").read_text()
+    short = re.search(r"^## Coming from django-rest-sessions$(.*?)^## ", readme, re.MULTILINE | re.DOTALL)[1]
+    assert re.findall(r"\b([0-9.]+) times", short) == [f"{to_no_op('django'):.0f}", f"{to_no_op('cached'):.2f}"]
+
+
+def test_every_link_leads_somewhere():
+    for link in re.findall(r"\]\(([^)#]+)", TEXT):
+        assert link.startswith("https://") or (GUIDE.parent / link).is_file(), link
+    titles = {title.lower().replace(" ", "-") for title in re.findall(r"^#+ (.+)$", TEXT, re.MULTILINE)}
+    assert set(re.findall(r"\]\(#([^)]+)\)", TEXT)) <= titles
+
+
+@pytest.fixture(scope="module")
+def users():
+    """A database in memory, in which Ada is."""
+    settings.configure(
+        INSTALLED_APPS=["django.contrib.contenttypes", "django.contrib.auth"],
+        DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
+    )
+    django.setup()
+    call_command("migrate", verbosity=0)
+    from django.contrib.auth.models import User
+
+    User.objects.create(username="ada")
+
+
+def test_its_middleware_says_who_the_user_is(users):
+    (snippet,) = re.findall(r"^  ```python\n(.*?)^  ```$", TEXT, re.MULTILINE | re.DOTALL)
+    names: dict = {}
+    exec(textwrap.dedent(snippet), names)
+    of = names["user_of_session"](lambda request: request.user)
+    assert of(SimpleNamespace(session=SimpleNamespace(user="ada"))).get_username() == "ada"
+    for nobody in ("max", None):
+        assert of(SimpleNamespace(session=SimpleNamespace(user=nobody))).is_anonymous
