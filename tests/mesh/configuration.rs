@@ -73,7 +73,7 @@ fn every_problem_of_a_configuration_is_reported_on_a_line_of_its_own() {
             {"match": {"methods": ["GET"]}, "session": "requierd"},
         ],
         "forward_token": "no",
-        "write_back": {},
+        "write_back": {"on_failure": "allow"},
     });
     for packing in [Packing::Struct, Packing::Text] {
         let said = refusal(&configuration, packing);
@@ -85,7 +85,7 @@ fn every_problem_of_a_configuration_is_reported_on_a_line_of_its_own() {
             ("rules[1].match.paths[0]", "*.ico"),
             ("rules[2].session", r#""requierd" is none of required, optional, off"#),
             ("forward_token", "no"),
-            ("write_back", "unknown"),
+            ("write_back.on_failure", "allow"),
         ] {
             let about: Vec<&str> = said.lines().filter(|line| line.contains(&format!("{path}: "))).collect();
             assert!(about.iter().any(|line| line.contains(found)), "no line about {path} and {found}:\n{said}");
