@@ -56,7 +56,7 @@ def main() -> int:
     report.write(results)
     plot.draw(results)
     print(report.as_text(results))
-    print(f"\nWritten: {', '.join(os.path.relpath(path) for path in (report.RESULTS, plot.PLOT, report.README))}")
+    print(f"\nWritten: {', '.join(os.path.relpath(path) for path in (report.RESULTS, plot.PLOT, report.README, report.GUIDE))}")
     return 0
 
 

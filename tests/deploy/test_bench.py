@@ -141,6 +141,7 @@ def test_while_the_session_service_is_away_all_refuse(peers_alone):
     assert peers_alone.answers() == all_of(DENIED)
 
 
-def test_readme_shows_the_figures_of_the_last_run():
+def test_readme_and_guide_show_the_figures_of_the_last_run():
     results = json.loads(report.RESULTS.read_text())
-    assert report.readme_figures(results) in report.README.read_text()
+    for path, figures in ((report.README, report.readme_figures(results)), (report.GUIDE, report.guide_figures(results))):
+        assert report.MARKS[0] + figures + report.MARKS[1] in path.read_text()
