@@ -8,7 +8,8 @@ use std::thread;
 
 use serde_json::{Value, json};
 
-use super::client::{Connection, Crowd, Request, Response};
+use super::client::{Connection, Request, Response};
+use super::client_h2::Crowd;
 use super::envoy::{Cluster, Envoy, Listener};
 use super::sessions::APP;
 use super::upstream::{RECEIPT, Seen, Upstream};
