@@ -1,44 +1,24 @@
 """The session of one request, as `request.session`."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cached_property
-from typing import Any, NoReturn
+from typing import Any
 from urllib.parse import unquote
 
 from django.conf import settings
-from django.contrib.sessions.backends.base import SessionBase
 from django.core.exceptions import ImproperlyConfigured
 
 from edge_sessions.data import Data, changes, compact, parse
+from edge_sessions.elsewhere import MADE_AT_LOGIN, MadeAtLogin
 from edge_sessions.errors import NoSession, OwnedByTheEdge, SessionUnavailable
 from edge_sessions.headers import DATA, KILL, SET, STATUS, TTL, USER, read, read_status
+from edge_sessions.size import must_fit
 
 TOKEN = re.compile("[A-Za-z0-9]{64}")
-# More in one header is dropped by the filter.
-MOST_SET_BYTES = 60_000
-# `annotate.max_bytes` of the filter, where the setting EDGE_SESSIONS_MAX_BYTES does not say otherwise.
-MOST_BYTES = 6144
-
-MADE_AT_LOGIN = "sessions are made at login, by the service that knows the users"
-KEY_FROM_LOGIN = "a session gets its key at login; to have the user log in anew, request.session.flush()"
-LIFE_FROM_LOGIN = "how long a session lives is said where it is made (`ttl`) and by `limits` of the filter"
-COOKIE_FROM_LOGIN = "the cookie is set at login, and taken by the filter when the session ends"
 
 
-def not_here(name: str, why: str) -> tuple[Callable[..., NoReturn], Callable[..., Any]]:
-    """A method, and its asynchronous twin, that say who does it in place of a service."""
-
-    def refuse(self: SessionBase, *_: object, **__: object) -> NoReturn:
-        raise OwnedByTheEdge(f"request.session.{name}(): {why}.")
-
-    async def arefuse(self: SessionBase, *_: object, **__: object) -> NoReturn:
-        raise OwnedByTheEdge(f"request.session.a{name}(): {why}.")
-
-    return refuse, arefuse
-
-
-class SessionStore(SessionBase):
+class SessionStore(MadeAtLogin):
     def __init__(self, session_key: str | None = None, request_headers: Mapping[str, str] | None = None) -> None:
         super().__init__(session_key)
         self._request_headers = request_headers
@@ -116,29 +96,13 @@ class SessionStore(SessionBase):
         if must_create:
             self.create()
         if changed := changes(self._before, self._session_cache):
-            self._must_fit(changed)
+            must_fit(changed, self._session_cache, self.request_headers)
             self.response_headers[SET] = compact(changed)
         else:
             self.response_headers.pop(SET, None)
 
     async def asave(self, must_create: bool = False) -> None:
         self.save(must_create)
-
-    def _must_fit(self, changed: dict[str, Any]) -> None:
-        """The filter drops a change that is too large, and refuses every later request of a session that is."""
-        largest = max(changed, key=lambda key: len(compact(changed[key])))
-        advice = f"The largest change is request.session[{largest!r}]; keep large values elsewhere, and their names here."
-        if (size := len(compact(changed))) > MOST_SET_BYTES:
-            raise ValueError(f"{SET} would have {size} bytes, expected at most {MOST_SET_BYTES}. {advice}")
-        size = len(compact(self._session_cache))
-        size += sum(len(self.request_headers.get(name, "")) for name in (STATUS, USER, TTL))
-        most = getattr(settings, "EDGE_SESSIONS_MAX_BYTES", MOST_BYTES)
-        # What only takes keys out makes it smaller.
-        if size > most and any(value is not None for value in changed.values()):
-            raise ValueError(
-                f"The session would take {size} bytes of headers, expected at most {most}: the filter's "
-                f"`annotate.max_bytes`, which EDGE_SESSIONS_MAX_BYTES repeats in Django's settings. {advice}"
-            )
 
     def clear(self) -> None:
         """Removes every key; the session lives on."""
@@ -174,18 +138,3 @@ class SessionStore(SessionBase):
     def get_session_cookie_age(self) -> int:
         """What `get_expiry_age` and `get_expiry_date` come from: the idle seconds that the session survives."""
         return int(read(self.request_headers, TTL)) if self.status == "active" else 0
-
-    @classmethod
-    def clear_expired(cls) -> None:
-        """rest-sessions does it by itself."""
-
-    @classmethod
-    async def aclear_expired(cls) -> None:
-        pass
-
-    create, acreate = not_here("create", MADE_AT_LOGIN)
-    cycle_key, acycle_key = not_here("cycle_key", KEY_FROM_LOGIN)
-    set_expiry, aset_expiry = not_here("set_expiry", LIFE_FROM_LOGIN)
-    get_expire_at_browser_close, aget_expire_at_browser_close = not_here(
-        "get_expire_at_browser_close", COOKIE_FROM_LOGIN
-    )
