@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde_json::{Value, json};
 
 use crate::harness::client::Request;
-use crate::harness::mesh::{Mesh, Setup, plugin};
+use crate::harness::mesh::{Setup, plugin};
 use crate::harness::sessions::{APP, RestSessions};
 use crate::harness::stub::{Answer, Call, Stub};
 use crate::harness::token;
@@ -132,7 +132,7 @@ fn a_kill_that_fails_leaves_the_session_refused_and_is_tried_again_with_the_next
         "DELETE" => Answer::text(500, "{}"),
         _ => Answer::session(),
     });
-    let mesh: Mesh = Setup::new(limited(json!({"age": "12h"}), json!({"cache": {"ttl": "1h", "negative_ttl": "0s"}})))
+    let mesh = Setup::new(limited(json!({"age": "12h"}), json!({"cache": {"ttl": "1h", "negative_ttl": "0s"}})))
         .sessions(stub.address())
         .start();
     let old = token::aged(13 * HOUR);

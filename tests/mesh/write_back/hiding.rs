@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{KILL, SET, stored, writing};
 use crate::harness::client::{Request, Response};
 use crate::harness::envoy::Listener;
-use crate::harness::mesh::{Mesh, Setup, plugin};
+use crate::harness::mesh::{Setup, plugin};
 use crate::harness::sessions::RestSessions;
 use crate::harness::stub::Stub;
 use crate::harness::token;
@@ -216,7 +216,7 @@ fn bad_words_are_dropped_and_logged_without_the_token_and_the_response_goes_thro
 #[test]
 fn without_write_back_responses_are_left_alone() {
     let stub = Stub::knowing_everyone();
-    let mesh: Mesh = Setup::new(plugin(json!({}))).sessions(stub.address()).start();
+    let mesh = Setup::new(plugin(json!({}))).sessions(stub.address()).start();
     mesh.upstream.answers(|_| Reply::default().header(SET, "{}").header(KILL, "1"));
     let response = mesh.send(&Request::get("/").session(&token::fresh()));
     assert_eq!((response.values(SET), response.values(KILL)), (vec!["{}".to_owned()], vec!["1".to_owned()]));

@@ -105,7 +105,7 @@ fn after_a_failure_the_session_is_asked_for_anew_by_every_worker() {
 }
 
 #[test]
-fn redis_that_goes_and_comes_back_loses_no_response() {
+fn redis_that_goes_away_loses_no_response() {
     let mut sessions = RestSessions::over_redis();
     let mesh = Setup::new(writing(json!({"cache": {"ttl": "1h"}}))).sessions(sessions.address()).start();
     let token = sessions.create("user1", &json!({"a": 0}));
