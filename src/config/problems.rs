@@ -72,3 +72,48 @@ pub fn quoted(text: &str) -> String {
         None => format!("{text:?}"),
     }
 }
+
+/// A number to three decimals, which is enough to find it where it was written: all digits of any double would take the
+/// module some ten kilobytes.
+#[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, clippy::cast_sign_loss, reason = "see below")]
+pub fn rounded(number: f64) -> String {
+    // What is below has its place in 64 bits, and what has a fraction is far below.
+    let size = number.abs();
+    if size >= 1e19 {
+        return "a number of 20 digits or more".to_owned();
+    }
+    let whole = size as u64;
+    let thousandths = ((size - whole as f64) * 1_000.0 + 0.5) as u64;
+    let decimals = format!("{:03}", thousandths.min(999));
+    let decimals = decimals.trim_end_matches('0');
+    format!("{}{whole}{}{decimals}", if number < 0.0 { "-" } else { "" }, if decimals.is_empty() { "" } else { "." })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_is_shown_as_it_may_have_been_written() {
+        for (number, shown) in [
+            (0.0, "0"),
+            (-1.0, "-1"),
+            (1.5, "1.5"),
+            (-0.25, "-0.25"),
+            (0.001, "0.001"),
+            (0.1, "0.1"),
+            (1.001, "1.001"),
+            (12.3456, "12.346"),
+            (1.99999, "1.999"),
+            (0.000_1, "0"),
+            (6144.0, "6144"),
+            (9_007_199_254_740_992.0, "9007199254740992"),
+            (4_503_599_627_370_495.5, "4503599627370495.5"),
+            (9e18, "9000000000000000000"),
+            (1e19, "a number of 20 digits or more"),
+            (-1e300, "a number of 20 digits or more"),
+        ] {
+            assert_eq!(rounded(number), shown);
+        }
+    }
+}

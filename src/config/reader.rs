@@ -8,7 +8,7 @@
 use std::fmt;
 
 use super::json::Json;
-use super::problems::{Path, Problems, quoted};
+use super::problems::{Path, Problems, quoted, rounded};
 
 /// What can be read out of the tree.
 pub trait Read: Sized {
@@ -42,7 +42,7 @@ impl<'a> Node<'a> {
         let found = match self.json {
             Json::Null => "null".to_owned(),
             Json::Bool(flag) => flag.to_string(),
-            Json::Number(number) => number.to_string(),
+            Json::Number(number) => rounded(*number),
             Json::Text(text) => quoted(text),
             Json::List(_) => "a list".to_owned(),
             Json::Object(_) => "an object".to_owned(),
