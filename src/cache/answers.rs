@@ -15,6 +15,7 @@ use crate::session::limits::Limits;
 use crate::session::lookup::Lookup;
 use crate::session::realm::Realm;
 use crate::session::session::Session;
+use crate::session::token::Token;
 use crate::telemetry::Counter;
 
 /// An answer that is kept.
@@ -199,7 +200,7 @@ impl Answers {
             let item = Item {
                 value: Kept::None { asked_ms: trip.started_ms, until_ms },
                 class: Class::Unknown,
-                heap_bytes: 0,
+                heap_bytes: Token::HEAP_BYTES,
                 useful_until_ms: until_ms,
             };
             evicted(self.store.put(hash.0, key.clone(), item, now_ms), note);
@@ -239,7 +240,7 @@ impl Answers {
     fn put(&mut self, key: &Key, hash: Hash, copy: Copy, now_ms: u64, note: &dyn Fn(Note<'_>)) {
         let item = Item {
             class: Class::Session,
-            heap_bytes: copy.session.bytes(),
+            heap_bytes: copy.session.bytes().saturating_add(Token::HEAP_BYTES),
             useful_until_ms: copy.life.stale_until_ms,
             value: Kept::Session(copy),
         };

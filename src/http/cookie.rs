@@ -12,13 +12,24 @@ pub fn values<'a>(header: &'a [u8], name: &'a str) -> impl Iterator<Item = &'a [
 }
 
 /// The parts of the header, of which each may be a pair.
-fn pairs(header: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let mut rest = Some(header);
-    std::iter::from_fn(move || {
-        let (pair, after) = split_before(rest?, b';');
-        rest = after.split_first().map(|(_, next)| next);
+fn pairs(header: &[u8]) -> Pairs<'_> {
+    Pairs { rest: Some(header) }
+}
+
+struct Pairs<'a> {
+    /// Absent after the last one.
+    rest: Option<&'a [u8]>,
+}
+
+impl<'a> Iterator for Pairs<'a> {
+    type Item = &'a [u8];
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let (pair, after) = split_before(self.rest?, b';');
+        self.rest = after.split_first().map(|(_, next)| next);
         Some(pair)
-    })
+    }
 }
 
 /// The header without the cookies of this name, every other byte unchanged, or `None` if it holds none of them.
@@ -47,6 +58,7 @@ pub fn without(header: &[u8], name: &str) -> Option<Vec<u8>> {
     Some(kept)
 }
 
+#[inline(always)]
 fn value<'a>(pair: &'a [u8], name: &str) -> Option<&'a [u8]> {
     // The name comes first, so most pairs of a header with many cookies are passed over at their first bytes.
     let (pair, name) = (trim_start(pair), name.as_bytes());
@@ -63,6 +75,7 @@ fn value<'a>(pair: &'a [u8], name: &str) -> Option<&'a [u8]> {
     }
 }
 
+#[inline(always)]
 fn trim_start(mut bytes: &[u8]) -> &[u8] {
     while let [b' ' | b'\t', rest @ ..] = bytes {
         bytes = rest;
@@ -70,6 +83,7 @@ fn trim_start(mut bytes: &[u8]) -> &[u8] {
     bytes
 }
 
+#[inline(always)]
 fn trim_end(mut bytes: &[u8]) -> &[u8] {
     while let [rest @ .., b' ' | b'\t'] = bytes {
         bytes = rest;

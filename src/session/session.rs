@@ -41,8 +41,8 @@ pub struct Session {
 }
 
 /// What an allocation takes beside its bytes, and the counts of an [`Rc`].
-const BLOCK_BYTES: usize = 8;
-const RC_BYTES: usize = 2 * size_of::<usize>();
+pub(super) const BLOCK_BYTES: usize = 8;
+pub(super) const RC_BYTES: usize = 2 * size_of::<usize>();
 
 impl From<Parts<'_>> for Rc<Session> {
     fn from(parts: Parts<'_>) -> Self {

@@ -53,7 +53,7 @@ pub fn find<'s>(sources: &'s [Source], bearer: Bearer<'_>, now_ms: &dyn Fn() -> 
     for source in sources {
         let mut token = None;
         let mut conflict = false;
-        source.each_value(bearer, |value| {
+        source.each_value(bearer, &mut |value| {
             if let Some(this) = Token::parse(value, now_ms) {
                 conflict |= token.as_ref().is_some_and(|other| *other != this);
                 token = Some(this);
@@ -73,7 +73,7 @@ pub fn find<'s>(sources: &'s [Source], bearer: Bearer<'_>, now_ms: &dyn Fn() -> 
 pub fn all(sources: &[Source], bearer: Bearer<'_>, now_ms: &dyn Fn() -> u64, most: usize) -> Vec<Token> {
     let mut tokens = Vec::new();
     for source in sources {
-        source.each_value(bearer, |value| {
+        source.each_value(bearer, &mut |value| {
             if let Some(token) = Token::parse(value, now_ms).filter(|token| !tokens.contains(token))
                 && tokens.len() < most
             {
@@ -146,7 +146,7 @@ impl Source {
     }
 
     /// Every value that stands where this source says, a token or not.
-    pub fn each_value(&self, bearer: Bearer<'_>, mut each: impl FnMut(&[u8])) {
+    pub fn each_value(&self, bearer: Bearer<'_>, each: &mut dyn FnMut(&[u8])) {
         match self {
             Self::Cookie(name) => {
                 bearer.headers.all_known(Known::Cookie).flat_map(|header| cookie::values(header, name)).for_each(each);

@@ -24,7 +24,7 @@ pub fn places(rule: &Rule, headers: &Headers, now_ms: u64) -> Vec<Place> {
     let bearer = Bearer { headers, target, websocket: true };
     let place = |source: &Source| {
         let mut found = Vec::new();
-        source.each_value(bearer, |value| found.push(judged(value, now_ms)));
+        source.each_value(bearer, &mut |value| found.push(judged(value, now_ms)));
         Place { source: source.to_string(), found }
     };
     rule.sources.iter().map(place).collect()
