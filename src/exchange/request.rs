@@ -55,7 +55,9 @@ impl<'a> Request<'a> {
             method: headers.first_known(Known::Method).unwrap_or_default(),
             target: headers.first_known(Known::Path).unwrap_or_default(),
             authority: headers.first_known(Known::Authority).unwrap_or_default(),
-            websocket: headers.all_known(Known::Upgrade).chain(headers.all_known(Known::Protocol)).any(names_websocket),
+            websocket: [Known::Upgrade, Known::Protocol]
+                .into_iter()
+                .any(|known| headers.bears(known) && headers.all_known(known).any(names_websocket)),
         }
     }
 
@@ -88,16 +90,19 @@ impl<'a> Request<'a> {
         if !around.config.forward_token {
             source::removals(&rule.sources, bearer).into_iter().for_each(|change| effects.change(change));
         }
-        let find = || source::find(&rule.sources, bearer, around.now_ms);
         let preflights_pass = around.config.cors_preflight == CorsPreflight::Pass || reader.is_some();
-        if preflights_pass && end_of_stream && self.looks_like_preflight() && find() == Found::Nothing {
+        if preflights_pass
+            && end_of_stream
+            && self.looks_like_preflight()
+            && source::find(&rule.sources, bearer, around.now_ms) == Found::Nothing
+        {
             return Start::Decided(effects.forward(Outcome::Preflight, rule));
         }
         if rule.session == SessionMode::Off {
             return Start::Decided(effects.forward(Outcome::Off, rule));
         }
-        let found = find();
-        if found == Found::Conflict {
+        let found = source::find(&rule.sources, bearer, around.now_ms);
+        if matches!(found, Found::Conflict) {
             effects.count(Counter::Conflicts);
         }
         match found {
@@ -167,8 +172,7 @@ impl<'a> Request<'a> {
 
     /// The web origin of the request, if its scripts may read a refusal.
     pub fn reader(&self, rule: &Rule) -> Option<&'a str> {
-        let listed = rule.origins.as_deref().unwrap_or_default();
-        origins::listed_value(listed, self.headers.single_known(Known::Origin))
+        origins::listed_value(rule.origins.as_deref()?, self.headers.single_known(Known::Origin))
     }
 
     /// Whether no page but one of this site, or of a listed origin, has sent the request.

@@ -8,15 +8,17 @@ use super::name::Kinds;
 ///
 /// It keeps the buffer that the host serialised (proxy-wasm ABI 0.2.1): a count, then the two lengths of each pair,
 /// then each name and value, both followed by a zero byte; all numbers are 32 bits, little-endian. No name or value is
-/// copied, none is assumed to be UTF-8, and nothing is allocated for them. Where the headers stand that every request
-/// is asked for is noted on the one pass that checks the buffer.
+/// copied, none is assumed to be UTF-8, and nothing is allocated for them. On the one pass that checks the buffer, each
+/// length gives way to where its name or value ends, and it is noted where those headers stand that every request is
+/// asked for. All of it is small enough to be handed on in registers.
 #[derive(Clone, Default)]
 pub struct Headers {
     buffer: Vec<u8>,
-    /// How many pairs the buffer holds, all of them whole.
-    count: usize,
     kinds: Kinds,
-    known: [Spot; Known::COUNT],
+    /// Of each known name, the place of its first pair, counted from one; zero if there is none.
+    known: [u8; Known::COUNT],
+    /// The known names of which there is more than one pair, a bit each.
+    repeated: u8,
 }
 
 /// A header that nearly every request is asked for, and that is found without a search.
@@ -76,61 +78,68 @@ impl Known {
     }
 }
 
-/// Where the pairs of a known name are.
-#[derive(Clone, Copy, Default)]
-struct Spot {
-    /// Where the first one's value starts; 0, where the count stands, if there is none.
-    value: usize,
-    value_end: usize,
-    /// The place of the pair after it.
-    next: usize,
-    /// Whether there are more.
-    repeated: bool,
-}
+/// What stands for the place of a header that is further back than a byte can say: it is searched for.
+const FAR: u8 = u8::MAX;
 
 const WORD: usize = 4;
 
-/// The size in bytes of a pair's two lengths.
-const LENGTHS: usize = 2 * WORD;
+/// The size in bytes of what the buffer's table has for each pair.
+const ENTRY: usize = 2 * WORD;
 
-/// The lengths of a name and its value, as the host wrote them.
+type Entry = [u8; ENTRY];
+
+/// The two numbers of an entry.
 #[inline(always)]
-fn lengths(bytes: &[u8; LENGTHS]) -> (u32, u32) {
-    let [a, b, c, d, e, f, g, h] = *bytes;
-    (u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h]))
+fn numbers(entry: &Entry) -> Option<(usize, usize)> {
+    let [a, b, c, d, e, f, g, h] = *entry;
+    let (first, second) = (u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h]));
+    Some((usize::try_from(first).ok()?, usize::try_from(second).ok()?))
+}
+
+#[inline(always)]
+fn entry(first: usize, second: usize) -> Option<Entry> {
+    let ([a, b, c, d], [e, f, g, h]) = (word(first)?, word(second)?);
+    Some([a, b, c, d, e, f, g, h])
+}
+
+#[inline(always)]
+fn word(number: usize) -> Option<[u8; WORD]> {
+    Some(u32::try_from(number).ok()?.to_le_bytes())
 }
 
 impl Headers {
     /// Takes a serialised map over. `None` if the buffer does not hold what its lengths promise.
     #[must_use]
-    pub fn parse(buffer: Vec<u8>) -> Option<Self> {
+    pub fn parse(mut buffer: Vec<u8>) -> Option<Self> {
         if buffer.is_empty() {
             return Some(Self::default());
         }
-        let (count, rest) = buffer.split_first_chunk()?;
-        let count = usize::try_from(u32::from_le_bytes(*count)).ok()?;
-        let table = rest.get(..count.checked_mul(LENGTHS)?)?;
-        let mut known = [Spot::default(); Known::COUNT];
-        let mut kinds = Kinds::default();
-        let mut at = table.len().checked_add(WORD)?;
-        for (place, pair) in table.as_chunks().0.iter().enumerate() {
-            let (name, value) = lengths(pair);
-            let name_end = at.checked_add(usize::try_from(name).ok()?)?;
-            let value_start = name_end.checked_add(1)?;
-            let value_end = value_start.checked_add(usize::try_from(value).ok()?)?;
-            let name = buffer.get(at..name_end)?;
+        let (mut kinds, mut known, mut repeated) = (Kinds::default(), [0_u8; Known::COUNT], 0_u8);
+        let count = usize::try_from(u32::from_le_bytes(*buffer.first_chunk()?)).ok()?;
+        let mut at = count.checked_mul(ENTRY)?.checked_add(WORD)?;
+        let (table, mut rest) = buffer.split_at_mut_checked(at)?;
+        for (place, pair) in table.get_mut(WORD..)?.as_chunks_mut().0.iter_mut().enumerate() {
+            let (name_length, value_length) = numbers(pair)?;
+            let (name, value) = rest.split_at_mut_checked(name_length)?;
+            let after = value_length.checked_add(2)?;
+            rest = value.get_mut(after..)?;
+            // What is in memory has an end that can be told.
+            let name_end = at.wrapping_add(name_length);
+            at = name_end.wrapping_add(after);
+            *pair = entry(name_end, at.wrapping_sub(1))?;
             let kind = Kinds::of(name);
             kinds = kinds.and(kind);
-            if let Some(known) = Known::of(name, kind).and_then(|name| known.get_mut(name as usize)) {
-                if known.value == 0 {
-                    *known = Spot { value: value_start, value_end, next: place.wrapping_add(1), repeated: false };
+            if let Some(name) = Known::of(name, kind)
+                && let Some(known) = known.get_mut(name as usize)
+            {
+                if *known == 0 {
+                    *known = u8::try_from(place.wrapping_add(1)).unwrap_or(FAR);
                 } else {
-                    known.repeated = true;
+                    repeated |= 1 << name as u8;
                 }
             }
-            at = value_end.checked_add(1)?;
         }
-        (at <= buffer.len()).then_some(Self { buffer, count, kinds, known })
+        Some(Self { buffer, kinds, known, repeated })
     }
 
     /// The map that a host would serialise from these pairs.
@@ -158,16 +167,20 @@ impl Headers {
         buffer
     }
 
-    /// The pairs from the one at this place on, whose name starts at `at`.
-    fn pairs_from(&self, place: usize, at: usize) -> Pairs<'_> {
-        let table = self.buffer.get(WORD..).and_then(|rest| rest.as_chunks().0.get(place..self.count));
-        Pairs { lengths: table.unwrap_or_default().iter(), buffer: &self.buffer, at }
+    /// Where each pair's name and value end.
+    fn table(&self) -> &[Entry] {
+        let table = self.buffer.split_first_chunk().and_then(|(count, rest)| {
+            let count = usize::try_from(u32::from_le_bytes(*count)).ok()?;
+            rest.as_chunks().0.get(..count)
+        });
+        table.unwrap_or_default()
     }
 
     /// Every pair, in the order of the request; names are in lower case, as Envoy hands them over.
     #[must_use]
     pub fn iter(&self) -> Pairs<'_> {
-        self.pairs_from(0, self.count.wrapping_mul(LENGTHS).wrapping_add(WORD))
+        let table = self.table();
+        Pairs { table: table.iter(), buffer: &self.buffer, at: size_of_val(table).wrapping_add(WORD) }
     }
 
     /// Every value of the header of this name (lower case).
@@ -176,8 +189,7 @@ impl Headers {
         let name = name.as_bytes();
         // What cannot be there is not searched for; an empty name is of no kind.
         let absent = !name.is_empty() && !Kinds::of(name).meets(self.kinds);
-        let more = if absent { Pairs::default() } else { self.iter() };
-        Values { first: None, more, name }
+        Values { pairs: if absent { Pairs::default() } else { self.iter() }, name }
     }
 
     /// The first value of the header of this name (lower case).
@@ -199,43 +211,75 @@ impl Headers {
         self.kinds
     }
 
+    fn is_repeated(&self, known: Known) -> bool {
+        self.repeated & 1 << known as u8 != 0
+    }
+
     #[inline(always)]
-    fn spot(&self, known: Known) -> Spot {
-        self.known.get(known as usize).copied().unwrap_or_default()
+    fn spot(&self, known: Known) -> Spot<'_> {
+        match self.known.get(known as usize).copied().unwrap_or_default() {
+            0 => Spot::Absent,
+            FAR => Spot::Unknown,
+            place => self.table().get(usize::from(place).wrapping_sub(1)).map_or(Spot::Absent, Spot::At),
+        }
+    }
+
+    /// Whether this header stands there at all.
+    #[must_use]
+    #[inline(always)]
+    pub fn bears(&self, known: Known) -> bool {
+        !matches!(self.spot(known), Spot::Absent)
     }
 
     /// Every value of this header.
     #[must_use]
     pub fn all_known(&self, known: Known) -> Values<'_> {
-        let spot = self.spot(known);
-        let next = if spot.repeated { spot.next } else { self.count };
-        let more = self.pairs_from(next, spot.value_end.wrapping_add(1));
-        Values { first: self.value_at(spot), more, name: known.name() }
+        let name = known.name();
+        let pairs = match self.spot(known) {
+            Spot::Absent => Pairs::default(),
+            Spot::At(entry) if !self.is_repeated(known) => {
+                let name_end = numbers(entry).map_or(0, |(name_end, _)| name_end);
+                let at = name_end.wrapping_sub(name.len());
+                Pairs { table: slice::from_ref(entry).iter(), buffer: &self.buffer, at }
+            }
+            Spot::At(_) | Spot::Unknown => self.iter(),
+        };
+        Values { pairs, name }
     }
 
     /// The first value of this header.
     #[must_use]
     pub fn first_known(&self, known: Known) -> Option<&[u8]> {
-        self.value_at(self.spot(known))
+        match self.spot(known) {
+            Spot::Absent => None,
+            Spot::At(entry) => {
+                let (name_end, value_end) = numbers(entry)?;
+                self.buffer.get(name_end.wrapping_add(1)..value_end)
+            }
+            Spot::Unknown => self.all_known(known).next(),
+        }
     }
 
     /// The value of this header if it stands there exactly once.
     #[must_use]
     pub fn single_known(&self, known: Known) -> Option<&[u8]> {
-        let spot = self.spot(known);
-        if spot.repeated { None } else { self.value_at(spot) }
+        if self.is_repeated(known) { None } else { self.first_known(known) }
     }
+}
 
-    #[inline(always)]
-    fn value_at(&self, spot: Spot) -> Option<&[u8]> {
-        if spot.value == 0 { None } else { self.buffer.get(spot.value..spot.value_end) }
-    }
+/// What is known of the first pair of a name.
+enum Spot<'a> {
+    Absent,
+    /// Its entry.
+    At(&'a Entry),
+    /// It is too far back.
+    Unknown,
 }
 
 /// See [`Headers::iter`].
 #[derive(Default)]
 pub struct Pairs<'a> {
-    lengths: slice::Iter<'a, [u8; LENGTHS]>,
+    table: slice::Iter<'a, Entry>,
     buffer: &'a [u8],
     /// Where the next name starts. The buffer was checked as a whole, so this does not overflow.
     at: usize,
@@ -246,21 +290,17 @@ impl<'a> Iterator for Pairs<'a> {
 
     #[inline(always)]
     fn next(&mut self) -> Option<Self::Item> {
-        let (name, value) = lengths(self.lengths.next()?);
-        let name_end = self.at.wrapping_add(usize::try_from(name).ok()?);
-        let value_start = name_end.wrapping_add(1);
-        let value_end = value_start.wrapping_add(usize::try_from(value).ok()?);
-        let pair = (self.buffer.get(self.at..name_end)?, self.buffer.get(value_start..value_end)?);
+        let (name_end, value_end) = numbers(self.table.next()?)?;
+        let name = self.buffer.get(self.at..name_end)?;
+        let value = self.buffer.get(name_end.wrapping_add(1)..value_end)?;
         self.at = value_end.wrapping_add(1);
-        Some(pair)
+        Some((name, value))
     }
 }
 
 /// The values of one name.
 pub struct Values<'a> {
-    /// The first one, where it is known already.
-    first: Option<&'a [u8]>,
-    more: Pairs<'a>,
+    pairs: Pairs<'a>,
     name: &'a [u8],
 }
 
@@ -268,12 +308,8 @@ impl<'a> Iterator for Values<'a> {
     type Item = &'a [u8];
 
     fn next(&mut self) -> Option<&'a [u8]> {
-        let first = self.first.take();
-        if first.is_some() {
-            return first;
-        }
-        let Self { more, name, .. } = self;
-        more.find(|(other, _)| other == name).map(|(_, value)| value)
+        let Self { pairs, name } = self;
+        pairs.find(|(other, _)| other == name).map(|(_, value)| value)
     }
 }
 
@@ -342,7 +378,7 @@ mod tests {
         #[test]
         fn any_buffer_is_either_refused_or_read_to_its_end(buffer in proptest::collection::vec(any::<u8>(), 0..64)) {
             if let Some(headers) = Headers::parse(buffer) {
-                prop_assert_eq!(headers.iter().count(), headers.count);
+                prop_assert_eq!(headers.iter().count(), headers.table().len());
             }
         }
 
@@ -362,6 +398,21 @@ mod tests {
                 prop_assert_eq!(headers.first(name), headers.first_known(known));
                 prop_assert_eq!(headers.single(name), headers.single_known(known));
             }
+        }
+
+        #[test]
+        fn a_known_header_is_found_however_many_stand_before_it(
+            before in 250usize..260, values in proptest::collection::vec("[ab]{1,2}", 1..3)
+        ) {
+            let mut given = vec![("accept", "*/*"); before];
+            given.extend(values.iter().map(|value| ("cookie", value.as_str())));
+            let headers = Headers::from_pairs(&given);
+            let values: Vec<_> = values.iter().map(String::as_bytes).collect();
+            prop_assert_eq!(headers.all_known(Known::Cookie).collect::<Vec<_>>(), &*values);
+            prop_assert_eq!(headers.first_known(Known::Cookie), Some(values[0]));
+            let single = if let [value] = *values { Some(value) } else { None };
+            prop_assert_eq!(headers.single_known(Known::Cookie), single);
+            prop_assert!(headers.bears(Known::Cookie) && !headers.bears(Known::Origin));
         }
 
         #[test]
