@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::ends::Stamp;
+use super::numbered::Numbered;
 use super::trip::{CallId, Key, Trip, Who};
 
 /// A request that waits for a lookup.
@@ -66,7 +67,7 @@ impl Airborne {
 /// The calls of one configuration in one worker.
 #[derive(Default)]
 pub struct Flights {
-    calls: HashMap<CallId, Airborne>,
+    calls: Numbered<CallId, Airborne>,
     /// The lookup that a further request for a session may join: the last that was made for it.
     latest: HashMap<Key, CallId>,
 }

@@ -7,6 +7,7 @@ pub mod ends;
 pub mod flights;
 pub mod gates;
 pub mod lifetime;
+pub mod numbered;
 pub mod page;
 pub mod settings;
 pub mod store;

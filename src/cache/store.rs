@@ -9,11 +9,10 @@
 mod ghost;
 mod list;
 
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
-
 use ghost::Ghost;
 use list::{Links, List, Place};
+
+use super::numbered::Numbered;
 
 /// What kind of answer an entry is, which decides which share it may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +27,7 @@ pub enum Class {
 pub struct Item<V> {
     pub value: V,
     pub class: Class,
-    /// Of the value, beyond itself.
+    /// Of the key and the value, beyond themselves.
     pub heap_bytes: usize,
     /// After this, in milliseconds since 1970, the entry is of no use to anybody.
     pub useful_until_ms: u64,
@@ -81,7 +80,8 @@ const SLAB_SLACK: usize = 2;
 const BLOCK_BYTES: usize = 8;
 
 pub struct Store<K, V> {
-    places: HashMap<u64, Place, BuildHasherDefault<AsItIs>>,
+    /// By the keys' hashes.
+    places: Numbered<u64, Place>,
     slab: Vec<Slot<K, V>>,
     free: Vec<Place>,
     probation: List,
@@ -93,7 +93,7 @@ pub struct Store<K, V> {
 }
 
 impl<K: Eq, V> Store<K, V> {
-    /// What an entry takes beside the value's own heap.
+    /// What an entry takes beside what its key and its value have on the heap.
     const ENTRY_BYTES: usize = size_of::<Entry<K, V>>()
         + BLOCK_BYTES
         + (size_of::<Slot<K, V>>() + size_of::<Place>()) * SLAB_SLACK
@@ -106,7 +106,7 @@ impl<K: Eq, V> Store<K, V> {
         let rest = max_bytes.saturating_sub(ghost.bytes());
         let unknown_bytes = rest.checked_div(UNKNOWN_SHARE).unwrap_or(0);
         Self {
-            places: HashMap::default(),
+            places: Numbered::default(),
             slab: Vec::new(),
             free: Vec::new(),
             probation: List::default(),
@@ -135,6 +135,7 @@ impl<K: Eq, V> Store<K, V> {
         self.places.is_empty()
     }
 
+    #[inline(always)]
     fn place(&self, hash: u64, key: &K) -> Option<Place> {
         let place = *self.places.get(&hash)?;
         self.entry(place).filter(|entry| entry.key == *key).map(|_| place)
@@ -275,26 +276,6 @@ fn bytes_of<K: Eq, V>(entry: &Entry<K, V>) -> usize {
 
 fn links<K, V>(slab: &mut [Slot<K, V>], place: Place) -> Option<&mut Links> {
     slab.get_mut(place as usize).map(|slot| &mut slot.links)
-}
-
-/// The keys are hashes already.
-#[derive(Default)]
-struct AsItIs(u64);
-
-impl Hasher for AsItIs {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
-        }
-    }
-
-    fn write_u64(&mut self, hash: u64) {
-        self.0 = hash;
-    }
 }
 
 #[cfg(test)]

@@ -2,9 +2,10 @@
 //! are still to be told.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::mem;
 
+use crate::cache::numbered::Numbered;
 use crate::cache::trip::{StreamId, Who};
 use crate::exchange::{AwaitChange, AwaitKills, AwaitResponse, AwaitSession, Open, Watch};
 use crate::http::headers::Headers;
@@ -74,7 +75,7 @@ pub enum Told {
 /// Nothing is done to a request that is not in here, from outside its own callbacks.
 #[derive(Default)]
 pub struct WaitingRoom {
-    waiting: RefCell<HashMap<Ticket, Waiting>>,
+    waiting: RefCell<Numbered<Ticket, Waiting>>,
     next_ticket: Cell<Ticket>,
     backlog: RefCell<VecDeque<(Who, News)>>,
 }
