@@ -44,6 +44,7 @@ impl<'a> Effects<'a> {
         Step { effects: self.list, next }
     }
 
+    #[inline(always)]
     pub fn change(&mut self, change: HeaderChange) {
         if !self.shadow {
             self.list.push(Effect::RequestHeader(change));

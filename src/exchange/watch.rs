@@ -29,6 +29,7 @@ pub enum Fate {
 
 impl Watch {
     /// `None` where nobody asks for it.
+    #[inline(always)]
     pub(super) fn of(rule: &Rc<Rule>, token: &Token) -> Option<Self> {
         let every_ms = rule.recheck_ms.filter(|_| !rule.shadow)?;
         Some(Self { rule: Rc::clone(rule), token: token.clone(), every_ms })

@@ -32,6 +32,7 @@ impl Metrics {
         })
     }
 
+    #[inline(always)]
     pub fn count(&self, counter: Counter) {
         if let Some(id) = self.counters.get(counter.index()) {
             shown(host::increment_metric(*id, 1));
@@ -73,6 +74,7 @@ impl Metrics {
 }
 
 /// A metric that the host does not take is no reason to treat a request otherwise.
+#[inline(always)]
 fn shown(outcome: Result<(), Refused>) {
     if let Err(refused) = outcome {
         log::debug!("event=metric_refused status={refused:?}");

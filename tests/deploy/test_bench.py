@@ -17,7 +17,7 @@ from bench.scenarios import scenarios
 from support import ROOT
 
 NO_OP_MODULE = (
-    Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "wasm32-wasip1" / "release" / "bench_noop.wasm"
+    Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "wasm32-wasip1" / "sdk" / "bench_noop.wasm"
 )
 SCENARIOS = scenarios(NO_OP_MODULE)
 PEERS = {"ours": [ours()], "Lua": [lua()], "ext_authz": [ext_authz()]}
