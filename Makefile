@@ -59,7 +59,7 @@ run: $(MODULE) $(VENV) programs ## a real Envoy with the filter before a login a
 	@exec .venv/bin/python envoy/run.py --envoy "$$ENVOY_BIN" --programs "$$CARGO_TARGET_DIR/debug" $(ARGS)
 
 .PHONY: bench
-bench: $(MODULE) $(VENV) .venv/.bench-installed $(REDIS) $(WRK) bench-noop bench-peers ## the filter beside what else could do its work, in 5 to 10 minutes
+bench: $(MODULE) $(VENV) .venv/.bench-installed $(REDIS) $(WRK) bench-noop bench-peers ## the filter beside what else could do its work, in some 10 minutes
 	@exec .venv/bin/python -m bench --envoy "$$ENVOY_BIN" --redis-server "$$REDIS_SERVER_BIN" \
 	  --peers "$$CARGO_TARGET_DIR/peers/bench-peers" --rest-sessions "$$CARGO_TARGET_DIR/peers/rest-sessions" \
 	  --noop "$$CARGO_TARGET_DIR/$(WASM_TARGET)/sdk/bench_noop.wasm" --wrk "$(WRK_BIN)" $(ARGS)

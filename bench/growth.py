@@ -4,14 +4,17 @@ for one session."""
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from statistics import median
 
 from bench.bootstraps import COOKIE, bootstrap, ours
 from bench.measure import Run, Subject, alternate, cookie_file, load, medians, ratios
 from bench.processes import ALL_CORES, ENVOYS_CORE, Envoy, Problem
 from bench.services import DATA_BYTES, SESSIONS, SLOW_MS, Services, token
 
-ROUNDS = 3
+ROUNDS = 5
 RULES = (1, 10, 100, 1000)
+FEW_RULES = 10
+NO_FILTER = "no filter"
 COOKIE_BYTES = (100, 1024, 4096, 8192)
 DATA_SIZES = (100, 1024, 4096, 16384)
 # More than the longest has.
@@ -36,6 +39,9 @@ class Growth:
     name: str
     values: tuple[int, ...]
     subject: Callable[["Stage", int], Subject]
+    # If given, the time in the filter is told too, against that for this value: what an Envoy without the filter takes
+    # for the same is none of it. The rest is so short that it wants all rounds.
+    few: int | None = None
 
 
 class Stage:
@@ -49,9 +55,13 @@ class Stage:
     def envoy(
         self, sessions: str | None = None, workers: int = 1, cores: set[int] = ENVOYS_CORE, **keys: object
     ) -> Envoy:
+        return self.envoy_with([ours(**keys)], sessions, workers, cores)
+
+    def envoy_with(
+        self, filters: list[dict], sessions: str | None = None, workers: int = 1, cores: set[int] = ENVOYS_CORE
+    ) -> Envoy:
         clusters = {"upstream": self.services.upstream, "rest-sessions": sessions or self.services.stub.address}
-        configuration = bootstrap([ours(**keys)], clusters)
-        return Envoy(self.start, self.run.envoy, self.run.folder, configuration, workers, cores)
+        return Envoy(self.start, self.run.envoy, self.run.folder, bootstrap(filters, clusters), workers, cores)
 
     def lookups(self, value: int, envoy: Envoy, *, data: int = DATA_BYTES, ballast: int = 20) -> Subject:
         """Requests that cost one call each."""
@@ -97,7 +107,7 @@ class Stage:
 
 
 GROWTHS = (
-    Growth("rules", "rules, the last of which matches (`off`)", RULES, Stage.rules),
+    Growth("rules", "rules, the last of which matches (`off`)", RULES, Stage.rules, few=FEW_RULES),
     Growth("cookie_bytes", "bytes of the Cookie header (one call)", COOKIE_BYTES, Stage.cookies),
     Growth("data_bytes", "bytes of session data (one call)", DATA_SIZES, Stage.data),
     Growth("workers", "workers (one call)", WORKERS, Stage.workers),
@@ -112,7 +122,12 @@ def grow(run: Run, services: Services) -> list[dict]:
         with run.programs.running() as start:
             stage = Stage(run, services, start)
             subjects = [growth.subject(stage, value) for value in growth.values]
-            rounds = list(alternate(run, subjects, min(ROUNDS, run.rounds)))
+            if growth.few is None:
+                rounds = list(alternate(run, subjects, min(ROUNDS, run.rounds)))
+            else:
+                subjects.append(Subject(NO_FILTER, stage.envoy_with([]), path=subjects[-1].path))
+                rounds = list(alternate(run, subjects, run.rounds))
+                stage.beside = {value: in_filter(rounds, value, growth.few) for value in growth.values}
         first = str(growth.values[0])
         rows = [
             {
@@ -126,6 +141,15 @@ def grow(run: Run, services: Services) -> list[dict]:
         print(f"bench: {growth.name}", file=sys.stderr)
         tables.append({"key": growth.key, "name": growth.name, "rows": rows})
     return tables
+
+
+def in_filter(rounds: list[dict[str, dict]], value: int, few: int) -> dict:
+    """How the time in the filter grows: the median of the ratios of each round."""
+
+    def spent(seen: dict[str, dict], value: int) -> float:
+        return seen[str(value)]["cpu_us"] - seen[NO_FILTER]["cpu_us"]
+
+    return {"in_filter_to_few": median(spent(seen, value) / spent(seen, few) for seen in rounds)}
 
 
 def wait_together(run: Run, services: Services) -> list[dict]:

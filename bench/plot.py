@@ -37,7 +37,9 @@ def draw(results: dict, path: Path = PLOT) -> None:
     for side, spine in axes.spines.items():
         spine.set_visible(side == "bottom")
         spine.set_color(LINE)
-    figure.tight_layout()
+    figure.tight_layout(rect=(0, 0.03, 1, 1))
+    machine = f"{results['machine']['cpu']}, {results['machine']['cores']} cores, Envoy {results['versions']['envoy']}"
+    figure.text(0.99, 0.01, f"{machine}, {results['date']}", color=TEXT, ha="right", va="bottom", fontsize=7)
 
     text = io.StringIO()
     figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})

@@ -32,7 +32,8 @@ pub enum Answer<'a> {
 
 impl<'a> Effects<'a> {
     pub fn new(config: &'a Config) -> Self {
-        Self { list: Vec::new(), config, shadow: false }
+        // Enough for most requests.
+        Self { list: Vec::with_capacity(4), config, shadow: false }
     }
 
     /// From here on, nothing happens to the request.
