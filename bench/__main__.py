@@ -25,7 +25,7 @@ def between(least: int, most: int):
 
 def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench", description="Measures the filter beside its peers.")
-    parser.add_argument("--rounds", type=between(1, 100), default=15, help="how often everything is measured (15)")
+    parser.add_argument("--rounds", type=between(1, 1000), default=61, help="how often everything is measured (61)")
     programs = parser.add_argument_group("programs, which make knows")
     for name in ("envoy", "redis-server", "peers", "rest-sessions", "noop", "wrk"):
         programs.add_argument(f"--{name}", type=Path, required=True)

@@ -11,7 +11,7 @@ from bench.measure import Run, Subject, alternate, cookie_file, load, medians, r
 from bench.processes import ALL_CORES, ENVOYS_CORE, Envoy, Problem
 from bench.services import DATA_BYTES, SESSIONS, SLOW_MS, Services, token
 
-ROUNDS = 5
+ROUNDS = 15
 RULES = (1, 10, 100, 1000)
 FEW_RULES = 10
 NO_FILTER = "no filter"

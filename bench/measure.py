@@ -1,6 +1,8 @@
 """The measurements: rounds in alternation over running Envoys, and medians of what was seen."""
 
 import json
+import math
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -9,13 +11,15 @@ from pathlib import Path
 from statistics import median
 
 from bench.bootstraps import APP, COOKIE, FOLDER, bootstrap
-from bench.processes import Envoy, Problem, Program, Programs
+from bench.processes import Envoy, Problem, Program, Programs, pause
 from bench.scenarios import NO_OP, Scenario
 from bench.services import Services
 
 CONNECTIONS = 32
-# Of one measurement; wrk takes whole seconds.
-LOAD_SECONDS = 1
+# Of one measurement. Short ones, and many of them in turn: what else the machine does meets all alike.
+LOAD_SECONDS = 0.25
+# Before the first one, so that all sessions are kept that can be.
+WARM_UP_SECONDS = 1
 DJANGO_REQUESTS = 200
 # What wrk sends, and how it reports.
 SCRIPT = FOLDER / "load.lua"
@@ -50,12 +54,16 @@ class Subject:
     path: str = "/"
 
 
-def load(run: Run, subject: Subject, seconds: int = LOAD_SECONDS, connections: int = CONNECTIONS) -> dict:
+def load(run: Run, subject: Subject, seconds: float = LOAD_SECONDS, connections: int = CONNECTIONS) -> dict:
     """As many requests as Envoy answers in so many seconds, and what wrk saw of them."""
-    command = [run.wrk, "-t", 1, "-c", connections, "-d", f"{seconds}s", "-s", SCRIPT]
+    # It takes whole seconds, but ends with a report when it is interrupted.
+    command = [run.wrk, "-t", 1, "-c", connections, "-d", f"{math.ceil(seconds) + 1}s", "-s", SCRIPT]
     command += [f"http://{subject.envoy.address}{subject.path}", "--", *([subject.cookies] if subject.cookies else [])]
     with run.programs.running() as start:
-        seen = json.loads(start("load", *command).output_when_done(seconds + 30).splitlines()[-1])
+        program = start("load", *command)
+        pause(seconds)
+        program.process.send_signal(signal.SIGINT)
+        seen = json.loads(program.output_when_done(30).splitlines()[-1])
     expected = seen["requests"] if subject.refused else 0
     if seen["broken"] or seen["refused"] != expected or not seen["requests"]:
         raise Problem(f"{subject.key}: {expected} of the requests were to be refused; wrk saw {seen}")
@@ -86,7 +94,7 @@ def figures(seen: dict, cpu_us: float) -> dict:
 def alternate(run: Run, subjects: list[Subject], rounds: int) -> Iterator[dict[str, dict]]:
     """Each round measures every subject once, every other one backwards, so that a drift of the machine evens out."""
     for subject in subjects:
-        load(run, subject)
+        load(run, subject, WARM_UP_SECONDS)
     for number in range(rounds):
         order = subjects if number % 2 == 0 else subjects[::-1]
         yield {subject.key: measure(run, subject) for subject in order}

@@ -122,8 +122,8 @@ def readme_figures(results: dict) -> str:
     machine, settings = results["machine"], results["settings"]
     names = {row["key"]: row["name"] for row in results["scenarios"]}
     lines = [
-        f"Medians of {settings['rounds']} rounds in alternation on {results['date']}, {machine['cpu']} with "
-        f"{machine['cores']} cores,",
+        f"Medians of {settings['rounds']} rounds of {settings['seconds_each']} s in alternation on {results['date']}, "
+        f"{machine['cpu']} with {machine['cores']} cores,",
         f"one for Envoy {results['versions']['envoy']} (one worker), the others for wrk and the services:",
         "",
         "| | CPU per request, no-op filter = 1 |",
