@@ -2,7 +2,6 @@
 
 import json
 import math
-import signal
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -11,7 +10,7 @@ from pathlib import Path
 from statistics import median
 
 from bench.bootstraps import APP, COOKIE, FOLDER, bootstrap
-from bench.processes import Envoy, Problem, Program, Programs, pause
+from bench.processes import Envoy, Problem, Program, Programs
 from bench.scenarios import NO_OP, Scenario
 from bench.services import Services
 
@@ -61,8 +60,7 @@ def load(run: Run, subject: Subject, seconds: float = LOAD_SECONDS, connections:
     command += [f"http://{subject.envoy.address}{subject.path}", "--", *([subject.cookies] if subject.cookies else [])]
     with run.programs.running() as start:
         program = start("load", *command)
-        pause(seconds)
-        program.process.send_signal(signal.SIGINT)
+        program.interrupt_after(seconds)
         seen = json.loads(program.output_when_done(30).splitlines()[-1])
     expected = seen["requests"] if subject.refused else 0
     if seen["broken"] or seen["refused"] != expected or not seen["requests"]:

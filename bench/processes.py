@@ -90,6 +90,21 @@ class Program:
             raise self.failed(f"ended with status {self.process.returncode}")
         return self.log.read_text()
 
+    def interrupt_after(self, seconds: float) -> None:
+        """Counted from when it is ready to be interrupted."""
+        self.wait_until(self.catches_interrupts)
+        pause(seconds)
+        self.process.send_signal(signal.SIGINT)
+
+    def catches_interrupts(self) -> bool:
+        caught = int(self.status("SigCgt"), 16)
+        return caught & 1 << signal.SIGINT - 1 != 0
+
+    def status(self, key: str) -> str:
+        """From proc_pid_status(5)."""
+        lines = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
+        return next(line.split()[1] for line in lines if line.startswith(f"{key}:"))
+
     def address(self) -> str:
         """Where it listens, as it says itself."""
         return self.wait_until(lambda: self.log.read_text().partition("listens on ")[2].partition("\n")[0])
@@ -101,8 +116,7 @@ class Program:
 
     def memory_bytes(self) -> int:
         """What of its memory is resident."""
-        lines = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS:"))
+        return int(self.status("VmRSS")) * 1024
 
 
 class Programs:

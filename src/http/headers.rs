@@ -10,7 +10,7 @@ use super::name::Kinds;
 /// then each name and value, both followed by a zero byte; all numbers are 32 bits, little-endian. No name or value is
 /// copied, none is assumed to be UTF-8, and nothing is allocated for them. On the one pass that checks the buffer, each
 /// length gives way to where its name or value ends, and it is noted where those headers stand that every request is
-/// asked for. All of it is small enough to be handed on in registers.
+/// asked for. All of it has 32 bytes in the module, few enough to be handed on without a call to copy them.
 #[derive(Clone, Default)]
 pub struct Headers {
     buffer: Vec<u8>,
