@@ -98,9 +98,9 @@ def as_text(results: dict) -> str:
     for growth in results["growth"]:
         rows = [[str(row["value"]), *metrics(row), f"{row['to_first']['cpu_us']:.2f}×"] for row in growth["rows"]]
         parts.append(table([growth["name"], *head, "CPU"], rows))
-    rules = [[str(row["value"]), f"{row['in_filter_to_few']:.2f}×"] for row in rules_rows(results)]
+    rules = [[str(row["value"]), f"{row['in_filter_to_few']:.2f}×"] for row in grown(results, "rules")]
     parts.append(table(["rules", "time in the filter, against 10 rules"], rules))
-    cached = cached_sessions(results)
+    cached = grown(results, "cached_sessions")
     memory = [[str(row["value"]), f"{row['cache_mib']:.1f}", f"{row['envoy_grew_mib']:.1f}"] for row in cached]
     parts.append(table(["sessions of 200 bytes in the cache", "cache_bytes MiB", "Envoy grew by MiB"], memory))
     waiters = [[str(row["waiters"]), str(row["calls"]), f"{row['last_after_ms']:.0f}"] for row in results["waiters"]]
@@ -109,12 +109,9 @@ def as_text(results: dict) -> str:
     return "\n\n".join(parts)
 
 
-def rules_rows(results: dict) -> list[dict]:
-    return next(growth["rows"] for growth in results["growth"] if growth["key"] == "rules")
-
-
-def cached_sessions(results: dict) -> list[dict]:
-    return next(growth["rows"] for growth in results["growth"] if growth["key"] == "cached_sessions")
+def grown(results: dict, key: str) -> list[dict]:
+    """What was seen of one thing that is varied, a row for each of its values."""
+    return next(growth["rows"] for growth in results["growth"] if growth["key"] == key)
 
 
 def readme_figures(results: dict) -> str:
@@ -138,11 +135,11 @@ def readme_figures(results: dict) -> str:
             lines.append(f"| {row['name']}, against: {names[other]} | {found['cpu_us']:.2f} |")
     django = next(row for row in results["scenarios"] if row["key"] == DJANGO)
     lines.append(f"| {django['name']}, its own CPU | {django['to_no_op']['cpu_us']:.0f} |")
-    most = rules_rows(results)[-1]
-    lines.append(f"| {most['value']:,} rules, against: 10 rules, time in the filter | {most['in_filter_to_few']:.2f} |")
+    many = grown(results, "rules")[-1]
+    lines.append(f"| {many['value']:,} rules, against: 10 rules, time in the filter | {many['in_filter_to_few']:.2f} |")
     most = results["waiters"][-1]
     calls = "1 call" if most["calls"] == 1 else f"{most['calls']} calls"
-    kept = cached_sessions(results)[-1]
+    kept = grown(results, "cached_sessions")[-1]
     lines += [
         "",
         f"{most['waiters']:,} requests that waited for one session cost {calls}. {kept['value']:,} sessions of 200 bytes",
