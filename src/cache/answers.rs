@@ -120,7 +120,7 @@ impl Answers {
             return None;
         }
         let copy = Copy { session: Rc::clone(&session), asked_ms: shared.asked_ms, life, stamp };
-        self.put(key, hash, copy, now_ms, note);
+        self.put(key, hash, Kept::Session(copy), now_ms, note);
         Some(session)
     }
 
@@ -178,7 +178,7 @@ impl Answers {
         });
         if recorded.is_ok() {
             let copy = Copy { session: Rc::clone(session), asked_ms: trip.started_ms, life, stamp };
-            self.put(&trip.key, trip.hash, copy, now_ms, note);
+            self.put(&trip.key, trip.hash, Kept::Session(copy), now_ms, note);
         }
     }
 
@@ -197,13 +197,7 @@ impl Answers {
         }
         let until_ms = trip.started_ms.saturating_add(self.settings.negative_ttl_ms);
         if may_be_kept && now_ms < until_ms {
-            let item = Item {
-                value: Kept::None { asked_ms: trip.started_ms, until_ms },
-                class: Class::Unknown,
-                heap_bytes: Token::HEAP_BYTES,
-                useful_until_ms: until_ms,
-            };
-            evicted(self.store.put(hash.0, key.clone(), item, now_ms), note);
+            self.put(key, hash, Kept::None { asked_ms: trip.started_ms, until_ms }, now_ms, note);
         }
     }
 
@@ -237,19 +231,45 @@ impl Answers {
             .within(Lifetime { fresh_until_ms: end_ms, stale_until_ms: end_ms })
     }
 
-    fn put(&mut self, key: &Key, hash: Hash, copy: Copy, now_ms: u64, note: &dyn Fn(Note<'_>)) {
-        let item = Item {
-            class: Class::Session,
-            heap_bytes: copy.session.bytes().saturating_add(Token::HEAP_BYTES),
-            useful_until_ms: copy.life.stale_until_ms,
-            value: Kept::Session(copy),
+    fn put(&mut self, key: &Key, hash: Hash, value: Kept, now_ms: u64, note: &dyn Fn(Note<'_>)) {
+        let (class, bytes, useful_until_ms) = match &value {
+            Kept::Session(copy) => (Class::Session, copy.session.bytes(), copy.life.stale_until_ms),
+            Kept::None { until_ms, .. } => (Class::Unknown, 0, *until_ms),
         };
-        evicted(self.store.put(hash.0, key.clone(), item, now_ms), note);
+        let item = Item { value, class, heap_bytes: bytes.saturating_add(Token::HEAP_BYTES), useful_until_ms };
+        for _ in 0..self.store.put(hash.0, key.clone(), item, now_ms) {
+            note(Note::Count(Counter::CacheEvictions));
+        }
     }
 }
 
-fn evicted(count: usize, note: &dyn Fn(Note<'_>)) {
-    for _ in 0..count {
-        note(Note::Count(Counter::CacheEvictions));
+#[cfg(test)]
+mod tests {
+    use super::super::board::OwnBoard;
+    use super::*;
+    use crate::session::realm::RealmId;
+    use crate::session::session::Parts;
+    use crate::session::token::tests::{NOW_MS, token_made_at};
+
+    #[test]
+    fn what_is_kept_is_counted_with_its_token_and_its_session() {
+        let settings =
+            Settings { ttl_ms: 1_000, negative_ttl_ms: 1_000, stale_if_error_ms: 0, max_bytes: 1 << 20, shared: false };
+        let mut answers = Answers::new(settings, Limits::default());
+        let mut grows_by = |age_ms, value| {
+            let token = Token::parse(token_made_at(NOW_MS - age_ms).as_bytes(), &|| NOW_MS).unwrap();
+            let (before, _) = answers.kept();
+            answers.put(&Key { realm: RealmId(0), token }, Hash(age_ms), value, NOW_MS, &|_| {});
+            answers.kept().0 - before
+        };
+        let each = Store::<Key, Kept>::ENTRY_BYTES + Token::HEAP_BYTES;
+        assert_eq!(grows_by(1, Kept::None { asked_ms: NOW_MS, until_ms: NOW_MS + 1 }), each);
+        let session: Rc<Session> = Parts { id: "user123".into(), ttl: "7200", ..Parts::default() }.into();
+        let life = Lifetime { fresh_until_ms: NOW_MS + 1, stale_until_ms: NOW_MS + 1 };
+        let ends = Ends::new(OwnBoard::default(), [1, 2, 3, 4]).unwrap();
+        let stamp = ends.stamp(Hash(2), ends.epoch().unwrap()).unwrap();
+        let bytes = session.bytes();
+        let copy = Copy { session, asked_ms: NOW_MS, life, stamp };
+        assert_eq!(grows_by(2, Kept::Session(copy)), each + bytes);
     }
 }

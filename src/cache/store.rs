@@ -94,7 +94,7 @@ pub struct Store<K, V> {
 
 impl<K: Eq, V> Store<K, V> {
     /// What an entry takes beside what its key and its value have on the heap.
-    const ENTRY_BYTES: usize = size_of::<Entry<K, V>>()
+    pub(super) const ENTRY_BYTES: usize = size_of::<Entry<K, V>>()
         + BLOCK_BYTES
         + (size_of::<Slot<K, V>>() + size_of::<Place>()) * SLAB_SLACK
         + MAP_BYTES;
