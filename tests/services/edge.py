@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -112,18 +113,33 @@ def cluster(name: str, port: int) -> dict:
 
 
 def start(command: list, log: Path, options: dict) -> subprocess.Popen:
+    """In a process group of its own: some programs, such as the wheel's `node`, start another one and wait for it."""
+    command = [str(part) for part in command]
     with log.open("wb") as output:
-        command = [str(part) for part in command]
-        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, **options)
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            **options,
+        )
 
 
 def stop(program: subprocess.Popen) -> None:
-    program.terminate()
-    try:
-        program.wait(timeout=SECONDS)
-    except subprocess.TimeoutExpired:
-        program.kill()
-        program.wait()
+    """Ends it, and all that it has started."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        ends = time.monotonic() + SECONDS
+        try:
+            os.killpg(program.pid, number)
+            while time.monotonic() < ends:
+                # Once it is waited for, the group is there for as long as one of the others is.
+                program.poll()
+                os.killpg(program.pid, 0)
+                time.sleep(0.02)
+        except ProcessLookupError:
+            return
+    raise AssertionError(f"{program.args[0]} or what it started cannot be ended")
 
 
 def answers(url: str) -> bool:
