@@ -84,9 +84,9 @@ check: | toolchain ## say what is wrong with a configuration, without an Envoy: 
 	@cargo run --quiet --locked --package session-filter -- check "$(CONFIG)"
 
 .PHONY: schema
-schema: | toolchain ## write the configuration's JSON Schema anew: envoy/session-filter/schema.json
-	cargo run --quiet --locked --package session-filter -- schema > envoy/session-filter/schema.json.new
-	mv envoy/session-filter/schema.json.new envoy/session-filter/schema.json
+schema: | toolchain ## write the configuration's JSON Schema anew: cli/schema.json
+	cargo run --quiet --locked --package session-filter -- schema > cli/schema.json.new
+	mv cli/schema.json.new cli/schema.json
 
 .PHONY: image
 image: $(MODULE) ## the OCI image with the module, as Istio pulls it (docker or buildah; IMAGE=name:tag)
@@ -105,7 +105,7 @@ lint: toolchain import-rule ## formatting, clippy (native and wasm), the import 
 
 .PHONY: clean
 clean: ## remove all that was built or installed here
-	rm -rf target dist .venv .tools .pytest_cache envoy/demo/django/.mypy_cache
+	rm -rf target dist .venv .tools .pytest_cache django/.mypy_cache
 	find bench envoy tests -name __pycache__ -prune -exec rm -rf {} +
 
 .PHONY: test-rust
@@ -123,8 +123,8 @@ test-browser: $(MODULE) $(VENV) .venv/.browser-installed programs chromium
 # The package by itself, its types, and its sessions through a real Envoy.
 .PHONY: test-django
 test-django: $(MODULE) $(VENV) .venv/.django-installed programs
-	cd envoy/demo/django && $(CURDIR)/.venv/bin/python -m mypy
-	.venv/bin/python -m pytest -ra --rootdir . envoy/demo/django/tests tests/services/test_django.py $(ARGS)
+	cd django && $(CURDIR)/.venv/bin/python -m mypy
+	.venv/bin/python -m pytest -ra --rootdir . django/tests tests/services/test_django.py $(ARGS)
 
 # The services that README shows, and the guide for those that come from django-rest-sessions.
 .PHONY: test-services
@@ -210,7 +210,7 @@ toolchain:
 .venv/.bench-installed: bench/requirements.txt
 .venv/.browser-installed: tests/browser/requirements.txt
 .venv/.node-installed: envoy/module/requirements.txt
-.venv/.django-installed: envoy/demo/django/requirements.txt
+.venv/.django-installed: django/requirements.txt
 .venv/.services-installed: tests/services/requirements.txt
 .venv/.installed .venv/.redis-installed .venv/.bench-installed .venv/.browser-installed .venv/.node-installed \
 .venv/.django-installed .venv/.services-installed: .venv/.created

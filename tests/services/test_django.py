@@ -1,4 +1,4 @@
-"""Django's sessions through a real Envoy: the demo in envoy/demo/django, on a WSGI and on an ASGI server."""
+"""Django's sessions through a real Envoy: the demo in django/, on a WSGI and on an ASGI server."""
 
 import json
 import re
@@ -10,7 +10,7 @@ import requests
 
 from edge import COOKIE, ROOT, edge
 
-DJANGO = ROOT / "envoy" / "demo" / "django"
+DJANGO = ROOT / "django"
 SERVERS = {
     "WSGI": [sys.executable, "manage.py", "runserver", "--noreload", "--nothreading", "127.0.0.1:{port}"],
     "ASGI": [sys.executable, "-m", "uvicorn", "basket.asgi:application", "--port", "{port}", "--log-level", "warning"],

@@ -17,7 +17,7 @@ use serde_json::Value;
 use session_filter::find;
 use support::{root, run};
 
-const FILE: &str = "envoy/session-filter/schema.json";
+const FILE: &str = "cli/schema.json";
 
 fn validator() -> Validator {
     jsonschema::draft202012::new(&schema::of_configuration()).unwrap()

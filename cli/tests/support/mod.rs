@@ -35,7 +35,7 @@ pub fn run(args: &[&str], input: &str) -> Ran {
 
 /// The root of the repository.
 pub fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap().to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(1).unwrap().to_owned()
 }
 
 pub fn now_ms() -> u64 {
