@@ -96,11 +96,11 @@ image: $(MODULE) ## the OCI image with the module, as Istio pulls it (docker or 
 	set -x; $$tool build --tag "$(IMAGE)" --file envoy/module/Dockerfile dist
 
 .PHONY: lint
-lint: toolchain import-rule ## formatting, clippy (native and wasm), the import rule, rustdoc
+lint: toolchain ## formatting, clippy (native and wasm), rustdoc
 	@{ cargo fmt --version && cargo clippy --version; } >/dev/null 2>&1 || rustup component add rustfmt clippy
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
-	cargo clippy --package rest-sessions-filter --lib --target $(WASM_TARGET) --locked -- -D warnings
+	cargo clippy --package rest-sessions-filter --package rest-sessions-core --lib --target $(WASM_TARGET) --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
 
 .PHONY: clean
@@ -138,21 +138,6 @@ chromium:
 	  export DEBIAN_FRONTEND=noninteractive; set -x; apt-get update --quiet=2; \
 	  apt-get install --yes --quiet=2 --no-install-recommends chromium fonts-dejavu-core || true; fi
 
-# The core knows neither the proxy nor a clock nor a log, and the shell no serialisation: that is what lets the core
-# be tested natively. Comments may name what they like.
-.PHONY: import-rule
-import-rule:
-	@find src -name '*.rs' -exec awk '\
-	  /^[ \t]*\/\// { next } \
-	  { sub(/[ \t]\/\/[ \t].*$$/, "") } \
-	  FILENAME ~ /^src\/shell\// { if (/serde/) report("serde", "not in src/shell/"); next } \
-	  FILENAME == "src/lib.rs" { next } \
-	  /proxy_wasm/ { report("proxy_wasm", "only in src/lib.rs and src/shell/") } \
-	  /(SystemTime|Instant)::now/ { report("a clock", "only in src/shell/; hand the time in") } \
-	  /(^|[^a-z_:])log::/ { report("log", "only in src/shell/; return an effect") } \
-	  function report(what, where) { print FILENAME ":" FNR ": names " what ", which belongs " where; bad = 1 } \
-	  END { exit bad }' {} + >&2
-
 # The session server and the demo's services. Cargo knows best whether they are up to date.
 .PHONY: programs
 programs: | toolchain
@@ -175,7 +160,7 @@ INLINE := "-Cllvm-args=--inline-threshold=40"
 # What the compiler leaves exports every callback of the SDK, and Envoy would call each of them, for each request: only
 # what envoy/module/exports.json names stays, with the code that it reaches. Optimising all of it as one is what the
 # compiler cannot do: the module becomes smaller and faster at once.
-$(MODULE): Makefile Cargo.toml Cargo.lock rust-toolchain.toml envoy/module/exports.json $(shell find src -name '*.rs') $(BINARYEN) \
+$(MODULE): Makefile Cargo.toml Cargo.lock rust-toolchain.toml envoy/module/exports.json core/Cargo.toml $(shell find core/src src -name '*.rs') $(BINARYEN) \
   | toolchain
 	cargo rustc --release --locked --package rest-sessions-filter --lib --crate-type cdylib --target $(WASM_TARGET) \
 	  --config 'target.$(WASM_TARGET).rustflags=["--remap-path-prefix=$(CARGO_HOME)=/cargo", $(INLINE)]'

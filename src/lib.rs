@@ -4,9 +4,8 @@
 //! request pass, annotated with who it is and what the session holds, or turns it away. Services behind it need no
 //! session code.
 //!
-//! Everything that decides is plain Rust without host calls, clock or log: [`exchange`] is a function from events to
-//! effects, [`config`], [`policy`], [`session`], [`cache`] and [`http`] are what it is made of. Only `shell` speaks
-//! proxy-wasm.
+//! Everything that decides is in `rest_sessions_core`. This crate is the layer that speaks proxy-wasm: it carries
+//! events into the core and effects out of it, and decides nothing.
 
 // A panic ends a worker's whole VM and hangs every request that waits in it (proxy-wasm has no unwinding), so nothing
 // outside tests may even be able to panic.
@@ -24,19 +23,23 @@
     )
 )]
 
-pub mod cache;
-pub mod config;
-pub mod exchange;
-pub mod http;
-pub mod policy;
-pub mod session;
-mod shell;
-pub mod telemetry;
+mod board;
+mod calls;
+mod clock;
+mod host;
+mod metrics;
+mod progress;
+mod respond;
+mod root;
+mod settle;
+mod stream;
+mod waiting;
+mod worker;
 
 use proxy_wasm::types::LogLevel;
 
 proxy_wasm::main! {{
     // The host filters by its own level.
     proxy_wasm::set_log_level(LogLevel::Trace);
-    proxy_wasm::set_root_context(|id| Box::new(shell::Root::new(id)));
+    proxy_wasm::set_root_context(|id| Box::new(root::Root::new(id)));
 }}

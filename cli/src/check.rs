@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use rest_sessions_filter::config::{Config, Problem};
+use rest_sessions_core::config::{Config, Problem};
 
 use crate::find::{Found, configurations};
 use crate::place::nearest;

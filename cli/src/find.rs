@@ -1,7 +1,7 @@
 //! Finds the filter's configuration in a file: alone, in the manifests of Istio and Envoy Gateway, or in a bootstrap
 //! of Envoy's, wherever it is nested.
 
-use rest_sessions_filter::config::schema;
+use rest_sessions_core::config::schema;
 
 use crate::place::key_path;
 use crate::tree::{Node, Value};

@@ -8,7 +8,7 @@ use std::path::Path;
 use clap::Parser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-use rest_sessions_filter::config::Config;
+use rest_sessions_core::config::Config;
 
 use crate::check::{self, Report};
 use crate::explain::{self, Assumed, Question, Request};

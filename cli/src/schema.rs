@@ -1,6 +1,6 @@
 //! `session-filter schema`: the configuration's JSON Schema.
 
-use rest_sessions_filter::config::schema;
+use rest_sessions_core::config::schema;
 
 /// The schema as it is kept in the repository.
 #[must_use]

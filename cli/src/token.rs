@@ -1,7 +1,7 @@
 //! `session-filter token`: what can be told of a token without showing it.
 
 use jiff::Timestamp;
-use rest_sessions_filter::session::token::Token;
+use rest_sessions_core::session::token::Token;
 
 /// How long a token is.
 const LENGTH: usize = 64;

@@ -8,7 +8,7 @@ mod support;
 use std::collections::BTreeMap;
 use std::fs;
 
-use rest_sessions_filter::config::schema;
+use rest_sessions_core::config::schema;
 use serde_json::Value;
 use support::root;
 

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use rest_sessions_filter::config::Config;
-use rest_sessions_filter::telemetry::{
+use rest_sessions_core::config::Config;
+use rest_sessions_core::telemetry::{
     CACHE_BYTES, CACHE_ENTRIES, CALL_DURATION, Counter, ENDS_EPOCH, IN_FLIGHT, Outcome,
 };
 use serde_json::Value;

@@ -6,18 +6,18 @@ use std::collections::{BinaryHeap, HashMap};
 
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
-use rest_sessions_filter::cache::board::OwnBoard;
-use rest_sessions_filter::cache::desk::{Asked, Desk, Note, Settled, Wanted};
-use rest_sessions_filter::cache::flights::{Airborne, Flight, Waiter};
-use rest_sessions_filter::cache::settings::Settings;
-use rest_sessions_filter::cache::trip::Who;
-use rest_sessions_filter::config::Config;
-use rest_sessions_filter::http::headers::Headers;
-use rest_sessions_filter::session::answer::{Answer, Body};
-use rest_sessions_filter::session::limits::Limits;
-use rest_sessions_filter::session::lookup::Lookup;
-use rest_sessions_filter::session::token::Token;
-use rest_sessions_filter::telemetry::Counter;
+use rest_sessions_core::cache::board::OwnBoard;
+use rest_sessions_core::cache::desk::{Asked, Desk, Note, Settled, Wanted};
+use rest_sessions_core::cache::flights::{Airborne, Flight, Waiter};
+use rest_sessions_core::cache::settings::Settings;
+use rest_sessions_core::cache::trip::Who;
+use rest_sessions_core::config::Config;
+use rest_sessions_core::http::headers::Headers;
+use rest_sessions_core::session::answer::{Answer, Body};
+use rest_sessions_core::session::limits::Limits;
+use rest_sessions_core::session::lookup::Lookup;
+use rest_sessions_core::session::token::Token;
+use rest_sessions_core::telemetry::Counter;
 
 /// One point of the grid.
 #[derive(Clone, Copy, Debug)]

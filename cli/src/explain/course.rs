@@ -4,17 +4,17 @@
 use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, SocketAddr};
 
-use rest_sessions_filter::cache::board::OwnBoard;
-use rest_sessions_filter::cache::desk::{Asked, Desk, Note, Wanted};
-use rest_sessions_filter::cache::flights::{Airborne, Waiter};
-use rest_sessions_filter::cache::trip::Who;
-use rest_sessions_filter::config::Config;
-use rest_sessions_filter::exchange::{self, AwaitKills, AwaitSession, Effect, Start, Step, Surroundings, Verdict};
-use rest_sessions_filter::http::headers::Headers;
-use rest_sessions_filter::policy::requirements::Facts;
-use rest_sessions_filter::policy::rules::Rule;
-use rest_sessions_filter::session::calls::{self, Call};
-use rest_sessions_filter::session::lookup::Lookup;
+use rest_sessions_core::cache::board::OwnBoard;
+use rest_sessions_core::cache::desk::{Asked, Desk, Note, Wanted};
+use rest_sessions_core::cache::flights::{Airborne, Waiter};
+use rest_sessions_core::cache::trip::Who;
+use rest_sessions_core::config::Config;
+use rest_sessions_core::exchange::{self, AwaitKills, AwaitSession, Effect, Start, Step, Surroundings, Verdict};
+use rest_sessions_core::http::headers::Headers;
+use rest_sessions_core::policy::requirements::Facts;
+use rest_sessions_core::policy::rules::Rule;
+use rest_sessions_core::session::calls::{self, Call};
+use rest_sessions_core::session::lookup::Lookup;
 
 use super::outcome::{Outcome, RequirementShown};
 use super::request::Request;

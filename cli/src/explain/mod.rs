@@ -10,9 +10,9 @@ mod text;
 
 use std::net::IpAddr;
 
-use rest_sessions_filter::config::Config;
-use rest_sessions_filter::policy::rules::Rule;
-use rest_sessions_filter::session::calls::Call;
+use rest_sessions_core::config::Config;
+use rest_sessions_core::policy::rules::Rule;
+use rest_sessions_core::session::calls::Call;
 use serde::Serialize;
 
 pub use course::{Course, Needs};

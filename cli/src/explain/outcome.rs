@@ -1,10 +1,10 @@
 //! What became of a request: the filter's effects and verdict, as they are told.
 
-use rest_sessions_filter::config::Config;
-use rest_sessions_filter::exchange::{Effect, Open, Verdict, Watch};
-use rest_sessions_filter::http::headers::Headers;
-use rest_sessions_filter::http::reply::Reply;
-use rest_sessions_filter::telemetry::{Counter, FilterState};
+use rest_sessions_core::config::Config;
+use rest_sessions_core::exchange::{Effect, Open, Verdict, Watch};
+use rest_sessions_core::http::headers::Headers;
+use rest_sessions_core::http::reply::Reply;
+use rest_sessions_core::telemetry::{Counter, FilterState};
 use serde::Serialize;
 
 /// How it ends.

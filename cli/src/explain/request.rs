@@ -1,6 +1,6 @@
 //! The request that is asked about, as Envoy would hand it to the filter.
 
-use rest_sessions_filter::http::headers::Headers;
+use rest_sessions_core::http::headers::Headers;
 
 /// A request as it is told.
 #[derive(Clone, Debug)]
@@ -117,7 +117,7 @@ fn made_up(now_ms: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rest_sessions_filter::session::token::Token;
+    use rest_sessions_core::session::token::Token;
 
     const NOW_MS: u64 = 1_760_000_000_000;
 

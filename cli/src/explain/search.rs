@@ -1,9 +1,9 @@
 //! Where a token was looked for in vain, and what stands there instead; never the value itself.
 
-use rest_sessions_filter::http::headers::{Headers, Known};
-use rest_sessions_filter::policy::rules::Rule;
-use rest_sessions_filter::session::source::{Bearer, Source};
-use rest_sessions_filter::session::token::Token;
+use rest_sessions_core::http::headers::{Headers, Known};
+use rest_sessions_core::policy::rules::Rule;
+use rest_sessions_core::session::source::{Bearer, Source};
+use rest_sessions_core::session::token::Token;
 use serde::Serialize;
 
 use crate::token::flaw;

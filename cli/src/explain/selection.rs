@@ -2,12 +2,12 @@
 
 use std::rc::Rc;
 
-use rest_sessions_filter::config::Config;
-use rest_sessions_filter::http::authority::Authority;
-use rest_sessions_filter::http::headers::{Headers, Known};
-use rest_sessions_filter::http::path;
-use rest_sessions_filter::policy::matching::{Match, Miss, Target};
-use rest_sessions_filter::policy::rules::{Rule, SessionMode};
+use rest_sessions_core::config::Config;
+use rest_sessions_core::http::authority::Authority;
+use rest_sessions_core::http::headers::{Headers, Known};
+use rest_sessions_core::http::path;
+use rest_sessions_core::policy::matching::{Match, Miss, Target};
+use rest_sessions_core::policy::rules::{Rule, SessionMode};
 use serde::Serialize;
 
 /// How the rule was found.

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use rest_sessions_filter::session::answer::{Answer, Body};
-use rest_sessions_filter::session::body;
-use rest_sessions_filter::session::lookup::{BadAnswer, Failure, Lookup};
+use rest_sessions_core::session::answer::{Answer, Body};
+use rest_sessions_core::session::body;
+use rest_sessions_core::session::lookup::{BadAnswer, Failure, Lookup};
 use serde_json::value::RawValue;
 
 /// What rest-sessions is taken to know.

@@ -1,6 +1,6 @@
 //! The defaults that the schema tells, held against what the filter does where a key is left out.
 
-use rest_sessions_filter::config::schema;
+use rest_sessions_core::config::schema;
 use serde_json::{Value, json};
 
 use crate::{compiled, resolved};

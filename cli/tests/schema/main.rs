@@ -12,7 +12,7 @@ use std::fs;
 
 use examples::{everything, texts};
 use jsonschema::Validator;
-use rest_sessions_filter::config::{Config, schema};
+use rest_sessions_core::config::{Config, schema};
 use serde_json::Value;
 use session_filter::find;
 use support::{root, run};

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, SystemTime};
 
-use rest_sessions_filter::config::Config;
+use rest_sessions_core::config::Config;
 use serde_json::{Value, json};
 use session_filter::explain::{self, Assumed, Explanation, Question, explain};
 

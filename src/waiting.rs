@@ -5,12 +5,12 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::mem;
 
-use crate::cache::numbered::Numbered;
-use crate::cache::trip::{StreamId, Who};
-use crate::exchange::{AwaitChange, AwaitKills, AwaitResponse, AwaitSession, Open, Watch};
-use crate::http::headers::Headers;
-use crate::session::lookup::{Failure, Lookup};
-use crate::telemetry::Counter;
+use rest_sessions_core::cache::numbered::Numbered;
+use rest_sessions_core::cache::trip::{StreamId, Who};
+use rest_sessions_core::exchange::{AwaitChange, AwaitKills, AwaitResponse, AwaitSession, Open, Watch};
+use rest_sessions_core::http::headers::Headers;
+use rest_sessions_core::session::lookup::{Failure, Lookup};
+use rest_sessions_core::telemetry::Counter;
 
 /// See [`Who`].
 pub type Ticket = u64;

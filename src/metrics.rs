@@ -2,8 +2,8 @@
 
 use proxy_wasm::types::MetricType;
 
-use super::host::{self, Refused};
-use crate::telemetry::{CACHE_BYTES, CACHE_ENTRIES, CALL_DURATION, Counter, ENDS_EPOCH, IN_FLIGHT};
+use crate::host::{self, Refused};
+use rest_sessions_core::telemetry::{CACHE_BYTES, CACHE_ENTRIES, CALL_DURATION, Counter, ENDS_EPOCH, IN_FLIGHT};
 
 pub struct Metrics {
     counters: [u32; Counter::ALL.len()],

@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, OnceCell};
 
-use super::host::{self, Refused};
+use crate::host::{self, Refused};
 
 #[derive(Default)]
 pub struct Clock {

@@ -6,39 +6,39 @@ use std::rc::Rc;
 
 use proxy_wasm::types::MapType;
 
-use super::board::{SharedBoard, WorkerBoard};
-use super::calls::{self, Outbox, SEND};
-use super::clock::Clock;
-use super::host::{self, Refused};
-use super::metrics::Metrics;
-use super::progress::{Progress, host_refused, send_reply, turn_away};
-use super::waiting::{Exchange, News, Ticket, WaitingRoom};
-use crate::cache::board::OwnBoard;
-use crate::cache::desk::{Asked, Desk, Note, Settled, Wanted};
-use crate::cache::flights::{Airborne, Errand, Waiter};
-use crate::cache::trip::{CallId, StreamId, Who};
-use crate::config::Config;
-use crate::exchange::{self, AwaitKills, AwaitSession, Effect, Start, Step, Surroundings, Verdict, Watch};
-use crate::http::headers::Headers;
-use crate::session::change::Change;
-use crate::session::lookup::{Failure, Outage};
-use crate::telemetry::{Cause, Counter, Line, Outcome, Throttle};
+use crate::board::{SharedBoard, WorkerBoard};
+use crate::calls::{self, Outbox, SEND};
+use crate::clock::Clock;
+use crate::host::{self, Refused};
+use crate::metrics::Metrics;
+use crate::progress::{Progress, host_refused, send_reply, turn_away};
+use crate::waiting::{Exchange, News, Ticket, WaitingRoom};
+use rest_sessions_core::cache::board::OwnBoard;
+use rest_sessions_core::cache::desk::{Asked, Desk, Note, Settled, Wanted};
+use rest_sessions_core::cache::flights::{Airborne, Errand, Waiter};
+use rest_sessions_core::cache::trip::{CallId, StreamId, Who};
+use rest_sessions_core::config::Config;
+use rest_sessions_core::exchange::{self, AwaitKills, AwaitSession, Effect, Start, Step, Surroundings, Verdict, Watch};
+use rest_sessions_core::http::headers::Headers;
+use rest_sessions_core::session::change::Change;
+use rest_sessions_core::session::lookup::{Failure, Outage};
+use rest_sessions_core::telemetry::{Cause, Counter, Line, Outcome, Throttle};
 
 /// No cell is borrowed while the host is called, since the host may call back; but for the desk, whose board and notes
 /// are shared data, metrics and log lines, which call nothing.
 pub struct Worker {
-    pub(super) root_id: u32,
-    pub(super) config: Config,
-    pub(super) metrics: Rc<Metrics>,
+    pub root_id: u32,
+    pub config: Config,
+    pub metrics: Rc<Metrics>,
     digest_key: RandomState,
-    pub(super) room: WaitingRoom,
-    pub(super) desk: RefCell<Desk<WorkerBoard>>,
+    pub room: WaitingRoom,
+    pub desk: RefCell<Desk<WorkerBoard>>,
     /// Bytes and entries of the cache, as they were told last.
     kept: Cell<(usize, usize)>,
     throttle: RefCell<Throttle>,
     outbox: Outbox,
     /// A queue of this worker's own: what is put in comes back in a callback of its own.
-    pub(super) alarm: u32,
+    pub alarm: u32,
 }
 
 impl Worker {
@@ -160,7 +160,7 @@ impl Worker {
     }
 
     /// In the root's callback.
-    pub(super) fn send_from_root(&self, airborne: Airborne, now_ms: u64) {
+    pub fn send_from_root(&self, airborne: Airborne, now_ms: u64) {
         let id = calls::send_from_root(airborne.trip());
         self.sent(id, airborne, now_ms);
     }
@@ -191,12 +191,12 @@ impl Worker {
         self.show_kept();
     }
 
-    pub(super) fn surroundings<'a>(&'a self, now_ms: &'a dyn Fn() -> u64) -> Surroundings<'a> {
+    pub fn surroundings<'a>(&'a self, now_ms: &'a dyn Fn() -> u64) -> Surroundings<'a> {
         Surroundings { config: &self.config, now_ms, client: &host::client, digest_key: &self.digest_key }
     }
 
     /// A header that the host would not change must not reach an upstream that trusts it, so a refusal ends it all.
-    pub(super) fn carry_out(&self, effects: Vec<Effect>) -> Result<(), Refused> {
+    pub fn carry_out(&self, effects: Vec<Effect>) -> Result<(), Refused> {
         for effect in effects {
             match effect {
                 Effect::RequestHeader(change) => host::change_header(MapType::HttpRequestHeaders, &change)?,
@@ -291,7 +291,7 @@ impl Worker {
     }
 
     /// Has a session ended or changed, if the host takes the call. A stream's callback is running.
-    pub(super) fn order(
+    pub fn order(
         &self,
         wanted: Wanted<'_>,
         change: Change,
@@ -313,7 +313,7 @@ impl Worker {
     }
 
     /// Does as was decided. The headers are those that the request came with.
-    pub(super) fn conclude(&self, who: Who, verdict: Verdict, headers: Headers) -> Progress {
+    pub fn conclude(&self, who: Who, verdict: Verdict, headers: Headers) -> Progress {
         match verdict {
             Verdict::Forward(open) => {
                 let every_ms = open.watch.as_ref().map(Watch::every_ms);
@@ -330,7 +330,7 @@ impl Worker {
     }
 
     /// Tells the host how much is kept, where that has changed.
-    pub(super) fn show_kept(&self) {
+    pub fn show_kept(&self) {
         let now = self.desk.borrow().kept();
         let before = self.kept.replace(now);
         if now != before {
@@ -338,7 +338,7 @@ impl Worker {
         }
     }
 
-    pub(super) fn note(&self, note: Note<'_>, now_ms: u64) {
+    pub fn note(&self, note: Note<'_>, now_ms: u64) {
         match note {
             Note::Count(counter) => self.metrics.count(counter),
             Note::Failed { failure, cluster } => {

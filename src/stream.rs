@@ -5,10 +5,10 @@ use std::rc::Rc;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::{Action, MapType};
 
-use super::host;
-use super::progress::{Progress, host_refused, turn_away};
-use super::waiting::Ticket;
-use super::worker::Worker;
+use crate::host;
+use crate::progress::{Progress, host_refused, turn_away};
+use crate::waiting::Ticket;
+use crate::worker::Worker;
 
 pub struct Stream {
     id: u32,

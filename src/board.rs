@@ -2,9 +2,9 @@
 
 use std::rc::Rc;
 
-use super::host;
-use super::metrics::Metrics;
-use crate::cache::board::{Board, OwnBoard, Slot, Unavailable, Version};
+use crate::host;
+use crate::metrics::Metrics;
+use rest_sessions_core::cache::board::{Board, OwnBoard, Slot, Unavailable, Version};
 
 /// Where this worker's ends and answers go.
 pub enum WorkerBoard {

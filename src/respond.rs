@@ -1,13 +1,13 @@
 //! Responses that may change their sessions: looked at in the streams' callbacks, and held until the change is made.
 
-use super::clock::Clock;
-use super::progress::{Progress, host_refused, send_reply, turn_away};
-use super::waiting::Ticket;
-use super::worker::Worker;
-use crate::cache::desk::Wanted;
-use crate::cache::trip::{StreamId, Who};
-use crate::exchange::{self, Answered, Step, Written};
-use crate::http::headers::Headers;
+use crate::clock::Clock;
+use crate::progress::{Progress, host_refused, send_reply, turn_away};
+use crate::waiting::Ticket;
+use crate::worker::Worker;
+use rest_sessions_core::cache::desk::Wanted;
+use rest_sessions_core::cache::trip::{StreamId, Who};
+use rest_sessions_core::exchange::{self, Answered, Step, Written};
+use rest_sessions_core::http::headers::Headers;
 
 impl Worker {
     /// Whether responses are to be looked at.
@@ -47,7 +47,7 @@ impl Worker {
     }
 
     /// A response is to go on, once its session is changed or is not.
-    pub(super) fn write_back(&self, step: Step<Written>) -> Progress {
+    pub fn write_back(&self, step: Step<Written>) -> Progress {
         match (self.carry_out(step.effects), step.next) {
             (Err(refused), _) => turn_away(&host_refused(&refused)),
             (Ok(()), Written::Passes) => Progress::Forward,

@@ -1,16 +1,16 @@
 //! Telling requests what they wait for, and looking again at those that are open for long, from the root's callbacks.
 
-use super::clock::Clock;
-use super::host;
-use super::progress::Progress;
-use super::waiting::{News, Told};
-use super::worker::Worker;
-use crate::cache::desk::{Asked, Note, Wanted};
-use crate::cache::flights::{Airborne, Waiter};
-use crate::cache::trip::Who;
-use crate::exchange::{Effect, Fate, Step, Surroundings, Verdict, Watch};
-use crate::http::headers::Headers;
-use crate::session::lookup::Lookup;
+use crate::clock::Clock;
+use crate::host;
+use crate::progress::Progress;
+use crate::waiting::{News, Told};
+use crate::worker::Worker;
+use rest_sessions_core::cache::desk::{Asked, Note, Wanted};
+use rest_sessions_core::cache::flights::{Airborne, Waiter};
+use rest_sessions_core::cache::trip::Who;
+use rest_sessions_core::exchange::{Effect, Fate, Step, Surroundings, Verdict, Watch};
+use rest_sessions_core::http::headers::Headers;
+use rest_sessions_core::session::lookup::Lookup;
 
 /// How many requests are settled in one callback. What the host does about each of them comes on top of the others on
 /// its stack, which was seen to overflow at some 270.

@@ -1,8 +1,8 @@
 //! What becomes of a request in the host, once a step was carried out.
 
-use super::host::{self, Refused};
-use super::waiting::Ticket;
-use crate::http::reply::{Denial, Reply};
+use crate::host::{self, Refused};
+use crate::waiting::Ticket;
+use rest_sessions_core::http::reply::{Denial, Reply};
 
 /// Where a request stands after a step was carried out.
 pub enum Progress {

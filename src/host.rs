@@ -7,9 +7,9 @@ use std::ptr;
 
 use proxy_wasm::types::{BufferType, LogLevel, MapType, MetricType, StreamType};
 
-use crate::http::change::HeaderChange;
-use crate::http::headers::Headers;
-use crate::http::reply::Reply;
+use rest_sessions_core::http::change::HeaderChange;
+use rest_sessions_core::http::headers::Headers;
+use rest_sessions_core::http::reply::Reply;
 
 /// A host call that did not return `Ok`, with the status that it did return.
 #[derive(Debug)]

@@ -5,10 +5,10 @@ use std::rc::Rc;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{BufferType, ContextType};
 
-use super::host;
-use super::stream::Stream;
-use super::worker::Worker;
-use crate::config::{Config, Problem};
+use crate::host;
+use crate::stream::Stream;
+use crate::worker::Worker;
+use rest_sessions_core::config::{Config, Problem};
 
 pub struct Root {
     id: u32,

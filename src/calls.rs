@@ -7,11 +7,11 @@ use std::time::Duration;
 use proxy_wasm::hostcalls::dispatch_http_call;
 use proxy_wasm::types::{BufferType, MapType};
 
-use super::host;
-use crate::cache::trip::{CallId, Trip};
-use crate::session::answer::{Answer, Body};
-use crate::session::calls::Call;
-use crate::session::lookup::MAX_BODY;
+use crate::host;
+use rest_sessions_core::cache::trip::{CallId, Trip};
+use rest_sessions_core::session::answer::{Answer, Body};
+use rest_sessions_core::session::calls::Call;
+use rest_sessions_core::session::lookup::MAX_BODY;
 
 /// The queue by whose event a stream's callback asks the root to send; the host numbers its queues from 1.
 pub const SEND: u32 = u32::MAX;
