@@ -135,12 +135,12 @@ impl Upstream {
             let mut has = after.iter().filter(|(other, _)| other == name).map(|(_, value)| value.as_slice()).peekable();
             if has.peek().is_none() {
                 upstream.removed.push(text(name));
-            } else if !config.managed.contains(name) && !has.eq(had) {
+            } else if !config.reserved.contains(name) && !has.eq(had) {
                 upstream.shortened.push(text(name));
             }
         }
         // Whatever a client sent under these names is gone.
-        let set = after.iter().filter(|(name, _)| config.managed.contains(name));
+        let set = after.iter().filter(|(name, _)| config.reserved.contains(name));
         upstream.headers = set.map(|(name, value)| (text(name), text(value))).collect();
         upstream
     }

@@ -2,7 +2,7 @@
 
 use rest_sessions_core::http::headers::{Headers, Known};
 use rest_sessions_core::policy::rules::Rule;
-use rest_sessions_core::session::source::{Bearer, Source};
+use rest_sessions_core::session::source::{RequestView, Source};
 use rest_sessions_core::session::token::Token;
 use serde::Serialize;
 
@@ -21,10 +21,10 @@ pub struct Place {
 pub fn places(rule: &Rule, headers: &Headers, now_ms: u64) -> Vec<Place> {
     // As of a WebSocket: a token in a query that is not read is worth telling.
     let target = headers.first_known(Known::Path).unwrap_or_default();
-    let bearer = Bearer { headers, target, websocket: true };
+    let view = RequestView { headers, target, websocket: true };
     let place = |source: &Source| {
         let mut found = Vec::new();
-        source.each_value(bearer, &mut |value| found.push(judged(value, now_ms)));
+        source.each_value(view, &mut |value| found.push(judged(value, now_ms)));
         Place { source: source.to_string(), found }
     };
     rule.sources.iter().map(place).collect()

@@ -4,16 +4,16 @@ mod compile;
 mod json;
 mod problems;
 mod protobuf;
+mod raw;
 mod reader;
 mod scalars;
 #[cfg(feature = "schema")]
 pub mod schema;
 mod values;
-mod wire;
 
 use crate::cache::settings;
 use crate::http::authority::HostPattern;
-use crate::http::managed::Managed;
+use crate::http::reserved::ReservedHeaders;
 use crate::policy::logout::Logout;
 use crate::policy::rules::{CorsPreflight, Rules};
 use crate::policy::write_back::WriteBack;
@@ -34,7 +34,7 @@ pub struct Config {
     pub forward_token: bool,
     pub cors_preflight: CorsPreflight,
     /// What is taken out of every request.
-    pub managed: Managed,
+    pub reserved: ReservedHeaders,
     pub filter_state: bool,
     /// Absent: no answer is kept.
     pub cache: Option<settings::Settings>,
@@ -56,7 +56,7 @@ impl Config {
     pub fn parse(bytes: &[u8]) -> Result<Self, Vec<Problem>> {
         let json = tree(bytes).map_err(|problem| vec![problem])?;
         let problems = Problems::default();
-        let config = wire::Plugin::read(Node::root(&json, &problems)).map(|wire| compile::compile(&wire, &problems));
+        let config = raw::Plugin::read(Node::root(&json, &problems)).map(|raw| compile::compile(&raw, &problems));
         let list = problems.into_list();
         config.filter(|_| list.is_empty()).ok_or(list)
     }

@@ -42,7 +42,7 @@ fn field<'a>(bytes: &mut &'a [u8]) -> Result<Option<(u64, Wire<'a>)>, &'static s
         return Ok(None);
     }
     let key = varint(bytes)?;
-    let wire = match key & 7 {
+    let raw = match key & 7 {
         0 => Wire::Varint(varint(bytes)?),
         1 => {
             let (value, rest) = bytes.split_first_chunk::<8>().ok_or(TRUNCATED)?;
@@ -57,7 +57,7 @@ fn field<'a>(bytes: &mut &'a [u8]) -> Result<Option<(u64, Wire<'a>)>, &'static s
         }
         _ => return Err(UNEXPECTED),
     };
-    Ok(Some((key >> 3, wire)))
+    Ok(Some((key >> 3, raw)))
 }
 
 fn text(bytes: &[u8]) -> Result<String, &'static str> {
@@ -68,8 +68,8 @@ fn text(bytes: &[u8]) -> Result<String, &'static str> {
 fn object(mut bytes: &[u8], depth: u8) -> Result<Json, &'static str> {
     let depth = depth.checked_sub(1).ok_or("objects nested too deep")?;
     let mut entries = Vec::new();
-    while let Some((number, wire)) = field(&mut bytes)? {
-        let (1, Wire::Bytes(entry)) = (number, wire) else { return Err(UNEXPECTED) };
+    while let Some((number, raw)) = field(&mut bytes)? {
+        let (1, Wire::Bytes(entry)) = (number, raw) else { return Err(UNEXPECTED) };
         entries.push(map_entry(entry, depth)?);
     }
     Ok(Json::Object(entries))
@@ -109,8 +109,8 @@ fn any_value(mut bytes: &[u8], depth: u8) -> Result<Json, &'static str> {
 fn list(mut bytes: &[u8], depth: u8) -> Result<Json, &'static str> {
     let depth = depth.checked_sub(1).ok_or("lists nested too deep")?;
     let mut items = Vec::new();
-    while let Some((number, wire)) = field(&mut bytes)? {
-        let (1, Wire::Bytes(item)) = (number, wire) else { return Err(UNEXPECTED) };
+    while let Some((number, raw)) = field(&mut bytes)? {
+        let (1, Wire::Bytes(item)) = (number, raw) else { return Err(UNEXPECTED) };
         items.push(any_value(item, depth)?);
     }
     Ok(Json::List(items))

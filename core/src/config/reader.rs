@@ -153,7 +153,7 @@ impl Object<'_> {
 pub enum Field<T> {
     #[default]
     Absent,
-    Mistaken,
+    Invalid,
     Given(T),
 }
 
@@ -162,14 +162,14 @@ impl<T> Field<T> {
     where
         T: Read,
     {
-        T::read(node).map_or(Self::Mistaken, Self::Given)
+        T::read(node).map_or(Self::Invalid, Self::Given)
     }
 
     /// The value, if one was given and was right.
     pub fn as_given(&self) -> Option<&T> {
         match self {
             Self::Given(value) => Some(value),
-            Self::Absent | Self::Mistaken => None,
+            Self::Absent | Self::Invalid => None,
         }
     }
 
@@ -382,7 +382,7 @@ mod tests {
         let problems = Problems::default();
         let field: Field<u8> = Field::Absent;
         assert_eq!(field.required(&Path::Root.key("a"), "a number", &problems), None);
-        let field: Field<u8> = Field::Mistaken;
+        let field: Field<u8> = Field::Invalid;
         assert_eq!(field.required(&Path::Root.key("b"), "a number", &problems), None);
         let list = problems.into_list();
         assert_eq!(list.iter().map(ToString::to_string).collect::<Vec<_>>(), ["a: is missing; expected a number"]);

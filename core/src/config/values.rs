@@ -10,17 +10,17 @@ use crate::policy::matching::PathPattern;
 use crate::session::annotate;
 
 /// A value that is written as a string of a certain form.
-pub trait Written: Sized {
+pub trait ParseText: Sized {
     const EXPECTED: &'static str;
 
     fn parse(text: &str) -> Option<Self>;
 }
 
-/// Reads a [`Written`] value.
+/// Reads a [`ParseText`] value.
 #[derive(Debug)]
 pub struct Text<T>(pub T);
 
-impl<T: Written> Read for Text<T> {
+impl<T: ParseText> Read for Text<T> {
     fn read(node: Node<'_>) -> Option<Self> {
         let value = T::parse(node.text(&T::EXPECTED)?);
         if value.is_none() {
@@ -126,7 +126,7 @@ fn visible_ascii(text: &str) -> bool {
 #[derive(Debug)]
 pub struct App(pub String);
 
-impl Written for App {
+impl ParseText for App {
     const EXPECTED: &'static str = "3 to 20 letters, digits, `_` or `-`";
 
     fn parse(text: &str) -> Option<Self> {
@@ -139,7 +139,7 @@ impl Written for App {
 #[derive(Debug)]
 pub struct Cluster(pub String);
 
-impl Written for Cluster {
+impl ParseText for Cluster {
     const EXPECTED: &'static str = "the name of a cluster, in visible ASCII";
 
     fn parse(text: &str) -> Option<Self> {
@@ -151,7 +151,7 @@ impl Written for Cluster {
 #[derive(Debug)]
 pub struct CallAuthority(pub String);
 
-impl Written for CallAuthority {
+impl ParseText for CallAuthority {
     const EXPECTED: &'static str = "a host with or without a port, such as \"rest-sessions:3000\"";
 
     fn parse(text: &str) -> Option<Self> {
@@ -163,7 +163,7 @@ impl Written for CallAuthority {
 #[derive(Debug)]
 pub struct PathPrefix(pub String);
 
-impl Written for PathPrefix {
+impl ParseText for PathPrefix {
     const EXPECTED: &'static str =
         "an empty string, or a path that starts with `/`, does not end with one, and has neither `?` nor `#`";
 
@@ -173,7 +173,7 @@ impl Written for PathPrefix {
     }
 }
 
-impl Written for HostPattern {
+impl ParseText for HostPattern {
     const EXPECTED: &'static str = "a host without a port, such as \"shop.example.com\" or \"*.example.com\"";
 
     fn parse(text: &str) -> Option<Self> {
@@ -181,7 +181,7 @@ impl Written for HostPattern {
     }
 }
 
-impl Written for Origin {
+impl ParseText for Origin {
     const EXPECTED: &'static str = "an origin, such as \"https://shop.example.com\", without a path";
 
     fn parse(text: &str) -> Option<Self> {
@@ -189,7 +189,7 @@ impl Written for Origin {
     }
 }
 
-impl Written for PathPattern {
+impl ParseText for PathPattern {
     const EXPECTED: &'static str = "\"/exact\" or \"/prefix/*\" of letters, digits and -._~!$&'()*+,=:@/ \
         (without empty or dot segments, and `*` only as the last segment)";
 
@@ -202,7 +202,7 @@ impl Written for PathPattern {
 #[derive(Debug)]
 pub struct ExactPath(pub PathPattern);
 
-impl Written for ExactPath {
+impl ParseText for ExactPath {
     const EXPECTED: &'static str = "\"/exact\" of letters, digits and -._~!$&'()+,=:@/ (without empty or dot segments)";
 
     fn parse(text: &str) -> Option<Self> {
@@ -210,7 +210,7 @@ impl Written for ExactPath {
     }
 }
 
-impl Written for Login {
+impl ParseText for Login {
     const EXPECTED: &'static str = "an absolute http or https URL, or a path that starts with one `/`, with at most one `{url}` in its path or query";
 
     fn parse(text: &str) -> Option<Self> {
@@ -222,7 +222,7 @@ impl Written for Login {
 #[derive(Debug)]
 pub struct Redirect(pub String);
 
-impl Written for Redirect {
+impl ParseText for Redirect {
     const EXPECTED: &'static str = "an absolute http or https URL, or a path that starts with one `/`";
 
     fn parse(text: &str) -> Option<Self> {
@@ -235,7 +235,7 @@ impl Written for Redirect {
 #[derive(Debug)]
 pub struct CookiePath(pub String);
 
-impl Written for CookiePath {
+impl ParseText for CookiePath {
     const EXPECTED: &'static str = "a path that starts with `/`, in visible ASCII without `;`";
 
     fn parse(text: &str) -> Option<Self> {
@@ -247,7 +247,7 @@ impl Written for CookiePath {
 #[derive(Debug)]
 pub struct CookieDomain(pub String);
 
-impl Written for CookieDomain {
+impl ParseText for CookieDomain {
     const EXPECTED: &'static str = "a domain, such as \"example.com\"";
 
     fn parse(text: &str) -> Option<Self> {
@@ -260,7 +260,7 @@ impl Written for CookieDomain {
 #[derive(Debug)]
 pub struct Method(pub String);
 
-impl Written for Method {
+impl ParseText for Method {
     const EXPECTED: &'static str = "a method in capitals, such as \"GET\"";
 
     fn parse(text: &str) -> Option<Self> {
@@ -273,7 +273,7 @@ impl Written for Method {
 #[derive(Debug)]
 pub struct CookieName(pub String);
 
-impl Written for CookieName {
+impl ParseText for CookieName {
     const EXPECTED: &'static str = "a cookie's name: letters, digits and !#$%&'*+-.^_`|~";
 
     fn parse(text: &str) -> Option<Self> {
@@ -285,7 +285,7 @@ impl Written for CookieName {
 #[derive(Debug)]
 pub struct HeaderName(pub String);
 
-impl Written for HeaderName {
+impl ParseText for HeaderName {
     const EXPECTED: &'static str = "a header's name: letters, digits and !#$%&'*+-.^_`|~";
 
     fn parse(text: &str) -> Option<Self> {
@@ -297,7 +297,7 @@ impl Written for HeaderName {
 #[derive(Debug)]
 pub struct DataKey(pub String);
 
-impl Written for DataKey {
+impl ParseText for DataKey {
     const EXPECTED: &'static str = "a key of the session's data, such as \"cart\"";
 
     fn parse(text: &str) -> Option<Self> {
@@ -309,7 +309,7 @@ impl Written for DataKey {
 #[derive(Debug)]
 pub struct TokenPrefix(pub String);
 
-impl Written for TokenPrefix {
+impl ParseText for TokenPrefix {
     const EXPECTED: &'static str = "printable ASCII, such as \"Bearer \"";
 
     fn parse(text: &str) -> Option<Self> {
@@ -322,7 +322,7 @@ impl Written for TokenPrefix {
 #[derive(Debug)]
 pub struct QueryName(pub String);
 
-impl Written for QueryName {
+impl ParseText for QueryName {
     const EXPECTED: &'static str = "the name of a query parameter";
 
     fn parse(text: &str) -> Option<Self> {
@@ -334,7 +334,7 @@ impl Written for QueryName {
 #[derive(Debug)]
 pub struct RuleName(pub String);
 
-impl Written for RuleName {
+impl ParseText for RuleName {
     const EXPECTED: &'static str = "1 to 128 characters, none of them a control character";
 
     fn parse(text: &str) -> Option<Self> {
@@ -343,7 +343,7 @@ impl Written for RuleName {
     }
 }
 
-impl Written for annotate::Field {
+impl ParseText for annotate::Field {
     const EXPECTED: &'static str = "one of id, ip, ttl, idle, r, w, age, d, d.KEY, status";
 
     fn parse(text: &str) -> Option<Self> {

@@ -57,7 +57,7 @@ impl AwaitResponse {
 pub fn response_headers(config: &Config, awaited: Option<AwaitResponse>, headers: &Headers) -> Step<Answered> {
     let passes = Step { effects: Vec::new(), next: Answered::Passes };
     let Some(write_back) = &config.write_back else { return passes };
-    let spellings = write_back.names.forged(headers);
+    let spellings = write_back.names.spoofed(headers);
     if spellings.is_empty() {
         return passes;
     }
@@ -94,7 +94,7 @@ fn deletions(config: &Config, rule: &Rule, headers: &Headers) -> Vec<String> {
 #[must_use]
 pub fn response_trailers(config: &Config, trailers: &Headers) -> Vec<super::Effect> {
     let mut effects = Effects::new(config);
-    let spellings = config.write_back.iter().flat_map(|write_back| write_back.names.forged(trailers));
+    let spellings = config.write_back.iter().flat_map(|write_back| write_back.names.spoofed(trailers));
     let mut dropped = false;
     for name in spellings {
         effects.change_response_trailer(HeaderChange::Remove(name.to_vec().into()));

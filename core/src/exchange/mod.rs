@@ -86,7 +86,7 @@ pub struct Surroundings<'a> {
 #[must_use]
 pub fn request_headers(around: Surroundings<'_>, headers: &Headers, end_of_stream: bool) -> Step<Start> {
     let mut effects = Effects::new(around.config);
-    for name in around.config.managed.forged(headers) {
+    for name in around.config.reserved.spoofed(headers) {
         effects.change(HeaderChange::Remove(name.to_vec().into()));
     }
     let start = Request::new(headers).judge(around, end_of_stream, &mut effects);
@@ -96,7 +96,7 @@ pub fn request_headers(around: Surroundings<'_>, headers: &Headers, end_of_strea
 /// The request has trailers: what is forged in them goes too.
 #[must_use]
 pub fn request_trailers(config: &Config, trailers: &Headers) -> Vec<Effect> {
-    let forged = config.managed.forged(trailers).into_iter();
+    let forged = config.reserved.spoofed(trailers).into_iter();
     forged.map(|name| Effect::RequestTrailer(HeaderChange::Remove(name.to_vec().into()))).collect()
 }
 

@@ -18,7 +18,7 @@ use crate::policy::matching::Target;
 use crate::policy::origins;
 use crate::policy::rules::{CorsPreflight, Rule, SessionMode};
 use crate::session::annotate::Status;
-use crate::session::source::{self, Bearer, Found, Source};
+use crate::session::source::{self, Found, RequestView, Source};
 use crate::session::token::Digest;
 use crate::telemetry::{Counter, Outcome};
 
@@ -82,26 +82,26 @@ impl<'a> Request<'a> {
             if rule.shadow {
                 return Start::Decided(effects.forward(Outcome::Logout, rule));
             }
-            let tokens = source::all(&rule.sources, self.bearer(), around.now_ms, MOST_SESSIONS);
+            let tokens = source::all(&rule.sources, self.view(), around.now_ms, MOST_SESSIONS);
             return Start::End(AwaitKills::new(Rc::clone(rule), tokens));
         }
 
-        let bearer = self.bearer();
+        let view = self.view();
         if !around.config.forward_token {
-            source::removals(&rule.sources, bearer).into_iter().for_each(|change| effects.change(change));
+            source::removals(&rule.sources, view).into_iter().for_each(|change| effects.change(change));
         }
         let preflights_pass = around.config.cors_preflight == CorsPreflight::Pass || reader.is_some();
         if preflights_pass
             && end_of_stream
             && self.looks_like_preflight()
-            && source::find(&rule.sources, bearer, around.now_ms) == Found::Nothing
+            && source::find(&rule.sources, view, around.now_ms) == Found::Nothing
         {
             return Start::Decided(effects.forward(Outcome::Preflight, rule));
         }
         if rule.session == SessionMode::Off {
             return Start::Decided(effects.forward(Outcome::Off, rule));
         }
-        let found = source::find(&rule.sources, bearer, around.now_ms);
+        let found = source::find(&rule.sources, view, around.now_ms);
         if matches!(found, Found::Conflict) {
             effects.count(Counter::Conflicts);
         }
@@ -166,8 +166,8 @@ impl<'a> Request<'a> {
         if agreed { Ok(first) } else { Err(Undecided { denial: Denial::AmbiguousPath, shadow }) }
     }
 
-    fn bearer(&self) -> Bearer<'a> {
-        Bearer { headers: self.headers, target: self.target, websocket: self.websocket }
+    fn view(&self) -> RequestView<'a> {
+        RequestView { headers: self.headers, target: self.target, websocket: self.websocket }
     }
 
     /// The web origin of the request, if its scripts may read a refusal.

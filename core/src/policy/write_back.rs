@@ -1,6 +1,6 @@
 //! Changing sessions from responses: which headers say so, which keys they may name, and what a failure leads to.
 
-use crate::http::managed::Managed;
+use crate::http::reserved::ReservedHeaders;
 
 /// What becomes of a response whose change could not be made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,7 +37,7 @@ pub struct WriteBack {
     pub set_header: String,
     pub kill_header: String,
     /// Both, in all their spellings: no client sees them.
-    pub names: Managed,
+    pub names: ReservedHeaders,
     pub keys: Keys,
     pub on_failure: OnFailure,
 }

@@ -32,7 +32,7 @@ impl fmt::Display for Source {
 
 /// What of a request may hold a token.
 #[derive(Clone, Copy)]
-pub struct Bearer<'a> {
+pub struct RequestView<'a> {
     pub headers: &'a Headers,
     /// Path and query, as sent.
     pub target: &'a [u8],
@@ -49,11 +49,11 @@ pub enum Found<'s> {
 }
 
 /// Reads the sources in their order; the first that holds a token decides. The time is asked for where there may be one.
-pub fn find<'s>(sources: &'s [Source], bearer: Bearer<'_>, now_ms: &dyn Fn() -> u64) -> Found<'s> {
+pub fn find<'s>(sources: &'s [Source], view: RequestView<'_>, now_ms: &dyn Fn() -> u64) -> Found<'s> {
     for source in sources {
         let mut token = None;
         let mut conflict = false;
-        source.each_value(bearer, &mut |value| {
+        source.each_value(view, &mut |value| {
             if let Some(this) = Token::parse(value, now_ms) {
                 conflict |= token.as_ref().is_some_and(|other| *other != this);
                 token = Some(this);
@@ -70,10 +70,10 @@ pub fn find<'s>(sources: &'s [Source], bearer: Bearer<'_>, now_ms: &dyn Fn() -> 
 
 /// Every token in all sources, each once and no more than so many.
 #[must_use]
-pub fn all(sources: &[Source], bearer: Bearer<'_>, now_ms: &dyn Fn() -> u64, most: usize) -> Vec<Token> {
+pub fn all(sources: &[Source], view: RequestView<'_>, now_ms: &dyn Fn() -> u64, most: usize) -> Vec<Token> {
     let mut tokens = Vec::new();
     for source in sources {
-        source.each_value(bearer, &mut |value| {
+        source.each_value(view, &mut |value| {
             if let Some(token) = Token::parse(value, now_ms).filter(|token| !tokens.contains(token))
                 && tokens.len() < most
             {
@@ -86,9 +86,9 @@ pub fn all(sources: &[Source], bearer: Bearer<'_>, now_ms: &dyn Fn() -> u64, mos
 
 /// The header changes that take every occurrence of these sources out of a request, and nothing else.
 #[must_use]
-pub fn removals(sources: &[Source], bearer: Bearer<'_>) -> Vec<HeaderChange> {
+pub fn removals(sources: &[Source], view: RequestView<'_>) -> Vec<HeaderChange> {
     let mut changes = Vec::new();
-    let cookies: Vec<_> = bearer.headers.all_known(Known::Cookie).collect();
+    let cookies: Vec<_> = view.headers.all_known(Known::Cookie).collect();
     let mut kept: Vec<Option<Vec<u8>>> = cookies.iter().map(|_| None).collect();
     let mut target: Option<Vec<u8>> = None;
     for source in sources {
@@ -102,14 +102,14 @@ pub fn removals(sources: &[Source], bearer: Bearer<'_>) -> Vec<HeaderChange> {
             }
             Source::Header { name, prefix } => {
                 let lines: Vec<_> =
-                    bearer.headers.all(name).map(|line| without_prefix(line, prefix.as_deref())).collect();
+                    view.headers.all(name).map(|line| without_prefix(line, prefix.as_deref())).collect();
                 if lines.iter().any(|line| matches!(line, Cow::Owned(_))) {
                     let kept = lines.iter().map(AsRef::as_ref).filter(|line| !line.is_empty());
                     HeaderChange::replace_all(&name.clone().into(), kept, &mut changes);
                 }
             }
-            Source::Query { name, .. } if source.holds_query(bearer) => {
-                let current = target.as_deref().unwrap_or(bearer.target);
+            Source::Query { name, .. } if source.holds_query(view) => {
+                let current = target.as_deref().unwrap_or(view.target);
                 target = without_parameter(current, name).or(target);
             }
             Source::Query { .. } => {}
@@ -146,17 +146,17 @@ impl Source {
     }
 
     /// Every value that stands where this source says, a token or not.
-    pub fn each_value(&self, bearer: Bearer<'_>, each: &mut dyn FnMut(&[u8])) {
+    pub fn each_value(&self, view: RequestView<'_>, each: &mut dyn FnMut(&[u8])) {
         match self {
             Self::Cookie(name) => {
-                bearer.headers.all_known(Known::Cookie).flat_map(|header| cookie::values(header, name)).for_each(each);
+                view.headers.all_known(Known::Cookie).flat_map(|header| cookie::values(header, name)).for_each(each);
             }
             Self::Header { name, prefix } => {
-                let values = bearer.headers.all(name).flat_map(values);
+                let values = view.headers.all(name).flat_map(values);
                 values.filter_map(|value| after_prefix(value, prefix.as_deref())).for_each(each);
             }
-            Self::Query { name, .. } if self.holds_query(bearer) => {
-                if let (_, Some(query)) = split_query(bearer.target) {
+            Self::Query { name, .. } if self.holds_query(view) => {
+                if let (_, Some(query)) = split_query(view.target) {
                     query::values(query, name).for_each(|value| each(&value));
                 }
             }
@@ -164,8 +164,8 @@ impl Source {
         }
     }
 
-    fn holds_query(&self, bearer: Bearer<'_>) -> bool {
-        matches!(self, Self::Query { any, .. } if *any || bearer.websocket)
+    fn holds_query(&self, view: RequestView<'_>) -> bool {
+        matches!(self, Self::Query { any, .. } if *any || view.websocket)
     }
 }
 
@@ -198,8 +198,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn bearer<'a>(headers: &'a Headers, target: &'a str) -> Bearer<'a> {
-        Bearer { headers, target: target.as_bytes(), websocket: false }
+    fn view<'a>(headers: &'a Headers, target: &'a str) -> RequestView<'a> {
+        RequestView { headers, target: target.as_bytes(), websocket: false }
     }
 
     fn cookie() -> Source {
@@ -224,7 +224,7 @@ mod tests {
 
     fn found(sources: &[Source], headers: &[(&str, &str)], target: &str) -> String {
         let headers = Headers::from_pairs(headers);
-        match find(sources, bearer(&headers, target), &|| NOW_MS) {
+        match find(sources, view(&headers, target), &|| NOW_MS) {
             Found::Nothing => "nothing".into(),
             Found::Conflict => "conflict".into(),
             Found::Token(token, source) => {
@@ -296,12 +296,12 @@ mod tests {
         assert_eq!(found(&[query(false)], &[], &target), "nothing");
         assert_eq!(found(&[query(true)], &[], &target), "one in query:token");
         let headers = Headers::default();
-        let upgrade = Bearer { websocket: true, ..bearer(&headers, &target) };
+        let upgrade = RequestView { websocket: true, ..view(&headers, &target) };
         assert!(matches!(find(&[query(false)], upgrade, &|| NOW_MS), Found::Token(..)));
     }
 
     fn removed(sources: &[Source], headers: &[(&str, &str)], target: &str) -> Vec<HeaderChange> {
-        removals(sources, bearer(&Headers::from_pairs(headers), target))
+        removals(sources, view(&Headers::from_pairs(headers), target))
     }
 
     fn remove(name: &str) -> HeaderChange {
@@ -353,14 +353,14 @@ mod tests {
             let sources = [cookie(), query(true)];
             let mut pairs: Vec<(Vec<u8>, Vec<u8>)> = headers.iter().map(|(n, v)| (n.to_vec(), v.to_vec())).collect();
             pairs.push((b":path".to_vec(), target.clone().into_bytes()));
-            for change in removals(&sources, bearer(&headers, &target)) {
+            for change in removals(&sources, view(&headers, &target)) {
                 change.apply(&mut pairs);
             }
             let after = Headers::from_pairs(&pairs);
             let target = after.first(":path").unwrap();
-            let bearer = Bearer { headers: &after, target, websocket: false };
-            prop_assert_eq!(find(&sources, bearer, &|| NOW_MS), Found::Nothing);
-            prop_assert_eq!(removals(&sources, bearer), []);
+            let view = RequestView { headers: &after, target, websocket: false };
+            prop_assert_eq!(find(&sources, view, &|| NOW_MS), Found::Nothing);
+            prop_assert_eq!(removals(&sources, view), []);
         }
     }
 }

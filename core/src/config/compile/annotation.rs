@@ -3,8 +3,8 @@
 use std::rc::Rc;
 
 use super::super::problems::Path;
-use super::super::values::{Entries, HeaderName, Text, Written};
-use super::super::wire;
+use super::super::raw;
+use super::super::values::{Entries, HeaderName, ParseText, Text};
 use super::{Compiler, WRITE_BACK_NAMES};
 use crate::http::name::Alias;
 use crate::session::annotate::{Annotation, Field};
@@ -33,14 +33,14 @@ pub fn default() -> Annotation {
 }
 
 impl Compiler<'_> {
-    pub fn annotation(&self, wire: &wire::Annotate, at: &Path<'_>) -> Annotation {
+    pub fn annotation(&self, raw: &raw::Annotate, at: &Path<'_>) -> Annotation {
         let default = default();
         Annotation {
-            headers: match wire.headers.as_given() {
+            headers: match raw.headers.as_given() {
                 Some(entries) => self.annotated(entries, &at.key("headers")),
                 None => default.headers,
             },
-            max_bytes: match wire.max_bytes.copied() {
+            max_bytes: match raw.max_bytes.copied() {
                 Some(max_bytes) => usize::try_from(max_bytes.0).unwrap_or(usize::MAX),
                 None => default.max_bytes,
             },

@@ -1,18 +1,18 @@
 //! From `match` as it is written to what a rule is for, and rules that no request can reach.
 
 use super::super::problems::Path;
+use super::super::raw;
 use super::super::reader::Field;
-use super::super::wire;
-use super::{Compiler, bare, is_sound};
+use super::{Compiler, bare, is_valid};
 use crate::policy::matching::{Match, PathCase};
 
 impl Compiler<'_> {
-    pub fn matches(&self, wire: &wire::Match, at: &Path<'_>) -> Match {
-        let methods = self.at_least_one(&wire.methods, &at.key("methods"));
+    pub fn matches(&self, raw: &raw::Match, at: &Path<'_>) -> Match {
+        let methods = self.at_least_one(&raw.methods, &at.key("methods"));
         Match {
-            hosts: self.at_least_one(&wire.hosts, &at.key("hosts")).map(bare),
+            hosts: self.at_least_one(&raw.hosts, &at.key("hosts")).map(bare),
             methods: methods.map(|methods| methods.into_iter().map(|method| method.0.0.clone()).collect()),
-            paths: self.at_least_one(&wire.paths, &at.key("paths")).map(bare),
+            paths: self.at_least_one(&raw.paths, &at.key("paths")).map(bare),
         }
     }
 
@@ -43,10 +43,10 @@ impl Known<'_> {
 }
 
 /// Whether what a rule matches is what was written.
-pub fn are_sound(wire: &Field<wire::Match>) -> bool {
-    match wire {
+pub fn are_valid(raw: &Field<raw::Match>) -> bool {
+    match raw {
         Field::Absent => true,
-        Field::Mistaken => false,
-        Field::Given(wire) => is_sound(&wire.hosts) && is_sound(&wire.methods) && is_sound(&wire.paths),
+        Field::Invalid => false,
+        Field::Given(raw) => is_valid(&raw.hosts) && is_valid(&raw.methods) && is_valid(&raw.paths),
     }
 }

@@ -4,7 +4,7 @@
 //! good as absent, and the search for further mistakes goes on.
 
 mod annotation;
-mod journeys;
+mod login_logout;
 mod matches;
 mod require;
 mod rule;
@@ -16,13 +16,13 @@ use std::rc::Rc;
 
 use super::Config;
 use super::problems::{Path, Problems};
+use super::raw::{self, List};
 use super::reader::Field;
 use super::values::{HeaderName, Integer, Millis, OrOff, Text};
-use super::wire::{self, List};
 use crate::cache::settings;
 use crate::http::authority::HostPattern;
-use crate::http::managed::Managed;
 use crate::http::name::Alias;
+use crate::http::reserved::ReservedHeaders;
 use crate::policy::login::Login;
 use crate::policy::rules::{FailureMode, Rules};
 use crate::policy::write_back::WriteBack;
@@ -58,46 +58,46 @@ struct Defaults {
     shadow: bool,
 }
 
-pub fn compile(wire: &wire::Plugin, problems: &Problems) -> Config {
+pub fn compile(raw: &raw::Plugin, problems: &Problems) -> Config {
     let root = Path::Root;
-    let mut compiler = Compiler { problems, services: Services::default(), token_headers: tokens::headers(wire) };
+    let mut compiler = Compiler { problems, services: Services::default(), token_headers: tokens::headers(raw) };
 
-    let app = wire.app.required(&root.key("app"), "the rest-sessions app", problems);
+    let app = raw.app.required(&root.key("app"), "the rest-sessions app", problems);
     let service_at = root.key("rest_sessions");
-    let service = wire.rest_sessions.required(&service_at, "an object with at least cluster", problems);
-    let annotation = match wire.annotate.as_given() {
-        Some(wire) => compiler.annotation(wire, &root.key("annotate")),
+    let service = raw.rest_sessions.required(&service_at, "an object with at least cluster", problems);
+    let annotation = match raw.annotate.as_given() {
+        Some(raw) => compiler.annotation(raw, &root.key("annotate")),
         None => annotation::default(),
     };
     let defaults = Defaults {
         app: app.map_or("", |app| &app.0.0).into(),
         service: service.map(|service| compiler.service(service, &service_at)).unwrap_or_default(),
         sources: compiler
-            .sources(&wire.token_from, &root.key("token_from"))
+            .sources(&raw.token_from, &root.key("token_from"))
             .unwrap_or_else(|| vec![Source::Cookie("session-cookie".to_owned())]),
         annotation,
-        failure_mode: wire.failure_mode.copied().unwrap_or_default(),
-        login: wire.login.as_given().and_then(|login| compiler.login(login, &root.key("login"))),
-        writes_back: wire.write_back.as_given().is_some(),
-        shadow: wire.shadow.copied().unwrap_or(false),
+        failure_mode: raw.failure_mode.copied().unwrap_or_default(),
+        login: raw.login.as_given().and_then(|login| compiler.login(login, &root.key("login"))),
+        writes_back: raw.write_back.as_given().is_some(),
+        shadow: raw.shadow.copied().unwrap_or(false),
     };
-    let (rules, rules_are_sound) = compiler.rules(wire, &defaults);
-    let logout = wire.logout.as_given().map(|logout| compiler.logout(logout, &root.key("logout")));
-    let hosts: Option<Vec<HostPattern>> = compiler.at_least_one(&wire.hosts, &root.key("hosts")).map(bare);
+    let (rules, rules_are_valid) = compiler.rules(raw, &defaults);
+    let logout = raw.logout.as_given().map(|logout| compiler.logout(logout, &root.key("logout")));
+    let hosts: Option<Vec<HostPattern>> = compiler.at_least_one(&raw.hosts, &root.key("hosts")).map(bare);
     let known_hosts = match &hosts {
         Some(hosts) => hosts.clone(),
         None => rules.matches().filter_map(|matches| matches.hosts.as_ref()).flatten().cloned().collect(),
     };
-    if rules_are_sound && is_sound(&wire.hosts) {
+    if rules_are_valid && is_valid(&raw.hosts) {
         compiler.logins_lead_somewhere(&rules, &defaults, &known_hosts, hosts.is_some());
     }
     if let Some(logout) = &logout {
         compiler.cookies_can_be_deleted(logout, &rules, &root.key("logout"));
     }
-    let write_back = wire.write_back.as_given();
+    let write_back = raw.write_back.as_given();
     let write_back = write_back.map(|given| compiler.write_back(given, &rules, &root.key("write_back")));
-    let cache = wire.cache.as_given().map(|cache| compiler.cache(cache, &root.key("cache")));
-    let limits = wire.limits.as_given().map_or(Limits::default(), |limits| Limits {
+    let cache = raw.cache.as_given().map(|cache| compiler.cache(cache, &root.key("cache")));
+    let limits = raw.limits.as_given().map_or(Limits::default(), |limits| Limits {
         idle_ms: limits.idle.copied().map(|idle| idle.0),
         age_ms: limits.age.copied().map(|age| age.0),
     });
@@ -109,11 +109,11 @@ pub fn compile(wire: &wire::Plugin, problems: &Problems) -> Config {
     }
     Config {
         hosts,
-        managed: managed(&rules, &defaults.annotation, write_back.as_ref(), &wire.remove_headers),
+        reserved: reserved(&rules, &defaults.annotation, write_back.as_ref(), &raw.remove_headers),
         rules,
-        forward_token: wire.forward_token.copied().unwrap_or(true),
-        cors_preflight: wire.cors_preflight.copied().unwrap_or_default(),
-        filter_state: wire.filter_state.copied().unwrap_or(false),
+        forward_token: raw.forward_token.copied().unwrap_or(true),
+        cors_preflight: raw.cors_preflight.copied().unwrap_or_default(),
+        filter_state: raw.filter_state.copied().unwrap_or(false),
         cache,
         limits,
         logout,
@@ -136,14 +136,14 @@ impl Compiler<'_> {
         items
     }
 
-    fn cache(&self, wire: &wire::Cache, at: &Path<'_>) -> settings::Settings {
-        let ttl = wire.ttl.required(&at.key("ttl"), "how long a session is kept, such as \"5s\"", self.problems);
+    fn cache(&self, raw: &raw::Cache, at: &Path<'_>) -> settings::Settings {
+        let ttl = raw.ttl.required(&at.key("ttl"), "how long a session is kept, such as \"5s\"", self.problems);
         settings::Settings {
             ttl_ms: ttl.map_or(0, |ttl| ttl.0),
-            negative_ttl_ms: wire.negative_ttl.copied().unwrap_or(Millis(1_000)).0,
-            stale_if_error_ms: wire.stale_if_error.copied().unwrap_or(Millis(0)).0,
-            max_bytes: usize::try_from(wire.max_bytes.copied().unwrap_or(Integer(8_388_608)).0).unwrap_or(usize::MAX),
-            shared: wire.shared.copied().unwrap_or(true),
+            negative_ttl_ms: raw.negative_ttl.copied().unwrap_or(Millis(1_000)).0,
+            stale_if_error_ms: raw.stale_if_error.copied().unwrap_or(Millis(0)).0,
+            max_bytes: usize::try_from(raw.max_bytes.copied().unwrap_or(Integer(8_388_608)).0).unwrap_or(usize::MAX),
+            shared: raw.shared.copied().unwrap_or(true),
         }
     }
 }
@@ -154,10 +154,10 @@ fn items<T>(list: &List<T>) -> Option<Vec<&T>> {
 }
 
 /// Whether a list holds what was written in it.
-fn is_sound<T>(list: &List<T>) -> bool {
+fn is_valid<T>(list: &List<T>) -> bool {
     match list {
         Field::Absent => true,
-        Field::Mistaken => false,
+        Field::Invalid => false,
         Field::Given(items) => items.iter().all(|item| item.as_given().is_some()),
     }
 }
@@ -166,12 +166,12 @@ fn bare<T: Clone>(texts: Vec<&Text<T>>) -> Vec<T> {
     texts.into_iter().map(|text| text.0.clone()).collect()
 }
 
-fn managed(
+fn reserved(
     rules: &Rules,
     annotation: &Annotation,
     write_back: Option<&WriteBack>,
     removed: &List<Text<HeaderName>>,
-) -> Managed {
+) -> ReservedHeaders {
     let all = rules.iter().map(|rule| &rule.annotation).chain([annotation]);
     let annotated = all.flat_map(|annotation| annotation.headers.iter().map(|(name, _)| &**name));
     let removed: Vec<&str> = match items(removed) {
@@ -183,5 +183,5 @@ fn managed(
     };
     let fixed = annotation::NAMES.into_iter().chain(WRITE_BACK_NAMES);
     let named = write_back.into_iter().flat_map(|named| [named.set_header.as_str(), named.kill_header.as_str()]);
-    Managed::new(fixed.chain(named).chain(annotated).chain(removed))
+    ReservedHeaders::new(fixed.chain(named).chain(annotated).chain(removed))
 }

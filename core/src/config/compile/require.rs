@@ -1,55 +1,55 @@
 //! From requirements as they are written to conditions that can be met.
 
 use super::super::problems::Path;
+use super::super::raw::{self, List};
 use super::super::scalars::Scalar;
-use super::super::wire::{self, List};
 use super::Compiler;
 use crate::policy::requirements::{Condition, Requirement};
 use crate::session::annotate::Field;
 
 impl Compiler<'_> {
-    pub fn requirements(&self, list: &List<wire::Requirement>, at: &Path<'_>) -> Vec<Requirement> {
+    pub fn requirements(&self, list: &List<raw::Requirement>, at: &Path<'_>) -> Vec<Requirement> {
         self.at_least_one(list, at);
         let list = list.as_given().into_iter().flatten().enumerate();
-        list.filter_map(|(index, wire)| self.requirement(wire.as_given()?, &at.index(index))).collect()
+        list.filter_map(|(index, raw)| self.requirement(raw.as_given()?, &at.index(index))).collect()
     }
 
-    fn requirement(&self, wire: &wire::Requirement, at: &Path<'_>) -> Option<Requirement> {
+    fn requirement(&self, raw: &raw::Requirement, at: &Path<'_>) -> Option<Requirement> {
         let conditions = [
-            wire.one_of.is_absent(),
-            wire.equals.is_absent(),
-            wire.present.is_absent(),
-            wire.at_most.is_absent(),
-            wire.at_least.is_absent(),
-            wire.within.is_absent(),
-            wire.is_client.is_absent(),
+            raw.one_of.is_absent(),
+            raw.equals.is_absent(),
+            raw.present.is_absent(),
+            raw.at_most.is_absent(),
+            raw.at_least.is_absent(),
+            raw.within.is_absent(),
+            raw.is_client.is_absent(),
         ];
-        let field = wire.field.required(&at.key("field"), "a field of the session", self.problems);
+        let field = raw.field.required(&at.key("field"), "a field of the session", self.problems);
         if conditions.iter().filter(|absent| !**absent).count() != 1 {
             self.note(at, "expected exactly one of one_of, equals, present, at_most, at_least, within, is_client");
             return None;
         }
-        if wire.is_client.copied() == Some(false) {
+        if raw.is_client.copied() == Some(false) {
             self.note(&at.key("is_client"), "found false, expected true, or the key left out");
         }
         let field = field?.0.clone();
-        let condition = self.condition(wire, at)?;
+        let condition = self.condition(raw, at)?;
         self.field_is_fit(&field, &condition, at);
         Some(Requirement { field, condition })
     }
 
     /// The one condition that is given.
-    fn condition(&self, wire: &wire::Requirement, at: &Path<'_>) -> Option<Condition> {
-        let one_of = self.at_least_one(&wire.one_of, &at.key("one_of"));
-        let constants = one_of.or_else(|| wire.equals.as_given().map(|constant| vec![constant]));
+    fn condition(&self, raw: &raw::Requirement, at: &Path<'_>) -> Option<Condition> {
+        let one_of = self.at_least_one(&raw.one_of, &at.key("one_of"));
+        let constants = one_of.or_else(|| raw.equals.as_given().map(|constant| vec![constant]));
         let one_of =
             || Some(Condition::OneOf(constants?.into_iter().map(|Scalar(constant)| constant.clone()).collect()));
         one_of()
-            .or_else(|| wire.present.copied().map(Condition::Present))
-            .or_else(|| wire.at_most.copied().map(|most| Condition::AtMost(most.0)))
-            .or_else(|| wire.at_least.copied().map(|least| Condition::AtLeast(least.0)))
-            .or_else(|| wire.within.copied().map(|within| Condition::Within(within.0)))
-            .or_else(|| wire.is_client.copied().map(|_| Condition::IsClient))
+            .or_else(|| raw.present.copied().map(Condition::Present))
+            .or_else(|| raw.at_most.copied().map(|most| Condition::AtMost(most.0)))
+            .or_else(|| raw.at_least.copied().map(|least| Condition::AtLeast(least.0)))
+            .or_else(|| raw.within.copied().map(|within| Condition::Within(within.0)))
+            .or_else(|| raw.is_client.copied().map(|_| Condition::IsClient))
     }
 
     /// Notes a requirement that no session could meet, or that says nothing of the session.

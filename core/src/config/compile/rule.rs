@@ -3,53 +3,53 @@
 use std::rc::Rc;
 
 use super::super::problems::Path;
+use super::super::raw;
 use super::super::reader::Field;
-use super::super::wire;
-use super::matches::{Known, are_sound};
+use super::matches::{Known, are_valid};
 use super::{Compiler, Defaults, OrOff, bare, items};
 use crate::policy::matching::Match;
 use crate::policy::rules::{FailureMode, OnForbidden, Rule, Rules, SessionMode};
 
 impl Compiler<'_> {
     /// All rules, and whether each of them is for what was written.
-    pub fn rules(&mut self, wire: &wire::Plugin, defaults: &Defaults) -> (Rules, bool) {
+    pub fn rules(&mut self, raw: &raw::Plugin, defaults: &Defaults) -> (Rules, bool) {
         let rules_at = Path::Root.key("rules");
-        let case = wire.path_case.copied().unwrap_or_default();
-        let case_is_sound = !matches!(wire.path_case, Field::Mistaken);
-        let mut all_sound = case_is_sound;
+        let case = raw.path_case.copied().unwrap_or_default();
+        let case_is_valid = !matches!(raw.path_case, Field::Invalid);
+        let mut all_valid = case_is_valid;
         let mut known: Vec<Known<'_>> = Vec::new();
         let mut rules = Vec::new();
-        for (index, wire) in wire.rules.as_given().into_iter().flatten().enumerate() {
+        for (index, raw) in raw.rules.as_given().into_iter().flatten().enumerate() {
             let at = rules_at.index(index);
-            let Field::Given(wire) = wire else {
-                all_sound = false;
+            let Field::Given(raw) = raw else {
+                all_valid = false;
                 continue;
             };
-            let name = wire.name.as_given().map(|name| name.0.0.as_str());
-            let matches = match &wire.matches {
-                Field::Given(wire) => self.matches(wire, &at.key("match")),
-                Field::Absent | Field::Mistaken => Match::default(),
+            let name = raw.name.as_given().map(|name| name.0.0.as_str());
+            let matches = match &raw.matches {
+                Field::Given(raw) => self.matches(raw, &at.key("match")),
+                Field::Absent | Field::Invalid => Match::default(),
             };
-            let sound = are_sound(&wire.matches);
-            all_sound = all_sound && sound;
-            if sound && case_is_sound {
+            let valid = are_valid(&raw.matches);
+            all_valid = all_valid && valid;
+            if valid && case_is_valid {
                 let this = Known { index, name, matches: matches.clone() };
                 self.is_reached(&known, &this, case, &at);
                 known.push(this);
             }
             let label = name.map_or_else(|| at.to_string().into(), Rc::from);
-            rules.push((matches, Rc::new(self.rule(wire, defaults, &at, label))));
+            rules.push((matches, Rc::new(self.rule(raw, defaults, &at, label))));
         }
-        let required = wire::Rule { session: Field::Given(SessionMode::Required), ..wire::Rule::default() };
-        let fallback = wire.default.as_given().map_or(&required, |fallback| &fallback.0);
+        let required = raw::Rule { session: Field::Given(SessionMode::Required), ..raw::Rule::default() };
+        let fallback = raw.default.as_given().map_or(&required, |fallback| &fallback.0);
         let fallback = self.rule(fallback, defaults, &Path::Root.key("default"), "default".into());
-        (Rules::new(rules, Rc::new(fallback), case), all_sound)
+        (Rules::new(rules, Rc::new(fallback), case), all_valid)
     }
 
-    fn rule(&mut self, wire: &wire::Rule, defaults: &Defaults, at: &Path<'_>, label: Rc<str>) -> Rule {
-        let session = wire.session.required(&at.key("session"), "one of required, optional, off", self.problems);
-        let app = wire.app.as_given().map_or_else(|| Rc::clone(&defaults.app), |app| app.0.0.as_str().into());
-        let service = match wire.rest_sessions.as_given() {
+    fn rule(&mut self, raw: &raw::Rule, defaults: &Defaults, at: &Path<'_>, label: Rc<str>) -> Rule {
+        let session = raw.session.required(&at.key("session"), "one of required, optional, off", self.problems);
+        let app = raw.app.as_given().map_or_else(|| Rc::clone(&defaults.app), |app| app.0.0.as_str().into());
+        let service = match raw.rest_sessions.as_given() {
             Some(service) => self.service(service, &at.key("rest_sessions")),
             None => defaults.service.clone(),
         };
@@ -60,24 +60,24 @@ impl Compiler<'_> {
             realm: self.services.realm(target_id, &service, &app),
             service,
             service_id,
-            sources: self.sources(&wire.token_from, &at.key("token_from")).unwrap_or_else(|| defaults.sources.clone()),
-            annotation: match wire.annotate.as_given() {
+            sources: self.sources(&raw.token_from, &at.key("token_from")).unwrap_or_else(|| defaults.sources.clone()),
+            annotation: match raw.annotate.as_given() {
                 Some(annotate) => self.annotation(annotate, &at.key("annotate")),
                 None => defaults.annotation.clone(),
             },
-            failure_mode: wire.failure_mode.copied().unwrap_or(defaults.failure_mode),
-            max_staleness_ms: wire.max_staleness.copied().map(|duration| duration.0),
-            origins: items(&wire.origins).map(bare),
-            require: self.requirements(&wire.require, &at.key("require")),
-            on_forbidden: wire.on_forbidden.copied().unwrap_or_default(),
-            login: match wire.login.as_given() {
+            failure_mode: raw.failure_mode.copied().unwrap_or(defaults.failure_mode),
+            max_staleness_ms: raw.max_staleness.copied().map(|duration| duration.0),
+            origins: items(&raw.origins).map(bare),
+            require: self.requirements(&raw.require, &at.key("require")),
+            on_forbidden: raw.on_forbidden.copied().unwrap_or_default(),
+            login: match raw.login.as_given() {
                 Some(OrOff::On(login)) => self.login(login, &at.key("login")),
                 Some(OrOff::Off) => None,
                 None => defaults.login.clone(),
             },
-            recheck_ms: wire.recheck.copied().map(|duration| duration.0),
-            writes_back: defaults.writes_back && wire.write_back.copied().unwrap_or(true),
-            shadow: wire.shadow.copied().unwrap_or(false) || defaults.shadow,
+            recheck_ms: raw.recheck.copied().map(|duration| duration.0),
+            writes_back: defaults.writes_back && raw.write_back.copied().unwrap_or(true),
+            shadow: raw.shadow.copied().unwrap_or(false) || defaults.shadow,
         };
         self.holds_together(&rule, at);
         rule

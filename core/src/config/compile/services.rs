@@ -4,9 +4,9 @@
 use std::rc::Rc;
 
 use super::super::problems::{Path, quoted};
+use super::super::raw;
 use super::super::reader::Field;
-use super::super::values::{CallAuthority, Integer, Millis, Written};
-use super::super::wire;
+use super::super::values::{CallAuthority, Integer, Millis, ParseText};
 use super::{Compiler, OrOff};
 use crate::session::breaker;
 use crate::session::calls::{Service, ServiceId, TargetId};
@@ -43,24 +43,24 @@ impl Services {
 }
 
 impl Compiler<'_> {
-    pub fn service(&self, wire: &wire::RestSessions, at: &Path<'_>) -> Service {
-        let cluster = wire.cluster.required(&at.key("cluster"), "the name of Envoy's cluster", self.problems);
+    pub fn service(&self, raw: &raw::RestSessions, at: &Path<'_>) -> Service {
+        let cluster = raw.cluster.required(&at.key("cluster"), "the name of Envoy's cluster", self.problems);
         let cluster = cluster.map_or("", |cluster| &cluster.0.0);
         Service {
             cluster: cluster.into(),
-            authority: match &wire.authority {
+            authority: match &raw.authority {
                 Field::Given(authority) => authority.0.0.clone(),
                 Field::Absent if !cluster.is_empty() => self.authority_of(cluster, at),
-                Field::Absent | Field::Mistaken => String::new(),
+                Field::Absent | Field::Invalid => String::new(),
             },
-            path_prefix: wire.path_prefix.as_given().map_or_else(String::new, |prefix| prefix.0.0.clone()),
-            timeout_ms: wire.timeout.copied().unwrap_or(Millis(500)).0,
-            retries: wire.retries.copied().unwrap_or(Integer(1)).0,
-            max_in_flight: usize::try_from(wire.max_in_flight.copied().unwrap_or(Integer(256)).0).unwrap_or(usize::MAX),
-            breaker: match wire.breaker.as_given() {
-                Some(OrOff::On(wire)) => Some(breaker(wire)),
+            path_prefix: raw.path_prefix.as_given().map_or_else(String::new, |prefix| prefix.0.0.clone()),
+            timeout_ms: raw.timeout.copied().unwrap_or(Millis(500)).0,
+            retries: raw.retries.copied().unwrap_or(Integer(1)).0,
+            max_in_flight: usize::try_from(raw.max_in_flight.copied().unwrap_or(Integer(256)).0).unwrap_or(usize::MAX),
+            breaker: match raw.breaker.as_given() {
+                Some(OrOff::On(raw)) => Some(breaker(raw)),
                 Some(OrOff::Off) => None,
-                None => Some(breaker(&wire::Breaker::default())),
+                None => Some(breaker(&raw::Breaker::default())),
             },
         }
     }
@@ -76,9 +76,9 @@ impl Compiler<'_> {
     }
 }
 
-fn breaker(wire: &wire::Breaker) -> breaker::Settings {
+fn breaker(raw: &raw::Breaker) -> breaker::Settings {
     breaker::Settings {
-        failures: u32::try_from(wire.failures.copied().unwrap_or(Integer(5)).0).unwrap_or(u32::MAX),
-        open_for_ms: wire.open_for.copied().unwrap_or(Millis(1_000)).0,
+        failures: u32::try_from(raw.failures.copied().unwrap_or(Integer(5)).0).unwrap_or(u32::MAX),
+        open_for_ms: raw.open_for.copied().unwrap_or(Millis(1_000)).0,
     }
 }

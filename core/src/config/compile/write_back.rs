@@ -1,33 +1,33 @@
 //! From write-back as it is written to changes that no upstream can misuse.
 
 use super::super::problems::Path;
+use super::super::raw;
 use super::super::reader::Field;
 use super::super::values::{DataKey, HeaderName, Text};
-use super::super::wire;
 use super::{Compiler, WRITE_BACK_NAMES, annotation, items};
-use crate::http::managed::Managed;
 use crate::http::name::Alias;
+use crate::http::reserved::ReservedHeaders;
 use crate::policy::rules::Rules;
 use crate::policy::write_back::{Keys, WriteBack};
 use crate::session::annotate;
 
 impl Compiler<'_> {
-    pub fn write_back(&self, wire: &wire::WriteBack, rules: &Rules, at: &Path<'_>) -> WriteBack {
+    pub fn write_back(&self, raw: &raw::WriteBack, rules: &Rules, at: &Path<'_>) -> WriteBack {
         let [set, kill] = WRITE_BACK_NAMES;
-        let set_header = self.response_header(&wire.set_header, set, rules, &at.key("set_header"));
-        let kill_header = self.response_header(&wire.kill_header, kill, rules, &at.key("kill_header"));
+        let set_header = self.response_header(&raw.set_header, set, rules, &at.key("set_header"));
+        let kill_header = self.response_header(&raw.kill_header, kill, rules, &at.key("kill_header"));
         if Alias::of(&set_header) == Alias::of(&kill_header) {
             self.note(&at.key("kill_header"), "reads like set_header; expected another name");
         }
         WriteBack {
-            names: Managed::new([set_header.as_str(), kill_header.as_str()]),
+            names: ReservedHeaders::new([set_header.as_str(), kill_header.as_str()]),
             set_header,
             kill_header,
-            keys: match items(&wire.keys) {
+            keys: match items(&raw.keys) {
                 Some(keys) => Keys::Only(keys.into_iter().map(|Text(DataKey(key))| key.clone()).collect()),
                 None => self.all_but_required(rules, &at.key("keys")),
             },
-            on_failure: wire.on_failure.copied().unwrap_or_default(),
+            on_failure: raw.on_failure.copied().unwrap_or_default(),
         }
     }
 

@@ -10,10 +10,10 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Map, Value, json};
 
+use super::raw::{Fallback, Plugin, Rule};
 use super::reader::Field;
 use super::scalars::{Bound, Scalar};
-use super::values::{Entries, HeaderName, Integer, Millis, OrOff, Text, Written, shown};
-use super::wire::{Fallback, Plugin, Rule};
+use super::values::{Entries, HeaderName, Integer, Millis, OrOff, ParseText, Text, shown};
 use shapes::Shape;
 
 /// The schema of a whole configuration.
@@ -136,7 +136,7 @@ macro_rules! inline {
 
 inline!([T: JsonSchema] Field<T>, |generator| generator.subschema_for::<T>());
 
-inline!([T: Written + Shape] Text<T>, |_generator| {
+inline!([T: ParseText + Shape] Text<T>, |_generator| {
     json_schema!({"type": "string", "pattern": T::PATTERN, "description": format!("Expected: {}.", T::EXPECTED)})
 });
 

@@ -1,7 +1,7 @@
 //! Which configurations are taken, what they come to, and what is said of the others.
 
 mod cache;
-mod journeys;
+mod login_logout;
 mod require;
 mod write_back;
 
@@ -397,19 +397,23 @@ fn a_hidden_rule_is_refused_and_both_are_named() {
 
 #[test]
 fn removed_headers_are_those_that_would_undo_what_rules_decided() {
-    let managed = |config: &Config, name: &str| config.managed.contains(name.as_bytes());
+    let reserved = |config: &Config, name: &str| config.reserved.contains(name.as_bytes());
     let plain = parsed(json!({}));
     let methods = parsed(json!({"rules": [{"session": "off", "match": {"methods": ["GET"]}}]}));
     let paths = parsed(json!({"rules": [{"session": "off", "match": {"paths": ["/a"]}}]}));
     let own = parsed(json!({"rules": [{"session": "off", "match": {"paths": ["/a"], "methods": ["GET"]}}],
                             "remove_headers": ["X-Mine"]}));
     for name in ["x-http-method-override", "X-HTTP-Method", "x_method_override"] {
-        assert!(managed(&methods, name) && !managed(&plain, name) && !managed(&paths, name) && !managed(&own, name));
+        assert!(
+            reserved(&methods, name) && !reserved(&plain, name) && !reserved(&paths, name) && !reserved(&own, name)
+        );
     }
     for name in ["x-original-url", "x-rewrite-url"] {
-        assert!(managed(&paths, name) && !managed(&plain, name) && !managed(&methods, name) && !managed(&own, name));
+        assert!(
+            reserved(&paths, name) && !reserved(&plain, name) && !reserved(&methods, name) && !reserved(&own, name)
+        );
     }
-    assert!(managed(&own, "x-mine"));
+    assert!(reserved(&own, "x-mine"));
 }
 
 #[test]
@@ -421,7 +425,7 @@ fn forged_names_are_those_of_every_annotation_and_the_default_ones() {
     }));
     for name in ["x-who", "x-rule", "x-default", "x-session-user", "x-session-data", "x-session-set", "x-session-kill"]
     {
-        assert!(config.managed.contains(name.as_bytes()), "{name}");
+        assert!(config.reserved.contains(name.as_bytes()), "{name}");
     }
 }
 

@@ -5,13 +5,13 @@ use super::name::{Alias, Kinds};
 
 /// The names that are taken out of every request, in all their spellings.
 #[derive(Debug, Default)]
-pub struct Managed {
+pub struct ReservedHeaders {
     aliases: Vec<Alias>,
     /// Nearly every name of a request is of another kind, and is compared with none of them.
     kinds: Kinds,
 }
 
-impl Managed {
+impl ReservedHeaders {
     #[must_use]
     pub fn new<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
         let mut aliases = Vec::new();
@@ -31,7 +31,7 @@ impl Managed {
 
     /// The names in this map that have to go, each spelling once.
     #[must_use]
-    pub fn forged<'a>(&self, headers: &'a Headers) -> Vec<&'a [u8]> {
+    pub fn spoofed<'a>(&self, headers: &'a Headers) -> Vec<&'a [u8]> {
         let mut names: Vec<&[u8]> = Vec::new();
         if !headers.kinds().meets(self.kinds) {
             return names;
@@ -59,17 +59,17 @@ mod tests {
                 proptest::collection::vec(any::<u8>(), 0..4),
             ]
         ) {
-            let managed = Managed::new(names.iter().map(String::as_str));
+            let reserved = ReservedHeaders::new(names.iter().map(String::as_str));
             let spells = names.iter().any(|name| Alias::of(name).matches(&given));
-            prop_assert_eq!(managed.contains(&given), spells);
+            prop_assert_eq!(reserved.contains(&given), spells);
             let headers = Headers::from_pairs(&[(&b":path"[..], &b"/"[..]), (&given, b"")]);
-            prop_assert_eq!(managed.forged(&headers), if spells { vec![&*given] } else { vec![] });
+            prop_assert_eq!(reserved.spoofed(&headers), if spells { vec![&*given] } else { vec![] });
         }
     }
 
     #[test]
     fn usual_names_of_requests_are_compared_with_no_managed_one() {
-        let managed = Managed::new([
+        let reserved = ReservedHeaders::new([
             "x-session-user",
             "x-session-data",
             "x-session-set",
@@ -104,13 +104,13 @@ mod tests {
             "traceparent",
         ];
         for name in usual {
-            assert!(!Kinds::of(name.as_bytes()).meets(managed.kinds), "{name}");
+            assert!(!Kinds::of(name.as_bytes()).meets(reserved.kinds), "{name}");
         }
     }
 
     #[test]
     fn every_spelling_is_found_once() {
-        let managed = Managed::new(["x-session-user", "X-Session_User", "x-kill"]);
+        let reserved = ReservedHeaders::new(["x-session-user", "X-Session_User", "x-kill"]);
         let headers = Headers::from_pairs(&[
             (":path", "/"),
             ("x-session-user", "a"),
@@ -120,7 +120,7 @@ mod tests {
             ("X-Session-User", "e"),
             ("x-session--user", "f"),
         ]);
-        let forged = managed.forged(&headers);
+        let forged = reserved.spoofed(&headers);
         assert_eq!(forged, [&b"x-session-user"[..], b"x_session.user", b"X-Session-User"]);
     }
 }

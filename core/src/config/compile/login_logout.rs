@@ -2,7 +2,7 @@
 //! that no browser would delete.
 
 use super::super::problems::Path;
-use super::super::wire;
+use super::super::raw;
 use super::{Compiler, Defaults};
 use crate::http::authority::{Host, HostPattern};
 use crate::http::set_cookie::Attributes;
@@ -13,22 +13,22 @@ use crate::policy::rules::{Rule, Rules, SessionMode};
 use crate::session::source::Source;
 
 impl Compiler<'_> {
-    pub fn login(&self, wire: &wire::Login, at: &Path<'_>) -> Option<Login> {
+    pub fn login(&self, raw: &raw::Login, at: &Path<'_>) -> Option<Login> {
         let expected = "the URL of the login page, such as \"/login?next={url}\"";
-        wire.url.required(&at.key("url"), expected, self.problems).map(|url| url.0.clone())
+        raw.url.required(&at.key("url"), expected, self.problems).map(|url| url.0.clone())
     }
 
-    pub fn logout(&self, wire: &wire::Logout, at: &Path<'_>) -> Logout {
-        let path = wire.path.required(&at.key("path"), "the path that logs out, such as \"/logout\"", self.problems);
-        let methods = self.at_least_one(&wire.methods, &at.key("methods"));
-        let written = wire.cookie.as_given();
+    pub fn logout(&self, raw: &raw::Logout, at: &Path<'_>) -> Logout {
+        let path = raw.path.required(&at.key("path"), "the path that logs out, such as \"/logout\"", self.problems);
+        let methods = self.at_least_one(&raw.methods, &at.key("methods"));
+        let written = raw.cookie.as_given();
         let mut cookie = Attributes::default();
-        if let Some(wire) = written {
+        if let Some(raw) = written {
             cookie = Attributes {
-                path: wire.path.as_given().map_or(cookie.path, |path| path.0.0.clone()),
-                domain: wire.domain.as_given().map(|domain| domain.0.0.clone()),
-                secure: wire.secure.copied().unwrap_or(cookie.secure),
-                same_site: wire.same_site.copied().unwrap_or(cookie.same_site),
+                path: raw.path.as_given().map_or(cookie.path, |path| path.0.0.clone()),
+                domain: raw.domain.as_given().map(|domain| domain.0.0.clone()),
+                secure: raw.secure.copied().unwrap_or(cookie.secure),
+                same_site: raw.same_site.copied().unwrap_or(cookie.same_site),
             };
         }
         Logout {
@@ -37,7 +37,7 @@ impl Compiler<'_> {
                 Some(methods) => methods.into_iter().map(|method| method.0.0.clone()).collect(),
                 None => vec!["POST".to_owned()],
             },
-            redirect: wire.redirect.as_given().map(|redirect| redirect.0.0.clone()),
+            redirect: raw.redirect.as_given().map(|redirect| redirect.0.0.clone()),
             cookie,
         }
     }
