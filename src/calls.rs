@@ -9,8 +9,8 @@ use proxy_wasm::types::{BufferType, MapType};
 
 use crate::host;
 use rest_sessions_core::cache::trip::{CallId, Trip};
-use rest_sessions_core::session::answer::{Answer, Body};
-use rest_sessions_core::session::calls::Call;
+use rest_sessions_core::rest_sessions::request::Call;
+use rest_sessions_core::rest_sessions::response::{Answer, Body};
 use rest_sessions_core::session::lookup::MAX_BODY;
 
 /// The queue by whose event a stream's callback asks the root to send; the host numbers its queues from 1.

@@ -115,7 +115,7 @@ impl Worker {
             let waiter = Waiter {
                 who,
                 oldest_ms: rule.max_staleness_ms.unwrap_or(u64::MAX).min(watch.every_ms()),
-                deadline_ms: now_ms.saturating_add(rule.service.timeout_ms),
+                deadline_ms: now_ms.saturating_add(rule.backend.service.timeout_ms),
                 shadow: false,
             };
             let wanted = Wanted { rule, token: watch.token().clone() };

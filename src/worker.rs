@@ -20,7 +20,7 @@ use rest_sessions_core::cache::trip::{CallId, StreamId, Who};
 use rest_sessions_core::config::Config;
 use rest_sessions_core::exchange::{self, AwaitKills, AwaitSession, Effect, Start, Step, Surroundings, Verdict, Watch};
 use rest_sessions_core::http::headers::Headers;
-use rest_sessions_core::session::change::Change;
+use rest_sessions_core::policy::session_change::Change;
 use rest_sessions_core::session::lookup::{Failure, Outage};
 use rest_sessions_core::telemetry::{Cause, Counter, Line, Outcome, Throttle};
 
@@ -234,7 +234,7 @@ impl Worker {
         let waiter = Waiter {
             who,
             oldest_ms: rule.max_staleness_ms.unwrap_or(u64::MAX),
-            deadline_ms: now_ms.saturating_add(rule.service.timeout_ms),
+            deadline_ms: now_ms.saturating_add(rule.backend.service.timeout_ms),
             shadow: rule.shadow,
         };
         let wanted = Wanted { rule, token: exchange.token().clone() };

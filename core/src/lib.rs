@@ -24,5 +24,6 @@ pub mod config;
 pub mod exchange;
 pub mod http;
 pub mod policy;
+pub mod rest_sessions;
 pub mod session;
 pub mod telemetry;

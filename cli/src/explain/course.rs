@@ -13,7 +13,7 @@ use rest_sessions_core::exchange::{self, AwaitKills, AwaitSession, Effect, Start
 use rest_sessions_core::http::headers::Headers;
 use rest_sessions_core::policy::requirements::Facts;
 use rest_sessions_core::policy::rules::Rule;
-use rest_sessions_core::session::calls::{self, Call};
+use rest_sessions_core::rest_sessions::request::{self, Call};
 use rest_sessions_core::session::lookup::Lookup;
 
 use super::outcome::{Outcome, RequirementShown};
@@ -70,7 +70,7 @@ impl Course<'_> {
     ) -> Result<(Needs, Outcome), String> {
         let rule = exchange.rule();
         let (lookup, ended) = self.look_up(rule, &exchange, assumed)?;
-        let call = calls::lookup(&rule.service, &rule.realm.app, exchange.token(), self.headers);
+        let call = request::lookup(&rule.backend.service, &rule.backend.namespace.app, exchange.token(), self.headers);
         let requirements = match &lookup {
             Lookup::Active(session) => {
                 let facts = Facts { session, token: exchange.token(), now_ms: around.now_ms, client: around.client };
@@ -99,7 +99,7 @@ impl Course<'_> {
         let waiter = Waiter {
             who: WHO,
             oldest_ms: rule.max_staleness_ms.unwrap_or(u64::MAX),
-            deadline_ms: self.now_ms.saturating_add(rule.service.timeout_ms),
+            deadline_ms: self.now_ms.saturating_add(rule.backend.service.timeout_ms),
             shadow: rule.shadow,
         };
         let note = |_: Note<'_>| {};
@@ -122,7 +122,7 @@ impl Course<'_> {
         assumed: &Assumed,
     ) -> (Needs, Outcome) {
         let rule = exchange.rule();
-        let kill = |token| calls::kill(&rule.service, &rule.realm.app, token, self.headers);
+        let kill = |token| request::kill(&rule.backend.service, &rule.backend.namespace.app, token, self.headers);
         let calls: Vec<Call> = exchange.tokens().iter().map(kill).collect();
         for _ in &calls {
             exchange.killed(assumed.killed());

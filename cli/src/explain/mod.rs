@@ -12,7 +12,7 @@ use std::net::IpAddr;
 
 use rest_sessions_core::config::Config;
 use rest_sessions_core::policy::rules::Rule;
-use rest_sessions_core::session::calls::Call;
+use rest_sessions_core::rest_sessions::request::Call;
 use serde::Serialize;
 
 pub use course::{Course, Needs};

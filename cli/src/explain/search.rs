@@ -2,7 +2,7 @@
 
 use rest_sessions_core::http::headers::{Headers, Known};
 use rest_sessions_core::policy::rules::Rule;
-use rest_sessions_core::session::source::{RequestView, Source};
+use rest_sessions_core::policy::token_source::{RequestView, Source};
 use rest_sessions_core::session::token::Token;
 use serde::Serialize;
 

@@ -59,7 +59,7 @@ impl RuleShown {
                 SessionMode::Optional => "optional",
                 SessionMode::Off => "off",
             },
-            app: rule.realm.app.to_string(),
+            app: rule.backend.namespace.app.to_string(),
             shadow: rule.shadow,
         }
     }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use rest_sessions_core::session::answer::{Answer, Body};
-use rest_sessions_core::session::body;
+use rest_sessions_core::rest_sessions::body;
+use rest_sessions_core::rest_sessions::response::{Answer, Body};
 use rest_sessions_core::session::lookup::{BadAnswer, Failure, Lookup};
 use serde_json::value::RawValue;
 

@@ -9,11 +9,11 @@ use super::lifetime::Lifetime;
 use super::page::{MAX_SHARED, Page, SharedAnswer};
 use super::settings::Settings;
 use super::store::{Class, Item, Store};
-use super::trip::{Key, Trip};
-use crate::session::body;
-use crate::session::limits::Limits;
+use super::trip::Trip;
+use crate::policy::limits::Limits;
+use crate::rest_sessions::backend::{Namespace, SessionKey};
+use crate::rest_sessions::body;
 use crate::session::lookup::Lookup;
-use crate::session::realm::Realm;
 use crate::session::session::Session;
 use crate::session::token::Token;
 use crate::telemetry::Counter;
@@ -40,7 +40,7 @@ fn young(asked_ms: u64, oldest_ms: u64, now_ms: u64) -> bool {
 pub struct Answers {
     settings: Settings,
     limits: Limits,
-    store: Store<Key, Kept>,
+    store: Store<SessionKey, Kept>,
 }
 
 impl Answers {
@@ -60,9 +60,9 @@ impl Answers {
     pub fn fresh<B: Board>(
         &mut self,
         ends: &Ends<B>,
-        key: &Key,
+        key: &SessionKey,
         hash: Hash,
-        realm: &Realm,
+        namespace: &Namespace,
         oldest_ms: u64,
         now_ms: u64,
         epoch: u64,
@@ -87,7 +87,7 @@ impl Answers {
             }
             Some(Kept::None { .. }) | None => {}
         }
-        let session = self.shared(ends, key, hash, realm, oldest_ms, now_ms, epoch, note)?;
+        let session = self.shared(ends, key, hash, namespace, oldest_ms, now_ms, epoch, note)?;
         note(Note::Count(Counter::CacheSharedHits));
         Some(Lookup::Active(session))
     }
@@ -97,9 +97,9 @@ impl Answers {
     fn shared<B: Board>(
         &mut self,
         ends: &Ends<B>,
-        key: &Key,
+        key: &SessionKey,
         hash: Hash,
-        realm: &Realm,
+        namespace: &Namespace,
         oldest_ms: u64,
         now_ms: u64,
         epoch: u64,
@@ -109,7 +109,7 @@ impl Answers {
             return None;
         }
         let (page, _) = ends.board().read(hash.page()).ok()?;
-        let shared = Page::read(&page).answer.filter(|answer| answer.key == realm.session_in_full(&key.token))?;
+        let shared = Page::read(&page).answer.filter(|answer| answer.key == namespace.key_bytes(&key.token))?;
         let stamp = ends.stamp(hash, epoch).ok().filter(|stamp| stamp.mark() == shared.mark)?;
         let Lookup::Active(session) = body::lookup(&shared.body) else { return None };
         // A configuration that came later may keep answers for longer or shorter than the one that shared it.
@@ -128,7 +128,7 @@ impl Answers {
     pub fn stale<B: Board>(
         &mut self,
         ends: &Ends<B>,
-        key: &Key,
+        key: &SessionKey,
         hash: Hash,
         oldest_ms: u64,
         now_ms: u64,
@@ -166,7 +166,7 @@ impl Answers {
             page.record(trip.hash.0, life.stale_until_ms, now_ms);
             if self.settings.shared && body.len() <= MAX_SHARED {
                 page.answer = Some(SharedAnswer {
-                    key: trip.session_in_full(),
+                    key: trip.key_bytes(),
                     mark: stamp.mark(),
                     asked_ms: trip.started_ms,
                     fresh_until_ms: life.fresh_until_ms,
@@ -193,7 +193,7 @@ impl Answers {
     ) {
         let (key, hash) = (&trip.key, trip.hash);
         if self.let_go(ends, key, hash, now_ms) {
-            self.tell(ends, hash, &trip.session_in_full(), note);
+            self.tell(ends, hash, &trip.key_bytes(), note);
         }
         let until_ms = trip.started_ms.saturating_add(self.settings.negative_ttl_ms);
         if may_be_kept && now_ms < until_ms {
@@ -202,7 +202,7 @@ impl Answers {
     }
 
     /// Forgets what is known here of a session that is about to end, or has ended; says whether any worker may hold it.
-    pub fn let_go<B: Board>(&mut self, ends: &Ends<B>, key: &Key, hash: Hash, now_ms: u64) -> bool {
+    pub fn let_go<B: Board>(&mut self, ends: &Ends<B>, key: &SessionKey, hash: Hash, now_ms: u64) -> bool {
         let was_kept = match (self.store.remove(hash.0, key), ends.epoch()) {
             (Some(Kept::Session(mut copy)), Ok(epoch)) => ends.holds(&mut copy.stamp, hash, epoch),
             (Some(Kept::Session(_)), Err(_)) => true,
@@ -225,13 +225,13 @@ impl Answers {
         note(Note::Count(Counter::Ends));
     }
 
-    fn life(&self, session: &Session, key: &Key, asked_ms: u64) -> Lifetime {
+    fn life(&self, session: &Session, key: &SessionKey, asked_ms: u64) -> Lifetime {
         let end_ms = self.limits.end_ms(&key.token).unwrap_or(u64::MAX);
         Lifetime::of(session, asked_ms, &self.settings)
             .within(Lifetime { fresh_until_ms: end_ms, stale_until_ms: end_ms })
     }
 
-    fn put(&mut self, key: &Key, hash: Hash, value: Kept, now_ms: u64, note: &dyn Fn(Note<'_>)) {
+    fn put(&mut self, key: &SessionKey, hash: Hash, value: Kept, now_ms: u64, note: &dyn Fn(Note<'_>)) {
         let (class, bytes, useful_until_ms) = match &value {
             Kept::Session(copy) => (Class::Session, copy.session.bytes(), copy.life.stale_until_ms),
             Kept::None { until_ms, .. } => (Class::Unknown, 0, *until_ms),
@@ -247,7 +247,7 @@ impl Answers {
 mod tests {
     use super::super::board::OwnBoard;
     use super::*;
-    use crate::session::realm::RealmId;
+    use crate::rest_sessions::backend::NamespaceId;
     use crate::session::session::Parts;
     use crate::session::token::tests::{NOW_MS, token_made_at};
 
@@ -259,10 +259,10 @@ mod tests {
         let mut grows_by = |age_ms, value| {
             let token = Token::parse(token_made_at(NOW_MS - age_ms).as_bytes(), &|| NOW_MS).unwrap();
             let (before, _) = answers.kept();
-            answers.put(&Key { realm: RealmId(0), token }, Hash(age_ms), value, NOW_MS, &|_| {});
+            answers.put(&SessionKey { namespace: NamespaceId(0), token }, Hash(age_ms), value, NOW_MS, &|_| {});
             answers.kept().0 - before
         };
-        let each = Store::<Key, Kept>::ENTRY_BYTES + Token::HEAP_BYTES;
+        let each = Store::<SessionKey, Kept>::ENTRY_BYTES + Token::HEAP_BYTES;
         assert_eq!(grows_by(1, Kept::None { asked_ms: NOW_MS, until_ms: NOW_MS + 1 }), each);
         let session: Rc<Session> = Parts { id: "user123".into(), ttl: "7200", ..Parts::default() }.into();
         let life = Lifetime { fresh_until_ms: NOW_MS + 1, stale_until_ms: NOW_MS + 1 };

@@ -9,16 +9,17 @@ use super::answers::Answers;
 use super::board::{Board, Unavailable};
 use super::ends::{Ends, Hash};
 use super::flights::{Airborne, Errand, Flight, Flights, Waiter};
-use super::gates::{Gates, Way};
+use super::gates::Gates;
 use super::settings::Settings;
-use super::trip::{CallId, Key, Trip};
+use super::trip::{CallId, Trip};
 use crate::http::headers::Headers;
+use crate::policy::limits::Limits;
 use crate::policy::rules::Rule;
-use crate::session::answer::Answer;
-use crate::session::body;
-use crate::session::breaker::Permit;
-use crate::session::calls::{self, Call};
-use crate::session::limits::Limits;
+use crate::rest_sessions::backend::SessionKey;
+use crate::rest_sessions::body;
+use crate::rest_sessions::breaker::Permit;
+use crate::rest_sessions::request::{self, Call};
+use crate::rest_sessions::response::Answer;
 use crate::session::lookup::{Failure, Lookup, Outage};
 use crate::session::token::Token;
 use crate::telemetry::Counter;
@@ -64,7 +65,7 @@ pub struct Desk<B> {
     answers: Option<Answers>,
     limits: Limits,
     /// Sessions beyond a limit that could not be ended yet. That they were asked for has made them look alive again.
-    condemned: Vec<Key>,
+    condemned: Vec<SessionKey>,
     flights: Flights,
     gates: Gates,
     ends: Ends<B>,
@@ -99,13 +100,13 @@ impl<B: Board> Desk<B> {
         note: &dyn Fn(Note<'_>),
     ) -> Asked {
         let Wanted { rule, token } = wanted;
-        let hash = self.ends.hash(&rule.realm, &token);
-        let key = Key { realm: rule.realm.id, token };
+        let hash = self.ends.hash(&rule.backend.namespace, &token);
+        let key = SessionKey { namespace: rule.backend.namespace.id, token };
         // The epoch comes before all else that is read: what has ended since has another one.
         let epoch = self.ends.epoch();
         if let Some(answers) = &mut self.answers {
             let kept = epoch.ok().and_then(|epoch| {
-                answers.fresh(&self.ends, &key, hash, &rule.realm, waiter.oldest_ms, now_ms, epoch, note)
+                answers.fresh(&self.ends, &key, hash, &rule.backend.namespace, waiter.oldest_ms, now_ms, epoch, note)
             });
             if let Some(lookup) = kept {
                 return Asked::Answered(lookup);
@@ -120,16 +121,16 @@ impl<B: Board> Desk<B> {
             note(Note::Count(Counter::Coalesced));
             return Asked::Waiting;
         }
-        match self.gates.permit(way(rule), now_ms) {
+        match self.gates.permit(&rule.backend, now_ms) {
             Ok(permit) => {
                 note(Note::Count(Counter::Calls));
                 let stamp = epoch.and_then(|epoch| self.ends.stamp(hash, epoch)).ok();
-                let call = calls::lookup(&rule.service, &rule.realm.app, &key.token, request);
+                let call = request::lookup(&rule.backend.service, &rule.backend.namespace.app, &key.token, request);
                 let trip = trip(rule, key, hash, permit, call, now_ms);
                 Asked::Call(Box::new(Flight { trip, stamp, waiters: vec![waiter] }))
             }
             Err(failure) => {
-                note(Note::Failed { failure, cluster: &rule.service.cluster });
+                note(Note::Failed { failure, cluster: &rule.backend.service.cluster });
                 Asked::Answered(self.in_trouble(&key, hash, waiter, Lookup::Failed(failure), now_ms, note))
             }
         }
@@ -137,7 +138,7 @@ impl<B: Board> Desk<B> {
 
     /// The host has taken a call.
     pub fn departed(&mut self, id: CallId, airborne: Airborne) {
-        self.gates.began(airborne.trip().service_id);
+        self.gates.began(airborne.trip().backend.service_id);
         self.flights.begin(id, airborne);
     }
 
@@ -149,7 +150,7 @@ impl<B: Board> Desk<B> {
     /// Takes the call of an answer off the list; `None` for one that nobody made here.
     pub fn landed(&mut self, id: CallId) -> Option<Airborne> {
         let airborne = self.flights.end(id)?;
-        self.gates.ended(airborne.trip().service_id);
+        self.gates.ended(airborne.trip().backend.service_id);
         Some(airborne)
     }
 
@@ -169,9 +170,9 @@ impl<B: Board> Desk<B> {
 
     fn settle(&mut self, flight: Flight, lookup: Lookup, body: &[u8], now_ms: u64, note: &dyn Fn(Note<'_>)) -> Settled {
         let failure = if let Lookup::Failed(failure) = lookup { Some(failure) } else { None };
-        self.gates.report(flight.trip.way(), flight.trip.permit, failure, now_ms);
+        self.gates.report(&flight.trip.backend, flight.trip.permit, failure, now_ms);
         if let Some(failure) = failure {
-            note(Note::Failed { failure, cluster: &flight.trip.service.cluster });
+            note(Note::Failed { failure, cluster: &flight.trip.backend.service.cluster });
         }
         let held = flight.stamp.and_then(|mut stamp| {
             let epoch = self.ends.epoch().ok()?;
@@ -206,7 +207,7 @@ impl<B: Board> Desk<B> {
     /// What a request is told: in an outage, what was known of the session until lately, if that may serve.
     fn in_trouble(
         &mut self,
-        key: &Key,
+        key: &SessionKey,
         hash: Hash,
         waiter: Waiter,
         lookup: Lookup,
@@ -242,7 +243,7 @@ impl<B: Board> Desk<B> {
         let permit = if ends_ms <= now_ms {
             Err(Failure::Outage(Outage::Timeout))
         } else {
-            self.gates.permit(flight.trip.way(), now_ms)
+            self.gates.permit(&flight.trip.backend, now_ms)
         };
         match permit {
             Ok(permit) => {
@@ -253,7 +254,7 @@ impl<B: Board> Desk<B> {
                 Settled { again: Some(Box::new(again)), ..Settled::default() }
             }
             Err(failure) => {
-                note(Note::Failed { failure, cluster: &flight.trip.service.cluster });
+                note(Note::Failed { failure, cluster: &flight.trip.backend.service.cluster });
                 let told = flight.waiters.iter().map(|waiter| (*waiter, Lookup::Failed(failure)));
                 Settled { told: told.collect(), ..Settled::default() }
             }
@@ -261,20 +262,14 @@ impl<B: Board> Desk<B> {
     }
 }
 
-fn trip(rule: &Rule, key: Key, hash: Hash, permit: Permit, call: Call, now_ms: u64) -> Trip {
+fn trip(rule: &Rule, key: SessionKey, hash: Hash, permit: Permit, call: Call, now_ms: u64) -> Trip {
     Trip {
         key,
         hash,
-        realm: Rc::clone(&rule.realm),
-        service: Rc::clone(&rule.service),
-        service_id: rule.service_id,
+        backend: Rc::clone(&rule.backend),
         permit,
         call: Rc::new(call),
         started_ms: now_ms,
-        ends_ms: now_ms.saturating_add(rule.service.timeout_ms),
+        ends_ms: now_ms.saturating_add(rule.backend.service.timeout_ms),
     }
-}
-
-fn way(rule: &Rule) -> Way<'_> {
-    Way { service: &rule.service, service_id: rule.service_id, target_id: rule.realm.target_id }
 }

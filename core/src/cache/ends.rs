@@ -10,7 +10,7 @@ use std::hash::Hasher;
 use siphasher::sip::SipHasher13;
 
 use super::board::{Board, Slot, Unavailable, Version};
-use crate::session::realm::Realm;
+use crate::rest_sessions::backend::Namespace;
 use crate::session::token::Token;
 
 /// A keyed hash of where a session is and what its token is, the same in all workers.
@@ -85,8 +85,8 @@ impl<B: Board> Ends<B> {
     }
 
     #[must_use]
-    pub fn hash(&self, realm: &Realm, token: &Token) -> Hash {
-        Hash(realm.session_hash(token, self.hash_key))
+    pub fn hash(&self, namespace: &Namespace, token: &Token) -> Hash {
+        Hash(namespace.key_hash(token, self.hash_key))
     }
 
     /// The number that every end changes.

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use super::ends::Stamp;
 use super::numbered::Numbered;
-use super::trip::{CallId, Key, Trip, Who};
+use super::trip::{CallId, Trip, Who};
+use crate::rest_sessions::backend::SessionKey;
 
 /// A request that waits for a lookup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,12 +70,12 @@ impl Airborne {
 pub struct Flights {
     calls: Numbered<CallId, Airborne>,
     /// The lookup that a further request for a session may join: the last that was made for it.
-    latest: HashMap<Key, CallId>,
+    latest: HashMap<SessionKey, CallId>,
 }
 
 impl Flights {
     /// The lookup under way that a further request may wait for; not one that may last longer than the request waits.
-    pub fn joinable(&mut self, key: &Key, deadline_ms: u64) -> Option<&mut Flight> {
+    pub fn joinable(&mut self, key: &SessionKey, deadline_ms: u64) -> Option<&mut Flight> {
         match self.latest.get(key).and_then(|call| self.calls.get_mut(call))? {
             Airborne::Flight(flight) if flight.trip.ends_ms <= deadline_ms => Some(flight),
             _ => None,
@@ -112,15 +113,15 @@ mod tests {
     use super::*;
     use crate::cache::ends::Hash;
     use crate::cache::trip::StreamId;
-    use crate::session::breaker::Permit;
-    use crate::session::calls::{Call, Service, ServiceId, TargetId};
-    use crate::session::realm::{Realm, RealmId};
+    use crate::rest_sessions::backend::{Backend, Namespace, NamespaceId, Service, ServiceId, TargetId};
+    use crate::rest_sessions::breaker::Permit;
+    use crate::rest_sessions::request::Call;
     use crate::session::token::Token;
     use crate::session::token::tests::{NOW_MS, token_made_at};
 
-    fn key(realm: usize, age_ms: u64) -> Key {
+    fn key(namespace: usize, age_ms: u64) -> SessionKey {
         let token = Token::parse(token_made_at(NOW_MS - age_ms).as_bytes(), &|| NOW_MS).unwrap();
-        Key { realm: RealmId(realm), token }
+        SessionKey { namespace: NamespaceId(namespace), token }
     }
 
     fn waiter(stream: StreamId) -> Waiter {
@@ -128,27 +129,19 @@ mod tests {
         Waiter { who, oldest_ms: u64::MAX, deadline_ms: u64::MAX, shadow: false }
     }
 
-    fn join(flights: &mut Flights, key: &Key, waiter: Waiter, deadline_ms: u64) -> bool {
+    fn join(flights: &mut Flights, key: &SessionKey, waiter: Waiter, deadline_ms: u64) -> bool {
         let flight = flights.joinable(key, deadline_ms);
         flight.map(|flight| flight.waiters.push(waiter)).is_some()
     }
 
-    fn flight(key: Key, service: usize, stream: StreamId, ends_ms: u64) -> Airborne {
-        let asked = Service {
-            cluster: "rs".into(),
-            authority: "rs".into(),
-            path_prefix: String::new(),
-            timeout_ms: 500,
-            retries: 0,
-            max_in_flight: 256,
-            breaker: None,
-        };
+    fn flight(key: SessionKey, service: usize, stream: StreamId, ends_ms: u64) -> Airborne {
+        let asked = Service { max_in_flight: 256, ..Service::default() };
+        let namespace = Namespace::new(key.namespace, TargetId(0), &asked, "app".into());
+        let backend = Backend { service: asked, service_id: ServiceId(service), namespace };
         let trip = Trip {
             hash: Hash(0),
-            realm: Rc::new(Realm::new(key.realm, TargetId(0), &asked, "app".into())),
             key,
-            service: Rc::new(asked),
-            service_id: ServiceId(service),
+            backend: Rc::new(backend),
             permit: Permit::Normal,
             call: Rc::new(Call { cluster: "rs".into(), headers: Vec::new(), body: None }),
             started_ms: 0,

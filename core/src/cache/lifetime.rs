@@ -40,7 +40,7 @@ impl Lifetime {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::session::body;
+    use crate::rest_sessions::body;
     use crate::session::lookup::Lookup;
     use proptest::prelude::*;
 

@@ -4,11 +4,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::ends::Hash;
-use super::gates::Way;
-use crate::session::breaker::Permit;
-use crate::session::calls::{Call, Service, ServiceId};
-use crate::session::realm::{Realm, RealmId};
-use crate::session::token::Token;
+use crate::rest_sessions::backend::{Backend, SessionKey};
+use crate::rest_sessions::breaker::Permit;
+use crate::rest_sessions::request::Call;
 
 /// The host's number of a call.
 pub type CallId = u32;
@@ -24,20 +22,11 @@ pub struct Who {
     pub ticket: u64,
 }
 
-/// Which session a call is about. Two requests share a call only if all of it is the same.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct Key {
-    pub realm: RealmId,
-    pub token: Token,
-}
-
 /// A call that is about to go out, or under way.
 pub struct Trip {
-    pub key: Key,
+    pub key: SessionKey,
     pub hash: Hash,
-    pub realm: Rc<Realm>,
-    pub service: Rc<Service>,
-    pub service_id: ServiceId,
+    pub backend: Rc<Backend>,
     pub permit: Permit,
     pub call: Rc<Call>,
     pub started_ms: u64,
@@ -46,20 +35,15 @@ pub struct Trip {
 }
 
 impl Trip {
-    #[must_use]
-    pub fn way(&self) -> Way<'_> {
-        Way { service: &self.service, service_id: self.service_id, target_id: self.realm.target_id }
-    }
-
     /// How long the call may take.
     #[must_use]
     pub fn timeout(&self) -> Duration {
         Duration::from_millis(self.ends_ms.saturating_sub(self.started_ms))
     }
 
-    /// The session in such a form that no two have the same.
+    /// Collision-free key bytes of the session.
     #[must_use]
-    pub fn session_in_full(&self) -> Vec<u8> {
-        self.realm.session_in_full(&self.key.token)
+    pub fn key_bytes(&self) -> Vec<u8> {
+        self.backend.namespace.key_bytes(&self.key.token)
     }
 }

@@ -9,11 +9,11 @@ use super::values::{
 use crate::http::authority::HostPattern;
 use crate::http::origin::Origin;
 use crate::http::set_cookie::SameSite;
+use crate::policy::annotation;
 use crate::policy::login;
 use crate::policy::matching::{PathCase, PathPattern};
 use crate::policy::rules::{CorsPreflight, FailureMode, OnForbidden, SessionMode};
 use crate::policy::write_back::OnFailure;
-use crate::session::annotate;
 
 /// A list whose items are judged one by one.
 pub type List<T> = Field<Vec<Field<T>>>;
@@ -176,7 +176,7 @@ object! {
     #[refined(super::schema::one_condition)]
     pub struct Requirement {
         /// A field of the session, but none that every lookup resets (`idle`, `r`, `w`).
-        field: Field<Text<annotate::Field>> [Required],
+        field: Field<Text<annotation::Field>> [Required],
         /// It is one of these; equality is by JSON type, numbers by value.
         one_of: List<Scalar> [Filled],
         /// It is this.
@@ -216,7 +216,7 @@ object! {
     /// What the upstream is told of the session.
     pub struct Annotate {
         /// The field of the session that each header holds.
-        headers: Field<Entries<Text<annotate::Field>>> = {"x-session-user": "id", "x-session-data": "d"},
+        headers: Field<Entries<Text<annotation::Field>>> = {"x-session-user": "id", "x-session-data": "d"},
         /// Bytes of all values together; a session with more is refused, never cut.
         max_bytes: Field<Integer<1, 1_048_576>> = 6_144,
     }

@@ -5,9 +5,9 @@ use super::reader::{Field, Node, Read};
 use crate::http::authority::{Authority, Host, HostPattern};
 use crate::http::name;
 use crate::http::origin::Origin;
+use crate::policy::annotation;
 use crate::policy::login::Login;
 use crate::policy::matching::PathPattern;
-use crate::session::annotate;
 
 /// A value that is written as a string of a certain form.
 pub trait ParseText: Sized {
@@ -343,7 +343,7 @@ impl ParseText for RuleName {
     }
 }
 
-impl ParseText for annotate::Field {
+impl ParseText for annotation::Field {
     const EXPECTED: &'static str = "one of id, ip, ttl, idle, r, w, age, d, d.KEY, status";
 
     fn parse(text: &str) -> Option<Self> {

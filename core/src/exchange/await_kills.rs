@@ -8,8 +8,8 @@ use super::{Step, Surroundings, Verdict};
 use crate::http::headers::Headers;
 use crate::http::reply::Denial;
 use crate::policy::rules::Rule;
+use crate::policy::token_source::Source;
 use crate::session::lookup::Failure;
-use crate::session::source::Source;
 use crate::session::token::Token;
 use crate::telemetry::{Counter, Outcome};
 

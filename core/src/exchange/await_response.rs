@@ -12,8 +12,8 @@ use crate::http::headers::Headers;
 use crate::http::reply::Reply;
 use crate::http::set_cookie::{self, Attributes};
 use crate::policy::rules::Rule;
+use crate::policy::session_change::{self, Change};
 use crate::policy::write_back::OnFailure;
-use crate::session::change::{self, Change};
 use crate::session::lookup::Failure;
 use crate::session::token::Token;
 use crate::telemetry::{Counter, Line};
@@ -68,14 +68,16 @@ pub fn response_headers(config: &Config, awaited: Option<AwaitResponse>, headers
     let (sets, kills) = (headers.all(&write_back.set_header), headers.all(&write_back.kill_header));
     let why = match awaited {
         None => "not_allowed",
-        Some(AwaitResponse { rule, token }) => match change::read(sets, kills, &|key| write_back.keys.contain(key)) {
-            Ok(Some(change)) => {
-                let cookies = if change == Change::Kill { deletions(config, &rule, headers) } else { Vec::new() };
-                return effects.then(Answered::Changes(AwaitChange { rule, token, cookies }, change));
+        Some(AwaitResponse { rule, token }) => {
+            match session_change::read(sets, kills, &|key| write_back.keys.contain(key)) {
+                Ok(Some(change)) => {
+                    let cookies = if change == Change::Kill { deletions(config, &rule, headers) } else { Vec::new() };
+                    return effects.then(Answered::Changes(AwaitChange { rule, token, cookies }, change));
+                }
+                Ok(None) => "another_spelling",
+                Err(unfit) => unfit.reason(),
             }
-            Ok(None) => "another_spelling",
-            Err(unfit) => unfit.reason(),
-        },
+        }
     };
     effects.count(Counter::WriteBacksDropped);
     effects.log(Line::Dropped { why });
@@ -141,7 +143,7 @@ impl AwaitChange {
                 match on_failure {
                     Some(OnFailure::Deny) => {
                         let reader = Request::new(headers).reader(&self.rule);
-                        Written::Reply(Reply::new(super::denial_of(failure), &self.rule.realm.app, reader))
+                        Written::Reply(Reply::new(super::denial_of(failure), &self.rule.backend.namespace.app, reader))
                     }
                     _ => Written::Passes,
                 }

@@ -7,10 +7,10 @@ use super::request::Request;
 use super::{AwaitResponse, Open, Step, Surroundings, Verdict, Watch};
 use crate::http::headers::Headers;
 use crate::http::reply::Denial;
+use crate::policy::annotation::{self, Status};
 use crate::policy::decision::{Decision, decide};
 use crate::policy::requirements::Facts;
 use crate::policy::rules::{OnForbidden, Rule, SessionMode};
-use crate::session::annotate::{self, Status};
 use crate::session::lookup::Lookup;
 use crate::session::session::Session;
 use crate::session::token::{Digest, Token};
@@ -92,13 +92,13 @@ impl AwaitSession {
         match self.rule.annotation.of_session(session, &age_s) {
             Ok(headers) => {
                 headers.for_each(|change| effects.change(change));
-                effects.filter_state(FilterState::User, || annotate::encoded_id(session));
+                effects.filter_state(FilterState::User, || annotation::encoded_id(session));
                 effects.forward(Outcome::Allowed, &self.rule)
             }
-            Err(annotate::TooLarge) if self.rule.session == SessionMode::Required => {
+            Err(annotation::TooLarge) if self.rule.session == SessionMode::Required => {
                 self.deny(around, headers, Denial::SessionTooLarge, effects)
             }
-            Err(annotate::TooLarge) => {
+            Err(annotation::TooLarge) => {
                 effects.forward_with_status(Outcome::SessionTooLarge, &self.rule, Status::Unavailable)
             }
         }

@@ -7,8 +7,8 @@ use super::{Effect, Open, Step, Verdict};
 use crate::config::Config;
 use crate::http::change::HeaderChange;
 use crate::http::reply::{Denial, Reply};
+use crate::policy::annotation::Status;
 use crate::policy::rules::Rule;
-use crate::session::annotate::Status;
 use crate::session::token::Digest;
 use crate::telemetry::{Counter, FilterState, Line, Outcome};
 
@@ -115,7 +115,7 @@ impl<'a> Effects<'a> {
             return Verdict::Forward(Open::default());
         }
         Verdict::Reply(match answer {
-            Answer::Denial(denial) => Reply::new(denial, rule.map_or("", |rule| &rule.realm.app), reader),
+            Answer::Denial(denial) => Reply::new(denial, rule.map_or("", |rule| &rule.backend.namespace.app), reader),
             Answer::Login(location) => Reply::login(location, reader),
             Answer::LoggedOut { redirect, cookies } => Reply::logged_out(redirect, cookies, reader),
         })

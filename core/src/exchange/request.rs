@@ -13,12 +13,12 @@ use crate::http::navigation;
 use crate::http::origin::Origin;
 use crate::http::path;
 use crate::http::reply::Denial;
+use crate::policy::annotation::Status;
 use crate::policy::logout::MOST_SESSIONS;
 use crate::policy::matching::Target;
 use crate::policy::origins;
 use crate::policy::rules::{CorsPreflight, Rule, SessionMode};
-use crate::session::annotate::Status;
-use crate::session::source::{self, Found, RequestView, Source};
+use crate::policy::token_source::{self, Found, RequestView, Source};
 use crate::session::token::Digest;
 use crate::telemetry::{Counter, Outcome};
 
@@ -82,26 +82,26 @@ impl<'a> Request<'a> {
             if rule.shadow {
                 return Start::Decided(effects.forward(Outcome::Logout, rule));
             }
-            let tokens = source::all(&rule.sources, self.view(), around.now_ms, MOST_SESSIONS);
+            let tokens = token_source::all(&rule.sources, self.view(), around.now_ms, MOST_SESSIONS);
             return Start::End(AwaitKills::new(Rc::clone(rule), tokens));
         }
 
         let view = self.view();
         if !around.config.forward_token {
-            source::removals(&rule.sources, view).into_iter().for_each(|change| effects.change(change));
+            token_source::removals(&rule.sources, view).into_iter().for_each(|change| effects.change(change));
         }
         let preflights_pass = around.config.cors_preflight == CorsPreflight::Pass || reader.is_some();
         if preflights_pass
             && end_of_stream
             && self.looks_like_preflight()
-            && source::find(&rule.sources, view, around.now_ms) == Found::Nothing
+            && token_source::find(&rule.sources, view, around.now_ms) == Found::Nothing
         {
             return Start::Decided(effects.forward(Outcome::Preflight, rule));
         }
         if rule.session == SessionMode::Off {
             return Start::Decided(effects.forward(Outcome::Off, rule));
         }
-        let found = source::find(&rule.sources, view, around.now_ms);
+        let found = token_source::find(&rule.sources, view, around.now_ms);
         if matches!(found, Found::Conflict) {
             effects.count(Counter::Conflicts);
         }

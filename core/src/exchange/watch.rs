@@ -4,10 +4,10 @@ use std::rc::Rc;
 
 use super::effects::Effects;
 use super::{Step, Surroundings};
+use crate::policy::annotation::Status;
 use crate::policy::decision::{Decision, decide};
 use crate::policy::requirements::Facts;
 use crate::policy::rules::Rule;
-use crate::session::annotate::Status;
 use crate::session::lookup::{Failure, Lookup};
 use crate::session::token::Token;
 use crate::telemetry::{Counter, Line};

@@ -2,7 +2,7 @@
 
 use super::requirements::Facts;
 use super::rules::{FailureMode, Rule, SessionMode};
-use crate::session::annotate::Status;
+use crate::policy::annotation::Status;
 use crate::session::lookup::{Failure, Lookup};
 use crate::session::session::Session;
 

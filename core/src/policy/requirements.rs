@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-use crate::session::annotate::Field;
+use crate::policy::annotation::Field;
 use crate::session::json;
 use crate::session::session::{Scalar, Session};
 use crate::session::token::Token;

@@ -7,10 +7,9 @@ use super::login::Login;
 use super::matching::{Match, PathCase, Target};
 use super::requirements::Requirement;
 use crate::http::origin::Origin;
-use crate::session::annotate::Annotation;
-use crate::session::calls::{Service, ServiceId};
-use crate::session::realm::Realm;
-use crate::session::source::Source;
+use crate::policy::annotation::Annotation;
+use crate::policy::token_source::Source;
+use crate::rest_sessions::backend::Backend;
 
 /// Whether a rule asks for a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,9 +55,7 @@ pub struct Rule {
     /// The rule's name, or its place: `rules[3]`, `default`.
     pub label: Rc<str>,
     pub session: SessionMode,
-    pub realm: Rc<Realm>,
-    pub service: Rc<Service>,
-    pub service_id: ServiceId,
+    pub backend: Rc<Backend>,
     pub sources: Vec<Source>,
     pub annotation: Annotation,
     pub failure_mode: FailureMode,

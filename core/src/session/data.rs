@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt::Write;
 
-use super::json;
+use crate::session::json;
 
 /// A value in a session's data.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub(super) struct Member {
 /// Writes the data after what stands in the text.
 pub(super) fn write(data: &[(Cow<'_, str>, Scalar<'_>)], text: &mut String) -> Box<[Member]> {
     let start = text.len();
-    let at = |text: &String| super::session::narrow(text.len().saturating_sub(start));
+    let at = |text: &String| narrow(text.len().saturating_sub(start));
     let mut members = Vec::with_capacity(data.len());
     text.push('{');
     for (key, value) in data {
@@ -44,6 +44,11 @@ pub(super) fn write(data: &[(Cow<'_, str>, Scalar<'_>)], text: &mut String) -> B
     }
     text.push('}');
     members.into()
+}
+
+/// A place in a session's text: an answer has 256 KiB at most, and no byte becomes more than six.
+pub(super) fn narrow(at: usize) -> u32 {
+    u32::try_from(at).unwrap_or(u32::MAX)
 }
 
 /// The value of a key.
@@ -77,7 +82,7 @@ fn decoded(text: &str) -> Option<Cow<'_, str>> {
     Some(Cow::Borrowed(inner))
 }
 
-pub(super) fn push_string(json: &mut String, text: &str) {
+pub fn push_string(json: &mut String, text: &str) {
     json.push('"');
     if text.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\') {
         json.push_str(text);

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::rc::Rc;
 
-use super::session::Session;
+use crate::session::session::Session;
 
 /// The longest body, in bytes, that an answer may have.
 pub const MAX_BODY: usize = 256 * 1024;

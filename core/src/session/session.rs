@@ -3,10 +3,10 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
-pub use super::data::Scalar;
-use super::data::{self, Member};
-use super::json;
 use crate::http::bytes::Bytes;
+pub use crate::session::data::Scalar;
+use crate::session::data::{self, Member};
+use crate::session::json;
 
 /// A session as rest-sessions tells it, before it is laid out. Numbers keep the text that was sent, so that none drifts
 /// on its way.
@@ -49,7 +49,7 @@ impl From<Parts<'_>> for Rc<Session> {
         let mut text = String::new();
         let mut add = |part: &str| {
             text.push_str(part);
-            narrow(text.len())
+            data::narrow(text.len())
         };
         let id_end = add(&parts.id);
         let ip_end = add(parts.ip.as_deref().unwrap_or_default());
@@ -70,11 +70,6 @@ impl From<Parts<'_>> for Rc<Session> {
             slides: !parts.no_resave,
         })
     }
-}
-
-/// A place in a session's text: an answer has 256 KiB at most, and no byte becomes more than six.
-pub(super) fn narrow(at: usize) -> u32 {
-    u32::try_from(at).unwrap_or(u32::MAX)
 }
 
 /// Milliseconds of a number of seconds.
@@ -177,9 +172,9 @@ impl Session {
 
 #[cfg(test)]
 mod tests {
-    use super::super::body;
-    use super::super::lookup::Lookup;
     use super::*;
+    use crate::rest_sessions::body;
+    use crate::session::lookup::Lookup;
 
     fn session(ttl: &str) -> Rc<Session> {
         Parts { id: "u".into(), ttl, ..Parts::default() }.into()

@@ -4,7 +4,7 @@ use std::fmt;
 use std::hash::BuildHasher;
 use std::rc::Rc;
 
-use super::session::{BLOCK_BYTES, RC_BYTES};
+use crate::session::session::{BLOCK_BYTES, RC_BYTES};
 
 /// How far ahead of the clock a token's creation may lie: clocks differ a little.
 const MAX_AHEAD_MS: u64 = 60_000;

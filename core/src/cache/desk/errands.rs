@@ -2,16 +2,16 @@
 
 use std::rc::Rc;
 
-use super::{Desk, Note, Settled, Wanted, trip, way};
+use super::{Desk, Note, Settled, Wanted, trip};
 use crate::cache::board::Board;
 use crate::cache::ends::Stamp;
 use crate::cache::flights::{Errand, Flight, Order};
-use crate::cache::trip::{Key, Trip, Who};
+use crate::cache::trip::{Trip, Who};
 use crate::http::headers::Headers;
-use crate::policy::rules::Rule;
-use crate::session::body;
-use crate::session::calls;
-use crate::session::change::Change;
+use crate::policy::session_change::Change;
+use crate::rest_sessions::backend::{Backend, SessionKey};
+use crate::rest_sessions::body;
+use crate::rest_sessions::request;
 use crate::session::lookup::{Failure, Lookup};
 use crate::telemetry::Counter;
 
@@ -31,9 +31,9 @@ impl<B: Board> Desk<B> {
         note: &dyn Fn(Note<'_>),
     ) -> Result<Box<Errand>, Failure> {
         let Wanted { rule, token } = wanted;
-        let Rule { service, realm, .. } = rule;
-        let key = Key { realm: realm.id, token };
-        let hash = self.ends.hash(realm, &key.token);
+        let Backend { service, namespace, .. } = &*rule.backend;
+        let key = SessionKey { namespace: namespace.id, token };
+        let hash = self.ends.hash(namespace, &key.token);
         let held = match &mut self.answers {
             Some(answers) => answers.let_go(&self.ends, &key, hash, now_ms),
             None => false,
@@ -41,16 +41,16 @@ impl<B: Board> Desk<B> {
         let (call, order) = match change {
             Change::Kill => {
                 if held && let Some(answers) = &self.answers {
-                    answers.tell(&mut self.ends, hash, &realm.session_in_full(&key.token), note);
+                    answers.tell(&mut self.ends, hash, &namespace.key_bytes(&key.token), note);
                 }
-                (calls::kill(service, &realm.app, &key.token, request), Order::Kill { told: held })
+                (request::kill(service, &namespace.app, &key.token, request), Order::Kill { told: held })
             }
             Change::Set(body) => {
                 let told = self.ends.publish(hash).and_then(|()| self.ends.stamp(hash, self.ends.epoch()?));
-                (calls::set(service, &realm.app, &key.token, body, request), Order::Set { stamp: told.ok() })
+                (request::set(service, &namespace.app, &key.token, body, request), Order::Set { stamp: told.ok() })
             }
         };
-        let permit = self.gates.permit(way(rule), now_ms).inspect_err(|failure| {
+        let permit = self.gates.permit(&rule.backend, now_ms).inspect_err(|failure| {
             note(Note::Failed { failure: *failure, cluster: &service.cluster });
         })?;
         note(Note::Count(Counter::Calls));
@@ -89,9 +89,9 @@ impl<B: Board> Desk<B> {
     }
 
     fn over(&mut self, trip: &Trip, outcome: Result<bool, Failure>, now_ms: u64, note: &dyn Fn(Note<'_>)) {
-        self.gates.report(trip.way(), trip.permit, outcome.err(), now_ms);
+        self.gates.report(&trip.backend, trip.permit, outcome.err(), now_ms);
         if let Err(failure) = outcome {
-            note(Note::Failed { failure, cluster: &trip.service.cluster });
+            note(Note::Failed { failure, cluster: &trip.backend.service.cluster });
         }
     }
 
@@ -153,7 +153,7 @@ impl<B: Board> Desk<B> {
             return Settled { told, ..Settled::default() };
         }
         match &mut self.answers {
-            Some(answers) => answers.tell(&mut self.ends, flight.trip.hash, &flight.trip.session_in_full(), note),
+            Some(answers) => answers.tell(&mut self.ends, flight.trip.hash, &flight.trip.key_bytes(), note),
             None => {
                 let _ = self.ends.publish(flight.trip.hash);
                 note(Note::Count(Counter::Ends));
@@ -163,12 +163,13 @@ impl<B: Board> Desk<B> {
         if self.condemned.len() < MOST_CONDEMNED && !self.condemned.contains(&flight.trip.key) {
             self.condemned.push(flight.trip.key.clone());
         }
-        let permit = self.gates.permit(flight.trip.way(), now_ms);
+        let permit = self.gates.permit(&flight.trip.backend, now_ms);
         let end = permit.ok().map(|permit| {
             note(Note::Count(Counter::Calls));
             let trip = flight.trip;
-            let call = calls::kill(&trip.service, &trip.realm.app, &trip.key.token, &Headers::default());
-            let ends_ms = now_ms.saturating_add(trip.service.timeout_ms);
+            let call =
+                request::kill(&trip.backend.service, &trip.backend.namespace.app, &trip.key.token, &Headers::default());
+            let ends_ms = now_ms.saturating_add(trip.backend.service.timeout_ms);
             let trip = Trip { permit, call: Rc::new(call), started_ms: now_ms, ends_ms, ..trip };
             Box::new(Errand { trip, who: None, order: Order::Kill { told: true } })
         });

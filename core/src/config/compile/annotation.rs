@@ -7,7 +7,7 @@ use super::super::raw;
 use super::super::values::{Entries, HeaderName, ParseText, Text};
 use super::{Compiler, WRITE_BACK_NAMES};
 use crate::http::name::Alias;
-use crate::session::annotate::{Annotation, Field};
+use crate::policy::annotation::{Annotation, Field};
 
 /// The headers that tell an upstream who it serves; taken out also where other names are in use, since an upstream
 /// that reads them would believe them.

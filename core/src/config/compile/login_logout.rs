@@ -10,7 +10,7 @@ use crate::policy::login::Login;
 use crate::policy::logout::Logout;
 use crate::policy::matching::{PathPattern, Target};
 use crate::policy::rules::{Rule, Rules, SessionMode};
-use crate::session::source::Source;
+use crate::policy::token_source::Source;
 
 impl Compiler<'_> {
     pub fn login(&self, raw: &raw::Login, at: &Path<'_>) -> Option<Login> {

@@ -23,14 +23,14 @@ use crate::cache::settings;
 use crate::http::authority::HostPattern;
 use crate::http::name::Alias;
 use crate::http::reserved::ReservedHeaders;
+use crate::policy::annotation::Annotation;
+use crate::policy::limits::Limits;
 use crate::policy::login::Login;
 use crate::policy::rules::{FailureMode, Rules};
+use crate::policy::token_source::Source;
 use crate::policy::write_back::WriteBack;
-use crate::session::annotate::Annotation;
-use crate::session::calls::Service;
-use crate::session::limits::Limits;
-use crate::session::source::Source;
-use services::Services;
+use crate::rest_sessions::backend::Service;
+use services::Backends;
 
 /// The response headers by which upstreams change sessions; a request that bears them could be echoed.
 const WRITE_BACK_NAMES: [&str; 2] = ["x-session-set", "x-session-kill"];
@@ -41,7 +41,7 @@ const PATH_OVERRIDES: [&str; 2] = ["x-original-url", "x-rewrite-url"];
 
 struct Compiler<'a> {
     problems: &'a Problems,
-    services: Services,
+    backends: Backends,
     /// The headers that any rule takes a token from.
     token_headers: Vec<Alias>,
 }
@@ -60,7 +60,7 @@ struct Defaults {
 
 pub fn compile(raw: &raw::Plugin, problems: &Problems) -> Config {
     let root = Path::Root;
-    let mut compiler = Compiler { problems, services: Services::default(), token_headers: tokens::headers(raw) };
+    let mut compiler = Compiler { problems, backends: Backends::default(), token_headers: tokens::headers(raw) };
 
     let app = raw.app.required(&root.key("app"), "the rest-sessions app", problems);
     let service_at = root.key("rest_sessions");

@@ -4,8 +4,8 @@ use super::super::problems::Path;
 use super::super::raw::{self, List};
 use super::super::scalars::Scalar;
 use super::Compiler;
+use crate::policy::annotation::Field;
 use crate::policy::requirements::{Condition, Requirement};
-use crate::session::annotate::Field;
 
 impl Compiler<'_> {
     pub fn requirements(&self, list: &List<raw::Requirement>, at: &Path<'_>) -> Vec<Requirement> {

@@ -53,13 +53,10 @@ impl Compiler<'_> {
             Some(service) => self.service(service, &at.key("rest_sessions")),
             None => defaults.service.clone(),
         };
-        let (service_id, target_id, service) = self.services.shared(service);
         let rule = Rule {
             label,
             session: session.copied().unwrap_or(SessionMode::Required),
-            realm: self.services.realm(target_id, &service, &app),
-            service,
-            service_id,
+            backend: self.backends.backend(service, &app),
             sources: self.sources(&raw.token_from, &at.key("token_from")).unwrap_or_else(|| defaults.sources.clone()),
             annotation: match raw.annotate.as_given() {
                 Some(annotate) => self.annotation(annotate, &at.key("annotate")),

@@ -1,5 +1,5 @@
-//! From `rest_sessions` as it is written to services that are each known once: their calls are counted, and their
-//! sessions are kept, by what they are.
+//! From `rest_sessions` as it is written to backends, each of which exists once: calls are counted by service, and
+//! sessions are cached by namespace.
 
 use std::rc::Rc;
 
@@ -8,37 +8,31 @@ use super::super::raw;
 use super::super::reader::Field;
 use super::super::values::{CallAuthority, Integer, Millis, ParseText};
 use super::{Compiler, OrOff};
-use crate::session::breaker;
-use crate::session::calls::{Service, ServiceId, TargetId};
-use crate::session::realm::{Realm, RealmId};
+use crate::rest_sessions::backend::{Backend, Namespace, NamespaceId, Service, ServiceId, TargetId};
+use crate::rest_sessions::breaker;
 
-/// The services and realms so far.
+/// The backends so far.
 #[derive(Default)]
-pub struct Services {
-    services: Vec<Rc<Service>>,
-    realms: Vec<Rc<Realm>>,
-}
+pub struct Backends(Vec<Rc<Backend>>);
 
-impl Services {
-    /// The realm of an app at a service, as the one that is known already, if it is.
-    pub fn realm(&mut self, target_id: TargetId, service: &Service, app: &Rc<str>) -> Rc<Realm> {
-        if let Some(known) = self.realms.iter().find(|realm| realm.is(target_id, app)) {
-            return Rc::clone(known);
+impl Backends {
+    /// The backend of an app at a service: the known one if there is one. Equal services, targets and namespaces have
+    /// equal numbers, and different ones different numbers.
+    pub fn backend(&mut self, service: Service, app: &Rc<str>) -> Rc<Backend> {
+        let known = |same: &dyn Fn(&Backend) -> bool| self.0.iter().find(|backend| same(backend));
+        if let Some(backend) = known(&|other| other.service == service && other.namespace.app == *app) {
+            return Rc::clone(backend);
         }
-        let realm = Rc::new(Realm::new(RealmId(self.realms.len()), target_id, service, Rc::clone(app)));
-        self.realms.push(Rc::clone(&realm));
-        realm
-    }
-
-    /// The service as the one that is known already, if it is, and its numbers.
-    pub fn shared(&mut self, service: Service) -> (ServiceId, TargetId, Rc<Service>) {
-        let place = |known: &[Rc<Service>], same: &dyn Fn(&Service) -> bool| known.iter().position(|other| same(other));
-        let index = place(&self.services, &|other| *other == service).unwrap_or_else(|| {
-            self.services.push(Rc::new(service.clone()));
-            self.services.len().saturating_sub(1)
-        });
-        let target = place(&self.services, &|other| other.same_target(&service)).unwrap_or(index);
-        (ServiceId(index), TargetId(target), self.services.get(index).map_or_else(|| Rc::new(service), Rc::clone))
+        let next = self.0.len();
+        let service_id = known(&|other| other.service == service).map_or(ServiceId(next), |other| other.service_id);
+        let same_target = known(&|other| other.service.same_target(&service));
+        let target_id = same_target.map_or(TargetId(next), |other| other.namespace.target_id);
+        let same_namespace = known(&|other| other.namespace.target_id == target_id && other.namespace.app == *app);
+        let namespace_id = same_namespace.map_or(NamespaceId(next), |other| other.namespace.id);
+        let namespace = Namespace::new(namespace_id, target_id, &service, Rc::clone(app));
+        let backend = Rc::new(Backend { service, service_id, namespace });
+        self.0.push(Rc::clone(&backend));
+        backend
     }
 }
 

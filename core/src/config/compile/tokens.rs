@@ -5,7 +5,7 @@ use super::super::raw::{self, List};
 use super::super::reader::Field;
 use super::{Compiler, WRITE_BACK_NAMES, annotation, items};
 use crate::http::name::Alias;
-use crate::session::source::Source;
+use crate::policy::token_source::Source;
 
 /// The headers that any rule takes a token from.
 pub fn headers(raw: &raw::Plugin) -> Vec<Alias> {

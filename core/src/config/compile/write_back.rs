@@ -7,9 +7,9 @@ use super::super::values::{DataKey, HeaderName, Text};
 use super::{Compiler, WRITE_BACK_NAMES, annotation, items};
 use crate::http::name::Alias;
 use crate::http::reserved::ReservedHeaders;
+use crate::policy::annotation::Field as SessionField;
 use crate::policy::rules::Rules;
 use crate::policy::write_back::{Keys, WriteBack};
-use crate::session::annotate;
 
 impl Compiler<'_> {
     pub fn write_back(&self, raw: &raw::WriteBack, rules: &Rules, at: &Path<'_>) -> WriteBack {
@@ -49,8 +49,8 @@ impl Compiler<'_> {
         let mut read = Vec::new();
         for field in rules.iter().flat_map(|rule| &rule.require).map(|requirement| &requirement.field) {
             match field {
-                annotate::Field::DataKey(key) if !read.contains(key) => read.push(key.clone()),
-                annotate::Field::Data => {
+                SessionField::DataKey(key) if !read.contains(key) => read.push(key.clone()),
+                SessionField::Data => {
                     self.note(at, "is missing, and a require reads all data; expected the keys that upstreams may set");
                     break;
                 }

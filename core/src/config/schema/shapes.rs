@@ -7,9 +7,9 @@ use super::super::values::{
 };
 use crate::http::authority::HostPattern;
 use crate::http::origin::Origin;
+use crate::policy::annotation;
 use crate::policy::login::Login;
 use crate::policy::matching::PathPattern;
-use crate::session::annotate;
 
 pub trait Shape {
     const PATTERN: &'static str;
@@ -78,5 +78,5 @@ shapes! {
     TokenPrefix: "[ -~]+";
     QueryName: r"[\s\S]+";
     RuleName: r"[^\u0000-\u001f\u007f-\u009f]{1,128}";
-    annotate::Field: r"(?:id|ip|ttl|idle|r|w|age|d|status|d\.[\s\S]+)";
+    annotation::Field: r"(?:id|ip|ttl|idle|r|w|age|d|status|d\.[\s\S]+)";
 }

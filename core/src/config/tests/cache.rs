@@ -25,8 +25,8 @@ fn a_breaker_may_be_given_in_part_or_switched_off_wherever_a_service_stands() {
                           "rest_sessions": {"cluster": "b", "breaker": breaker}});
         let config = parsed(json!({"rules": [rule]}));
         let default = Some(breaker::Settings { failures: 5, open_for_ms: 1_000 });
-        assert_eq!(fallback(&config).service.breaker, default, "the rule's own service is another");
-        select(&config, b"GET", b"/a").service.breaker
+        assert_eq!(fallback(&config).backend.service.breaker, default, "the rule's own service is another");
+        select(&config, b"GET", b"/a").backend.service.breaker
     };
     let some = |failures, open_for_ms| Some(breaker::Settings { failures, open_for_ms });
     assert_eq!(breaker_of(json!("off")), None);
@@ -42,8 +42,8 @@ fn a_service_that_is_left_alone_at_another_time_holds_the_same_sessions() {
          "rest_sessions": {"cluster": "rest-sessions", "breaker": "off"}}
     ]}));
     let (rule, fallback) = (select(&config, b"GET", b"/a"), fallback(&config));
-    assert_ne!(rule.service_id, fallback.service_id);
-    assert_eq!(rule.realm.id, fallback.realm.id);
+    assert_ne!(rule.backend.service_id, fallback.backend.service_id);
+    assert_eq!(rule.backend.namespace.id, fallback.backend.namespace.id);
 }
 
 #[test]
@@ -59,7 +59,7 @@ fn a_struct_says_of_them_what_json_says() {
     assert!(taken.cache.as_ref().is_some_and(|cache| cache.max_bytes == 65_536 && !cache.shared));
     assert_eq!(taken.cache, said.cache);
     for (taken, said) in taken.rules.iter().zip(said.rules.iter()) {
-        assert_eq!(taken.service, said.service);
+        assert_eq!(taken.backend.service, said.backend.service);
         assert_eq!(taken.max_staleness_ms, said.max_staleness_ms);
     }
     let wrong = with(json!({

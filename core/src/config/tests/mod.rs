@@ -7,11 +7,11 @@ mod write_back;
 
 use super::*;
 use crate::cache::settings::Settings;
+use crate::policy::annotation::Field;
 use crate::policy::matching::Target;
 use crate::policy::rules::{CorsPreflight, FailureMode, OnForbidden, Rule, SessionMode};
-use crate::session::annotate::Field;
-use crate::session::breaker;
-use crate::session::source::Source;
+use crate::policy::token_source::Source;
+use crate::rest_sessions::breaker;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -60,14 +60,14 @@ fn the_smallest_configuration_has_the_documented_defaults() {
     let rule = fallback(&config);
     assert_eq!(&*rule.label, "default");
     assert_eq!(rule.session, SessionMode::Required);
-    assert_eq!(&*rule.realm.app, "myapp");
+    assert_eq!(&*rule.backend.namespace.app, "myapp");
     assert_eq!(rule.failure_mode, FailureMode::Deny);
     assert_eq!(rule.origins, None);
     assert_eq!(rule.sources, [Source::Cookie("session-cookie".into())]);
     assert_eq!(rule.annotation.max_bytes, 6144);
     let headers: Vec<_> = rule.annotation.headers.iter().map(|(name, field)| (&**name, field)).collect();
     assert_eq!(headers, [("x-session-user", &Field::Id), ("x-session-data", &Field::Data)]);
-    let service = &rule.service;
+    let service = &rule.backend.service;
     assert_eq!(&*service.cluster, "rest-sessions");
     assert_eq!(service.authority, "rest-sessions");
     assert_eq!(service.path_prefix, "");
@@ -126,15 +126,15 @@ fn every_key_is_taken() {
     assert_eq!(rules[0].session, SessionMode::Off);
     assert_eq!(rules[0].sources.len(), 5);
     assert_eq!(rules[0].sources[1], Source::Header { name: "authorization".into(), prefix: Some("Bearer ".into()) });
-    assert_eq!((&*rules[1].realm.app, &*rules[1].service.cluster), ("other", "b"));
-    assert_eq!((rules[1].service.timeout_ms, rules[1].annotation.max_bytes), (500, 100));
+    assert_eq!((&*rules[1].backend.namespace.app, &*rules[1].backend.service.cluster), ("other", "b"));
+    assert_eq!((rules[1].backend.service.timeout_ms, rules[1].annotation.max_bytes), (500, 100));
     assert_eq!(&*rules[1].annotation.headers[0].0, "x-who");
-    assert_ne!(rules[0].service_id, rules[1].service_id);
-    assert_eq!(rules[0].service_id, fallback(&config).service_id);
-    assert_eq!(rules[0].service.authority, "rs.example:3000");
+    assert_ne!(rules[0].backend.service_id, rules[1].backend.service_id);
+    assert_eq!(rules[0].backend.service_id, fallback(&config).backend.service_id);
+    assert_eq!(rules[0].backend.service.authority, "rs.example:3000");
     assert_eq!(fallback(&config).failure_mode, FailureMode::Allow);
     assert_eq!(fallback(&config).origins, Some(vec![]));
-    assert_eq!(rules[0].service.breaker, Some(breaker::Settings { failures: 10, open_for_ms: 250 }));
+    assert_eq!(rules[0].backend.service.breaker, Some(breaker::Settings { failures: 10, open_for_ms: 250 }));
     assert_eq!(rules.iter().map(|rule| rule.max_staleness_ms).collect::<Vec<_>>(), [None, Some(2_000), Some(0)]);
     assert_eq!(
         config.cache,
@@ -157,7 +157,7 @@ fn services_that_differ_only_in_how_they_are_asked_hold_the_same_sessions() {
         {"match": {"paths": ["/c"]}, "session": "required",
          "rest_sessions": {"cluster": "rest-sessions", "authority": "c"}}
     ]}));
-    let ids = |rule: &Rule| (rule.service_id, rule.realm.target_id);
+    let ids = |rule: &Rule| (rule.backend.service_id, rule.backend.namespace.target_id);
     let (service, target) = ids(fallback(&config));
     let rules: Vec<_> = config.rules.iter().map(|rule| ids(rule)).collect();
     assert!(rules[0].0 != service && rules[0].1 == target);
@@ -328,8 +328,8 @@ fn a_binary_struct_is_taken() {
     bytes.push(value_length - 2);
     bytes.extend(&inner);
     let config = Config::parse(&bytes).unwrap_or_else(|problems| panic!("{problems:#?}"));
-    assert_eq!(&*fallback(&config).service.cluster, "rs");
-    assert_eq!(fallback(&config).service.retries, 2);
+    assert_eq!(&*fallback(&config).backend.service.cluster, "rs");
+    assert_eq!(fallback(&config).backend.service.retries, 2);
 }
 
 #[test]

@@ -100,5 +100,8 @@ fn the_session_of_the_token_is_asked_for_as_its_rule_says() {
     let told = site.begin(&[(":path", "/b"), ("cookie", &format!("session-cookie={token}"))]);
     let exchange = told.asks.unwrap();
     assert_eq!(exchange.token().reveal(), token);
-    assert_eq!((&*exchange.rule().realm.app, &*exchange.rule().service.cluster), ("backoffice", "other"));
+    assert_eq!(
+        (&*exchange.rule().backend.namespace.app, &*exchange.rule().backend.service.cluster),
+        ("backoffice", "other")
+    );
 }

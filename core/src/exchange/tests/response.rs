@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::*;
-use crate::session::change::Change;
+use crate::policy::session_change::Change;
 use crate::session::lookup::{Failure, Outage};
 
 fn writing(changes: Value) -> Site {

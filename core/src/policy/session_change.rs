@@ -1,8 +1,8 @@
 //! What an upstream wants to happen to its request's session, as the headers of its response say it.
 
-use super::body;
-use super::data::push_string;
-use super::json::{self, Value};
+use crate::rest_sessions::body;
+use crate::session::data::push_string;
+use crate::session::json::{self, Value};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {

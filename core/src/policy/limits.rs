@@ -1,7 +1,7 @@
 //! How old a session may become, and for how long it may lie unused, whatever rest-sessions itself would allow.
 
-use super::session::Session;
-use super::token::Token;
+use crate::session::session::Session;
+use crate::session::token::Token;
 
 /// A session beyond any of these is ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,9 +35,9 @@ impl Limits {
 mod tests {
     use std::rc::Rc;
 
-    use super::super::session::Parts;
-    use super::super::token::tests::{NOW_MS, token_made_at};
     use super::*;
+    use crate::session::session::Parts;
+    use crate::session::token::tests::{NOW_MS, token_made_at};
 
     fn token(age_ms: u64) -> Token {
         Token::parse(token_made_at(NOW_MS - age_ms).as_bytes(), &|| NOW_MS).unwrap()

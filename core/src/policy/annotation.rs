@@ -4,10 +4,10 @@ use std::borrow::Cow;
 use std::fmt;
 use std::rc::Rc;
 
-use super::session::{Scalar, Session};
 use crate::http::bytes::Bytes;
 use crate::http::change::HeaderChange;
 use crate::http::percent;
+use crate::session::session::{Scalar, Session};
 
 /// A part of a session that a header may hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -162,8 +162,8 @@ pub fn encoded_id(session: &Session) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::session::Parts;
     use super::*;
+    use crate::session::session::Parts;
 
     fn session() -> Rc<Session> {
         let parts = Parts {

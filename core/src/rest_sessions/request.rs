@@ -2,41 +2,9 @@
 
 use std::rc::Rc;
 
-use super::breaker;
-use super::token::Token;
+use super::backend::Service;
 use crate::http::headers::Headers;
-
-/// A rest-sessions service, and how it is asked.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Service {
-    pub cluster: Rc<str>,
-    pub authority: String,
-    pub path_prefix: String,
-    /// For one lookup, retries included.
-    pub timeout_ms: u64,
-    pub retries: u64,
-    /// Calls at once, in one worker.
-    pub max_in_flight: usize,
-    /// When it is left alone for a while, in one worker; absent: never.
-    pub breaker: Option<breaker::Settings>,
-}
-
-impl Service {
-    /// Whether both hold the same sessions.
-    #[must_use]
-    pub fn same_target(&self, other: &Self) -> bool {
-        (&self.cluster, &self.authority, &self.path_prefix) == (&other.cluster, &other.authority, &other.path_prefix)
-    }
-}
-
-/// Which of a configuration's services is meant: each has its own count of calls.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct ServiceId(pub usize);
-
-/// Where a service is: which of a configuration's clusters, authorities and path prefixes, all compared in full.
-/// Services that differ only in how they are asked hold the same sessions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct TargetId(pub usize);
+use crate::session::token::Token;
 
 /// A call that is ready to be sent. Its path bears the token, so it is not printed.
 pub struct Call {
@@ -109,8 +77,8 @@ fn call(service: &Service, (method, verb): (&str, &str), app: &str, token: &Toke
 
 #[cfg(test)]
 mod tests {
-    use super::super::token::tests::{NOW_MS, token_made_at};
     use super::*;
+    use crate::session::token::tests::{NOW_MS, token_made_at};
 
     fn service() -> Service {
         Service {

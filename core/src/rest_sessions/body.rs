@@ -4,9 +4,9 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
-use super::json::{self, Member};
-use super::lookup::{BadAnswer, Failure, Lookup};
-use super::session::{Parts, Scalar};
+use crate::session::json::{self, Member};
+use crate::session::lookup::{BadAnswer, Failure, Lookup};
+use crate::session::session::{Parts, Scalar};
 
 /// Reads the answer to a lookup.
 #[must_use]
@@ -67,12 +67,12 @@ fn session(body: &[u8]) -> Result<Option<Parts<'_>>, &'static str> {
     Ok(Some(Parts { id, ip, ttl, idle, reads, writes, no_resave, data }))
 }
 
-fn scalars(value: &RawValue) -> Result<Vec<(Cow<'_, str>, Scalar<'_>)>, &'static str> {
+pub fn scalars(value: &RawValue) -> Result<Vec<(Cow<'_, str>, Scalar<'_>)>, &'static str> {
     let fields = json::members(value.get()).ok_or("`d` is not an object without repeated keys")?;
     fields.into_iter().map(|(key, value)| Ok((key, scalar(value)?))).collect()
 }
 
-pub(super) fn scalar(value: &RawValue) -> Result<Scalar<'_>, &'static str> {
+pub fn scalar(value: &RawValue) -> Result<Scalar<'_>, &'static str> {
     (text(value).map(Scalar::Text))
         .or_else(|| number(value).map(Scalar::Number))
         .or_else(|| boolean(value).map(Scalar::Bool))

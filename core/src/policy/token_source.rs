@@ -3,11 +3,11 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use super::token::Token;
 use crate::http::change::HeaderChange;
 use crate::http::headers::{Headers, Known};
 use crate::http::path::split_query;
 use crate::http::{cookie, query};
+use crate::session::token::Token;
 
 /// A place in a request that may hold a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -194,8 +194,8 @@ fn after_prefix<'a>(value: &'a [u8], prefix: Option<&str>) -> Option<&'a [u8]> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::token::tests::{NOW_MS, token_made_at};
     use super::*;
+    use crate::session::token::tests::{NOW_MS, token_made_at};
     use proptest::prelude::*;
 
     fn view<'a>(headers: &'a Headers, target: &'a str) -> RequestView<'a> {

@@ -1,6 +1,6 @@
 //! An answer of rest-sessions as it came, and what can be told of it by its status alone.
 
-use super::lookup::{BadAnswer, Failure, Outage};
+use crate::session::lookup::{BadAnswer, Failure, Outage};
 
 /// An answer as it came, or the lack of one.
 pub enum Answer {
@@ -17,7 +17,7 @@ pub enum Answer {
 
 pub enum Body {
     Read(Vec<u8>),
-    /// Longer than [`super::lookup::MAX_BODY`], and therefore not read.
+    /// Longer than [`crate::session::lookup::MAX_BODY`], and therefore not read.
     TooLarge,
 }
 
