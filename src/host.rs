@@ -1,28 +1,23 @@
-//! The host calls that the filter makes, each with its status as a value.
+//! The host calls of the filter, each with its status as a value. The signatures are those of proxy-wasm ABI 0.2.1.
 //!
-//! The SDK has functions for most of them, but they panic on a status that they do not expect, and a panic costs the
-//! worker all its requests. The signatures are those of proxy-wasm ABI 0.2.1.
+//! The SDK has functions for most of them. They panic on a status that they do not expect, and a panic ends the VM of a
+//! worker with all its requests.
 
 use std::ptr;
 
 use proxy_wasm::types::{BufferType, LogLevel, MapType, MetricType, StreamType};
 
+use rest_sessions_core::action::HeaderMap;
+use rest_sessions_core::exchange::Refused;
 use rest_sessions_core::http::change::HeaderChange;
 use rest_sessions_core::http::headers::Headers;
 use rest_sessions_core::http::reply::Reply;
 
-/// A host call that did not return `Ok`, with the status that it did return.
-#[derive(Debug)]
-pub struct Refused(u32);
-
-impl Refused {
-    /// The host keeps no data for its workers to share.
-    pub const NO_SHARED_DATA: Self = Self(NOT_FOUND);
-}
-
-const NOT_FOUND: u32 = 1;
-
 type Outcome<T> = Result<T, Refused>;
+
+/// `proxy_result_t` of the ABI.
+const NOT_FOUND: u32 = 1;
+const CAS_MISMATCH: u32 = 8;
 
 #[link(wasm_import_module = "env")]
 unsafe extern "C" {
@@ -102,7 +97,7 @@ pub fn now_ms() -> Outcome<u64> {
     Ok(nanoseconds / 1_000_000)
 }
 
-/// Whether lines at debug would be shown; writing them for nobody costs more than asking.
+/// Whether the host shows debug lines. Formatting a line costs more than this call.
 pub fn shows_debug() -> bool {
     let mut level = LogLevel::Critical as u32;
     // SAFETY: the pointer is valid for the call.
@@ -115,15 +110,24 @@ pub fn buffer(kind: BufferType, size: usize) -> Outcome<Vec<u8>> {
     bytes(|data, length| unsafe { proxy_get_buffer_bytes(kind as u32, 0, size, data, length) })
 }
 
-/// A whole header map; a map that cannot be read is as good as a refusal.
+/// A whole header map. A map that cannot be parsed counts as a refusal.
 pub fn headers(map: MapType) -> Outcome<Headers> {
     // SAFETY: the pointers are valid for the call.
     let serialized = bytes(|data, size| unsafe { proxy_get_header_map_pairs(map as u32, data, size) })?;
     Headers::parse(serialized).ok_or(Refused(0))
 }
 
-pub fn change_header(map: MapType, change: &HeaderChange) -> Outcome<()> {
-    let map = map as u32;
+pub fn map_type(map: HeaderMap) -> MapType {
+    match map {
+        HeaderMap::RequestHeaders => MapType::HttpRequestHeaders,
+        HeaderMap::RequestTrailers => MapType::HttpRequestTrailers,
+        HeaderMap::ResponseHeaders => MapType::HttpResponseHeaders,
+        HeaderMap::ResponseTrailers => MapType::HttpResponseTrailers,
+    }
+}
+
+pub fn change_header(map: HeaderMap, change: &HeaderChange) -> Outcome<()> {
+    let map = map_type(map) as u32;
     // SAFETY: every pointer goes with its length, and the bytes outlive the call.
     checked(unsafe {
         match change {
@@ -138,7 +142,7 @@ pub fn change_header(map: MapType, change: &HeaderChange) -> Outcome<()> {
     })
 }
 
-/// Answers the current request instead of its upstream.
+/// Sends a local reply to the request of the effective context.
 pub fn reply(reply: &Reply) -> Outcome<()> {
     /// Lets Envoy derive the gRPC status from the HTTP one.
     const UNSET: i32 = -1;
@@ -173,25 +177,26 @@ pub fn resume_response() -> Outcome<()> {
     checked(unsafe { proxy_continue_stream(StreamType::HttpResponse as u32) })
 }
 
-/// Ends the request of the effective context, and what goes with it: a WebSocket, a response that is still on its way.
+/// Closes the stream of the effective context: a WebSocket, or a response that is under way.
 pub fn close_request() -> Outcome<()> {
     // SAFETY: no memory is passed.
     checked(unsafe { proxy_close_stream(StreamType::HttpRequest as u32) })
 }
 
-/// Has the root called every so many milliseconds.
+/// Sets the period of the root's timer.
 pub fn set_tick_period(period_ms: u32) -> Outcome<()> {
     // SAFETY: no memory is passed.
     checked(unsafe { proxy_set_tick_period_milliseconds(period_ms) })
 }
 
-/// Directs the calls that follow at another context.
+/// The following calls are about this context.
 pub fn set_effective_context(context: u32) -> Outcome<()> {
     // SAFETY: no memory is passed.
     checked(unsafe { proxy_set_effective_context(context) })
 }
 
-/// The address and port of the client that Envoy trusts to be the one of the effective context's request.
+/// The address and port of the client of the effective context's request, as far as Envoy trusts them (attribute
+/// `source.address`).
 pub fn client() -> Option<Vec<u8>> {
     const PATH: &[u8] = b"source\0address";
     // SAFETY: every pointer goes with its length or is valid for the call.
@@ -204,7 +209,7 @@ pub fn set_property(name: &str, value: &[u8]) -> Outcome<()> {
     checked(unsafe { proxy_set_property(name.as_ptr(), name.len(), value.as_ptr(), value.len()) })
 }
 
-/// Registers a queue whose events come to the root that registers it.
+/// Registers a queue. Its events go to the root that registers it last.
 pub fn register_queue(name: &str) -> Outcome<u32> {
     let mut id = 0;
     // SAFETY: every pointer goes with its length, and the bytes outlive the call.
@@ -212,7 +217,7 @@ pub fn register_queue(name: &str) -> Outcome<u32> {
     Ok(id)
 }
 
-/// Puts an empty item into a queue, for the event that it causes.
+/// Enqueues an empty item, for the event that it causes.
 pub fn enqueue(queue: u32) -> Outcome<()> {
     // SAFETY: the host copies nothing of an empty item.
     checked(unsafe { proxy_enqueue_shared_queue(queue, [].as_ptr(), 0) })
@@ -241,7 +246,7 @@ pub fn record_metric(id: u32, value: u64) -> Outcome<()> {
     checked(unsafe { proxy_record_metric(id, value) })
 }
 
-/// What a counter or a gauge stands at, in all workers together.
+/// The value of a counter or a gauge, summed over all workers.
 pub fn get_metric(id: u32) -> Outcome<u64> {
     let mut value = 0;
     // SAFETY: the pointer is valid for the call.
@@ -249,7 +254,7 @@ pub fn get_metric(id: u32) -> Outcome<u64> {
     Ok(value)
 }
 
-/// What all workers keep under a key, with the number of its version; nothing where it was never set.
+/// The value of a key of the shared data and its version; `None` if it was never set.
 pub fn shared_data(key: &[u8]) -> Outcome<Option<(Vec<u8>, u32)>> {
     let mut version = 0;
     // SAFETY: every pointer goes with its length or is valid for the call.
@@ -262,10 +267,9 @@ pub fn shared_data(key: &[u8]) -> Outcome<Option<(Vec<u8>, u32)>> {
     }
 }
 
-/// Sets what all workers keep under a key, if it still is of this version; 0 sets it in any case. `false` where
-/// another worker was first.
+/// Sets a key of the shared data, if its version is still `version`. 0 sets it unconditionally. Returns `false` if the
+/// version is another one.
 pub fn set_shared_data(key: &[u8], value: &[u8], version: u32) -> Outcome<bool> {
-    const CAS_MISMATCH: u32 = 8;
     // SAFETY: every pointer goes with its length, and the bytes outlive the call.
     match unsafe { proxy_set_shared_data(key.as_ptr(), key.len(), value.as_ptr(), value.len(), version) } {
         CAS_MISMATCH => Ok(false),

@@ -23,18 +23,13 @@
     )
 )]
 
-mod board;
-mod calls;
-mod clock;
+mod dispatch;
+mod filter;
 mod host;
 mod metrics;
-mod progress;
-mod respond;
 mod root;
-mod settle;
+mod shared_data;
 mod stream;
-mod waiting;
-mod worker;
 
 use proxy_wasm::types::LogLevel;
 

@@ -4,56 +4,61 @@ use std::rc::Rc;
 
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{BufferType, ContextType};
+use rest_sessions_core::config::{Config, Problem};
+use rest_sessions_core::exchange::Refused;
+use rest_sessions_core::worker::Event;
 
+use crate::dispatch;
+use crate::filter::Filter;
 use crate::host;
 use crate::stream::Stream;
-use crate::worker::Worker;
-use rest_sessions_core::config::{Config, Problem};
 
 pub struct Root {
     id: u32,
-    /// Absent until there is a configuration that holds.
-    worker: Option<Rc<Worker>>,
+    /// Absent until there is a valid configuration.
+    filter: Option<Rc<Filter>>,
 }
 
 impl Root {
     pub fn new(id: u32) -> Self {
-        Self { id, worker: None }
+        Self { id, filter: None }
     }
 
-    fn configure(&self, size: usize) -> Result<Worker, Vec<Problem>> {
-        let host_trouble = |what: &str, refused: host::Refused| {
+    fn configure(&self, size: usize) -> Result<Filter, Vec<Problem>> {
+        let host_refused = |what: &str, refused: Refused| {
             vec![Problem { path: String::new(), message: format!("the host does not {what}: {refused:?}") }]
         };
         let bytes = host::buffer(BufferType::PluginConfiguration, size)
-            .map_err(|refused| host_trouble("hand over the configuration", refused))?;
+            .map_err(|refused| host_refused("hand over the configuration", refused))?;
         let config = Config::parse(&bytes)?;
-        Worker::new(self.id, config).map_err(|refused| host_trouble("give metrics, a queue or a timer", refused))
+        Filter::new(self.id, config).map_err(|refused| host_refused("give metrics, a queue or a timer", refused))
+    }
+
+    fn handle(&self, event: impl FnOnce() -> Event) {
+        if let Some(filter) = &self.filter {
+            filter.handle_from_root(event());
+        }
     }
 }
 
 impl Drop for Root {
     /// The host deletes a root when its configuration goes.
     fn drop(&mut self) {
-        if let Some(worker) = &self.worker {
-            worker.retire();
-        }
+        self.handle(|| Event::Retired);
     }
 }
 
 impl Context for Root {
     fn on_http_call_response(&mut self, call: u32, num_headers: usize, body_size: usize, _num_trailers: usize) {
-        if let Some(worker) = &self.worker {
-            worker.answered(call, num_headers, body_size);
-        }
+        self.handle(|| Event::Response { call, response: dispatch::read_response(num_headers, body_size) });
     }
 }
 
 impl RootContext for Root {
     fn on_configure(&mut self, size: usize) -> bool {
         match self.configure(size) {
-            Ok(worker) => {
-                self.worker = Some(Rc::new(worker));
+            Ok(filter) => {
+                self.filter = Some(Rc::new(filter));
                 true
             }
             Err(problems) => {
@@ -66,19 +71,17 @@ impl RootContext for Root {
     }
 
     fn on_queue_ready(&mut self, queue: u32) {
-        if let Some(worker) = &self.worker {
-            worker.queue_ready(queue);
+        if let Some(filter) = &self.filter {
+            filter.queue_ready(queue);
         }
     }
 
     fn on_tick(&mut self) {
-        if let Some(worker) = &self.worker {
-            worker.recheck();
-        }
+        self.handle(|| Event::Tick);
     }
 
     fn create_http_context(&self, id: u32) -> Option<Box<dyn HttpContext>> {
-        Some(Box::new(Stream::new(id, self.worker.clone())))
+        Some(Box::new(Stream::new(id, self.filter.clone())))
     }
 
     fn get_type(&self) -> Option<ContextType> {

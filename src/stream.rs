@@ -1,120 +1,93 @@
-//! The context of one request: its callbacks, passed on to what the worker knows of it.
+//! The context of one stream: its callbacks as events.
 
 use std::rc::Rc;
 
 use proxy_wasm::traits::{Context, HttpContext};
-use proxy_wasm::types::{Action, MapType};
+use proxy_wasm::types::Action;
+use rest_sessions_core::action::{HeaderMap, StreamRef};
+use rest_sessions_core::http::headers::Headers;
+use rest_sessions_core::worker::Event;
 
+use crate::filter::{Callback, Filter, fail_closed};
 use crate::host;
-use crate::progress::{Progress, host_refused, turn_away};
-use crate::waiting::Ticket;
-use crate::worker::Worker;
 
 pub struct Stream {
     id: u32,
-    /// Absent where there is no configuration that holds: then nothing passes.
-    worker: Option<Rc<Worker>>,
-    stage: Stage,
-}
-
-/// What the stream has to know of its request by itself.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    ExpectHeaders,
-    /// The worker knows of it, for the time when it is told something.
-    Waited(Ticket),
-    Decided,
+    /// Absent without a valid configuration. Then nothing passes.
+    filter: Option<Rc<Filter>>,
+    /// Absent until the core has seen the stream.
+    stream: Option<StreamRef>,
+    /// The core must be told when the stream ends.
+    is_tracked: bool,
 }
 
 impl Stream {
-    pub fn new(id: u32, worker: Option<Rc<Worker>>) -> Self {
-        Self { id, worker, stage: Stage::ExpectHeaders }
+    pub fn new(id: u32, filter: Option<Rc<Filter>>) -> Self {
+        Self { id, filter, stream: None, is_tracked: false }
     }
 
-    fn headers(&mut self, end_of_stream: bool) -> Progress {
-        let Some(worker) = &self.worker else { return unconfigured() };
-        if self.stage != Stage::ExpectHeaders {
-            // Headers that come a second time were not judged.
-            return turn_away("event=headers_twice");
-        }
-        self.stage = Stage::Decided;
-        let progress = match host::headers(MapType::HttpRequestHeaders) {
-            Ok(headers) => worker.request_headers(self.id, headers, end_of_stream),
-            Err(refused) => worker.give_up(&refused),
+    /// Reads a header map, and hands it to the core.
+    fn handle(&mut self, map: HeaderMap, event: impl FnOnce(StreamRef, Headers) -> Event) -> Action {
+        let Some(filter) = &self.filter else {
+            fail_closed("no_configuration");
+            return Action::Pause;
         };
-        if let Progress::Waiting(ticket) | Progress::Followed(ticket) = progress {
-            self.stage = Stage::Waited(ticket);
-        }
-        progress
+        let stream = *self.stream.get_or_insert_with(|| filter.admit(self.id));
+        let event = match host::headers(host::map_type(map)) {
+            Ok(headers) => event(stream, headers),
+            Err(status) => Event::Refused { stream, map, status, undone: Vec::new() },
+        };
+        let mut callback = Callback::of_stream(stream);
+        filter.handle(event, &mut callback);
+        self.is_tracked |= callback.is_tracked;
+        if callback.goes_on { Action::Continue } else { Action::Pause }
     }
 
-    fn response(&self, worker: &Worker) -> Progress {
-        let ticket = if let Stage::Waited(ticket) = self.stage { Some(ticket) } else { None };
-        match host::headers(MapType::HttpResponseHeaders) {
-            Ok(headers) => worker.response_headers(self.id, ticket, &headers),
-            // What is not seen cannot be kept from the client.
-            Err(refused) => turn_away(&host_refused(&refused)),
-        }
+    fn reads_responses(&self) -> bool {
+        self.filter.as_ref().is_some_and(|filter| filter.reads_responses)
     }
-
-    fn response_trailers(worker: &Worker) -> Progress {
-        match host::headers(MapType::HttpResponseTrailers) {
-            Ok(trailers) => worker.response_trailers(&trailers),
-            Err(refused) => turn_away(&host_refused(&refused)),
-        }
-    }
-
-    fn trailers(&self) -> Progress {
-        let Some(worker) = &self.worker else { return unconfigured() };
-        match host::headers(MapType::HttpRequestTrailers) {
-            Ok(trailers) => worker.request_trailers(&trailers),
-            Err(refused) => turn_away(&host_refused(&refused)),
-        }
-    }
-}
-
-fn action(progress: Progress) -> Action {
-    match progress {
-        Progress::Forward | Progress::Followed(_) => Action::Continue,
-        Progress::Replied | Progress::Waiting(_) => Action::Pause,
-    }
-}
-
-fn unconfigured() -> Progress {
-    turn_away("event=no_configuration")
 }
 
 impl Context for Stream {}
 
 impl HttpContext for Stream {
     fn on_http_request_headers(&mut self, _num_headers: usize, end_of_stream: bool) -> Action {
-        action(self.headers(end_of_stream))
+        if self.stream.is_some() {
+            // Headers that come a second time were not judged.
+            fail_closed("headers_twice");
+            return Action::Pause;
+        }
+        self.handle(HeaderMap::RequestHeaders, |stream, headers| Event::RequestHeaders {
+            stream,
+            headers,
+            end_of_stream,
+        })
     }
 
     fn on_http_request_trailers(&mut self, _num_trailers: usize) -> Action {
-        action(self.trailers())
+        self.handle(HeaderMap::RequestTrailers, |_, trailers| Event::RequestTrailers(trailers))
     }
 
     fn on_http_response_headers(&mut self, _num_headers: usize, _end_of_stream: bool) -> Action {
-        match &self.worker {
-            Some(worker) if worker.reads_responses() => action(self.response(worker)),
-            _ => Action::Continue,
+        if !self.reads_responses() {
+            return Action::Continue;
         }
+        self.handle(HeaderMap::ResponseHeaders, |stream, headers| Event::ResponseHeaders { stream, headers })
     }
 
     fn on_http_response_trailers(&mut self, _num_trailers: usize) -> Action {
-        match &self.worker {
-            Some(worker) if worker.reads_responses() => action(Self::response_trailers(worker)),
-            _ => Action::Continue,
+        if !self.reads_responses() {
+            return Action::Continue;
         }
+        self.handle(HeaderMap::ResponseTrailers, |_, trailers| Event::ResponseTrailers(trailers))
     }
 }
 
 impl Drop for Stream {
-    /// The host says that it is done with a request right before it deletes it, and nothing comes between.
+    /// The host ends a stream right before it deletes it, with nothing in between.
     fn drop(&mut self) {
-        if let (Some(worker), Stage::Waited(ticket)) = (&self.worker, self.stage) {
-            worker.stream_ended(ticket);
+        if let (Some(filter), Some(stream), true) = (&self.filter, self.stream, self.is_tracked) {
+            filter.handle_from_root(Event::StreamEnded(stream));
         }
     }
 }

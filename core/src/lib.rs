@@ -1,7 +1,19 @@
-//! Every decision of the session filter, in plain Rust: no proxy, no clock, no log, no randomness.
+//! Every decision of the session filter, in plain Rust: no proxy, no clock, no log.
 //!
-//! [`exchange`] is one request's way from event to effects; [`config`], [`policy`], [`session`], [`cache`] and [`http`]
-//! are what it is made of. What depends on the host is handed in.
+//! [`worker::Worker`] takes events and returns [`action::Action`]s. A shell hands the events in and carries the actions
+//! out: the filter does so in Envoy, `session-filter explain` and the simulation do so in memory.
+//!
+//! | module | knows |
+//! | --- | --- |
+//! | [`http`] | header maps, paths, cookies, origins as bytes |
+//! | [`session`] | the token, the session, what may be known of it |
+//! | [`rest_sessions`] | the client of the session service |
+//! | [`cache`] | cached sessions and their invalidation in all workers |
+//! | [`policy`] | rules and what they ask |
+//! | [`config`] | the configuration, from text to policy |
+//! | [`exchange`] | the states of one request |
+//! | [`worker`] | the order of steps |
+//! | [`telemetry`] | the names of metrics, filter state and log lines |
 
 // A panic ends a worker's whole VM and hangs every request that waits in it (proxy-wasm has no unwinding), so nothing
 // outside tests may even be able to panic.
@@ -19,11 +31,15 @@
     )
 )]
 
+pub mod action;
 pub mod cache;
 pub mod config;
 pub mod exchange;
 pub mod http;
+mod int_map;
+pub mod local;
 pub mod policy;
 pub mod rest_sessions;
 pub mod session;
 pub mod telemetry;
+pub mod worker;

@@ -171,14 +171,29 @@ counters! {
     WriteBacksDropped: WriteBacksDropped => "rest_sessions.write_back_dropped_total",
 }
 
-/// Calls that are under way, in all workers together.
-pub const IN_FLIGHT: &str = "rest_sessions.in_flight";
+/// A number that rises and falls, summed over all workers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gauge {
+    /// Calls in flight.
+    InFlight,
+    /// Bytes of the caches, keys and bookkeeping included.
+    CacheBytes,
+    /// Entries of the caches.
+    CacheEntries,
+}
 
-/// What the caches of all workers take, keys and bookkeeping included.
-pub const CACHE_BYTES: &str = "rest_sessions.cache_bytes";
+impl Gauge {
+    pub const ALL: [Self; 3] = [Self::InFlight, Self::CacheBytes, Self::CacheEntries];
 
-/// Answers in the caches of all workers.
-pub const CACHE_ENTRIES: &str = "rest_sessions.cache_entries";
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::InFlight => "rest_sessions.in_flight",
+            Self::CacheBytes => "rest_sessions.cache_bytes",
+            Self::CacheEntries => "rest_sessions.cache_entries",
+        }
+    }
+}
 
 /// A number that every end of a session changes; workers compare it to know whether a session of theirs may have
 /// ended. Its value means nothing.
@@ -240,27 +255,62 @@ impl FilterState {
     }
 }
 
-/// A line for the log, at debug: a client can cause it at will.
+/// How important a log line is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// A client can cause the line at will.
+    Debug,
+    /// Trouble with rest-sessions.
+    Warn,
+    /// The host has refused what it takes to judge a request.
+    Error,
+}
+
+/// A log line: `key=value` pairs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Line {
-    /// The filter has answered a request itself, or would have.
+    /// A local reply was sent, or would have been.
     Answered {
         outcome: Outcome,
         rule: Option<Rc<str>>,
         token: Option<Digest>,
     },
-    /// A request that was let through is closed, since its session is gone.
+    /// An open stream is closed, since its session is gone.
     Closed {
         rule: Rc<str>,
         token: Digest,
     },
-    /// A response asked for a change of its session that was not made.
+    /// A change request of an upstream was ignored.
     Dropped {
         why: &'static str,
     },
     UnknownCall {
         call: u32,
     },
+    /// A call could not be made, or its response is of no use.
+    CallFailed {
+        failure: Failure,
+        cluster: Rc<str>,
+        /// How many lines of this cause were held back since the last.
+        held_back: u64,
+    },
+    /// `status`: of the host call (proxy-wasm ABI 0.2.1, `proxy_result_t`).
+    HostCallRefused {
+        status: u32,
+    },
+}
+
+impl Line {
+    #[must_use]
+    pub fn level(&self) -> Level {
+        match self {
+            Self::Answered { .. } | Self::Closed { .. } | Self::Dropped { .. } | Self::UnknownCall { .. } => {
+                Level::Debug
+            }
+            Self::CallFailed { .. } => Level::Warn,
+            Self::HostCallRefused { .. } => Level::Error,
+        }
+    }
 }
 
 impl fmt::Display for Line {
@@ -274,32 +324,21 @@ impl fmt::Display for Line {
             Self::Closed { rule, token } => write!(f, "event=closed rule={rule:?} token={token}"),
             Self::Dropped { why } => write!(f, "event=write_back_dropped reason={why}"),
             Self::UnknownCall { call } => write!(f, "event=unknown_call call={call}"),
+            Self::CallFailed { failure, cluster, held_back } => {
+                write!(f, "event=call_failed cluster={cluster:?}")?;
+                match failure {
+                    Failure::Outage(outage) => write!(f, " kind=outage cause=\"{outage}\"")?,
+                    Failure::Bad(answer) => write!(f, " kind=bad_answer cause=\"{answer}\"")?,
+                    Failure::Busy => {}
+                }
+                write!(f, " held_back={held_back}")
+            }
+            Self::HostCallRefused { status } => write!(f, "event=host_call_refused status=Refused({status})"),
         }
     }
 }
 
-/// A line about trouble with rest-sessions, at warn.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Trouble<'a> {
-    failure: Failure,
-    cluster: &'a str,
-    /// How many lines of this cause were held back since the last.
-    held_back: u64,
-}
-
-impl fmt::Display for Trouble<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "event=call_failed cluster={:?}", self.cluster)?;
-        match self.failure {
-            Failure::Outage(outage) => write!(f, " kind=outage cause=\"{outage}\"")?,
-            Failure::Bad(answer) => write!(f, " kind=bad_answer cause=\"{answer}\"")?,
-            Failure::Busy => {}
-        }
-        write!(f, " held_back={}", self.held_back)
-    }
-}
-
-/// Keeps trouble from flooding the log: one line a second for each cause.
+/// Keeps failed calls from flooding the log: one line a second for each cause.
 #[derive(Debug, Default)]
 pub struct Throttle([Throttled; Cause::COUNT]);
 
@@ -310,15 +349,16 @@ struct Throttled {
 }
 
 impl Throttle {
-    /// The line for a failed call, if it may be written now.
-    pub fn trouble<'a>(&mut self, failure: Failure, cluster: &'a str, now_ms: u64) -> Option<Trouble<'a>> {
-        let of_cause = self.0.get_mut(Cause::of(failure)? as usize)?;
+    /// Admits a line of this cause, with the number of lines that were held back since the last; `None` if the line is
+    /// held back.
+    pub fn admit(&mut self, cause: Cause, now_ms: u64) -> Option<u64> {
+        let of_cause = self.0.get_mut(cause as usize)?;
         if now_ms < of_cause.next_ms {
             of_cause.held_back = of_cause.held_back.saturating_add(1);
             return None;
         }
         of_cause.next_ms = now_ms.saturating_add(1_000);
-        Some(Trouble { failure, cluster, held_back: std::mem::take(&mut of_cause.held_back) })
+        Some(std::mem::take(&mut of_cause.held_back))
     }
 }
 
@@ -352,18 +392,25 @@ mod tests {
     }
 
     #[test]
-    fn trouble_is_told_once_a_second_for_each_cause() {
+    fn one_line_a_second_is_admitted_for_each_cause() {
         let mut throttle = Throttle::default();
-        let (refused, late) = (Failure::Outage(Outage::Connect), Failure::Outage(Outage::Timeout));
-        let line =
-            |throttle: &mut Throttle, failure, now| throttle.trouble(failure, "rs", now).map(|line| line.to_string());
-        let first = "event=call_failed cluster=\"rs\" kind=outage cause=\"connection refused or reset\" held_back=0";
-        assert_eq!(line(&mut throttle, refused, 5_000).as_deref(), Some(first));
-        assert_eq!(line(&mut throttle, refused, 5_001), None);
-        assert_eq!(line(&mut throttle, refused, 5_999), None);
-        assert!(line(&mut throttle, late, 5_500).is_some());
-        let next = "event=call_failed cluster=\"rs\" kind=outage cause=\"connection refused or reset\" held_back=2";
-        assert_eq!(line(&mut throttle, refused, 6_000).as_deref(), Some(next));
-        assert_eq!(line(&mut throttle, Failure::Busy, 9_000), None);
+        assert_eq!(throttle.admit(Cause::Connect, 5_000), Some(0));
+        assert_eq!(throttle.admit(Cause::Connect, 5_001), None);
+        assert_eq!(throttle.admit(Cause::Connect, 5_999), None);
+        assert_eq!(throttle.admit(Cause::Timeout, 5_500), Some(0));
+        assert_eq!(throttle.admit(Cause::Connect, 6_000), Some(2));
+    }
+
+    #[test]
+    fn a_failed_call_is_one_line_with_its_cause() {
+        let line = |failure| Line::CallFailed { failure, cluster: "rs".into(), held_back: 2 }.to_string();
+        assert_eq!(
+            line(Failure::Outage(Outage::Connect)),
+            "event=call_failed cluster=\"rs\" kind=outage cause=\"connection refused or reset\" held_back=2"
+        );
+        assert_eq!(
+            line(Failure::Bad(BadAnswer::Status(404))),
+            "event=call_failed cluster=\"rs\" kind=bad_answer cause=\"status 404\" held_back=2"
+        );
     }
 }

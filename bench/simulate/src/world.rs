@@ -1,23 +1,20 @@
-//! A world of users, Envoys and a session service on a virtual clock. Only the cache in the workers is real.
+//! Users, Envoys and a session service on a virtual clock. The workers are the filter's own.
 
-use std::cell::Cell;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
+use std::hash::RandomState;
+use std::rc::Rc;
 
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
-use rest_sessions_core::cache::board::OwnBoard;
-use rest_sessions_core::cache::desk::{Asked, Desk, Note, Settled, Wanted};
-use rest_sessions_core::cache::flights::{Airborne, Flight, Waiter};
-use rest_sessions_core::cache::settings::Settings;
-use rest_sessions_core::cache::trip::Who;
+use rest_sessions_core::action::{Action, StreamRef};
+use rest_sessions_core::cache::shared_data::LocalData;
 use rest_sessions_core::config::Config;
 use rest_sessions_core::http::headers::Headers;
-use rest_sessions_core::policy::limits::Limits;
-use rest_sessions_core::rest_sessions::response::{Answer, Body};
-use rest_sessions_core::session::lookup::Lookup;
-use rest_sessions_core::session::token::Token;
+use rest_sessions_core::local::LocalSurroundings;
+use rest_sessions_core::rest_sessions::response::{Body, CalloutResponse};
 use rest_sessions_core::telemetry::Counter;
+use rest_sessions_core::worker::{Event, Seeds, Worker};
 
 /// One point of the grid.
 #[derive(Clone, Copy, Debug)]
@@ -29,7 +26,7 @@ pub struct Setting {
     pub shared: bool,
 }
 
-/// What came of it.
+/// What was measured.
 #[derive(Debug, Default)]
 pub struct Outcome {
     pub requests: u64,
@@ -45,7 +42,7 @@ pub const PAGES_A_SECOND: u64 = 100;
 pub const REQUESTS_A_PAGE: u64 = 10;
 /// From the first request of a page to its last.
 const PAGE_MS: u64 = 300;
-/// Half of it passes before rest-sessions looks, half after.
+/// How long a call takes. rest-sessions looks the session up after half of it.
 const CALL_MS: u64 = 6;
 /// A user whose session ended logs in again, under a new token.
 const ENDS_A_SECOND: u64 = 2;
@@ -54,41 +51,60 @@ const START_MS: u64 = 1_760_000_000_000;
 const SESSION: &[u8] = br#"{"id":"user123","r":1,"w":1,"ttl":7200,"idle":3,"ip":"192.0.2.1","d":{"cart":2}}"#;
 
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
-enum Event {
+enum Step {
+    /// A user opens a page.
     Page,
+    /// A session ends.
     End,
-    Request {
-        user: usize,
-        envoy: u32,
-        worker: u32,
-    },
-    /// rest-sessions looks whether there is such a session.
-    Look {
-        call: u32,
-    },
-    Answer {
-        call: u32,
-        active: bool,
-    },
+    Request(Request),
+    /// rest-sessions looks a session up.
+    LookUp(Call),
+    Respond(Call, bool),
 }
 
-struct Worker {
-    desk: Desk<OwnBoard>,
+/// A request of a user whose token is of this login.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Request {
+    user: usize,
+    login: u32,
+    place: Place,
+    sent_ms: u64,
+}
+
+/// A worker of an Envoy.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct Place {
+    envoy: u32,
+    worker: u32,
+}
+
+/// A call that a request caused.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Call {
+    id: u32,
+    request: Request,
+}
+
+/// One of Envoy's workers.
+struct Running {
+    worker: Worker,
+    surroundings: LocalSurroundings,
+    /// The requests that wait for a completion.
+    waiting: HashMap<StreamRef, Request>,
 }
 
 struct World {
     now_ms: u64,
-    events: BinaryHeap<Reverse<(u64, u64, Event)>>,
+    steps: BinaryHeap<Reverse<(u64, u64, Step)>>,
     random: SmallRng,
-    config: Config,
+    config: Rc<Config>,
     setting: Setting,
-    boards: HashMap<u32, OwnBoard>,
-    workers: HashMap<(u32, u32), Worker>,
-    /// Each user's token is of this number.
+    shared_data: HashMap<u32, LocalData>,
+    workers: HashMap<Place, Running>,
+    /// The number of each user's latest login.
     logins: Vec<u32>,
-    /// When the earlier sessions of a user ended.
+    /// When the ended sessions ended.
     ended: HashMap<(usize, u32), u64>,
-    calls: HashMap<u32, (u32, u32, usize, u32)>,
     outcome: Outcome,
     next: u32,
 }
@@ -97,153 +113,164 @@ fn token(user: usize, login: u32) -> String {
     format!("{user:030}{login:034}")
 }
 
+fn config(Setting { ttl_ms, shared, .. }: Setting) -> Rc<Config> {
+    let cache = if ttl_ms == 0 {
+        String::new()
+    } else {
+        format!(r#", "cache": {{"ttl": "{ttl_ms}ms", "max_bytes": 1048576, "shared": {shared}}}"#)
+    };
+    let text = format!(
+        r#"{{"app": "myapp", "rest_sessions": {{"cluster": "rest-sessions", "max_in_flight": 100000}}{cache}}}"#
+    );
+    let Ok(config) = Config::parse(text.as_bytes()) else { unreachable!("the configuration is valid") };
+    Rc::new(config)
+}
+
 /// Runs one point of the grid.
 pub fn run(setting: Setting) -> Outcome {
-    let config = br#"{"app": "myapp", "rest_sessions": {"cluster": "rest-sessions", "max_in_flight": 100000}}"#;
-    let Ok(config) = Config::parse(config) else { unreachable!("the configuration holds") };
     let mut world = World {
         now_ms: START_MS,
-        events: BinaryHeap::new(),
+        steps: BinaryHeap::new(),
         random: SmallRng::seed_from_u64(1),
-        config,
+        config: config(setting),
         setting,
-        boards: HashMap::new(),
+        shared_data: HashMap::new(),
         workers: HashMap::new(),
         logins: vec![0; USERS],
         ended: HashMap::new(),
-        calls: HashMap::new(),
         outcome: Outcome::default(),
         next: 0,
     };
-    world.at(0, Event::Page);
-    world.at(0, Event::End);
-    while let Some(Reverse((at_ms, _, event))) = world.events.pop() {
+    world.after(0, Step::Page);
+    world.after(0, Step::End);
+    while let Some(Reverse((at_ms, _, step))) = world.steps.pop() {
         if at_ms >= START_MS + SECONDS * 1_000 {
             break;
         }
         world.now_ms = at_ms;
-        world.happens(event);
+        world.step(step);
     }
     world.outcome
 }
 
 impl World {
-    fn at(&mut self, after_ms: u64, event: Event) {
+    fn after(&mut self, ms: u64, step: Step) {
         self.next += 1;
-        self.events.push(Reverse((self.now_ms + after_ms, self.next.into(), event)));
+        self.steps.push(Reverse((self.now_ms + ms, self.next.into(), step)));
     }
 
     /// A user by activity: the second is half as active as the first, the third a third (Zipf).
-    fn somebody(&mut self) -> usize {
+    fn user(&mut self) -> usize {
         let share: f64 = self.random.random();
         (((USERS as f64).ln() * share).exp() as usize - 1).min(USERS - 1)
     }
 
-    fn happens(&mut self, event: Event) {
-        match event {
-            Event::Page => {
-                let user = self.somebody();
+    fn step(&mut self, step: Step) {
+        match step {
+            Step::Page => {
+                let user = self.user();
                 // A page comes over one connection, which one worker serves.
-                let envoy = self.random.random_range(0..self.setting.envoys);
-                let worker = self.random.random_range(0..self.setting.workers);
+                let place = Place {
+                    envoy: self.random.random_range(0..self.setting.envoys),
+                    worker: self.random.random_range(0..self.setting.workers),
+                };
                 for _ in 0..REQUESTS_A_PAGE {
                     let after_ms = self.random.random_range(0..PAGE_MS);
-                    self.at(after_ms, Event::Request { user, envoy, worker });
+                    self.after(after_ms, Step::Request(Request { user, login: 0, place, sent_ms: 0 }));
                 }
                 let pause_ms = self.random.random_range(0..2_000 / PAGES_A_SECOND);
-                self.at(pause_ms, Event::Page);
+                self.after(pause_ms, Step::Page);
             }
-            Event::End => {
-                let user = self.somebody();
+            Step::End => {
+                let user = self.user();
                 self.ended.insert((user, self.logins[user]), self.now_ms);
-                self.at(1_000 / ENDS_A_SECOND, Event::End);
-                // The browser goes on with the old cookie for a while, as one whose session was ended elsewhere does.
+                self.after(1_000 / ENDS_A_SECOND, Step::End);
+                // Half of the browsers keep the old cookie, as one whose session was ended elsewhere does.
                 if self.random.random_bool(0.5) {
                     self.logins[user] += 1;
                 }
             }
-            Event::Request { user, envoy, worker } => self.request(user, envoy, worker),
-            Event::Look { call } => {
-                let Some((_, _, user, login)) = self.calls.get(&call).copied() else { return };
-                let active = !self.ended.contains_key(&(user, login));
-                self.at(CALL_MS / 2, Event::Answer { call, active });
+            Step::Request(request) => {
+                let login = self.logins[request.user];
+                self.request(Request { login, sent_ms: self.now_ms, ..request });
             }
-            Event::Answer { call, active } => {
-                let Some((envoy, worker, user, login)) = self.calls.remove(&call) else { return };
-                let body = if active { SESSION } else { b"{}" }.to_vec();
-                let answer = Answer::Complete { status: 200, from_service: true, body: Body::Read(body) };
-                let now_ms = self.now_ms;
-                let desk = &mut self.worker(envoy, worker).desk;
-                let Some(Airborne::Flight(flight)) = desk.landed(call) else { return };
-                let settled = desk.answered(*flight, &answer, now_ms, &|_| ());
-                self.settled(settled, (envoy, worker, user, login));
+            Step::LookUp(call) => {
+                let is_active = !self.ended.contains_key(&(call.request.user, call.request.login));
+                self.after(CALL_MS / 2, Step::Respond(call, is_active));
+            }
+            Step::Respond(call, is_active) => {
+                let body = if is_active { SESSION } else { b"{}" }.to_vec();
+                let response = CalloutResponse::Complete { status: 200, from_service: true, body: Body::Read(body) };
+                self.handle(Event::Response { call: call.id, response }, call.request);
             }
         }
     }
 
-    fn worker(&mut self, envoy: u32, worker: u32) -> &mut Worker {
-        let Setting { ttl_ms, shared, .. } = self.setting;
-        let board = if shared { self.boards.entry(envoy).or_default().clone() } else { OwnBoard::default() };
-        self.workers.entry((envoy, worker)).or_insert_with(|| {
-            let settings =
-                Settings { ttl_ms, negative_ttl_ms: 1_000, stale_if_error_ms: 0, max_bytes: 1 << 20, shared };
-            let random = [1, 2, u64::from(envoy), u64::from(worker)];
-            let Ok(desk) = Desk::new((ttl_ms > 0).then_some(&settings), Limits::default(), board, random) else {
-                unreachable!("a board in memory always works")
+    fn request(&mut self, request: Request) {
+        self.outcome.requests += 1;
+        let cookie = format!("session-cookie={}", token(request.user, request.login));
+        let headers = [(":method", "GET"), (":path", "/"), (":authority", "shop.example"), ("cookie", &cookie)];
+        let headers = Headers::from_pairs(&headers);
+        let running = self.running(request.place);
+        let stream = running.worker.admit(0);
+        running.waiting.insert(stream, request);
+        self.handle(Event::RequestHeaders { stream, headers, end_of_stream: true }, request);
+    }
+
+    fn running(&mut self, place: Place) -> &mut Running {
+        let Self { setting, shared_data, workers, config, now_ms, .. } = self;
+        workers.entry(place).or_insert_with(|| {
+            let data = shared_data.entry(place.envoy).or_default().clone();
+            let surroundings = LocalSurroundings::new(*now_ms, None, data);
+            let seeds = Seeds {
+                digest_key: RandomState::new(),
+                random: [1, 2, u64::from(place.envoy), u64::from(place.worker)],
             };
-            Worker { desk }
+            let Ok(worker) = Worker::new(Rc::clone(config), seeds, &surroundings, &mut Vec::new()) else {
+                unreachable!("data in memory is always available: {setting:?}")
+            };
+            Running { worker, surroundings, waiting: HashMap::new() }
         })
     }
 
-    fn request(&mut self, user: usize, envoy: u32, worker: u32) {
-        self.outcome.requests += 1;
-        let now_ms = self.now_ms;
-        let login = self.logins[user];
-        let Some(rule) = self.config.rules.iter().next().cloned() else { return };
-        let Some(token) = Token::parse(token(user, login).as_bytes(), &|| now_ms) else { return };
-        let Some(headers) = Headers::parse(vec![0; 4]) else { return };
-        self.next += 1;
-        let who = Who { stream: self.next, ticket: now_ms };
-        let waiter = Waiter { who, oldest_ms: u64::MAX, deadline_ms: now_ms + 500, shadow: false };
-        let hit = Cell::new(false);
-        let note = |note: Note<'_>| {
-            let hits = [Counter::CacheHits, Counter::CacheSharedHits, Counter::CacheNegativeHits];
-            if let Note::Count(counter) = note {
-                hit.set(hit.get() || hits.contains(&counter));
-            }
+    /// Hands an event to the worker that serves the request, and does what the worker asks for.
+    fn handle(&mut self, event: Event, request: Request) {
+        let stream = match &event {
+            Event::RequestHeaders { stream, .. } => Some(*stream),
+            Event::Complete(completion) => Some(completion.stream),
+            _ => None,
         };
-        let wanted = Wanted { rule: &rule, token };
-        let asked = self.worker(envoy, worker).desk.ask(wanted, waiter, &headers, now_ms, &note);
-        self.outcome.hits += u64::from(hit.get());
-        match asked {
-            Asked::Answered(lookup) => self.told(&lookup, now_ms, user, login),
-            Asked::Waiting => {}
-            Asked::Call(flight) => self.call(*flight, (envoy, worker, user, login)),
+        let now_ms = self.now_ms;
+        let Running { worker, surroundings, .. } = self.running(request.place);
+        surroundings.set_now_ms(now_ms);
+        let mut actions = Vec::new();
+        worker.handle(event, surroundings, &mut actions);
+        for action in actions {
+            match action {
+                Action::Dispatch(call) => {
+                    self.outcome.calls += 1;
+                    self.next += 1;
+                    let id = self.next;
+                    self.after(CALL_MS / 2, Step::LookUp(Call { id, request }));
+                    self.handle(Event::Dispatched(call.accepted(id)), request);
+                }
+                Action::Complete(completion) => self.handle(Event::Complete(completion), request),
+                Action::Wakeup => self.handle(Event::Wakeup, request),
+                Action::Count(Counter::CacheHits | Counter::CacheSharedHits | Counter::CacheNegativeHits) => {
+                    self.outcome.hits += 1
+                }
+                Action::ContinueRequest => self.concluded(request.place, stream, true),
+                Action::Reply(_) => self.concluded(request.place, stream, false),
+                _ => {}
+            }
         }
     }
 
-    fn call(&mut self, flight: Flight, who: (u32, u32, usize, u32)) {
-        self.outcome.calls += 1;
-        self.next += 1;
-        let call = self.next;
-        self.calls.insert(call, who);
-        self.worker(who.0, who.1).desk.departed(call, Airborne::Flight(Box::new(flight)));
-        self.at(CALL_MS / 2, Event::Look { call });
-    }
-
-    fn settled(&mut self, settled: Settled, who: (u32, u32, usize, u32)) {
-        for (waiter, lookup) in settled.told {
-            self.told(&lookup, waiter.who.ticket, who.2, who.3);
-        }
-        if let Some(flight) = settled.again {
-            self.call(*flight, who);
-        }
-    }
-
-    /// A request that came then was served, or not.
-    fn told(&mut self, lookup: &Lookup, came_ms: u64, user: usize, login: u32) {
-        if let (Lookup::Active(_), Some(ended_ms)) = (lookup, self.ended.get(&(user, login))) {
-            self.outcome.late_ms = self.outcome.late_ms.max(came_ms.saturating_sub(*ended_ms));
+    /// A request was served, or not.
+    fn concluded(&mut self, place: Place, stream: Option<StreamRef>, is_served: bool) {
+        let Some(request) = stream.and_then(|stream| self.running(place).waiting.remove(&stream)) else { return };
+        if let (true, Some(ended_ms)) = (is_served, self.ended.get(&(request.user, request.login))) {
+            self.outcome.late_ms = self.outcome.late_ms.max(request.sent_ms.saturating_sub(*ended_ms));
         }
     }
 }

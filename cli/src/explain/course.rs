@@ -1,136 +1,120 @@
-//! A request's way through the filter: the filter's own code is driven here as its shell drives it, with an answer of
-//! rest-sessions that is made up.
+//! A request's way through the filter: the filter's own `Worker` is driven with a made-up response of rest-sessions.
 
+use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
 
-use rest_sessions_core::cache::board::OwnBoard;
-use rest_sessions_core::cache::desk::{Asked, Desk, Note, Wanted};
-use rest_sessions_core::cache::flights::{Airborne, Waiter};
-use rest_sessions_core::cache::trip::Who;
+use rest_sessions_core::action::Action;
+use rest_sessions_core::cache::shared_data::LocalData;
 use rest_sessions_core::config::Config;
-use rest_sessions_core::exchange::{self, AwaitKills, AwaitSession, Effect, Start, Step, Surroundings, Verdict};
+use rest_sessions_core::exchange::Surroundings;
 use rest_sessions_core::http::headers::Headers;
+use rest_sessions_core::local::LocalSurroundings;
 use rest_sessions_core::policy::requirements::Facts;
 use rest_sessions_core::policy::rules::Rule;
-use rest_sessions_core::rest_sessions::request::{self, Call};
+use rest_sessions_core::rest_sessions::body;
+use rest_sessions_core::rest_sessions::request::CallRequest;
 use rest_sessions_core::session::lookup::Lookup;
+use rest_sessions_core::session::token::Token;
+use rest_sessions_core::worker::{Event, Seeds, Worker};
 
 use super::outcome::{Outcome, RequirementShown};
 use super::request::Request;
 use super::session::Assumed;
 
-/// All that a request's way depends on.
+/// Everything that a request's way depends on.
 pub struct Course<'a> {
-    pub config: &'a Config,
+    pub config: &'a Rc<Config>,
     pub request: &'a Request,
     pub headers: &'a Headers,
     pub client: IpAddr,
     pub now_ms: u64,
+    /// The rule that decides, if one is selected.
+    pub rule: Option<&'a Rule>,
 }
 
-/// What has to be known for a request to go on.
+/// What must be known for a request to be decided.
 pub enum Needs {
     Nothing,
-    Session(Call),
-    Kills(Vec<Call>),
+    Session(Rc<CallRequest>),
+    Kills(Vec<Rc<CallRequest>>),
 }
 
-const WHO: Who = Who { stream: 1, ticket: 1 };
-
 impl Course<'_> {
-    /// What the request leads to, if rest-sessions answers like this, and what it is asked.
+    /// What the request leads to, if rest-sessions responds like this, and what it is asked.
     ///
     /// # Errors
     ///
-    /// If the filter does what a shell could not carry out either.
+    /// If the worker cannot be started.
     pub fn run(&self, assumed: &Assumed) -> Result<(Needs, Outcome), String> {
-        let digest_key = RandomState::new();
-        let client = || Some(SocketAddr::new(self.client, 0).to_string().into_bytes());
-        let now_ms = || self.now_ms;
-        let around = Surroundings { config: self.config, now_ms: &now_ms, client: &client, digest_key: &digest_key };
-        let Step { effects, next } = exchange::request_headers(around, self.headers, self.request.has_no_body());
-        match next {
-            Start::Decided(verdict) => Ok((Needs::Nothing, self.outcome(None, effects, verdict))),
-            Start::Ask(exchange) => self.ask(around, exchange, effects, assumed),
-            Start::End(exchange) => Ok(self.end(around, exchange, effects, assumed)),
-        }
-    }
-
-    fn outcome(&self, assumed: Option<&Assumed>, effects: Vec<Effect>, verdict: Verdict) -> Outcome {
-        Outcome::of(self.config, self.headers, assumed.map(Assumed::word), effects, verdict)
-    }
-
-    fn ask(
-        &self,
-        around: Surroundings<'_>,
-        exchange: AwaitSession,
-        mut effects: Vec<Effect>,
-        assumed: &Assumed,
-    ) -> Result<(Needs, Outcome), String> {
-        let rule = exchange.rule();
-        let (lookup, ended) = self.look_up(rule, &exchange, assumed)?;
-        let call = request::lookup(&rule.backend.service, &rule.backend.namespace.app, exchange.token(), self.headers);
-        let requirements = match &lookup {
-            Lookup::Active(session) => {
-                let facts = Facts { session, token: exchange.token(), now_ms: around.now_ms, client: around.client };
-                let shown = rule.require.iter().map(|requirement| RequirementShown {
-                    requirement: requirement.to_string(),
-                    holds: requirement.holds(facts),
-                    found: requirement.found(facts),
-                });
-                shown.collect()
-            }
-            Lookup::None | Lookup::Failed(_) => Vec::new(),
-        };
-        let Step { effects: more, next } = exchange.session(around, self.headers, &lookup);
-        effects.extend(more);
-        let outcome = self.outcome(Some(assumed), effects, next);
-        Ok((Needs::Session(call), Outcome { requirements, ended, ..outcome }))
-    }
-
-    /// What the filter makes of the answer, and whether it ends the session, since it is beyond a limit.
-    fn look_up(&self, rule: &Rule, exchange: &AwaitSession, assumed: &Assumed) -> Result<(Lookup, bool), String> {
+        let client = SocketAddr::new(self.client, 0);
+        let surroundings = LocalSurroundings::new(self.now_ms, Some(client), LocalData::default());
         let secret = RandomState::new();
-        let random = [0, 1, 2, 3].map(|number| secret.hash_one(number));
-        let unexpected = || "the filter asked for a session in a way that is not known here".to_owned();
-        let mut desk = Desk::new(self.config.cache.as_ref(), self.config.limits, OwnBoard::default(), random)
-            .map_err(|_| unexpected())?;
-        let waiter = Waiter {
-            who: WHO,
-            oldest_ms: rule.max_staleness_ms.unwrap_or(u64::MAX),
-            deadline_ms: self.now_ms.saturating_add(rule.backend.service.timeout_ms),
-            shadow: rule.shadow,
+        let seeds =
+            Seeds { digest_key: RandomState::new(), random: [0, 1, 2, 3].map(|number| secret.hash_one(number)) };
+        let mut worker = Worker::new(Rc::clone(self.config), seeds, &surroundings, &mut Vec::new())
+            .map_err(|_| "the filter's worker does not start: its shared data is not available".to_owned())?;
+        let stream = worker.admit(1);
+        let arrival =
+            Event::RequestHeaders { stream, headers: self.headers.clone(), end_of_stream: self.request.has_no_body() };
+
+        let mut calls: Vec<Rc<CallRequest>> = Vec::new();
+        let mut carried_out = Vec::new();
+        let mut events = VecDeque::from([arrival]);
+        while let Some(event) = events.pop_front() {
+            let mut actions = Vec::new();
+            worker.handle(event, &surroundings, &mut actions);
+            for action in actions {
+                match action {
+                    Action::Dispatch(call) => {
+                        let id = u32::try_from(calls.len()).unwrap_or(u32::MAX);
+                        let response = assumed.response(&call.request);
+                        calls.push(Rc::clone(&call.request));
+                        events.push_back(Event::Dispatched(call.accepted(id)));
+                        events.push_back(Event::Response { call: id, response });
+                    }
+                    Action::Complete(completion) => events.push_back(Event::Complete(completion)),
+                    other => carried_out.push(other),
+                }
+            }
+        }
+
+        let is_lookup = calls.first().is_some_and(|call| call.method() == "GET");
+        let ended = is_lookup && calls.len() > 1;
+        let requirements = match calls.first() {
+            Some(call) if is_lookup && !ended => self.requirements(assumed, call, &surroundings),
+            _ => Vec::new(),
         };
-        let note = |_: Note<'_>| {};
-        let wanted = Wanted { rule, token: exchange.token().clone() };
-        let Asked::Call(flight) = desk.ask(wanted, waiter, self.headers, self.now_ms, &note) else {
-            return Err(unexpected());
+        let word = (!calls.is_empty()).then(|| assumed.word());
+        let follow_up = worker.follow_up(stream);
+        let outcome = Outcome::of(self.config, self.headers, word, carried_out, follow_up);
+        let needs = match calls.first() {
+            None => Needs::Nothing,
+            Some(call) if is_lookup => Needs::Session(Rc::clone(call)),
+            Some(_) => Needs::Kills(calls),
         };
-        desk.departed(1, Airborne::Flight(flight));
-        let Some(Airborne::Flight(flight)) = desk.landed(1) else { return Err(unexpected()) };
-        let mut settled = desk.answered(*flight, &assumed.answer(), self.now_ms, &note);
-        let (_, lookup) = settled.told.pop().ok_or_else(unexpected)?;
-        Ok((lookup, settled.end.is_some()))
+        Ok((needs, Outcome { requirements, ended, ..outcome }))
     }
 
-    fn end(
+    /// Each requirement of the rule, held against the session.
+    fn requirements(
         &self,
-        around: Surroundings<'_>,
-        mut exchange: AwaitKills,
-        mut effects: Vec<Effect>,
         assumed: &Assumed,
-    ) -> (Needs, Outcome) {
-        let rule = exchange.rule();
-        let kill = |token| request::kill(&rule.backend.service, &rule.backend.namespace.app, token, self.headers);
-        let calls: Vec<Call> = exchange.tokens().iter().map(kill).collect();
-        for _ in &calls {
-            exchange.killed(assumed.killed());
-        }
-        let Step { effects: more, next } = exchange.conclude(around, self.headers);
-        effects.extend(more);
-        let assumed = (!calls.is_empty()).then_some(assumed);
-        let needs = if calls.is_empty() { Needs::Nothing } else { Needs::Kills(calls) };
-        (needs, self.outcome(assumed, effects, next))
+        call: &CallRequest,
+        surroundings: &LocalSurroundings,
+    ) -> Vec<RequirementShown> {
+        let now_ms = || self.now_ms;
+        let client = || surroundings.client_address();
+        let (Some(rule), Assumed::Active(session)) = (self.rule, assumed) else { return Vec::new() };
+        let Lookup::Active(session) = body::lookup(session.as_bytes()) else { return Vec::new() };
+        let Some(token) = Token::parse(call.token().as_bytes(), &now_ms) else { return Vec::new() };
+        let facts = Facts { session: &session, token: &token, now_ms: &now_ms, client: &client };
+        let shown = rule.require.iter().map(|requirement| RequirementShown {
+            requirement: requirement.to_string(),
+            holds: requirement.holds(facts),
+            found: requirement.found(facts),
+        });
+        shown.collect()
     }
 }

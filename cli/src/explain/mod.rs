@@ -9,10 +9,11 @@ mod session;
 mod text;
 
 use std::net::IpAddr;
+use std::rc::Rc;
 
 use rest_sessions_core::config::Config;
 use rest_sessions_core::policy::rules::Rule;
-use rest_sessions_core::rest_sessions::request::Call;
+use rest_sessions_core::rest_sessions::request::CallRequest;
 use serde::Serialize;
 
 pub use course::{Course, Needs};
@@ -84,8 +85,10 @@ pub fn explain(mut config: Config, question: &Question) -> Result<Explanation, S
     config.filter_state = true;
     let Question { request, client, now_ms, assumed } = question;
     let headers = request.headers();
-    let course = Course { config: &config, request, headers: &headers, client: *client, now_ms: *now_ms };
+    let config = Rc::new(config);
     let (selection, selected) = selection::select(&config, &headers);
+    let rule = selected.map(|rule| &**rule);
+    let course = Course { config: &config, request, headers: &headers, client: *client, now_ms: *now_ms, rule };
     let cases = match assumed {
         Some(assumed) => vec![assumed.clone()],
         None => vec![Assumed::None, Assumed::Unavailable],
@@ -100,7 +103,7 @@ pub fn explain(mut config: Config, question: &Question) -> Result<Explanation, S
             calls = match &needs {
                 Needs::Nothing => Vec::new(),
                 Needs::Session(call) => vec![CallShown::of(call)],
-                Needs::Kills(calls) => calls.iter().map(CallShown::of).collect(),
+                Needs::Kills(calls) => calls.iter().map(|call| CallShown::of(call)).collect(),
             };
             if matches!(needs, Needs::Session(_)) && assumed.is_none() {
                 with_session = selected.map(|rule| WithSession::of(rule));
@@ -165,18 +168,13 @@ impl Explanation {
 }
 
 impl CallShown {
-    fn of(call: &Call) -> Self {
-        let header = |name: &str| {
-            call.headers.iter().find(|(found, _)| *found == name).map(|(_, value)| value.clone()).unwrap_or_default()
-        };
-        let path = header(":path");
-        // The token is what follows the last slash.
-        let shown = path.rsplit_once('/').map_or_else(String::new, |(before, _)| format!("{before}/…"));
+    fn of(call: &CallRequest) -> Self {
+        let path = call.header(":path").strip_suffix(call.token()).unwrap_or_default();
         Self {
-            method: header(":method"),
-            path: shown,
+            method: call.method().to_owned(),
+            path: format!("{path}…"),
             cluster: call.cluster.to_string(),
-            authority: header(":authority"),
+            authority: call.header(":authority").to_owned(),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What became of a request: the filter's effects and verdict, as they are told.
 
+use rest_sessions_core::action::{Action, HeaderMap};
 use rest_sessions_core::config::Config;
-use rest_sessions_core::exchange::{Effect, Open, Verdict, Watch};
 use rest_sessions_core::http::headers::Headers;
 use rest_sessions_core::http::reply::Reply;
 use rest_sessions_core::telemetry::{Counter, FilterState};
@@ -74,36 +74,36 @@ pub struct Upstream {
 }
 
 impl Outcome {
+    /// What the filter's actions come to. `follow_up`: the time between rechecks, in milliseconds, and whether the response
+    /// may change the session.
     #[must_use]
     pub fn of(
         config: &Config,
         headers: &Headers,
         assumed: Option<&'static str>,
-        effects: Vec<Effect>,
-        verdict: Verdict,
+        actions: Vec<Action>,
+        follow_up: (Option<u64>, bool),
     ) -> Self {
         let mut outcome = Self { assumed, ..Self::default() };
         let mut pairs: Vec<_> = headers.iter().map(|(name, value)| (name.to_vec(), value.to_vec())).collect();
-        for effect in effects {
-            match effect {
-                Effect::RequestHeader(change) => change.apply(&mut pairs),
-                Effect::Count(counter @ Counter::Outcome(_)) => counter.name().clone_into(&mut outcome.counter),
-                Effect::Count(Counter::Conflicts) => outcome.conflict = true,
-                Effect::FilterState(FilterState::Decision, value) => outcome.decision = value,
-                Effect::FilterState(FilterState::Reason, value) => outcome.reason = value,
-                Effect::FilterState(FilterState::Rule, value) => outcome.rule = Some(value),
-                Effect::FilterState(FilterState::Source, value) => outcome.source = Some(value),
-                Effect::FilterState(FilterState::User, value) => outcome.user = Some(value),
-                Effect::RequestTrailer(_)
-                | Effect::ResponseHeader(_)
-                | Effect::ResponseTrailer(_)
-                | Effect::Count(_)
-                | Effect::Log(_) => {}
+        let mut goes_on = false;
+        for action in actions {
+            match action {
+                Action::ChangeHeader(HeaderMap::RequestHeaders, change) => change.apply(&mut pairs),
+                Action::ContinueRequest => goes_on = true,
+                Action::Reply(reply) => outcome.answer = Some(reply.into()),
+                Action::Count(counter @ Counter::Outcome(_)) => counter.name().clone_into(&mut outcome.counter),
+                Action::Count(Counter::Conflicts) => outcome.conflict = true,
+                Action::FilterState(FilterState::Decision, value) => outcome.decision = value,
+                Action::FilterState(FilterState::Reason, value) => outcome.reason = value,
+                Action::FilterState(FilterState::Rule, value) => outcome.rule = Some(value),
+                Action::FilterState(FilterState::Source, value) => outcome.source = Some(value),
+                Action::FilterState(FilterState::User, value) => outcome.user = Some(value),
+                _ => {}
             }
         }
-        match verdict {
-            Verdict::Forward(open) => outcome.upstream = Some(Upstream::of(config, headers, &pairs, &open)),
-            Verdict::Reply(reply) => outcome.answer = Some(reply.into()),
+        if goes_on {
+            outcome.upstream = Some(Upstream::of(config, headers, &pairs, follow_up));
         }
         outcome
     }
@@ -124,9 +124,8 @@ impl From<Reply> for AnswerShown {
 type Pair = (Vec<u8>, Vec<u8>);
 
 impl Upstream {
-    fn of(config: &Config, before: &Headers, after: &[Pair], open: &Open) -> Self {
-        let recheck_ms = open.watch.as_ref().map(Watch::every_ms);
-        let mut upstream = Self { recheck_ms, writes_back: open.response.is_some(), ..Self::default() };
+    fn of(config: &Config, before: &Headers, after: &[Pair], (recheck_ms, writes_back): (Option<u64>, bool)) -> Self {
+        let mut upstream = Self { recheck_ms, writes_back, ..Self::default() };
         let mut names: Vec<&[u8]> = before.iter().map(|(name, _)| name).collect();
         names.sort_unstable();
         names.dedup();

@@ -1,22 +1,22 @@
-//! Which rule decides, how the path was read, and why the rules before it did not match.
+//! Which rule decides, how the path is read, and why the rules before it do not match.
 
 use std::rc::Rc;
 
 use rest_sessions_core::config::Config;
-use rest_sessions_core::http::authority::Authority;
-use rest_sessions_core::http::headers::{Headers, Known};
-use rest_sessions_core::http::path;
+use rest_sessions_core::exchange::Request;
+use rest_sessions_core::http::headers::Headers;
 use rest_sessions_core::policy::matching::{Match, Miss, Target};
 use rest_sessions_core::policy::rules::{Rule, SessionMode};
+use rest_sessions_core::policy::selection::Paths;
 use serde::Serialize;
 
-/// How the rule was found.
+/// How the rule is selected.
 #[derive(Debug, Default, Serialize)]
 pub struct Selection {
-    /// Every way in which a server might read the path, with the rule that it falls under; none where no rule and no
-    /// logout asks for the path, or where it cannot be read.
+    /// Every way in which a server might read the path, with the rule that it selects. Empty if nothing depends on the
+    /// path, or if it is refused.
     pub readings: Vec<Reading>,
-    /// Why the path cannot be read.
+    /// Why the path is refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ambiguity: Option<String>,
     pub passed_over: Vec<PassedOver>,
@@ -28,14 +28,14 @@ pub struct Reading {
     pub rule: String,
 }
 
-/// A rule that stands before the one that decides.
+/// A rule before the one that decides.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub struct PassedOver {
     pub rule: String,
     pub because: Vec<String>,
 }
 
-/// A rule as it is told.
+/// A rule as it is shown.
 #[derive(Debug, Serialize)]
 pub struct RuleShown {
     pub label: String,
@@ -65,49 +65,38 @@ impl RuleShown {
     }
 }
 
-/// How a rule is found for a request, and the rule, if the readings of the path agree on one.
+/// How the filter's own selection comes to a rule, and the rule, if it comes to one.
 #[must_use]
 pub fn select<'c>(config: &'c Config, headers: &Headers) -> (Selection, Option<&'c Rc<Rule>>) {
     let mut selection = Selection::default();
-    let first = |name| headers.first_known(name).unwrap_or_default();
-    let (method, target) = (first(Known::Method), first(Known::Path));
-    let authority = Authority::parse(first(Known::Authority));
-    let pathless = Target { host: authority.as_ref().map(|authority| &authority.host), method, path: None };
-    let rule_of = |path: Option<&[u8]>| config.rules.select(Target { path, ..pathless });
-
-    let without_path = method == b"CONNECT" || (method == b"OPTIONS" && target == b"*");
-    let path = path::split_query(target).0;
-    let readings = if without_path || !(config.rules.name_paths() || config.logout.is_some()) {
-        Vec::new()
-    } else if path::is_plain(path) {
-        vec![path.to_vec()]
-    } else {
-        path::readings(path).unwrap_or_else(|ambiguity| {
+    let request = Request::new(headers.clone());
+    let (selector, line) = (config.selector(), request.line());
+    // A refused host leaves the readings of the path to be shown, matched as if rules named no hosts.
+    let host = selector.host(line.authority).unwrap_or_default();
+    let paths = match selector.paths(line) {
+        Ok(Paths::None) => Vec::new(),
+        Ok(Paths::Plain(path)) => vec![path.to_vec()],
+        Ok(Paths::Readings(readings)) => readings,
+        Err(ambiguity) => {
             selection.ambiguity = Some(ambiguity.to_string());
             Vec::new()
-        })
+        }
     };
-    selection.readings = readings
+    selection.readings = paths
         .iter()
-        .map(|reading| Reading {
-            path: String::from_utf8_lossy(reading).into_owned(),
-            rule: rule_of(Some(reading)).label.to_string(),
+        .map(|path| Reading {
+            path: String::from_utf8_lossy(path).into_owned(),
+            rule: selector.select_at(host.as_ref(), line.method, Some(path)).rule.label.to_string(),
         })
         .collect();
-    let path = readings.first().map(Vec::as_slice);
-    let rule = rule_of(path);
-    let agreed = readings.iter().all(|reading| Rc::ptr_eq(rule_of(Some(reading)), rule));
-    if !agreed || (selection.ambiguity.is_some() && config.rules.name_paths()) {
-        return (selection, None);
-    }
-    let earlier = config.rules.matches().zip(config.rules.iter()).take_while(|(_, other)| !Rc::ptr_eq(other, rule));
+    let Ok(selected) = selector.select(line) else { return (selection, None) };
+    let target = Target { host: host.as_ref(), method: line.method, path: paths.first().map(Vec::as_slice) };
+    let earlier =
+        config.rules.matches().zip(config.rules.iter()).take_while(|(_, other)| !Rc::ptr_eq(other, selected.rule));
     selection.passed_over = earlier
-        .map(|(matches, other)| PassedOver {
-            rule: other.label.to_string(),
-            because: reasons(matches, Target { path, ..pathless }, config),
-        })
+        .map(|(matches, other)| PassedOver { rule: other.label.to_string(), because: reasons(matches, target, config) })
         .collect();
-    (selection, Some(rule))
+    (selection, Some(selected.rule))
 }
 
 fn reasons(matches: &Match, target: Target<'_>, config: &Config) -> Vec<String> {

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use rest_sessions_core::rest_sessions::body;
-use rest_sessions_core::rest_sessions::response::{Answer, Body};
+use rest_sessions_core::rest_sessions::request::CallRequest;
+use rest_sessions_core::rest_sessions::response::{Body, CalloutResponse};
 use rest_sessions_core::session::lookup::{BadAnswer, Failure, Lookup};
 use serde_json::value::RawValue;
 
@@ -65,24 +66,18 @@ impl Assumed {
         }
     }
 
-    /// What comes back when it is asked for.
+    /// The response to a lookup, or to a kill.
     #[must_use]
-    pub fn answer(&self) -> Answer {
-        let body = match self {
+    pub fn response(&self, request: &CallRequest) -> CalloutResponse {
+        let is_kill = request.method() == "DELETE";
+        let body: &[u8] = match self {
+            Self::Active(_) if is_kill => br#"{"kill":1}"#,
+            Self::None if is_kill => br#"{"kill":0}"#,
             Self::Active(session) => session.as_bytes(),
             Self::None => b"{}",
-            Self::Unavailable => return Answer::Broken { late: false },
+            Self::Unavailable => return CalloutResponse::Reset,
         };
-        Answer::Complete { status: 200, from_service: true, body: Body::Read(body.to_vec()) }
-    }
-
-    /// What comes back when it is to be ended: whether there was one.
-    ///
-    /// # Errors
-    ///
-    /// While rest-sessions is away.
-    pub fn killed(&self) -> Result<bool, Failure> {
-        self.answer().body().map(|_| matches!(self, Self::Active(_)))
+        CalloutResponse::Complete { status: 200, from_service: true, body: Body::Read(body.to_vec()) }
     }
 }
 

@@ -1,33 +1,33 @@
-//! How long an answer may be used: never longer than the session itself lives, and short enough that active use reaches
-//! the store in time.
+//! How long a cached session may be used: never longer than the session lives, and short enough that a session in active
+//! use is looked up in time to slide.
 
-use super::settings::Settings;
+use super::Settings;
 use crate::session::session::Session;
 
-/// The times, in milliseconds since 1970, after which an answer that there is a session may not be used any more.
+/// Until when a cached session may be used, in milliseconds since 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lifetime {
     pub fresh_until_ms: u64,
-    /// While rest-sessions is away; never before the other.
+    /// During an outage; never before `fresh_until_ms`.
     pub stale_until_ms: u64,
 }
 
 impl Lifetime {
-    /// The times of a session that was asked for then. All count from the question, which came before the answer: a
-    /// session that ends while the answer is on its way is not kept longer than one that ended before.
+    /// The lifetime of a session that was looked up at `requested_ms`. It counts from the request and not from the
+    /// response, so a session that ends while the response is under way is not used longer than one that ended before.
     #[must_use]
-    pub fn of(session: &Session, asked_ms: u64, settings: &Settings) -> Self {
+    pub fn of(session: &Session, requested_ms: u64, settings: &Settings) -> Self {
         let own_ms = session.ttl_ms();
-        // rest-sessions moves the end of a session whenever it is asked for it, and never where an answer from here
-        // serves. With half of its time left for the next question, a session that is in use does not run out.
+        // Only lookups slide a session, cache hits do not. With half of its own lifetime left for the next lookup, a
+        // session in use does not expire.
         let bound_ms = if session.slides() { own_ms.checked_div(2).unwrap_or(0) } else { own_ms };
-        let end_ms = asked_ms.saturating_add(own_ms);
-        let fresh_until_ms = asked_ms.saturating_add(settings.ttl_ms.min(bound_ms));
+        let end_ms = requested_ms.saturating_add(own_ms);
+        let fresh_until_ms = requested_ms.saturating_add(settings.ttl_ms.min(bound_ms));
         let stale_until_ms = fresh_until_ms.saturating_add(settings.stale_if_error_ms).min(end_ms);
         Self { fresh_until_ms, stale_until_ms }
     }
 
-    /// The earlier ones of both.
+    /// The earlier of both ends, each by itself.
     #[must_use]
     pub fn within(self, other: Self) -> Self {
         Self {
@@ -55,28 +55,28 @@ mod tests {
     }
 
     #[test]
-    fn a_session_is_kept_for_the_ttl_of_the_cache_at_most() {
+    fn a_session_is_cached_for_at_most_the_ttl_of_the_cache() {
         assert_eq!(lifetime(r#"{"id":"u","ttl":7200}"#, 5_000, 0), (5_000, 5_000));
     }
 
     #[test]
-    fn one_that_slides_is_kept_for_half_of_its_own_time_at_most() {
+    fn a_sliding_session_is_cached_for_at_most_half_of_its_own_ttl() {
         assert_eq!(lifetime(r#"{"id":"u","ttl":6}"#, 5_000, 0), (3_000, 3_000));
     }
 
     #[test]
-    fn one_that_does_not_slide_is_kept_until_its_end_at_most() {
+    fn a_session_that_does_not_slide_is_cached_until_its_end_at_most() {
         assert_eq!(lifetime(r#"{"id":"u","ttl":3,"no_resave":true}"#, 5_000, 60_000), (3_000, 3_000));
     }
 
     #[test]
-    fn an_answer_may_serve_longer_in_an_outage_but_not_past_the_sessions_end() {
+    fn stale_use_in_an_outage_ends_with_the_session() {
         assert_eq!(lifetime(r#"{"id":"u","ttl":7200}"#, 5_000, 30_000), (5_000, 35_000));
         assert_eq!(lifetime(r#"{"id":"u","ttl":20}"#, 5_000, 30_000), (5_000, 20_000));
     }
 
     #[test]
-    fn a_session_without_time_left_is_not_kept() {
+    fn a_session_without_time_left_is_not_cached() {
         for ttl in ["0", "-5", "0.0001"] {
             assert_eq!(lifetime(&format!(r#"{{"id":"u","ttl":{ttl}}}"#), 5_000, 30_000), (0, 0), "{ttl}");
         }
@@ -84,7 +84,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_answer_outlives_its_session(ttl in 0u64..100_000, cache in 100u64..3_600_000, stale in 0u64..100_000_000,
+        fn no_cached_session_outlives_the_session(ttl in 0u64..100_000, cache in 100u64..3_600_000, stale in 0u64..100_000_000,
                                           slides in any::<bool>()) {
             let session = format!(r#"{{"id":"u","ttl":{ttl},"no_resave":{}}}"#, !slides);
             let (fresh, late) = lifetime(&session, cache, stale);

@@ -1,14 +1,25 @@
-//! What one worker keeps of its work with rest-sessions, and what it shares with the other workers of its Envoy.
+//! One worker's cache of sessions, and what it shares with the other workers of its Envoy.
+//!
+//! It holds sessions, not decisions: every request is judged anew. It knows no rules.
 
-mod answers;
-pub mod board;
-pub mod desk;
-pub mod ends;
-pub mod flights;
-pub mod gates;
+pub mod invalidation;
 pub mod lifetime;
-pub mod numbered;
-pub mod page;
-pub mod settings;
+pub mod session_cache;
+pub mod shared_data;
+pub mod shared_entry;
 pub mod store;
-pub mod trip;
+
+/// The cache's part of the configuration. Durations are in milliseconds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// How long a session is cached at most.
+    pub ttl_ms: u64,
+    /// How long it is cached that a token has no session.
+    pub negative_ttl_ms: u64,
+    /// How long a cached session may be used past its time during an outage of rest-sessions.
+    pub stale_if_error_ms: u64,
+    /// The most memory in one worker, keys and bookkeeping included.
+    pub max_bytes: usize,
+    /// Whether the workers of one Envoy share sessions and invalidations.
+    pub shared: bool,
+}

@@ -12,7 +12,7 @@ mod list;
 use ghost::Ghost;
 use list::{Links, List, Place};
 
-use super::numbered::Numbered;
+use crate::int_map::IntMap;
 
 /// What kind of answer an entry is, which decides which share it may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,7 +81,7 @@ const BLOCK_BYTES: usize = 8;
 
 pub struct Store<K, V> {
     /// By the keys' hashes.
-    places: Numbered<u64, Place>,
+    places: IntMap<u64, Place>,
     slab: Vec<Slot<K, V>>,
     free: Vec<Place>,
     probation: List,
@@ -106,7 +106,7 @@ impl<K: Eq, V> Store<K, V> {
         let rest = max_bytes.saturating_sub(ghost.bytes());
         let unknown_bytes = rest.checked_div(UNKNOWN_SHARE).unwrap_or(0);
         Self {
-            places: Numbered::default(),
+            places: IntMap::default(),
             slab: Vec::new(),
             free: Vec::new(),
             probation: List::default(),

@@ -11,12 +11,13 @@ mod scalars;
 pub mod schema;
 mod values;
 
-use crate::cache::settings;
+use crate::cache;
 use crate::http::authority::HostPattern;
 use crate::http::reserved::ReservedHeaders;
 use crate::policy::limits::Limits;
 use crate::policy::logout::Logout;
 use crate::policy::rules::{CorsPreflight, Rules};
+use crate::policy::selection::Selector;
 use crate::policy::write_back::WriteBack;
 use json::Json;
 use problems::{Path, Problems};
@@ -37,7 +38,7 @@ pub struct Config {
     pub reserved: ReservedHeaders,
     pub filter_state: bool,
     /// Absent: no answer is kept.
-    pub cache: Option<settings::Settings>,
+    pub cache: Option<cache::Settings>,
     pub limits: Limits,
     /// Absent: nobody logs out here.
     pub logout: Option<Logout>,
@@ -59,6 +60,12 @@ impl Config {
         let config = raw::Plugin::read(Node::root(&json, &problems)).map(|raw| compile::compile(&raw, &problems));
         let list = problems.into_list();
         config.filter(|_| list.is_empty()).ok_or(list)
+    }
+
+    /// What the selection of a rule depends on.
+    #[must_use]
+    pub fn selector(&self) -> Selector<'_> {
+        Selector { hosts: self.hosts.as_deref(), rules: &self.rules, logout: self.logout.as_ref() }
     }
 
     /// How often it is to be looked whether a request has been open for long, in milliseconds; absent: never.

@@ -1,38 +1,31 @@
-//! A request that logs out: its sessions are being ended, and the answer waits for the last of them.
+//! A request that logs out: its sessions are being ended, and the local reply waits for the last of them.
 
 use std::rc::Rc;
 
+use super::context::Context;
 use super::effects::{Answer, Effects};
+use super::refusal;
 use super::request::Request;
-use super::{Step, Surroundings, Verdict};
-use crate::http::headers::Headers;
+use super::verdict::Verdict;
 use crate::http::reply::Denial;
 use crate::policy::rules::Rule;
-use crate::policy::token_source::Source;
 use crate::session::lookup::Failure;
 use crate::session::token::Token;
-use crate::telemetry::{Counter, Outcome};
-
-/// The cookies that a rule takes tokens from.
-pub(super) fn cookies(rule: &Rule) -> impl Iterator<Item = &str> {
-    rule.sources.iter().filter_map(|source| match source {
-        Source::Cookie(name) => Some(name.as_str()),
-        Source::Header { .. } | Source::Query { .. } => None,
-    })
-}
+use crate::telemetry::Outcome;
 
 pub struct AwaitKills {
     rule: Rc<Rule>,
     tokens: Vec<Token>,
-    /// How many of the calls are not over yet.
-    left: usize,
-    /// Why one of them failed: then nobody can say that the person is logged out.
+    request: Request,
+    /// How many kills are not over yet.
+    pending: usize,
+    /// Why the first failed one failed. Then it is unknown whether the client is logged out.
     failure: Option<Failure>,
 }
 
 impl AwaitKills {
-    pub(super) fn new(rule: Rc<Rule>, tokens: Vec<Token>) -> Self {
-        Self { rule, left: tokens.len(), tokens, failure: None }
+    pub(super) fn new(rule: Rc<Rule>, tokens: Vec<Token>, request: Request) -> Self {
+        Self { rule, pending: tokens.len(), tokens, request, failure: None }
     }
 
     #[must_use]
@@ -40,47 +33,42 @@ impl AwaitKills {
         &self.rule
     }
 
-    /// The sessions that are to be ended.
+    /// The sessions to end.
     #[must_use]
     pub fn tokens(&self) -> &[Token] {
         &self.tokens
     }
 
-    /// One of the calls is over.
-    pub fn killed(&mut self, outcome: Result<bool, Failure>) {
-        self.left = self.left.saturating_sub(1);
+    #[must_use]
+    pub fn request(&self) -> &Request {
+        &self.request
+    }
+
+    /// One of the kills is over. Returns whether it was the last.
+    pub fn record(&mut self, outcome: Result<bool, Failure>) -> bool {
+        self.pending = self.pending.saturating_sub(1);
         self.failure = self.failure.or(outcome.err());
+        self.pending == 0
     }
 
     #[must_use]
     pub fn is_over(&self) -> bool {
-        self.left == 0
+        self.pending == 0
     }
 
-    /// The client left first. Its sessions end all the same.
-    #[must_use]
-    pub fn abandoned(self) -> Counter {
-        Counter::Outcome(Outcome::Abandoned)
-    }
-
-    /// All calls are over. The headers are those that the request came with.
-    #[must_use]
-    pub fn conclude(self, around: Surroundings<'_>, headers: &Headers) -> Step<Verdict> {
-        let mut effects = Effects::new(around.config);
-        let reader = Request::new(headers).reader(&self.rule);
-        let token = self.tokens.first().map(|token| token.digest(around.digest_key));
-        let (answer, outcome) = match (self.failure, &around.config.logout) {
+    /// All kills are over: answers the request.
+    pub fn conclude(self, cx: &Context<'_>, effects: &mut Effects<'_>) -> Verdict {
+        let token = self.tokens.first().map(|token| token.digest(cx.digest_key));
+        let (answer, outcome) = match (self.failure, &cx.config.logout) {
             (None, Some(logout)) => {
-                let cookies = cookies(&self.rule).map(|name| logout.cookie.deletion(name)).collect();
-                let redirect = logout.redirect.as_deref();
-                (Answer::LoggedOut { redirect, cookies }, Outcome::Logout)
+                let cookies = self.rule.cookie_names().map(|name| logout.cookie.deletion(name)).collect();
+                (Answer::LoggedOut { redirect: logout.redirect.as_deref(), cookies }, Outcome::Logout)
             }
             (failure, _) => {
-                let denial = failure.map_or(Denial::Unavailable { retry: false }, super::denial_of);
+                let denial = failure.map_or(Denial::Unavailable { retry: false }, refusal::denial_of);
                 (Answer::Denial(denial), Outcome::LogoutFailure)
             }
         };
-        let verdict = effects.answer(answer, outcome, Some(&self.rule), reader, token);
-        effects.then(verdict)
+        effects.answer(answer, outcome, Some(&self.rule), self.request.cors_origin(&self.rule), token)
     }
 }

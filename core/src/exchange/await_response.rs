@@ -1,11 +1,11 @@
-//! A response on its way to the client: what it says of its session, and the change that it waits for.
+//! The response of an upstream: what it says of its session, and the mutation that it waits for.
 
 use std::rc::Rc;
 
-use super::await_kills::cookies;
 use super::effects::Effects;
+use super::refusal;
 use super::request::Request;
-use super::{Step, Surroundings};
+use crate::action::HeaderMap;
 use crate::config::Config;
 use crate::http::change::HeaderChange;
 use crate::http::headers::Headers;
@@ -18,61 +18,66 @@ use crate::session::lookup::Failure;
 use crate::session::token::Token;
 use crate::telemetry::{Counter, Line};
 
-/// A request that was let through with a session that its upstream may change.
+/// A request that went on with a session that its upstream may change.
 pub struct AwaitResponse {
     rule: Rc<Rule>,
     token: Token,
+    request: Request,
 }
 
 /// A response that waits until its session is changed.
 pub struct AwaitChange {
     rule: Rc<Rule>,
     token: Token,
-    /// What the response gets once the session is changed.
+    request: Request,
+    /// Values of `set-cookie` that the response gets once the session is changed.
     cookies: Vec<String>,
 }
 
 /// How a response goes on from its headers.
-pub enum Answered {
-    Passes,
+pub enum ResponseStart {
+    Continue,
     /// Its session is to be changed first.
-    Changes(AwaitChange, Change),
+    Change(AwaitChange, Change),
 }
 
-/// How a response goes on once the change is made, or is not.
-pub enum Written {
-    Passes,
+/// How a response goes on after the mutation.
+pub enum ResponseVerdict {
+    Continue,
     Reply(Reply),
 }
 
 impl AwaitResponse {
-    /// `None` where the upstream may not.
-    pub(super) fn of(rule: &Rc<Rule>, token: &Token) -> Option<Self> {
-        (rule.writes_back && !rule.shadow).then(|| Self { rule: Rc::clone(rule), token: token.clone() })
+    /// `None` if the upstream may not change the session.
+    pub(super) fn of(rule: Rc<Rule>, token: Token, request: Request) -> Option<Self> {
+        (rule.writes_back && !rule.shadow).then_some(Self { rule, token, request })
     }
 }
 
-/// The response's headers are there. What was not let through with a session, or may not change it, is not awaited.
-#[must_use]
-pub fn response_headers(config: &Config, awaited: Option<AwaitResponse>, headers: &Headers) -> Step<Answered> {
-    let passes = Step { effects: Vec::new(), next: Answered::Passes };
-    let Some(write_back) = &config.write_back else { return passes };
+/// Reads a response's headers. `awaited` is absent if the request did not go on with a session that its upstream may
+/// change.
+pub fn response_headers(
+    config: &Config,
+    awaited: Option<AwaitResponse>,
+    headers: &Headers,
+    effects: &mut Effects<'_>,
+) -> ResponseStart {
+    let Some(write_back) = &config.write_back else { return ResponseStart::Continue };
     let spellings = write_back.names.spoofed(headers);
     if spellings.is_empty() {
-        return passes;
+        return ResponseStart::Continue;
     }
-    let mut effects = Effects::new(config);
     for name in spellings {
-        effects.change_response(HeaderChange::Remove(name.to_vec().into()));
+        effects.change(HeaderMap::ResponseHeaders, HeaderChange::Remove(name.to_vec().into()));
     }
     let (sets, kills) = (headers.all(&write_back.set_header), headers.all(&write_back.kill_header));
     let why = match awaited {
         None => "not_allowed",
-        Some(AwaitResponse { rule, token }) => {
+        Some(AwaitResponse { rule, token, request }) => {
             match session_change::read(sets, kills, &|key| write_back.keys.contain(key)) {
                 Ok(Some(change)) => {
                     let cookies = if change == Change::Kill { deletions(config, &rule, headers) } else { Vec::new() };
-                    return effects.then(Answered::Changes(AwaitChange { rule, token, cookies }, change));
+                    return ResponseStart::Change(AwaitChange { rule, token, request, cookies }, change);
                 }
                 Ok(None) => "another_spelling",
                 Err(unfit) => unfit.reason(),
@@ -81,32 +86,30 @@ pub fn response_headers(config: &Config, awaited: Option<AwaitResponse>, headers
     };
     effects.count(Counter::WriteBacksDropped);
     effects.log(Line::Dropped { why });
-    effects.then(Answered::Passes)
+    ResponseStart::Continue
 }
 
-/// What deletes the cookies of a session that has ended; but not one that the response itself sets, to a new session.
+/// Values of `set-cookie` that delete the cookies of an ended session, except a cookie that the response itself sets: that
+/// one belongs to a new session.
 fn deletions(config: &Config, rule: &Rule, headers: &Headers) -> Vec<String> {
     let default = Attributes::default();
     let attributes = config.logout.as_ref().map_or(&default, |logout| &logout.cookie);
     let is_set = |name: &str| headers.all("set-cookie").any(|value| set_cookie::name(value) == name.as_bytes());
-    cookies(rule).filter(|name| !is_set(name)).map(|name| attributes.deletion(name)).collect()
+    rule.cookie_names().filter(|name| !is_set(name)).map(|name| attributes.deletion(name)).collect()
 }
 
-/// The response has trailers: they change nothing, and no client sees what looks like it.
-#[must_use]
-pub fn response_trailers(config: &Config, trailers: &Headers) -> Vec<super::Effect> {
-    let mut effects = Effects::new(config);
+/// Removes change requests from a response's trailers. In trailers they have no effect.
+pub fn response_trailers(config: &Config, trailers: &Headers, effects: &mut Effects<'_>) {
     let spellings = config.write_back.iter().flat_map(|write_back| write_back.names.spoofed(trailers));
     let mut dropped = false;
     for name in spellings {
-        effects.change_response_trailer(HeaderChange::Remove(name.to_vec().into()));
+        effects.change(HeaderMap::ResponseTrailers, HeaderChange::Remove(name.to_vec().into()));
         dropped = true;
     }
     if dropped {
         effects.count(Counter::WriteBacksDropped);
         effects.log(Line::Dropped { why: "trailer" });
     }
-    effects.then(()).effects
 }
 
 impl AwaitChange {
@@ -120,35 +123,38 @@ impl AwaitChange {
         &self.token
     }
 
-    /// The call is over. The headers are those that the request came with.
     #[must_use]
+    pub fn request(&self) -> &Request {
+        &self.request
+    }
+
+    /// The mutation is over.
     pub fn conclude(
         self,
-        around: Surroundings<'_>,
-        headers: &Headers,
+        config: &Config,
         outcome: Result<bool, Failure>,
-    ) -> Step<Written> {
-        let mut effects = Effects::new(around.config);
-        let on_failure = around.config.write_back.as_ref().map(|write_back| write_back.on_failure);
-        let next = match outcome {
+        effects: &mut Effects<'_>,
+    ) -> ResponseVerdict {
+        match outcome {
             Ok(_) => {
                 for cookie in self.cookies {
-                    effects.change_response(HeaderChange::Add("set-cookie".into(), cookie.into()));
+                    let change = HeaderChange::Add("set-cookie".into(), cookie.into());
+                    effects.change(HeaderMap::ResponseHeaders, change);
                 }
                 effects.count(Counter::WriteBacks);
-                Written::Passes
+                ResponseVerdict::Continue
             }
             Err(failure) => {
                 effects.count(Counter::WriteBackFailures);
-                match on_failure {
-                    Some(OnFailure::Deny) => {
-                        let reader = Request::new(headers).reader(&self.rule);
-                        Written::Reply(Reply::new(super::denial_of(failure), &self.rule.backend.namespace.app, reader))
-                    }
-                    _ => Written::Passes,
+                match config.write_back.as_ref().map(|write_back| write_back.on_failure) {
+                    Some(OnFailure::Deny) => ResponseVerdict::Reply(Reply::new(
+                        refusal::denial_of(failure),
+                        &self.rule.backend.namespace.app,
+                        self.request.cors_origin(&self.rule),
+                    )),
+                    _ => ResponseVerdict::Continue,
                 }
             }
-        };
-        effects.then(next)
+        }
     }
 }

@@ -1,11 +1,14 @@
-//! A request whose session was asked for: what the answer means for it.
+//! A request whose session is being looked up: what the lookup means for it.
 
 use std::rc::Rc;
 
+use super::await_response::AwaitResponse;
+use super::context::Context;
 use super::effects::Effects;
+use super::refusal;
 use super::request::Request;
-use super::{AwaitResponse, Open, Step, Surroundings, Verdict, Watch};
-use crate::http::headers::Headers;
+use super::verdict::{FollowUp, Verdict};
+use super::watch::Watch;
 use crate::http::reply::Denial;
 use crate::policy::annotation::{self, Status};
 use crate::policy::decision::{Decision, decide};
@@ -14,19 +17,19 @@ use crate::policy::rules::{OnForbidden, Rule, SessionMode};
 use crate::session::lookup::Lookup;
 use crate::session::session::Session;
 use crate::session::token::{Digest, Token};
-use crate::telemetry::{Counter, FilterState, Outcome};
+use crate::telemetry::{FilterState, Outcome};
 
-/// What has to be known when the answer comes. A request that is forwarded or replied to leaves nothing behind.
 pub struct AwaitSession {
     rule: Rc<Rule>,
     token: Token,
-    /// Where the token was found, if somebody asks.
+    /// Where the token was found, if filter state is on.
     source: Option<String>,
+    request: Request,
 }
 
 impl AwaitSession {
-    pub(super) fn new(rule: Rc<Rule>, token: Token, source: Option<String>) -> Self {
-        Self { rule, token, source }
+    pub(super) fn new(rule: Rc<Rule>, token: Token, source: Option<String>, request: Request) -> Self {
+        Self { rule, token, source, request }
     }
 
     #[must_use]
@@ -39,64 +42,53 @@ impl AwaitSession {
         &self.token
     }
 
-    /// The client left first.
     #[must_use]
-    pub fn abandoned(self) -> Counter {
-        Counter::Outcome(Outcome::Abandoned)
+    pub fn request(&self) -> &Request {
+        &self.request
     }
 
-    /// It is known what became of the lookup. The headers are those that the request came with.
-    #[must_use]
-    pub fn session(self, around: Surroundings<'_>, headers: &Headers, lookup: &Lookup) -> Step<Verdict> {
-        let mut effects = Effects::new(around.config);
-        effects.in_shadow(self.rule.shadow);
+    /// The lookup is over: judges the request.
+    pub fn judge(self, cx: &Context<'_>, lookup: &Lookup, effects: &mut Effects<'_>) -> Verdict {
+        effects.set_shadow(self.rule.shadow);
         if let Some(source) = &self.source {
             effects.filter_state(FilterState::Source, || source.clone());
         }
-        let rule = &*self.rule;
-        let facts = |session| Facts { session, token: &self.token, now_ms: around.now_ms, client: around.client };
-        let decision = decide(rule, lookup, facts);
-        let open = match decision {
-            Decision::Session(_) => {
-                Open { watch: Watch::of(&self.rule, &self.token), response: AwaitResponse::of(&self.rule, &self.token) }
+        let now_ms = || cx.now_ms();
+        let client = || cx.surroundings.client_address();
+        let facts = |session| Facts { session, token: &self.token, now_ms: &now_ms, client: &client };
+        match decide(&self.rule, lookup, facts) {
+            Decision::Session(session) => match self.annotate(cx, session, effects) {
+                Verdict::Forward(_) => Verdict::Forward(FollowUp {
+                    watch: Watch::of(&self.rule, &self.token),
+                    response: AwaitResponse::of(self.rule, self.token, self.request),
+                }),
+                reply => reply,
+            },
+            Decision::Anonymous(status) => effects.forward_with_status(Outcome::Anonymous, &self.rule, status),
+            Decision::FailedOpen => {
+                effects.forward_with_status(Outcome::FailedOpen, &self.rule, Status::Unavailable);
+                Verdict::Forward(FollowUp { watch: Watch::of(&self.rule, &self.token), response: None })
             }
-            Decision::FailedOpen => Open { watch: Watch::of(&self.rule, &self.token), response: None },
-            _ => Open::default(),
-        };
-        let next = match decision {
-            Decision::Session(session) => self.annotate(around, headers, session, &mut effects),
-            Decision::Anonymous(status) => effects.forward_with_status(Outcome::Anonymous, rule, status),
-            Decision::FailedOpen => effects.forward_with_status(Outcome::FailedOpen, rule, Status::Unavailable),
-            Decision::NoSession => self.without_session(around, headers, Denial::SessionRequired, &mut effects),
-            Decision::Forbidden if rule.on_forbidden == OnForbidden::Login => {
-                self.without_session(around, headers, Denial::Forbidden, &mut effects)
+            Decision::NoSession => self.without_session(cx, Denial::SessionRequired, effects),
+            Decision::Forbidden if self.rule.on_forbidden == OnForbidden::Login => {
+                self.without_session(cx, Denial::Forbidden, effects)
             }
-            Decision::Forbidden => self.deny(around, headers, Denial::Forbidden, &mut effects),
-            Decision::Unavailable { retry } => self.deny(around, headers, Denial::Unavailable { retry }, &mut effects),
-            Decision::Busy => self.deny(around, headers, Denial::Busy, &mut effects),
-        };
-        effects.then(match next {
-            Verdict::Forward(_) => Verdict::Forward(open),
-            reply => reply,
-        })
+            Decision::Forbidden => self.deny(cx, Denial::Forbidden, effects),
+            Decision::Unavailable { retry } => self.deny(cx, Denial::Unavailable { retry }, effects),
+            Decision::Busy => self.deny(cx, Denial::Busy, effects),
+        }
     }
 
-    fn annotate(
-        &self,
-        around: Surroundings<'_>,
-        headers: &Headers,
-        session: &Session,
-        effects: &mut Effects<'_>,
-    ) -> Verdict {
-        let age_s = || self.token.created_ms().map(|created| (around.now_ms)().saturating_sub(created) / 1_000);
+    fn annotate(&self, cx: &Context<'_>, session: &Session, effects: &mut Effects<'_>) -> Verdict {
+        let age_s = || self.token.created_ms().map(|created| cx.now_ms().saturating_sub(created) / 1_000);
         match self.rule.annotation.of_session(session, &age_s) {
             Ok(headers) => {
-                headers.for_each(|change| effects.change(change));
+                headers.for_each(|change| effects.change_request(change));
                 effects.filter_state(FilterState::User, || annotation::encoded_id(session));
                 effects.forward(Outcome::Allowed, &self.rule)
             }
             Err(annotation::TooLarge) if self.rule.session == SessionMode::Required => {
-                self.deny(around, headers, Denial::SessionTooLarge, effects)
+                self.deny(cx, Denial::SessionTooLarge, effects)
             }
             Err(annotation::TooLarge) => {
                 effects.forward_with_status(Outcome::SessionTooLarge, &self.rule, Status::Unavailable)
@@ -104,21 +96,15 @@ impl AwaitSession {
         }
     }
 
-    fn without_session(
-        &self,
-        around: Surroundings<'_>,
-        headers: &Headers,
-        denial: Denial,
-        effects: &mut Effects<'_>,
-    ) -> Verdict {
-        Request::new(headers).without_session(around.config, &self.rule, denial, Some(self.digest(around)), effects)
+    fn without_session(&self, cx: &Context<'_>, denial: Denial, effects: &mut Effects<'_>) -> Verdict {
+        refusal::without_session(cx, &self.request, &self.rule, denial, Some(self.digest(cx)), effects)
     }
 
-    fn deny(&self, around: Surroundings<'_>, headers: &Headers, denial: Denial, effects: &mut Effects<'_>) -> Verdict {
-        effects.deny(denial, Some(&self.rule), Request::new(headers).reader(&self.rule), Some(self.digest(around)))
+    fn deny(&self, cx: &Context<'_>, denial: Denial, effects: &mut Effects<'_>) -> Verdict {
+        effects.deny(denial, Some(&self.rule), self.request.cors_origin(&self.rule), Some(self.digest(cx)))
     }
 
-    fn digest(&self, around: Surroundings<'_>) -> Digest {
-        self.token.digest(around.digest_key)
+    fn digest(&self, cx: &Context<'_>) -> Digest {
+        self.token.digest(cx.digest_key)
     }
 }

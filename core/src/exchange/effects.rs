@@ -1,9 +1,10 @@
-//! The effects of a step while it is being worked out. Under a rule in shadow all that a request could notice is left
-//! out, and what would have been is counted and told instead.
+//! The actions of one step. For a rule in shadow, everything that the request could notice is left out, and what would
+//! have been is counted.
 
 use std::rc::Rc;
 
-use super::{Effect, Open, Step, Verdict};
+use super::verdict::{FollowUp, Verdict};
+use crate::action::{Action, HeaderMap};
 use crate::config::Config;
 use crate::http::change::HeaderChange;
 use crate::http::reply::{Denial, Reply};
@@ -13,69 +14,60 @@ use crate::session::token::Digest;
 use crate::telemetry::{Counter, FilterState, Line, Outcome};
 
 pub struct Effects<'a> {
-    list: Vec<Effect>,
+    actions: &'a mut Vec<Action>,
     config: &'a Config,
-    shadow: bool,
+    in_shadow: bool,
 }
 
-/// How a request is turned away.
+/// How a request is answered in place of its upstream.
 pub enum Answer<'a> {
     Denial(Denial),
-    /// It is sent there to log in.
+    /// A redirect to this location, to log in.
     Login(String),
-    /// It has logged out, and is sent there, or nowhere; these cookies are deleted.
     LoggedOut {
         redirect: Option<&'a str>,
+        /// Values of `set-cookie` that delete the session's cookies.
         cookies: Vec<String>,
     },
 }
 
 impl<'a> Effects<'a> {
-    pub fn new(config: &'a Config) -> Self {
-        // Enough for most requests.
-        Self { list: Vec::with_capacity(4), config, shadow: false }
+    pub fn new(config: &'a Config, actions: &'a mut Vec<Action>) -> Self {
+        Self { actions, config, in_shadow: false }
     }
 
-    /// From here on, nothing happens to the request.
-    pub fn in_shadow(&mut self, shadow: bool) {
-        self.shadow = shadow;
-    }
-
-    pub fn then<N>(self, next: N) -> Step<N> {
-        Step { effects: self.list, next }
+    /// From here on, whether the request notices nothing.
+    pub fn set_shadow(&mut self, in_shadow: bool) {
+        self.in_shadow = in_shadow;
     }
 
     #[inline(always)]
-    pub fn change(&mut self, change: HeaderChange) {
-        if !self.shadow {
-            self.list.push(Effect::RequestHeader(change));
+    pub fn change_request(&mut self, change: HeaderChange) {
+        if !self.in_shadow {
+            self.actions.push(Action::ChangeHeader(HeaderMap::RequestHeaders, change));
         }
     }
 
-    pub fn change_response(&mut self, change: HeaderChange) {
-        self.list.push(Effect::ResponseHeader(change));
-    }
-
-    pub fn change_response_trailer(&mut self, change: HeaderChange) {
-        self.list.push(Effect::ResponseTrailer(change));
+    pub fn change(&mut self, map: HeaderMap, change: HeaderChange) {
+        self.actions.push(Action::ChangeHeader(map, change));
     }
 
     pub fn count(&mut self, counter: Counter) {
-        self.list.push(Effect::Count(counter));
+        self.actions.push(Action::Count(counter));
     }
 
     pub fn log(&mut self, line: Line) {
-        self.list.push(Effect::Log(line));
+        self.actions.push(Action::Log(line));
     }
 
     pub fn filter_state(&mut self, key: FilterState, value: impl FnOnce() -> String) {
         if self.config.filter_state {
-            self.list.push(Effect::FilterState(key, value()));
+            self.actions.push(Action::FilterState(key, value()));
         }
     }
 
     fn decided(&mut self, passes: bool, outcome: Outcome, rule: Option<&Rule>) {
-        self.count(Counter::Outcome(match (self.shadow, passes) {
+        self.count(Counter::Outcome(match (self.in_shadow, passes) {
             (false, _) => outcome,
             (true, true) => Outcome::ShadowAllowed,
             (true, false) => Outcome::ShadowDenied,
@@ -89,35 +81,35 @@ impl<'a> Effects<'a> {
 
     pub fn forward(&mut self, outcome: Outcome, rule: &Rule) -> Verdict {
         self.decided(true, outcome, Some(rule));
-        Verdict::Forward(Open::default())
+        Verdict::Forward(FollowUp::default())
     }
 
-    /// Lets a request pass that is told of its session no more than this.
+    /// Forwards a request with its session's status alone.
     pub fn forward_with_status(&mut self, outcome: Outcome, rule: &Rule, status: Status) -> Verdict {
-        if !self.shadow {
-            self.list.extend(rule.annotation.of_status(status).map(Effect::RequestHeader));
-        }
+        rule.annotation.of_status(status).for_each(|change| self.change_request(change));
         self.forward(outcome, rule)
     }
 
-    /// Answers instead of the upstream. `reader` is a web origin whose scripts may read the answer.
+    /// Answers a request. `cors_origin`: the web origin whose scripts may read the local reply.
     pub fn answer(
         &mut self,
         answer: Answer<'_>,
         outcome: Outcome,
         rule: Option<&Rule>,
-        reader: Option<&str>,
+        cors_origin: Option<&str>,
         token: Option<Digest>,
     ) -> Verdict {
         self.decided(outcome == Outcome::Logout, outcome, rule);
         self.log(Line::Answered { outcome, rule: rule.map(|rule| Rc::clone(&rule.label)), token });
-        if self.shadow {
-            return Verdict::Forward(Open::default());
+        if self.in_shadow {
+            return Verdict::Forward(FollowUp::default());
         }
         Verdict::Reply(match answer {
-            Answer::Denial(denial) => Reply::new(denial, rule.map_or("", |rule| &rule.backend.namespace.app), reader),
-            Answer::Login(location) => Reply::login(location, reader),
-            Answer::LoggedOut { redirect, cookies } => Reply::logged_out(redirect, cookies, reader),
+            Answer::Denial(denial) => {
+                Reply::new(denial, rule.map_or("", |rule| &rule.backend.namespace.app), cors_origin)
+            }
+            Answer::Login(location) => Reply::login(location, cors_origin),
+            Answer::LoggedOut { redirect, cookies } => Reply::logged_out(redirect, cookies, cors_origin),
         })
     }
 
@@ -125,10 +117,10 @@ impl<'a> Effects<'a> {
         &mut self,
         denial: Denial,
         rule: Option<&Rule>,
-        reader: Option<&str>,
+        cors_origin: Option<&str>,
         token: Option<Digest>,
     ) -> Verdict {
-        self.answer(Answer::Denial(denial), outcome_of(denial), rule, reader, token)
+        self.answer(Answer::Denial(denial), outcome_of(denial), rule, cors_origin, token)
     }
 }
 

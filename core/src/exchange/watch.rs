@@ -1,9 +1,9 @@
-//! A request that was let through and is still open, such as a WebSocket: whether its session still allows it.
+//! A request that went on and is still open, such as a WebSocket: whether its session still permits it.
 
 use std::rc::Rc;
 
+use super::context::Context;
 use super::effects::Effects;
-use super::{Step, Surroundings};
 use crate::policy::annotation::Status;
 use crate::policy::decision::{Decision, decide};
 use crate::policy::requirements::Facts;
@@ -19,16 +19,16 @@ pub struct Watch {
     every_ms: u64,
 }
 
-/// What becomes of the request.
+/// What follows from a recheck.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
-    /// It stays open, and is looked at again in so many milliseconds.
-    Stays(u64),
-    Ends,
+pub enum RecheckOutcome {
+    /// The stream stays open. Its session is looked up again after so many milliseconds.
+    KeepOpen(u64),
+    Close,
 }
 
 impl Watch {
-    /// `None` where nobody asks for it.
+    /// `None` if the rule has no `recheck`.
     #[inline(always)]
     pub(super) fn of(rule: &Rc<Rule>, token: &Token) -> Option<Self> {
         let every_ms = rule.recheck_ms.filter(|_| !rule.shadow)?;
@@ -45,33 +45,30 @@ impl Watch {
         &self.token
     }
 
-    /// How long the request stays open until its session is asked for again, in milliseconds.
+    /// The time between two lookups, in milliseconds.
     #[must_use]
     pub fn every_ms(&self) -> u64 {
         self.every_ms
     }
 
-    /// It is known what became of the lookup. The request ends if it would not be let in now; that nobody knows is no
-    /// reason to end it.
-    #[must_use]
-    pub fn session(&self, around: Surroundings<'_>, lookup: &Lookup) -> Step<Fate> {
-        let facts = |session| Facts { session, token: &self.token, now_ms: around.now_ms, client: around.client };
-        let mut effects = Effects::new(around.config);
-        let next = match decide(&self.rule, lookup, facts) {
+    /// The lookup is over. The stream is closed if its request would not be let in now. It stays open if the lookup
+    /// failed.
+    pub fn judge(&self, cx: &Context<'_>, lookup: &Lookup, effects: &mut Effects<'_>) -> RecheckOutcome {
+        let now_ms = || cx.now_ms();
+        let client = || cx.surroundings.client_address();
+        let facts = |session| Facts { session, token: &self.token, now_ms: &now_ms, client: &client };
+        match decide(&self.rule, lookup, facts) {
             Decision::NoSession | Decision::Forbidden | Decision::Anonymous(Status::None) => {
                 effects.count(Counter::RecheckClosed);
-                effects.log(Line::Closed {
-                    rule: Rc::clone(&self.rule.label),
-                    token: self.token.digest(around.digest_key),
-                });
-                Fate::Ends
+                effects
+                    .log(Line::Closed { rule: Rc::clone(&self.rule.label), token: self.token.digest(cx.digest_key) });
+                RecheckOutcome::Close
             }
-            // It was not asked for at all.
+            // No call was made.
             Decision::Busy | Decision::Anonymous(_) if matches!(lookup, Lookup::Failed(Failure::Busy)) => {
-                Fate::Stays(0)
+                RecheckOutcome::KeepOpen(0)
             }
-            _ => Fate::Stays(self.every_ms),
-        };
-        effects.then(next)
+            _ => RecheckOutcome::KeepOpen(self.every_ms),
+        }
     }
 }

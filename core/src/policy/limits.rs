@@ -23,12 +23,6 @@ impl Limits {
         beyond(self.idle_ms, &|| session.idle_ms())
             || beyond(self.age_ms, &|| token.created_ms().map(|created| now_ms.saturating_sub(created)))
     }
-
-    /// When a session is too old, in milliseconds since 1970.
-    #[must_use]
-    pub fn end_ms(self, token: &Token) -> Option<u64> {
-        Some(token.created_ms()?.saturating_add(self.age_ms?))
-    }
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ pub mod matching;
 pub mod origins;
 pub mod requirements;
 pub mod rules;
+pub mod selection;
 pub mod session_change;
 pub mod token_source;
 pub mod write_back;

@@ -76,6 +76,16 @@ pub struct Rule {
     pub shadow: bool,
 }
 
+impl Rule {
+    /// The names of the cookies that the rule takes tokens from.
+    pub fn cookie_names(&self) -> impl Iterator<Item = &str> {
+        self.sources.iter().filter_map(|source| match source {
+            Source::Cookie(name) => Some(name.as_str()),
+            Source::Header { .. } | Source::Query { .. } => None,
+        })
+    }
+}
+
 /// All rules of a configuration, the first that matches decides.
 #[derive(Debug)]
 pub struct Rules {

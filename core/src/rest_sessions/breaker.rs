@@ -1,33 +1,34 @@
-//! A circuit breaker: a service that fails every time is left alone for a while.
+//! A circuit breaker: after a number of outages in a row, no calls are made for a time; then one call probes.
 
-/// When a service is left alone, and for how long.
+/// When a circuit opens, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// Outages in a row.
+    /// How many outages in a row open it.
     pub failures: u32,
+    /// How long it stays open, in milliseconds.
     pub open_for_ms: u64,
 }
 
-/// What allows one call; its outcome is to be reported, whatever it is, or a probe would keep all others waiting.
+/// Permits one call. Its outcome must be reported, or the call cancelled: while a probe is out, no other call is permitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Permit {
     /// The circuit is closed.
     Normal,
-    /// The one call that tries after the circuit was open.
+    /// The one call that probes whether the target is back.
     Probe,
 }
 
-/// What one worker knows of one service.
+/// The circuit of one target in one worker.
 #[derive(Debug, Default)]
 pub struct Breaker(State);
 
 #[derive(Debug)]
 enum State {
-    /// Calls are made; the latest so many were outages.
+    /// Calls are permitted. `failures`: how many outages in a row came last.
     Closed { failures: u32 },
-    /// No calls are made.
+    /// No call is permitted.
     Open { since_ms: u64, until_ms: u64 },
-    /// One call tries, the others are not made.
+    /// A probe is out, no other call is permitted.
     Probing,
 }
 
@@ -48,7 +49,7 @@ impl Breaker {
     pub fn permit(&mut self, now_ms: u64) -> Option<Permit> {
         match self.0 {
             State::Closed { .. } => Some(Permit::Normal),
-            // A clock that was set back tells nothing of how long the circuit has been open; a probe costs little.
+            // If the clock was set back, the time that the circuit was open is unknown. A probe costs little.
             State::Open { since_ms, until_ms } if !(since_ms..until_ms).contains(&now_ms) => {
                 self.0 = State::Probing;
                 Some(Permit::Probe)
@@ -57,7 +58,7 @@ impl Breaker {
         }
     }
 
-    /// Takes note of what a call came to.
+    /// The outcome of a permitted call.
     pub fn report(&mut self, permit: Permit, outage: bool, settings: &Settings, now_ms: u64) {
         self.0 = match (&self.0, permit) {
             (State::Closed { failures }, Permit::Normal) if outage => match failures.saturating_add(1) {
@@ -66,11 +67,18 @@ impl Breaker {
             },
             (State::Probing, Permit::Probe) if outage => State::opened(settings, now_ms),
             (State::Closed { .. }, Permit::Normal) | (State::Probing, Permit::Probe) => State::default(),
-            // The call began before the circuit opened: it says nothing that is not known by now.
+            // The call began before the circuit opened, so its outcome is older than the circuit's state.
             (State::Open { .. } | State::Probing, Permit::Normal) => return,
-            // No probe is out: this one's outcome is known.
+            // No probe is out: the outcome of this one was reported.
             (State::Closed { .. } | State::Open { .. }, Permit::Probe) => return,
         };
+    }
+
+    /// A permitted call is not made after all. The next call probes in place of a cancelled probe.
+    pub fn cancel(&mut self, permit: Permit) {
+        if let (State::Probing, Permit::Probe) = (&self.0, permit) {
+            self.0 = State::Open { since_ms: 0, until_ms: 0 };
+        }
     }
 }
 
@@ -81,7 +89,7 @@ mod tests {
 
     const SETTINGS: Settings = Settings { failures: 3, open_for_ms: 1_000 };
 
-    /// Makes a call that comes to this at once.
+    /// Makes a call with this outcome at once.
     fn call(breaker: &mut Breaker, outage: bool, now_ms: u64) -> Option<Permit> {
         let permit = breaker.permit(now_ms)?;
         breaker.report(permit, outage, &SETTINGS, now_ms);
@@ -97,14 +105,14 @@ mod tests {
     }
 
     #[test]
-    fn so_many_outages_in_a_row_open_the_circuit() {
+    fn the_configured_number_of_outages_in_a_row_opens_the_circuit() {
         let mut breaker = opened_at(5_000);
         assert_eq!(breaker.permit(5_000), None);
         assert_eq!(breaker.permit(5_999), None);
     }
 
     #[test]
-    fn anything_but_an_outage_starts_the_count_anew() {
+    fn a_call_without_an_outage_resets_the_count() {
         let mut breaker = Breaker::default();
         for outage in [true, true, false, true, true, false, true, true] {
             assert_eq!(call(&mut breaker, outage, 0), Some(Permit::Normal));
@@ -114,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn exactly_one_call_tries_after_the_circuit_was_open() {
+    fn exactly_one_call_probes_after_the_circuit_was_open() {
         let mut breaker = opened_at(5_000);
         assert_eq!(breaker.permit(6_000), Some(Permit::Probe));
         assert_eq!(breaker.permit(6_000), None);
@@ -122,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_probe_that_is_answered_closes_the_circuit_with_a_fresh_count() {
+    fn a_successful_probe_closes_the_circuit_and_resets_the_count() {
         let mut breaker = opened_at(0);
         assert_eq!(call(&mut breaker, false, 1_000), Some(Permit::Probe));
         for _ in 0..SETTINGS.failures {
@@ -132,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_probe_that_is_an_outage_opens_the_circuit_for_as_long_again() {
+    fn a_failed_probe_opens_the_circuit_for_the_same_time_again() {
         let mut breaker = opened_at(0);
         let probe = breaker.permit(1_000).unwrap();
         breaker.report(probe, true, &SETTINGS, 1_400);
@@ -141,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn calls_from_before_the_circuit_opened_change_nothing() {
+    fn calls_from_before_the_circuit_opened_do_not_change_it() {
         for outage in [true, false] {
             let mut breaker = opened_at(0);
             breaker.report(Permit::Normal, outage, &SETTINGS, 500);
@@ -155,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_single_outage_opens_the_circuit_where_that_is_asked_for() {
+    fn one_outage_opens_the_circuit_if_so_configured() {
         let mut breaker = Breaker::default();
         let permit = breaker.permit(0).unwrap();
         breaker.report(permit, true, &Settings { failures: 1, ..SETTINGS }, 0);
@@ -168,10 +176,20 @@ mod tests {
         assert_eq!(breaker.permit(100), Some(Permit::Probe));
     }
 
+    #[test]
+    fn after_a_cancelled_probe_the_next_call_probes() {
+        let mut breaker = opened_at(0);
+        let probe = breaker.permit(1_000).unwrap();
+        breaker.cancel(probe);
+        assert_eq!(breaker.permit(1_001), Some(Permit::Probe));
+        breaker.cancel(Permit::Normal);
+        assert_eq!(breaker.permit(1_002), None, "a probe is out");
+    }
+
     #[derive(Clone, Debug)]
     enum Event {
         Ask,
-        /// A call that is under way ends, one of those that there are.
+        /// One of the calls in flight ends.
         Report(usize, bool),
         Pass(u64),
     }
@@ -184,7 +202,7 @@ mod tests {
         ]
     }
 
-    /// The same by a history: what counted since the circuit last closed, and when and why it opened.
+    /// The same by history: the outcomes since the circuit last closed, and when it opened.
     #[derive(Default)]
     struct Model {
         counted: Vec<bool>,
@@ -213,21 +231,21 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_does_as_a_simple_model_whatever_happens(events in prop::collection::vec(event(), 0..200)) {
+        fn it_behaves_as_a_model_by_history_for_any_sequence_of_events(events in prop::collection::vec(event(), 0..200)) {
             let (mut breaker, mut model, mut now_ms) = (Breaker::default(), Model::default(), 0);
-            let mut under_way = Vec::new();
+            let mut in_flight = Vec::new();
             for event in events {
                 match event {
                     Event::Pass(ms) => now_ms += ms,
                     Event::Ask => {
                         let permit = breaker.permit(now_ms);
                         prop_assert_eq!(permit, model.permit(now_ms));
-                        under_way.extend(permit);
-                        let probes = under_way.iter().filter(|permit| **permit == Permit::Probe).count();
+                        in_flight.extend(permit);
+                        let probes = in_flight.iter().filter(|permit| **permit == Permit::Probe).count();
                         prop_assert!(probes <= 1);
                     }
-                    Event::Report(which, outage) if !under_way.is_empty() => {
-                        let permit = under_way.swap_remove(which % under_way.len());
+                    Event::Report(which, outage) if !in_flight.is_empty() => {
+                        let permit = in_flight.swap_remove(which % in_flight.len());
                         breaker.report(permit, outage, &SETTINGS, now_ms);
                         model.report(permit, outage, now_ms);
                     }

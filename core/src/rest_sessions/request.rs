@@ -1,4 +1,4 @@
-//! The calls to rest-sessions: what asks for a session, what ends one, and what changes one.
+//! The requests to rest-sessions: `get`, `kill` and `set`.
 
 use std::rc::Rc;
 
@@ -6,15 +6,34 @@ use super::backend::Service;
 use crate::http::headers::Headers;
 use crate::session::token::Token;
 
-/// A call that is ready to be sent. Its path bears the token, so it is not printed.
-pub struct Call {
+/// A request for the host to dispatch. Its path holds the token, so it has no `Debug`.
+pub struct CallRequest {
     pub cluster: Rc<str>,
     pub headers: Vec<(&'static str, String)>,
     pub body: Option<String>,
 }
 
-/// What ties a call to the request that caused it, and how long each may be: a client chooses them, and a server
-/// refuses a call whose headers are too large.
+impl CallRequest {
+    /// The value of a header; empty if it is absent.
+    #[must_use]
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.iter().find(|(found, _)| *found == name).map_or("", |(_, value)| value)
+    }
+
+    #[must_use]
+    pub fn method(&self) -> &str {
+        self.header(":method")
+    }
+
+    /// The token that it is about: the last segment of its path.
+    #[must_use]
+    pub fn token(&self) -> &str {
+        self.header(":path").rsplit('/').next().unwrap_or_default()
+    }
+}
+
+/// The trace headers that are copied from the client's request, and how many bytes each may have: a client chooses them,
+/// and a server refuses a request whose headers are too large.
 const TRACE_HEADERS: [(&str, usize); 9] = [
     ("x-request-id", 128),
     ("traceparent", 64),
@@ -27,38 +46,38 @@ const TRACE_HEADERS: [(&str, usize); 9] = [
     ("x-b3-flags", 64),
 ];
 
-/// Asks for a session.
+/// `GET /{app}/get/{token}`: looks a session up.
 #[must_use]
-pub fn lookup(service: &Service, app: &str, token: &Token, request: &Headers) -> Call {
+pub fn lookup(service: &Service, app: &str, token: &Token, request: &Headers) -> CallRequest {
     let mut call = call(service, ("GET", "get"), app, token, request);
     if service.retries > 0 {
-        // Envoy's router retries a call whose connection was refused or reset, as these headers tell it
-        // ("x-envoy-retry-on" in the router filter's documentation). An answer, whatever its status, is not retried.
+        // Envoy's router retries after a refused or reset connection ("x-envoy-retry-on" in the router filter's
+        // documentation). A response is never retried, whatever its status.
         call.headers.push(("x-envoy-retry-on", "connect-failure,refused-stream,reset".to_owned()));
         call.headers.push(("x-envoy-max-retries", service.retries.to_string()));
     }
     call
 }
 
-/// Ends a session.
+/// `DELETE /{app}/kill/{token}`: ends a session.
 #[must_use]
-pub fn kill(service: &Service, app: &str, token: &Token, request: &Headers) -> Call {
+pub fn kill(service: &Service, app: &str, token: &Token, request: &Headers) -> CallRequest {
     call(service, ("DELETE", "kill"), app, token, request)
 }
 
-/// Changes a session: `body` holds keys and their new values, as JSON.
+/// `POST /{app}/set/{token}`: changes a session. `body` is a JSON object of keys and new values, `null` to remove a key.
 #[must_use]
-pub fn set(service: &Service, app: &str, token: &Token, body: String, request: &Headers) -> Call {
+pub fn set(service: &Service, app: &str, token: &Token, body: String, request: &Headers) -> CallRequest {
     let mut call = call(service, ("POST", "set"), app, token, request);
-    // A body of another type counts as empty.
+    // rest-sessions reads a body of another type as empty.
     call.headers.push(("content-type", "application/json".to_owned()));
     call.headers.push(("content-length", body.len().to_string()));
     call.body = Some(body);
     call
 }
 
-/// A call about a session on behalf of a request.
-fn call(service: &Service, (method, verb): (&str, &str), app: &str, token: &Token, request: &Headers) -> Call {
+/// A request about a session, with the trace headers of the client's request.
+fn call(service: &Service, (method, verb): (&str, &str), app: &str, token: &Token, request: &Headers) -> CallRequest {
     let mut headers = vec![
         (":method", method.to_owned()),
         (":path", format!("{}/{app}/{verb}/{}", service.path_prefix, token.reveal())),
@@ -72,7 +91,7 @@ fn call(service: &Service, (method, verb): (&str, &str), app: &str, token: &Toke
             headers.push((name, value.to_owned()));
         }
     }
-    Call { cluster: Rc::clone(&service.cluster), headers, body: None }
+    CallRequest { cluster: Rc::clone(&service.cluster), headers, body: None }
 }
 
 #[cfg(test)]

@@ -1,15 +1,18 @@
-//! An answer of rest-sessions as it came, and what can be told of it by its status alone.
+//! The response of rest-sessions to a call, and what its status alone says.
 
 use crate::session::lookup::{BadAnswer, Failure, Outage};
 
-/// An answer as it came, or the lack of one.
-pub enum Answer {
-    /// The call broke after it had gone out, and there is no status: the connection was reset, or the time was up
-    /// before the whole answer was there.
-    Broken { late: bool },
+/// How far the host's timers and its clock may disagree, in milliseconds.
+const TIMER_SLACK_MS: u64 = 5;
+
+/// What the host has for a call: a response, or the lack of one.
+pub enum CalloutResponse {
+    /// The call was dispatched and there is no status: the connection was reset, or the call's timeout passed before
+    /// the response was complete.
+    Reset,
     Complete {
         status: u16,
-        /// Whether a service gave the answer; Envoy's own 503 and 504 bear no `x-envoy-upstream-service-time`.
+        /// Whether the service sent the response. Envoy's own 503 and 504 have no `x-envoy-upstream-service-time`.
         from_service: bool,
         body: Body,
     },
@@ -17,22 +20,24 @@ pub enum Answer {
 
 pub enum Body {
     Read(Vec<u8>),
-    /// Longer than [`crate::session::lookup::MAX_BODY`], and therefore not read.
+    /// Longer than [`MAX_BODY`](crate::session::lookup::MAX_BODY), and therefore not read.
     TooLarge,
 }
 
-impl Answer {
-    /// The body of an answer with status 200.
-    pub fn body(&self) -> Result<&[u8], Failure> {
+impl CalloutResponse {
+    /// The body of a response with status 200. `late`: the call's timeout has passed.
+    ///
+    /// # Errors
+    ///
+    /// Why the response does not answer the call.
+    pub fn body(&self, late: bool) -> Result<&[u8], Failure> {
         let outage = |outage| Err(Failure::Outage(outage));
         let bad = |answer| Err(Failure::Bad(answer));
         match self {
-            Self::Broken { late: true } | Self::Complete { status: 504, from_service: false, .. } => {
-                outage(Outage::Timeout)
-            }
-            Self::Broken { late: false } | Self::Complete { status: 503, from_service: false, .. } => {
-                outage(Outage::Connect)
-            }
+            Self::Reset if late => outage(Outage::Timeout),
+            Self::Reset => outage(Outage::Connect),
+            Self::Complete { status: 504, from_service: false, .. } => outage(Outage::Timeout),
+            Self::Complete { status: 503, from_service: false, .. } => outage(Outage::Connect),
             Self::Complete { status: status @ (429 | 500..), .. } => outage(Outage::Status(*status)),
             Self::Complete { status: 200, body: Body::Read(body), .. } => Ok(body),
             Self::Complete { status: 200, body: Body::TooLarge, .. } => bad(BadAnswer::TooLarge),
@@ -41,25 +46,31 @@ impl Answer {
     }
 }
 
+/// Whether a call that had to be over at `deadline_ms` has timed out.
+#[must_use]
+pub fn is_late(now_ms: u64, deadline_ms: u64) -> bool {
+    now_ms.saturating_add(TIMER_SLACK_MS) >= deadline_ms
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn status(status: u16, from_service: bool) -> Result<Vec<u8>, Failure> {
-        let answer = Answer::Complete { status, from_service, body: Body::Read(b"{}".to_vec()) };
-        answer.body().map(<[u8]>::to_vec)
+        let response = CalloutResponse::Complete { status, from_service, body: Body::Read(b"{}".to_vec()) };
+        response.body(false).map(<[u8]>::to_vec)
     }
 
     #[test]
-    fn an_answer_that_is_too_large_is_a_bad_one() {
-        let answer = Answer::Complete { status: 200, from_service: true, body: Body::TooLarge };
-        assert_eq!(answer.body(), Err(Failure::Bad(BadAnswer::TooLarge)));
+    fn a_body_that_is_too_large_is_a_bad_response() {
+        let response = CalloutResponse::Complete { status: 200, from_service: true, body: Body::TooLarge };
+        assert_eq!(response.body(false), Err(Failure::Bad(BadAnswer::TooLarge)));
     }
 
     #[test]
-    fn broken_overloaded_and_failing_services_are_outages() {
-        assert_eq!(Answer::Broken { late: false }.body(), Err(Failure::Outage(Outage::Connect)));
-        assert_eq!(Answer::Broken { late: true }.body(), Err(Failure::Outage(Outage::Timeout)));
+    fn resets_timeouts_and_errors_of_the_service_are_outages() {
+        assert_eq!(CalloutResponse::Reset.body(false), Err(Failure::Outage(Outage::Connect)));
+        assert_eq!(CalloutResponse::Reset.body(true), Err(Failure::Outage(Outage::Timeout)));
         assert_eq!(status(504, false), Err(Failure::Outage(Outage::Timeout)));
         assert_eq!(status(503, false), Err(Failure::Outage(Outage::Connect)));
         for code in [429, 500, 502, 503, 504, 599] {
@@ -68,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn any_other_status_is_a_bad_answer() {
+    fn any_other_status_is_a_bad_response() {
         assert_eq!(status(200, true), Ok(b"{}".to_vec()));
         for code in [0, 100, 201, 204, 301, 400, 401, 403, 404, 413] {
             assert_eq!(status(code, true), Err(Failure::Bad(BadAnswer::Status(code))));

@@ -19,7 +19,7 @@ use super::problems::{Path, Problems};
 use super::raw::{self, List};
 use super::reader::Field;
 use super::values::{HeaderName, Integer, Millis, OrOff, Text};
-use crate::cache::settings;
+use crate::cache;
 use crate::http::authority::HostPattern;
 use crate::http::name::Alias;
 use crate::http::reserved::ReservedHeaders;
@@ -136,9 +136,9 @@ impl Compiler<'_> {
         items
     }
 
-    fn cache(&self, raw: &raw::Cache, at: &Path<'_>) -> settings::Settings {
+    fn cache(&self, raw: &raw::Cache, at: &Path<'_>) -> cache::Settings {
         let ttl = raw.ttl.required(&at.key("ttl"), "how long a session is kept, such as \"5s\"", self.problems);
-        settings::Settings {
+        cache::Settings {
             ttl_ms: ttl.map_or(0, |ttl| ttl.0),
             negative_ttl_ms: raw.negative_ttl.copied().unwrap_or(Millis(1_000)).0,
             stale_if_error_ms: raw.stale_if_error.copied().unwrap_or(Millis(0)).0,

@@ -6,7 +6,7 @@ mod require;
 mod write_back;
 
 use super::*;
-use crate::cache::settings::Settings;
+use crate::cache::Settings;
 use crate::policy::annotation::Field;
 use crate::policy::matching::Target;
 use crate::policy::rules::{CorsPreflight, FailureMode, OnForbidden, Rule, SessionMode};

@@ -1,15 +1,15 @@
-//! Maps whose keys are numbers that spread well, or that nobody outside chooses: they need no hash.
+//! Hash maps whose keys are numbers that no client chooses: the number is its own hash.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
-pub type Numbered<K, V> = HashMap<K, V, BuildHasherDefault<AsItIs>>;
+pub type IntMap<K, V> = HashMap<K, V, BuildHasherDefault<IdentityHasher>>;
 
-/// Takes a number for its own hash.
+/// Returns the number that was written last, unchanged.
 #[derive(Default)]
-pub struct AsItIs(u64);
+pub struct IdentityHasher(u64);
 
-impl Hasher for AsItIs {
+impl Hasher for IdentityHasher {
     fn finish(&self) -> u64 {
         self.0
     }

@@ -1,0 +1,78 @@
+//! What the shell is to do: values that the core returns and the shell carries out, in their order.
+
+use crate::http::change::HeaderChange;
+use crate::http::reply::Reply;
+use crate::rest_sessions::client::Dispatch;
+use crate::session::lookup::{Failure, Lookup};
+use crate::telemetry::{Counter, FilterState, Gauge, Line};
+
+/// The host's number of a stream, one HTTP request and its response.
+pub type StreamId = u32;
+
+/// A stream. The host may give the number of a stream that has ended to a later one, and a response must never reach
+/// another request than the one that waits for it. So a generation goes with the number, which no two streams share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct StreamRef {
+    pub id: StreamId,
+    pub generation: u64,
+}
+
+/// A header map of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeaderMap {
+    RequestHeaders,
+    RequestTrailers,
+    ResponseHeaders,
+    ResponseTrailers,
+}
+
+/// One thing to do. Actions about a stream are about the stream of the event that they answer.
+///
+/// If the host refuses a change of headers, the rest of the list is not carried out and goes back to the core, as
+/// [`Event::Refused`](crate::worker::Event::Refused). So changes of headers come first in a list.
+#[derive(Debug)]
+pub enum Action {
+    ChangeHeader(HeaderMap, HeaderChange),
+    /// Lets the stream's request go on. Without it, the request stays paused.
+    ContinueRequest,
+    /// Lets the stream's response go on. Without it, the response stays paused.
+    ContinueResponse,
+    /// Sends a local reply in place of the upstream's response.
+    Reply(Reply),
+    /// Closes the stream, with whatever of the response is under way.
+    Close,
+    /// Report when the stream ends ([`Event::StreamEnded`](crate::worker::Event::StreamEnded)).
+    Track,
+    FilterState(FilterState, String),
+    Count(Counter),
+    /// Adds to a gauge.
+    Gauge(Gauge, i64),
+    /// Records how long a call took, in milliseconds.
+    CallDuration(u64),
+    Log(Line),
+    /// Dispatch a call from the root context, and say what the host said
+    /// ([`Event::Dispatched`](crate::worker::Event::Dispatched)).
+    Dispatch(Dispatch),
+    /// Make the stream of the completion the effective context, and hand the completion back
+    /// ([`Event::Complete`](crate::worker::Event::Complete), or
+    /// [`Event::StreamGone`](crate::worker::Event::StreamGone) if the host does not know the stream any more).
+    Complete(Completion),
+    /// Enqueue an item to the worker's own queue, for an [`Event::Wakeup`](crate::worker::Event::Wakeup) in a callback of
+    /// its own.
+    Wakeup,
+}
+
+/// A stream whose exchange goes on, and with what.
+#[derive(Debug)]
+pub struct Completion {
+    pub stream: StreamRef,
+    pub(crate) ready: Ready,
+}
+
+/// What an exchange was waiting for.
+#[derive(Debug)]
+pub(crate) enum Ready {
+    Lookup(Lookup),
+    /// Whether there was a session to end or to change, or why that is unknown.
+    Mutation(Result<bool, Failure>),
+}

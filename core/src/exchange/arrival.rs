@@ -1,0 +1,99 @@
+//! The arrival of a request: what its headers alone decide.
+
+use std::rc::Rc;
+
+use super::await_kills::AwaitKills;
+use super::await_session::AwaitSession;
+use super::context::Context;
+use super::effects::Effects;
+use super::refusal;
+use super::request::Request;
+use super::verdict::Verdict;
+use crate::action::HeaderMap;
+use crate::config::Config;
+use crate::http::change::HeaderChange;
+use crate::http::headers::Headers;
+use crate::http::reply::Denial;
+use crate::policy::annotation::Status;
+use crate::policy::logout::MOST_SESSIONS;
+use crate::policy::rules::{CorsPreflight, SessionMode};
+use crate::policy::selection::{Selected, Undecided};
+use crate::policy::token_source::{self, Found};
+use crate::telemetry::{Counter, Outcome};
+
+/// How a request goes on from its headers.
+pub enum Arrival {
+    Decided(Verdict),
+    /// Its session is to be looked up.
+    LookUp(AwaitSession),
+    /// Its sessions are to be ended.
+    LogOut(AwaitKills),
+}
+
+/// Judges a request by its headers. The order is part of the contract: spoofed headers are removed, the rule is
+/// selected, then come origins, logout, preflight, routes without sessions, and the token.
+pub fn request_headers(cx: &Context<'_>, headers: Headers, end_of_stream: bool, effects: &mut Effects<'_>) -> Arrival {
+    for name in cx.config.reserved.spoofed(&headers) {
+        effects.change_request(HeaderChange::Remove(name.to_vec().into()));
+    }
+    let request = Request::new(headers);
+    let Selected { rule, is_logout } = match cx.config.selector().select(request.line()) {
+        Ok(selected) => selected,
+        Err(Undecided { denial, in_shadow }) => {
+            effects.set_shadow(in_shadow);
+            return Arrival::Decided(effects.deny(denial, None, None, None));
+        }
+    };
+    effects.set_shadow(rule.shadow);
+    if request.has_refused_origin(rule) {
+        let cors_origin = request.cors_origin(rule);
+        return Arrival::Decided(effects.deny(Denial::BadOrigin, Some(rule), cors_origin, None));
+    }
+    if is_logout {
+        let cors_origin = request.cors_origin(rule);
+        if request.is_cross_site(rule, cors_origin) {
+            return Arrival::Decided(effects.deny(Denial::BadOrigin, Some(rule), cors_origin, None));
+        }
+        if rule.shadow {
+            return Arrival::Decided(effects.forward(Outcome::Logout, rule));
+        }
+        let tokens = token_source::all(&rule.sources, request.view(), &|| cx.now_ms(), MOST_SESSIONS);
+        return Arrival::LogOut(AwaitKills::new(Rc::clone(rule), tokens, request));
+    }
+
+    if !cx.config.forward_token {
+        let removals = token_source::removals(&rule.sources, request.view());
+        removals.into_iter().for_each(|change| effects.change_request(change));
+    }
+    let preflights_pass = || cx.config.cors_preflight == CorsPreflight::Pass || request.cors_origin(rule).is_some();
+    let find = || token_source::find(&rule.sources, request.view(), &|| cx.now_ms());
+    if end_of_stream && request.looks_like_preflight() && preflights_pass() && find() == Found::Nothing {
+        return Arrival::Decided(effects.forward(Outcome::Preflight, rule));
+    }
+    if rule.session == SessionMode::Off {
+        return Arrival::Decided(effects.forward(Outcome::Off, rule));
+    }
+    match find() {
+        Found::Token(token, source) => {
+            let source = cx.config.filter_state.then(|| source.to_string());
+            Arrival::LookUp(AwaitSession::new(Rc::clone(rule), token, source, request))
+        }
+        found @ (Found::Nothing | Found::Conflict) => {
+            if found == Found::Conflict {
+                effects.count(Counter::Conflicts);
+            }
+            Arrival::Decided(if rule.session == SessionMode::Optional {
+                effects.forward_with_status(Outcome::Anonymous, rule, Status::None)
+            } else {
+                refusal::without_session(cx, &request, rule, Denial::SessionRequired, None, effects)
+            })
+        }
+    }
+}
+
+/// Removes spoofed headers from a request's trailers.
+pub fn request_trailers(config: &Config, trailers: &Headers, effects: &mut Effects<'_>) {
+    for name in config.reserved.spoofed(trailers) {
+        effects.change(HeaderMap::RequestTrailers, HeaderChange::Remove(name.to_vec().into()));
+    }
+}

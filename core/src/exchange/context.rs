@@ -1,0 +1,66 @@
+//! What a step reads: the configuration, and what the host knows at this moment.
+
+use std::cell::{Cell, OnceCell};
+use std::hash::RandomState;
+
+use crate::cache::shared_data::SharedData;
+use crate::config::Config;
+
+/// A host call that did not succeed, with its status (proxy-wasm ABI 0.2.1, `proxy_result_t`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refused(pub u32);
+
+/// What the host knows at the moment of an event. The product has two: Envoy, and memory of its own for
+/// `session-filter explain`, the simulation and the tests.
+pub trait Surroundings {
+    /// Milliseconds since 1970.
+    ///
+    /// # Errors
+    ///
+    /// If the host does not say.
+    fn now_ms(&self) -> Result<u64, Refused>;
+
+    /// The address and port of the client of the effective context's stream, as far as the host trusts it.
+    fn client_address(&self) -> Option<Vec<u8>>;
+
+    /// The data that the workers of one Envoy share.
+    fn shared_data(&self) -> &dyn SharedData;
+}
+
+/// What the steps that answer one event read.
+pub struct Context<'a> {
+    pub config: &'a Config,
+    pub surroundings: &'a dyn Surroundings,
+    /// The key of the digests by which log lines name tokens.
+    pub digest_key: &'a RandomState,
+    now_ms: OnceCell<u64>,
+    clock_refused: Cell<Option<Refused>>,
+}
+
+impl<'a> Context<'a> {
+    #[must_use]
+    pub fn new(config: &'a Config, surroundings: &'a dyn Surroundings, digest_key: &'a RandomState) -> Self {
+        Self { config, surroundings, digest_key, now_ms: OnceCell::new(), clock_refused: Cell::new(None) }
+    }
+
+    /// Milliseconds since 1970. The host is asked once for an event, and only if a step needs the time. Zero if the host
+    /// does not say, so that every token lies in the future; [`Self::clock_refused`] says so.
+    pub fn now_ms(&self) -> u64 {
+        *self.now_ms.get_or_init(|| {
+            self.surroundings.now_ms().unwrap_or_else(|refused| {
+                self.clock_refused.set(Some(refused));
+                0
+            })
+        })
+    }
+
+    /// As [`Self::now_ms`], with a time to assume if the host does not say.
+    pub fn now_ms_or(&self, fallback_ms: u64) -> u64 {
+        *self.now_ms.get_or_init(|| self.surroundings.now_ms().unwrap_or(fallback_ms))
+    }
+
+    /// Why the host did not say the time, if it was asked and did not.
+    pub fn clock_refused(&self) -> Option<Refused> {
+        self.clock_refused.get()
+    }
+}

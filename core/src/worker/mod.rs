@@ -1,0 +1,217 @@
+//! One worker: events in, actions out. The order of the steps that follow an event stands here and nowhere else.
+//!
+//! - [`requests`]: a request's headers, and the completion of what it waits for.
+//! - [`responses`]: the headers of an upstream's response.
+//! - [`recheck`]: streams that are open for long.
+//! - [`sessions`]: the cache and the calls to rest-sessions.
+//! - [`pending`]: the streams that wait.
+
+mod event;
+mod pending;
+mod recheck;
+mod requests;
+mod responses;
+pub mod sessions;
+
+use std::hash::RandomState;
+use std::rc::Rc;
+
+use crate::action::{Action, Completion, HeaderMap, StreamId, StreamRef};
+use crate::cache::shared_data::Unavailable;
+use crate::config::Config;
+use crate::exchange::{self, Context, Effects, Refused, Surroundings};
+use crate::http::reply::{Denial, Reply};
+use crate::rest_sessions::client::CallId;
+use crate::rest_sessions::response::CalloutResponse;
+use crate::telemetry::{Counter, Gauge, Line, Outcome};
+
+pub use event::Event;
+use pending::PendingStreams;
+use sessions::Sessions;
+
+/// How many streams are completed in one callback of the host. What the host does about each of them comes on top of the
+/// others on its stack, which was seen to overflow at some 270.
+const COMPLETIONS: usize = 16;
+
+/// Random values that the core is given.
+pub struct Seeds {
+    /// Keys the digests that stand for tokens in log lines.
+    pub digest_key: RandomState,
+    /// Cannot be predicted.
+    pub random: [u64; 4],
+}
+
+/// A configuration in one of Envoy's worker threads.
+pub struct Worker {
+    config: Rc<Config>,
+    digest_key: RandomState,
+    streams: PendingStreams,
+    sessions: Sessions,
+    next_generation: u64,
+    /// How many streams may still be completed in this callback of the host.
+    completions_left: usize,
+}
+
+impl Worker {
+    /// # Errors
+    ///
+    /// If the host has no shared data.
+    pub fn new(
+        config: Rc<Config>,
+        seeds: Seeds,
+        surroundings: &dyn Surroundings,
+        actions: &mut Vec<Action>,
+    ) -> Result<Self, Unavailable> {
+        let shared = surroundings.shared_data();
+        let mut sessions = Sessions::new(config.cache.as_ref(), config.limits, shared, seeds.random)?;
+        sessions.report_cache(actions);
+        Ok(Self {
+            config,
+            digest_key: seeds.digest_key,
+            streams: PendingStreams::default(),
+            sessions,
+            next_generation: 0,
+            completions_left: 0,
+        })
+    }
+
+    #[must_use]
+    pub fn config(&self) -> &Rc<Config> {
+        &self.config
+    }
+
+    /// How often [`Event::Tick`] must come, in milliseconds; absent: never.
+    #[must_use]
+    pub fn tick_period_ms(&self) -> Option<u32> {
+        self.config.tick_ms()
+    }
+
+    /// Whether responses must be handed in.
+    #[must_use]
+    pub fn reads_responses(&self) -> bool {
+        self.config.write_back.is_some()
+    }
+
+    /// A reference to a stream that begins.
+    pub fn admit(&mut self, id: StreamId) -> StreamRef {
+        let generation = self.next_generation;
+        self.next_generation = generation.wrapping_add(1);
+        StreamRef { id, generation }
+    }
+
+    /// What remains to be done for a stream whose request went on: the time between rechecks, in milliseconds, and whether
+    /// its response may change its session.
+    #[must_use]
+    pub fn follow_up(&self, stream: StreamRef) -> (Option<u64>, bool) {
+        self.streams.follow_up(stream)
+    }
+
+    /// Handles an event. The actions are to be carried out before the next event.
+    pub fn handle(&mut self, event: Event, surroundings: &dyn Surroundings, actions: &mut Vec<Action>) {
+        let config = Rc::clone(&self.config);
+        let digest_key = self.digest_key.clone();
+        let cx = &Context::new(&config, surroundings, &digest_key);
+        match event {
+            Event::RequestHeaders { stream, headers, end_of_stream } => {
+                self.completions_left = COMPLETIONS;
+                self.request_headers(cx, stream, headers, end_of_stream, actions);
+            }
+            Event::RequestTrailers(trailers) => {
+                exchange::request_trailers(cx.config, &trailers, &mut Effects::new(cx.config, actions));
+                actions.push(Action::ContinueRequest);
+            }
+            Event::ResponseHeaders { stream, headers } => {
+                self.completions_left = COMPLETIONS;
+                self.response_headers(cx, stream, &headers, actions);
+            }
+            Event::ResponseTrailers(trailers) => {
+                exchange::response_trailers(cx.config, &trailers, &mut Effects::new(cx.config, actions));
+                actions.push(Action::ContinueResponse);
+            }
+            Event::StreamEnded(stream) => {
+                if self.streams.end(stream) {
+                    actions.push(Action::Count(Counter::Outcome(Outcome::Abandoned)));
+                }
+            }
+            Event::Dispatched(dispatched) => {
+                let ready = self.sessions.dispatched(cx, dispatched, actions);
+                self.make_ready(ready, actions);
+            }
+            Event::Response { call, response } => self.response(cx, call, &response, actions),
+            Event::Complete(completion) => self.complete(cx, completion, actions),
+            Event::StreamGone(completion) => self.stream_gone(cx, completion, actions),
+            Event::Wakeup => {
+                self.completions_left = COMPLETIONS;
+                self.emit_completions(actions);
+            }
+            Event::WakeupRefused => {
+                // A deep stack is better than a stream that is never completed.
+                self.completions_left = 1;
+                self.emit_completions(actions);
+            }
+            Event::Tick => self.recheck(cx, actions),
+            Event::Refused { stream, map, status, undone } => {
+                for action in undone {
+                    if let Action::Dispatch(dispatch) = action {
+                        self.sessions.cancel(dispatch);
+                    }
+                }
+                self.refused(stream, map, status, actions);
+            }
+            Event::Retired => {
+                self.sessions.retire(actions);
+                let abandoned = self.streams.clear_shadows();
+                actions.extend((0..abandoned).map(|_| Action::Count(Counter::Outcome(Outcome::Abandoned))));
+            }
+        }
+    }
+
+    /// The response to a call has come: the call is over, and the streams that waited for it go on.
+    fn response(&mut self, cx: &Context<'_>, call: CallId, response: &CalloutResponse, actions: &mut Vec<Action>) {
+        self.completions_left = COMPLETIONS;
+        let Some(pending) = self.sessions.take(call) else {
+            actions.push(Action::Log(Line::UnknownCall { call }));
+            return;
+        };
+        let now_ms = cx.now_ms_or(pending.deadline_ms());
+        actions.push(Action::Gauge(Gauge::InFlight, -1));
+        actions.push(Action::CallDuration(now_ms.saturating_sub(pending.started_ms())));
+        let outcome = pending.body(response, now_ms);
+        let ready = self.sessions.complete(cx, pending, outcome, actions);
+        self.make_ready(ready, actions);
+    }
+
+    fn make_ready(&mut self, ready: Vec<Completion>, actions: &mut Vec<Action>) {
+        self.streams.make_ready(ready);
+        self.sessions.report_cache(actions);
+        self.emit_completions(actions);
+    }
+
+    /// Completes as many streams as this callback may, and the others in a later one.
+    fn emit_completions(&mut self, actions: &mut Vec<Action>) {
+        while self.completions_left > 0 {
+            let Some(completion) = self.streams.next_ready() else { return };
+            self.completions_left = self.completions_left.saturating_sub(1);
+            actions.push(Action::Complete(completion));
+        }
+        if self.streams.has_ready() {
+            actions.push(Action::Wakeup);
+        }
+    }
+
+    /// The host has refused what it takes to judge a request, or to let a request or response go on safely: it is answered
+    /// 503.
+    fn refused(&mut self, stream: StreamRef, map: HeaderMap, status: Refused, actions: &mut Vec<Action>) {
+        let is_undecided = if map == HeaderMap::RequestHeaders {
+            self.streams.remove(stream);
+            true
+        } else {
+            self.streams.end(stream)
+        };
+        if is_undecided {
+            actions.push(Action::Count(Counter::Outcome(Outcome::DeniedUnavailable)));
+        }
+        actions.push(Action::Log(Line::HostCallRefused { status: status.0 }));
+        actions.push(Action::Reply(Reply::new(Denial::Unavailable { retry: false }, "", None)));
+    }
+}

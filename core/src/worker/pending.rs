@@ -1,0 +1,222 @@
+//! The streams of a worker that wait for something or are followed while they are open, and the completions that are ready
+//! for them.
+
+use std::collections::VecDeque;
+use std::mem;
+
+use crate::action::{Completion, Ready, StreamRef};
+use crate::exchange::{AwaitChange, AwaitKills, AwaitResponse, AwaitSession, FollowUp, Watch};
+use crate::int_map::IntMap;
+use crate::session::lookup::{Failure, Lookup};
+
+struct PendingStream {
+    stream: StreamRef,
+    exchange: Exchange,
+}
+
+/// What a stream waits for.
+pub enum Exchange {
+    Session(AwaitSession),
+    /// The request has gone on. The lookup's outcome is only counted, also after the stream has ended.
+    Shadow {
+        exchange: AwaitSession,
+        has_ended: bool,
+    },
+    Kills(AwaitKills),
+    /// The request has gone on.
+    Open {
+        watch: Option<Watched>,
+        response: Response,
+    },
+}
+
+/// A stream that is rechecked at `due_ms`, in milliseconds since 1970; absent while its session is being looked up.
+pub struct Watched {
+    watch: Watch,
+    due_ms: Option<u64>,
+}
+
+/// The response of a stream.
+pub enum Response {
+    /// It may not change the session, or has begun.
+    Free,
+    Awaited(AwaitResponse),
+    Changing(AwaitChange),
+}
+
+/// An exchange that goes on, with what it waited for.
+pub enum Resumed {
+    Session(AwaitSession, Lookup),
+    Shadow { exchange: AwaitSession, has_ended: bool, lookup: Lookup },
+    Kills(AwaitKills),
+    Recheck(Watch, Lookup),
+    Change(AwaitChange, Result<bool, Failure>),
+}
+
+impl Resumed {
+    /// Whether the request is still to be decided, and to be counted.
+    pub fn is_undecided(&self) -> bool {
+        matches!(self, Self::Session(..) | Self::Shadow { .. } | Self::Kills(_))
+    }
+}
+
+/// Outside a stream's own callbacks, nothing is done to a stream that is not in here.
+#[derive(Default)]
+pub struct PendingStreams {
+    streams: IntMap<u64, PendingStream>,
+    ready: VecDeque<Completion>,
+}
+
+impl PendingStreams {
+    pub fn insert(&mut self, stream: StreamRef, exchange: Exchange) {
+        self.streams.insert(stream.generation, PendingStream { stream, exchange });
+    }
+
+    /// Follows a request that goes on, if there is a reason to. Returns whether there is.
+    pub fn follow(&mut self, stream: StreamRef, follow_up: FollowUp, due_ms: Option<u64>) -> bool {
+        let watch = follow_up.watch.map(|watch| Watched { watch, due_ms });
+        let response = match follow_up.response {
+            Some(exchange) => Response::Awaited(exchange),
+            None if watch.is_none() => return false,
+            None => Response::Free,
+        };
+        self.insert(stream, Exchange::Open { watch, response });
+        true
+    }
+
+    /// Takes what awaits the response of a stream.
+    pub fn take_response(&mut self, stream: StreamRef) -> Option<AwaitResponse> {
+        let (_, response) = self.open(stream)?;
+        match mem::replace(response, Response::Free) {
+            Response::Awaited(exchange) => Some(exchange),
+            Response::Free | Response::Changing(_) => None,
+        }
+    }
+
+    /// The response of a stream waits for its session's change.
+    pub fn await_change(&mut self, stream: StreamRef, exchange: AwaitChange) {
+        if let Some((_, response)) = self.open(stream) {
+            *response = Response::Changing(exchange);
+        }
+    }
+
+    /// The next recheck of a stream.
+    pub fn schedule(&mut self, stream: StreamRef, due_ms: u64) {
+        if let Some((Some(watched), _)) = self.open(stream) {
+            watched.due_ms = Some(due_ms);
+        }
+    }
+
+    fn open(&mut self, stream: StreamRef) -> Option<(&mut Option<Watched>, &mut Response)> {
+        match &mut self.streams.get_mut(&stream.generation)?.exchange {
+            Exchange::Open { watch, response } => Some((watch, response)),
+            _ => None,
+        }
+    }
+
+    /// The watches that are due, `limit` at most. They are not due again until [`Self::schedule`].
+    pub fn take_due(&mut self, now_ms: u64, limit: usize) -> Vec<(StreamRef, Watch)> {
+        let due = self.streams.values_mut().filter_map(|PendingStream { stream, exchange }| match exchange {
+            Exchange::Open { watch: Some(Watched { watch, due_ms }), .. }
+                if due_ms.is_some_and(|due| due <= now_ms) =>
+            {
+                *due_ms = None;
+                Some((*stream, watch.clone()))
+            }
+            _ => None,
+        });
+        due.take(limit).collect()
+    }
+
+    /// The host is done with a stream. Returns whether its request was still to be decided.
+    pub fn end(&mut self, stream: StreamRef) -> bool {
+        if let Some(PendingStream { exchange: Exchange::Shadow { has_ended, .. }, .. }) =
+            self.streams.get_mut(&stream.generation)
+        {
+            // Its lookup goes on, and is counted when it is over.
+            *has_ended = true;
+            return false;
+        }
+        let ended = self.streams.remove(&stream.generation);
+        ended.is_some_and(|ended| matches!(ended.exchange, Exchange::Session(_) | Exchange::Kills(_)))
+    }
+
+    /// Forgets a stream whose request was answered otherwise.
+    pub fn remove(&mut self, stream: StreamRef) {
+        self.streams.remove(&stream.generation);
+    }
+
+    /// Removes the streams in shadow, whose lookups will not be over. Returns how many there were.
+    pub fn clear_shadows(&mut self) -> usize {
+        self.streams.extract_if(|_, pending| matches!(pending.exchange, Exchange::Shadow { .. })).count()
+    }
+
+    /// What a stream waits for is ready.
+    pub fn make_ready(&mut self, completions: impl IntoIterator<Item = Completion>) {
+        self.ready.extend(completions);
+    }
+
+    /// The next completion of a stream that goes on with it.
+    pub fn next_ready(&mut self) -> Option<Completion> {
+        while let Some(completion) = self.ready.pop_front() {
+            match (self.streams.get_mut(&completion.stream.generation), &completion.ready) {
+                (Some(PendingStream { exchange: Exchange::Kills(exchange), .. }), Ready::Mutation(outcome)) => {
+                    if exchange.record(*outcome) {
+                        return Some(completion);
+                    }
+                }
+                (Some(_), _) => return Some(completion),
+                (None, _) => {}
+            }
+        }
+        None
+    }
+
+    pub fn has_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    /// Takes the exchange that goes on with a completion, if the stream still waits for it.
+    pub fn resume(&mut self, completion: Completion) -> Option<Resumed> {
+        let Completion { stream, ready } = completion;
+        let pending = self.streams.get_mut(&stream.generation)?;
+        match (&mut pending.exchange, ready) {
+            (Exchange::Open { watch, .. }, Ready::Lookup(lookup)) => {
+                watch.as_ref().map(|watched| Resumed::Recheck(watched.watch.clone(), lookup))
+            }
+            (Exchange::Open { response, .. }, Ready::Mutation(outcome)) => {
+                match mem::replace(response, Response::Free) {
+                    Response::Changing(exchange) => Some(Resumed::Change(exchange, outcome)),
+                    Response::Free | Response::Awaited(_) => None,
+                }
+            }
+            (Exchange::Session(_) | Exchange::Shadow { .. }, Ready::Lookup(lookup)) => {
+                match self.streams.remove(&stream.generation)?.exchange {
+                    Exchange::Session(exchange) => Some(Resumed::Session(exchange, lookup)),
+                    Exchange::Shadow { exchange, has_ended } => Some(Resumed::Shadow { exchange, has_ended, lookup }),
+                    Exchange::Kills(_) | Exchange::Open { .. } => None,
+                }
+            }
+            (Exchange::Kills(_), Ready::Mutation(_)) => match self.streams.remove(&stream.generation)?.exchange {
+                Exchange::Kills(exchange) => Some(Resumed::Kills(exchange)),
+                _ => None,
+            },
+            // A stream waits for one or the other.
+            (Exchange::Kills(_), Ready::Lookup(_))
+            | (Exchange::Session(_) | Exchange::Shadow { .. }, Ready::Mutation(_)) => None,
+        }
+    }
+
+    /// What remains to be done for a stream whose request went on: the time between rechecks, in milliseconds, and
+    /// whether its response may change its session.
+    #[must_use]
+    pub fn follow_up(&self, stream: StreamRef) -> (Option<u64>, bool) {
+        match self.streams.get(&stream.generation).map(|pending| &pending.exchange) {
+            Some(Exchange::Open { watch, response }) => {
+                let every_ms = watch.as_ref().map(|watched| watched.watch.every_ms());
+                (every_ms, matches!(response, Response::Awaited(_)))
+            }
+            _ => (None, false),
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! The response of an upstream: what it says of its session is removed and done before the client sees the response.
+
+use super::Worker;
+use crate::action::{Action, StreamRef};
+use crate::exchange::{self, Context, Effects, ResponseStart, ResponseVerdict};
+use crate::http::headers::Headers;
+
+impl Worker {
+    pub(super) fn response_headers(
+        &mut self,
+        cx: &Context<'_>,
+        stream: StreamRef,
+        headers: &Headers,
+        actions: &mut Vec<Action>,
+    ) {
+        let awaited = self.streams.take_response(stream);
+        let mut effects = Effects::new(cx.config, actions);
+        match exchange::response_headers(cx.config, awaited, headers, &mut effects) {
+            ResponseStart::Continue => actions.push(Action::ContinueResponse),
+            ResponseStart::Change(exchange, change) => {
+                let backend = &exchange.rule().backend;
+                let (token, request) = (exchange.token(), exchange.request().headers());
+                let changed = self.sessions.mutate(cx, backend, token, change, stream, request, actions);
+                self.sessions.report_cache(actions);
+                match changed {
+                    Ok(()) => {
+                        self.streams.await_change(stream, exchange);
+                        actions.push(Action::Track);
+                    }
+                    Err(failure) => {
+                        let mut effects = Effects::new(cx.config, actions);
+                        let verdict = exchange.conclude(cx.config, Err(failure), &mut effects);
+                        Self::conclude_response(verdict, actions);
+                    }
+                }
+            }
+        }
+    }
+
+    pub(super) fn conclude_response(verdict: ResponseVerdict, actions: &mut Vec<Action>) {
+        actions.push(match verdict {
+            ResponseVerdict::Continue => Action::ContinueResponse,
+            ResponseVerdict::Reply(reply) => Action::Reply(reply),
+        });
+    }
+}

@@ -1,0 +1,213 @@
+//! Looking sessions up, so that requests for one session share one call.
+
+use std::rc::Rc;
+
+use super::{Purpose, Sessions, received};
+use crate::action::{Action, Completion, Ready, StreamRef};
+use crate::cache::invalidation::{KeyHash, Version};
+use crate::cache::session_cache::{CachedLookup, Query};
+use crate::exchange::Context;
+use crate::http::headers::Headers;
+use crate::rest_sessions::backend::{Backend, SessionKey};
+use crate::rest_sessions::client::{CallInfo, PendingCall};
+use crate::rest_sessions::{body, request};
+use crate::session::lookup::{Failure, Lookup, Outage};
+use crate::session::token::Token;
+use crate::telemetry::Counter;
+
+/// A stream that waits for a lookup.
+#[derive(Clone, Copy, Debug)]
+pub struct Waiter {
+    pub stream: StreamRef,
+    /// How old a cached session may be, in milliseconds.
+    pub max_age_ms: u64,
+    /// Until when it waits, in milliseconds since 1970.
+    pub deadline_ms: u64,
+    /// Its rule is in shadow, so nothing may change because of it.
+    pub in_shadow: bool,
+}
+
+/// What the response to a lookup is for.
+pub struct PendingLookup {
+    hash: KeyHash,
+    /// Absent if the shared data was not available. Then the session is not cached, and no further request joins.
+    version: Option<Version>,
+    /// The stream that caused the call first. A stream that has ended stays in the list, and the call goes on.
+    waiters: Vec<Waiter>,
+}
+
+impl Sessions {
+    /// Looks a session up. Returns what is known at once; `None` if the waiter's stream gets a completion.
+    pub fn lookup(
+        &mut self,
+        cx: &Context<'_>,
+        backend: &Rc<Backend>,
+        token: &Token,
+        waiter: Waiter,
+        request: &Headers,
+        actions: &mut Vec<Action>,
+    ) -> Option<Lookup> {
+        let target = self.target(backend, token);
+        let (key, hash) = (&target.key, target.hash);
+        let local = self.local.clone();
+        let data = local.as_ref().map_or(cx.surroundings.shared_data(), |local| local);
+        let now_ms = cx.now_ms();
+        // The epoch is read before everything else: an invalidation after this has another one.
+        let epoch = data.epoch();
+        if let Some(cache) = &mut self.cache {
+            let cached = epoch.ok().and_then(|epoch| {
+                let query = Query { data, key, hash, epoch, max_age_ms: waiter.max_age_ms, now_ms };
+                cache.get(query, &backend.namespace)
+            });
+            let (counter, lookup) = match cached {
+                Some(CachedLookup::Hit(session)) => (Counter::CacheHits, Some(Lookup::Active(session))),
+                Some(CachedLookup::SharedHit(session)) => (Counter::CacheSharedHits, Some(Lookup::Active(session))),
+                Some(CachedLookup::NegativeHit) => (Counter::CacheNegativeHits, Some(Lookup::None)),
+                None => (Counter::CacheMisses, None),
+            };
+            actions.push(Action::Count(counter));
+            if lookup.is_some() {
+                return lookup;
+            }
+        }
+        if let (Ok(epoch), Some(Purpose::Lookup(pending))) = (epoch, self.client.joinable(key, waiter.deadline_ms))
+            && let Some(version) = &mut pending.version
+            && version.is_current(data, hash, epoch)
+        {
+            pending.waiters.push(waiter);
+            actions.push(Action::Count(Counter::Coalesced));
+            return None;
+        }
+        match self.client.admit(backend, now_ms) {
+            Ok(permit) => {
+                let version = epoch.and_then(|epoch| Version::read(data, hash, epoch)).ok();
+                let call = request::lookup(&backend.service, &backend.namespace.app, token, request);
+                let pending = PendingLookup { hash, version, waiters: vec![waiter] };
+                self.begin(target.call_info(call, now_ms), Purpose::Lookup(pending), permit, actions);
+                None
+            }
+            Err(failure) => {
+                self.report_failure(cx, failure, backend, actions);
+                Some(self.or_stale(cx, key, hash, waiter, Lookup::Failed(failure), actions))
+            }
+        }
+    }
+
+    /// A lookup is over: `outcome` is the body of its response.
+    pub(super) fn complete_lookup(
+        &mut self,
+        cx: &Context<'_>,
+        call: PendingCall<Purpose>,
+        outcome: Result<&[u8], Failure>,
+        actions: &mut Vec<Action>,
+    ) -> Vec<Completion> {
+        let lookup = outcome.map_or_else(Lookup::Failed, body::lookup);
+        let failure = if let Lookup::Failed(failure) = lookup { Some(failure) } else { None };
+        let now_ms = cx.now_ms();
+        self.client.report(&call, failure, now_ms);
+        let PendingCall { info, purpose: Purpose::Lookup(pending), .. } = call else { return Vec::new() };
+        if let Some(failure) = failure {
+            self.report_failure(cx, failure, &info.backend, actions);
+        }
+        let local = self.local.clone();
+        let data = local.as_ref().map_or(cx.surroundings.shared_data(), |local| local);
+        let current = pending.version.and_then(|mut version| {
+            let epoch = data.epoch().ok()?;
+            version.is_current(data, pending.hash, epoch).then_some(version)
+        });
+        match (&lookup, current) {
+            (Lookup::Active(_), None) if pending.version.is_some() => {
+                return self.look_up_again(cx, info, pending, actions);
+            }
+            (Lookup::Active(session), _)
+                if self.limits.exceeded_by(session, &info.key.token, now_ms) || self.over_limit.contains(&info.key) =>
+            {
+                let only_shadows = pending.waiters.iter().all(|waiter| waiter.in_shadow);
+                if !only_shadows {
+                    self.end_over_limit(cx, &info, pending.hash, actions);
+                }
+                return completions(&pending.waiters, &Lookup::None);
+            }
+            (Lookup::Active(session), Some(version)) => {
+                if let Some(cache) = &mut self.cache {
+                    let body = outcome.unwrap_or_default();
+                    cache.insert(received(data, &info, pending.hash, now_ms), session, body, version);
+                }
+            }
+            (Lookup::None, current) => self.learn_none(cx, &info, pending.hash, current.is_some(), actions),
+            _ => {}
+        }
+        let ready = pending.waiters.iter().map(|waiter| {
+            let lookup = self.or_stale(cx, &info.key, pending.hash, *waiter, lookup.clone(), actions);
+            Completion { stream: waiter.stream, ready: Ready::Lookup(lookup) }
+        });
+        ready.collect()
+    }
+
+    /// The lookup, or in an outage a cached session past its time, if there is one that may be used.
+    fn or_stale(
+        &mut self,
+        cx: &Context<'_>,
+        key: &SessionKey,
+        hash: KeyHash,
+        waiter: Waiter,
+        lookup: Lookup,
+        actions: &mut Vec<Action>,
+    ) -> Lookup {
+        let (Lookup::Failed(Failure::Outage(_)), Some(cache)) = (&lookup, &mut self.cache) else { return lookup };
+        let data = self.local.as_ref().map_or(cx.surroundings.shared_data(), |local| local);
+        let Ok(epoch) = data.epoch() else { return lookup };
+        let query = Query { data, key, hash, epoch, max_age_ms: waiter.max_age_ms, now_ms: cx.now_ms() };
+        match cache.get_stale(query) {
+            Some(session) => {
+                actions.push(Action::Count(Counter::CacheStale));
+                Lookup::Active(session)
+            }
+            None => lookup,
+        }
+    }
+
+    /// The session was invalidated while it was looked up: the response is discarded, and the lookup repeated for all
+    /// waiters until the earliest of their deadlines.
+    fn look_up_again(
+        &mut self,
+        cx: &Context<'_>,
+        info: CallInfo,
+        pending: PendingLookup,
+        actions: &mut Vec<Action>,
+    ) -> Vec<Completion> {
+        let local = self.local.clone();
+        let data = local.as_ref().map_or(cx.surroundings.shared_data(), |local| local);
+        let (epoch, now_ms, hash) = (data.epoch(), cx.now_ms(), pending.hash);
+        let deadline_ms = pending.waiters.iter().map(|waiter| waiter.deadline_ms).min().unwrap_or(now_ms);
+        if let (Ok(epoch), Some(Purpose::Lookup(other))) = (epoch, self.client.joinable(&info.key, deadline_ms))
+            && let Some(version) = &mut other.version
+            && version.is_current(data, hash, epoch)
+        {
+            other.waiters.extend(pending.waiters);
+            return Vec::new();
+        }
+        let permit = if deadline_ms <= now_ms {
+            Err(Failure::Outage(Outage::Timeout))
+        } else {
+            self.client.admit(&info.backend, now_ms)
+        };
+        match permit {
+            Ok(permit) => {
+                let version = epoch.and_then(|epoch| Version::read(data, hash, epoch)).ok();
+                let info = CallInfo { started_ms: now_ms, deadline_ms, ..info };
+                self.begin(info, Purpose::Lookup(PendingLookup { version, ..pending }), permit, actions);
+                Vec::new()
+            }
+            Err(failure) => {
+                self.report_failure(cx, failure, &info.backend, actions);
+                completions(&pending.waiters, &Lookup::Failed(failure))
+            }
+        }
+    }
+}
+
+fn completions(waiters: &[Waiter], lookup: &Lookup) -> Vec<Completion> {
+    let ready = |waiter: &Waiter| Completion { stream: waiter.stream, ready: Ready::Lookup(lookup.clone()) };
+    waiters.iter().map(ready).collect()
+}

@@ -1,0 +1,223 @@
+//! The sessions of a worker: looked up in the cache, else by joining a call in flight, else by a call of their own; ended
+//! and changed by calls, and invalidated in all workers.
+
+mod lookups;
+mod mutations;
+
+use std::rc::Rc;
+
+use crate::action::{Action, Completion};
+use crate::cache::Settings;
+use crate::cache::invalidation::{Invalidations, KeyHash};
+use crate::cache::session_cache::{Received, SessionCache, Size};
+use crate::cache::shared_data::{LocalData, SharedData, Unavailable};
+use crate::exchange::Context;
+use crate::policy::limits::Limits;
+use crate::rest_sessions::backend::{Backend, SessionKey};
+use crate::rest_sessions::breaker::Permit;
+use crate::rest_sessions::client::{CallId, CallInfo, Client, Dispatch, Dispatched, PendingCall};
+use crate::rest_sessions::request::CallRequest;
+use crate::rest_sessions::response::{CalloutResponse, is_late};
+use crate::session::lookup::{Failure, Outage};
+use crate::session::token::Token;
+use crate::telemetry::{Cause, Counter, Gauge, Line, Throttle};
+
+use lookups::PendingLookup;
+use mutations::PendingMutation;
+
+pub use lookups::Waiter;
+
+pub struct Sessions {
+    client: Client<Purpose>,
+    /// Absent: nothing is cached.
+    cache: Option<SessionCache>,
+    invalidations: Invalidations,
+    limits: Limits,
+    /// Sessions beyond a limit whose kill was not confirmed yet. The lookup that found them has reset their idle time, so
+    /// `limits` alone would accept them.
+    over_limit: Vec<SessionKey>,
+    /// In place of the host's shared data, for workers that share nothing.
+    local: Option<LocalData>,
+    throttle: Throttle,
+    /// The cache's size as the gauges show it.
+    reported: Size,
+}
+
+/// What a call is for.
+enum Purpose {
+    Lookup(PendingLookup),
+    Mutation(PendingMutation),
+}
+
+/// A call whose response came.
+pub struct Call(PendingCall<Purpose>);
+
+/// The session that a step is about.
+struct Target<'a> {
+    backend: &'a Rc<Backend>,
+    key: SessionKey,
+    hash: KeyHash,
+}
+
+impl Sessions {
+    /// `random`: four numbers that cannot be predicted.
+    ///
+    /// # Errors
+    ///
+    /// If the shared data is not available.
+    pub fn new(
+        settings: Option<&Settings>,
+        limits: Limits,
+        shared: &dyn SharedData,
+        random: [u64; 4],
+    ) -> Result<Self, Unavailable> {
+        // Without a cache the shared data is used too: a request must not join a call that began before another worker
+        // saw the session end.
+        let local = settings.filter(|settings| !settings.shared).map(|_| LocalData::default());
+        let invalidations = Invalidations::new(local.as_ref().map_or(shared, |local| local), random)?;
+        Ok(Self {
+            client: Client::default(),
+            cache: settings.cloned().map(|settings| SessionCache::new(settings, limits.age_ms)),
+            invalidations,
+            limits,
+            over_limit: Vec::new(),
+            local,
+            throttle: Throttle::default(),
+            reported: Size::default(),
+        })
+    }
+
+    /// Records what the host said to a dispatch. A refused call is over, with an outage.
+    pub fn dispatched(
+        &mut self,
+        cx: &Context<'_>,
+        dispatched: Dispatched,
+        actions: &mut Vec<Action>,
+    ) -> Vec<Completion> {
+        match self.client.dispatched(dispatched) {
+            None => {
+                actions.push(Action::Gauge(Gauge::InFlight, 1));
+                Vec::new()
+            }
+            Some(call) => self.complete(cx, Call(call), Err(Failure::Outage(Outage::Dispatch)), actions),
+        }
+    }
+
+    /// A call was not handed to the host.
+    pub fn cancel(&mut self, dispatch: Dispatch) {
+        self.client.cancel(dispatch);
+    }
+
+    /// Takes the call that a response belongs to; `None` for a call that was not made here.
+    pub fn take(&mut self, call: CallId) -> Option<Call> {
+        self.client.take(call).map(Call)
+    }
+
+    /// A call is over: `outcome` is the body of its response. Returns what is ready for the streams that waited for it.
+    pub fn complete(
+        &mut self,
+        cx: &Context<'_>,
+        Call(call): Call,
+        outcome: Result<&[u8], Failure>,
+        actions: &mut Vec<Action>,
+    ) -> Vec<Completion> {
+        match &call.purpose {
+            Purpose::Lookup(_) => self.complete_lookup(cx, call, outcome, actions),
+            Purpose::Mutation(_) => self.complete_mutation(cx, call, outcome, actions),
+        }
+    }
+
+    /// Forgets all calls, and takes what the gauges show of this worker back.
+    pub fn retire(&mut self, actions: &mut Vec<Action>) {
+        let in_flight = self.client.clear();
+        actions.push(Action::Gauge(Gauge::InFlight, delta(in_flight, 0)));
+        self.report_size(Size::default(), actions);
+    }
+
+    /// Reports the cache's size and evictions to the metrics, if they have changed.
+    pub fn report_cache(&mut self, actions: &mut Vec<Action>) {
+        let Some(cache) = &mut self.cache else { return };
+        let (size, evictions) = (cache.size(), cache.take_evictions());
+        actions.extend((0..evictions).map(|_| Action::Count(Counter::CacheEvictions)));
+        self.report_size(size, actions);
+    }
+
+    fn report_size(&mut self, size: Size, actions: &mut Vec<Action>) {
+        let before = std::mem::replace(&mut self.reported, size);
+        for (gauge, before, now) in
+            [(Gauge::CacheBytes, before.bytes, size.bytes), (Gauge::CacheEntries, before.entries, size.entries)]
+        {
+            if now != before {
+                actions.push(Action::Gauge(gauge, delta(before, now)));
+            }
+        }
+    }
+
+    fn target<'a>(&self, backend: &'a Rc<Backend>, token: &Token) -> Target<'a> {
+        let hash = self.invalidations.hash(&backend.namespace, token);
+        let key = SessionKey { namespace: backend.namespace.id, token: token.clone() };
+        Target { backend, key, hash }
+    }
+
+    /// Begins an admitted call. It goes out when the shell carries the actions out.
+    fn begin(&mut self, info: CallInfo, purpose: Purpose, permit: Permit, actions: &mut Vec<Action>) {
+        let is_joinable = matches!(purpose, Purpose::Lookup(_));
+        actions.push(Action::Count(Counter::Calls));
+        actions.push(Action::Dispatch(self.client.begin(info, purpose, permit, is_joinable)));
+    }
+
+    /// Counts a call that could not be made, or whose response is of no use, and logs it at most once a second for each
+    /// cause.
+    fn report_failure(&mut self, cx: &Context<'_>, failure: Failure, backend: &Backend, actions: &mut Vec<Action>) {
+        let Some(cause) = Cause::of(failure) else { return };
+        actions.push(Action::Count(Counter::CallFailures(cause)));
+        let cluster = &backend.service.cluster;
+        if let Some(held_back) = self.throttle.admit(cause, cx.now_ms()) {
+            actions.push(Action::Log(Line::CallFailed { failure, cluster: Rc::clone(cluster), held_back }));
+        }
+    }
+}
+
+impl Call {
+    /// When the call was made, in milliseconds since 1970.
+    pub fn started_ms(&self) -> u64 {
+        self.0.info.started_ms
+    }
+
+    /// When the host gives up on it, in milliseconds since 1970.
+    pub fn deadline_ms(&self) -> u64 {
+        self.0.info.deadline_ms
+    }
+
+    /// The body of its response.
+    ///
+    /// # Errors
+    ///
+    /// Why the response does not answer the call.
+    pub fn body<'r>(&self, response: &'r CalloutResponse, now_ms: u64) -> Result<&'r [u8], Failure> {
+        response.body(is_late(now_ms, self.deadline_ms()))
+    }
+}
+
+impl Target<'_> {
+    fn call_info(&self, request: CallRequest, now_ms: u64) -> CallInfo {
+        CallInfo {
+            backend: Rc::clone(self.backend),
+            key: self.key.clone(),
+            request: Rc::new(request),
+            started_ms: now_ms,
+            deadline_ms: now_ms.saturating_add(self.backend.service.timeout_ms),
+        }
+    }
+}
+
+/// Where the response of a call belongs in the cache.
+fn received<'a>(data: &'a dyn SharedData, info: &'a CallInfo, hash: KeyHash, now_ms: u64) -> Received<'a> {
+    Received { data, namespace: &info.backend.namespace, key: &info.key, hash, requested_ms: info.started_ms, now_ms }
+}
+
+/// The difference between two sizes, as gauges take it.
+fn delta(from: usize, to: usize) -> i64 {
+    let signed = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+    signed(to).saturating_sub(signed(from))
+}

@@ -1,0 +1,226 @@
+//! One configuration in one of Envoy's workers: hands events to the core, and carries its actions out as host calls.
+
+use std::cell::{Cell, RefCell};
+use std::hash::{BuildHasher, RandomState};
+use std::rc::Rc;
+
+use rest_sessions_core::action::{Action, Completion, StreamRef};
+use rest_sessions_core::cache::shared_data::SharedData;
+use rest_sessions_core::config::Config;
+use rest_sessions_core::exchange::{Refused, Surroundings};
+use rest_sessions_core::http::reply::{Denial, Reply};
+use rest_sessions_core::telemetry::{Level, Line};
+use rest_sessions_core::worker::{Event, Seeds, Worker};
+
+use crate::dispatch::{self, DISPATCH_QUEUE, Outbox};
+use crate::host;
+use crate::metrics::Metrics;
+use crate::shared_data::HostSharedData;
+
+pub struct Filter {
+    root_id: u32,
+    /// Not borrowed while an action is carried out, since the host may call back.
+    worker: RefCell<Worker>,
+    surroundings: HostSurroundings,
+    metrics: Rc<Metrics>,
+    outbox: Outbox,
+    /// A queue of this worker's own. An item that is enqueued causes an event in a callback of its own.
+    wakeup_queue: u32,
+    pub reads_responses: bool,
+    /// The memory of the last list of actions, used again.
+    spare: Cell<Vec<Action>>,
+}
+
+/// The callback that the host is in, and what becomes of its stream.
+pub struct Callback {
+    stream: Option<StreamRef>,
+    /// The callback belongs to the stream. Otherwise it belongs to the root, and the stream is the effective context.
+    is_own: bool,
+    /// The stream goes on. Otherwise it stays paused.
+    pub goes_on: bool,
+    /// The core must be told when the stream ends.
+    pub is_tracked: bool,
+}
+
+impl Callback {
+    pub fn of_stream(stream: StreamRef) -> Self {
+        Self { stream: Some(stream), is_own: true, goes_on: false, is_tracked: false }
+    }
+
+    fn of_root() -> Self {
+        Self { stream: None, is_own: false, goes_on: false, is_tracked: false }
+    }
+}
+
+struct HostSurroundings {
+    shared_data: HostSharedData,
+}
+
+impl Surroundings for HostSurroundings {
+    fn now_ms(&self) -> Result<u64, Refused> {
+        host::now_ms()
+    }
+
+    fn client_address(&self) -> Option<Vec<u8>> {
+        host::client()
+    }
+
+    fn shared_data(&self) -> &dyn SharedData {
+        &self.shared_data
+    }
+}
+
+/// The host has no shared data (`NotFound`).
+const NO_SHARED_DATA: Refused = Refused(1);
+
+impl Filter {
+    /// In the root's callback.
+    pub fn new(root_id: u32, config: Config) -> Result<Self, Refused> {
+        let digest_key = RandomState::new();
+        // A queue belongs to the root that registered its name last, so the name must be this worker's alone.
+        let wakeup_queue = host::register_queue(&format!("rest_sessions.{:016x}", digest_key.hash_one(root_id)))?;
+        let metrics = Rc::new(Metrics::define()?);
+        let surroundings = HostSurroundings { shared_data: HostSharedData(Rc::clone(&metrics)) };
+        let secret = RandomState::new();
+        let seeds = Seeds { digest_key, random: [0, 1, 2, 3].map(|number| secret.hash_one(number)) };
+        let mut actions = Vec::new();
+        let worker = Worker::new(Rc::new(config), seeds, &surroundings, &mut actions).map_err(|_| NO_SHARED_DATA)?;
+        if let Some(period_ms) = worker.tick_period_ms() {
+            host::set_tick_period(period_ms)?;
+        }
+        let reads_responses = worker.reads_responses();
+        let filter = Self {
+            root_id,
+            worker: RefCell::new(worker),
+            surroundings,
+            metrics,
+            outbox: Outbox::default(),
+            wakeup_queue,
+            reads_responses,
+            spare: Cell::default(),
+        };
+        filter.carry_out(&mut actions, &mut Callback::of_root());
+        Ok(filter)
+    }
+
+    pub fn admit(&self, stream: u32) -> StreamRef {
+        self.worker.borrow_mut().admit(stream)
+    }
+
+    /// Hands an event to the core, and carries its actions out.
+    pub fn handle(&self, event: Event, callback: &mut Callback) {
+        let mut actions = self.spare.take();
+        self.worker.borrow_mut().handle(event, &self.surroundings, &mut actions);
+        self.carry_out(&mut actions, callback);
+        self.spare.set(actions);
+    }
+
+    /// Hands an event to the core in a callback of the root, or of a stream that ends.
+    pub fn handle_from_root(&self, event: Event) {
+        self.handle(event, &mut Callback::of_root());
+    }
+
+    /// In the root's callback.
+    pub fn queue_ready(&self, queue: u32) {
+        if queue == DISPATCH_QUEUE {
+            self.outbox.flush();
+        } else if queue == self.wakeup_queue {
+            if let Err(refused) = host::dequeue(queue) {
+                log::debug!("event=queue_empty status={refused:?}");
+            }
+            self.handle_from_root(Event::Wakeup);
+        }
+    }
+
+    fn carry_out(&self, actions: &mut Vec<Action>, callback: &mut Callback) {
+        let mut actions = actions.drain(..);
+        while let Some(action) = actions.next() {
+            match action {
+                Action::ChangeHeader(map, change) => {
+                    if let (Err(status), Some(stream)) = (host::change_header(map, &change), callback.stream) {
+                        let undone = actions.collect();
+                        return self.handle(Event::Refused { stream, map, status, undone }, callback);
+                    }
+                }
+                Action::ContinueRequest | Action::ContinueResponse if callback.is_own => callback.goes_on = true,
+                Action::ContinueRequest => report("resume_refused", host::resume_request()),
+                Action::ContinueResponse => report("resume_refused", host::resume_response()),
+                Action::Reply(reply) => send(&reply),
+                Action::Close => report("close_refused", host::close_request()),
+                Action::Track => callback.is_tracked = true,
+                Action::FilterState(key, value) => {
+                    if let Err(refused) = host::set_property(key.key(), value.as_bytes()) {
+                        log::debug!("event=filter_state_refused status={refused:?}");
+                    }
+                }
+                Action::Count(counter) => self.metrics.count(counter),
+                Action::Gauge(gauge, delta) => self.metrics.add(gauge, delta),
+                Action::CallDuration(duration_ms) => self.metrics.record_call(duration_ms),
+                Action::Log(line) => log(&line),
+                Action::Dispatch(call) => {
+                    let dispatched = if callback.is_own {
+                        self.outbox.dispatch(self.root_id, call)
+                    } else {
+                        dispatch::dispatch_from_root(call)
+                    };
+                    self.handle(Event::Dispatched(dispatched), callback);
+                }
+                Action::Complete(completion) => self.complete(completion, callback),
+                Action::Wakeup => {
+                    if let Err(refused) = host::enqueue(self.wakeup_queue) {
+                        log::warn!("event=alarm_refused status={refused:?}");
+                        self.handle(Event::WakeupRefused, callback);
+                    }
+                }
+            }
+        }
+    }
+
+    fn complete(&self, completion: Completion, callback: &mut Callback) {
+        let stream = completion.stream;
+        if callback.stream == Some(stream) {
+            return self.handle(Event::Complete(completion), callback);
+        }
+        match host::set_effective_context(stream.id) {
+            Ok(()) => {
+                let mut completed = Callback { stream: Some(stream), ..Callback::of_root() };
+                self.handle(Event::Complete(completion), &mut completed);
+                if let Err(refused) = host::set_effective_context(self.root_id) {
+                    log::warn!("event=root_gone status={refused:?}");
+                }
+            }
+            Err(refused) => {
+                log::debug!("event=stream_gone status={refused:?}");
+                self.handle_from_root(Event::StreamGone(completion));
+            }
+        }
+    }
+}
+
+/// Refuses a request or a response without the core: what is not understood does not pass.
+pub fn fail_closed(event: &str) {
+    log::error!("event={event}");
+    send(&Reply::new(Denial::Unavailable { retry: false }, "", None));
+}
+
+fn send(reply: &Reply) {
+    if let Err(refused) = host::reply(reply) {
+        // The stream stays paused, and Envoy ends it after `stream_idle_timeout`.
+        log::error!("event=reply_refused status={refused:?}");
+    }
+}
+
+fn report(event: &str, outcome: Result<(), Refused>) {
+    if let Err(refused) = outcome {
+        log::warn!("event={event} status={refused:?}");
+    }
+}
+
+fn log(line: &Line) {
+    match line.level() {
+        Level::Debug if host::shows_debug() => log::debug!("{line}"),
+        Level::Debug => {}
+        Level::Warn => log::warn!("{line}"),
+        Level::Error => log::error!("{line}"),
+    }
+}
