@@ -159,7 +159,8 @@ INLINE := "-Cllvm-args=--inline-threshold=40"
 # The cdylib alone: with an rlib beside it, link-time optimisation is dropped without a word.
 # What the compiler leaves exports every callback of the SDK, and Envoy would call each of them, for each request: only
 # what envoy/module/exports.json names stays, with the code that it reaches. Optimising all of it as one is what the
-# compiler cannot do: the module becomes smaller and faster at once.
+# compiler cannot do: the module becomes smaller and faster at once. A function with a single caller is inlined only if it
+# is small: what few requests need stays out of the functions that every request goes through.
 $(MODULE): Makefile Cargo.toml Cargo.lock rust-toolchain.toml envoy/module/exports.json core/Cargo.toml $(shell find core/src src -name '*.rs') $(BINARYEN) \
   | toolchain
 	cargo rustc --release --locked --package rest-sessions-filter --lib --crate-type cdylib --target $(WASM_TARGET) \
@@ -167,7 +168,8 @@ $(MODULE): Makefile Cargo.toml Cargo.lock rust-toolchain.toml envoy/module/expor
 	@mkdir -p dist
 	@.venv/bin/node $(BINARYEN_BIN)/wasm-metadce "$$CARGO_TARGET_DIR/$(WASM_TARGET)/release/rest_sessions_filter.wasm" \
 	  --graph-file envoy/module/exports.json --output $@.new >/dev/null
-	@.venv/bin/node $(BINARYEN_BIN)/wasm-opt $@.new --merge-similar-functions -O3 --converge --strip-producers --strip-target-features --output $@.new
+	@.venv/bin/node $(BINARYEN_BIN)/wasm-opt $@.new --merge-similar-functions -O3 --converge --one-caller-inline-max-function-size=100 \
+	  --strip-producers --strip-target-features --output $@.new
 	@mv $@.new $@
 	@echo "$@: $$(wc -c < $@) bytes"
 

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::hash::{BuildHasher, RandomState};
 use std::rc::Rc;
 
-use rest_sessions_core::action::{Action, Completion, StreamRef};
+use rest_sessions_core::action::{Action, Completion, HeaderMap, StreamRef};
 use rest_sessions_core::cache::shared_data::SharedData;
 use rest_sessions_core::config::Config;
 use rest_sessions_core::exchange::{Refused, Surroundings};
@@ -133,46 +133,69 @@ impl Filter {
     }
 
     fn carry_out(&self, actions: &mut Vec<Action>, callback: &mut Callback) {
-        let mut actions = actions.drain(..);
-        while let Some(action) = actions.next() {
-            match action {
-                Action::ChangeHeader(map, change) => {
-                    if let (Err(status), Some(stream)) = (host::change_header(map, &change), callback.stream) {
-                        let undone = actions.collect();
-                        return self.handle(Event::Refused { stream, map, status, undone }, callback);
-                    }
+        // From the end: what is left in the list is what was not carried out.
+        actions.reverse();
+        while let Some(action) = actions.last() {
+            // What nearly every request needs is done in place.
+            if let Action::Count(counter) = action {
+                self.metrics.count(*counter);
+            } else if let Action::ChangeHeader(map, change) = action {
+                if let Err(status) = host::change_header(*map, change) {
+                    return self.refused(*map, status, std::mem::take(actions), callback);
                 }
-                Action::ContinueRequest | Action::ContinueResponse if callback.is_own => callback.goes_on = true,
-                Action::ContinueRequest => report("resume_refused", host::resume_request()),
-                Action::ContinueResponse => report("resume_refused", host::resume_response()),
-                Action::Reply(reply) => send(&reply),
-                Action::Close => report("close_refused", host::close_request()),
-                Action::Track => callback.is_tracked = true,
-                Action::FilterState(key, value) => {
-                    if let Err(refused) = host::set_property(key.key(), value.as_bytes()) {
-                        log::debug!("event=filter_state_refused status={refused:?}");
-                    }
+            } else if callback.is_own && matches!(action, Action::ContinueRequest | Action::ContinueResponse) {
+                callback.goes_on = true;
+            } else {
+                if let Some(action) = actions.pop() {
+                    self.carry_out_rare(action, callback);
                 }
-                Action::Count(counter) => self.metrics.count(counter),
-                Action::Gauge(gauge, delta) => self.metrics.add(gauge, delta),
-                Action::CallDuration(duration_ms) => self.metrics.record_call(duration_ms),
-                Action::Log(line) => log(&line),
-                Action::Dispatch(call) => {
-                    let dispatched = if callback.is_own {
-                        self.outbox.dispatch(self.root_id, call)
-                    } else {
-                        dispatch::dispatch_from_root(call)
-                    };
-                    self.handle(Event::Dispatched(dispatched), callback);
-                }
-                Action::Complete(completion) => self.complete(completion, callback),
-                Action::Wakeup => {
-                    if let Err(refused) = host::enqueue(self.wakeup_queue) {
-                        log::warn!("event=alarm_refused status={refused:?}");
-                        self.handle(Event::WakeupRefused, callback);
-                    }
+                continue;
+            }
+            actions.truncate(actions.len().saturating_sub(1));
+        }
+    }
+
+    #[inline(never)]
+    fn carry_out_rare(&self, action: Action, callback: &mut Callback) {
+        match action {
+            Action::Count(_) | Action::ChangeHeader(..) => {}
+            Action::ContinueRequest => report("resume_refused", host::resume_request()),
+            Action::ContinueResponse => report("resume_refused", host::resume_response()),
+            Action::Reply(reply) => send(&reply),
+            Action::Close => report("close_refused", host::close_request()),
+            Action::Track => callback.is_tracked = true,
+            Action::FilterState(key, value) => {
+                if let Err(refused) = host::set_property(key.key(), value.as_bytes()) {
+                    log::debug!("event=filter_state_refused status={refused:?}");
                 }
             }
+            Action::Gauge(gauge, delta) => self.metrics.add(gauge, delta),
+            Action::CallDuration(duration_ms) => self.metrics.record_call(duration_ms),
+            Action::Log(line) => log(&line),
+            Action::Dispatch(call) => {
+                let dispatched = if callback.is_own {
+                    self.outbox.dispatch(self.root_id, call)
+                } else {
+                    dispatch::dispatch_from_root(call)
+                };
+                self.handle(Event::Dispatched(dispatched), callback);
+            }
+            Action::Complete(completion) => self.complete(completion, callback),
+            Action::Wakeup => {
+                if let Err(refused) = host::enqueue(self.wakeup_queue) {
+                    log::warn!("event=alarm_refused status={refused:?}");
+                    self.handle(Event::WakeupRefused, callback);
+                }
+            }
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn refused(&self, map: HeaderMap, status: Refused, undone: Vec<Action>, callback: &mut Callback) {
+        // The core changes headers of streams alone.
+        if let Some(stream) = callback.stream {
+            self.handle(Event::Refused { stream, map, status, undone }, callback);
         }
     }
 

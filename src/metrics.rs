@@ -32,7 +32,6 @@ impl Metrics {
         })
     }
 
-    #[inline(always)]
     pub fn count(&self, counter: Counter) {
         if let Some(id) = self.counters.get(counter.index()) {
             ignore_refusal(host::increment_metric(*id, 1));
@@ -62,7 +61,12 @@ impl Metrics {
 /// A metric that the host refuses does not change how a request is treated.
 #[inline(always)]
 fn ignore_refusal(outcome: Result<(), Refused>) {
-    if let Err(refused) = outcome {
+    #[cold]
+    #[inline(never)]
+    fn report(refused: Refused) {
         log::debug!("event=metric_refused status={refused:?}");
+    }
+    if let Err(refused) = outcome {
+        report(refused);
     }
 }

@@ -116,6 +116,30 @@ impl Worker {
                 self.completions_left = COMPLETIONS;
                 self.request_headers(cx, stream, headers, end_of_stream, actions);
             }
+            Event::Dispatched(dispatched) => {
+                let ready = self.sessions.dispatched(cx, dispatched, actions);
+                self.make_ready(ready, actions);
+            }
+            Event::Response { call, response } => self.response(cx, call, &response, actions),
+            Event::Complete(completion) => self.complete(cx, completion, actions),
+            Event::StreamEnded(stream) => {
+                if self.streams.end(stream) {
+                    actions.push(Action::Count(Counter::Outcome(Outcome::Abandoned)));
+                }
+            }
+            event => self.handle_rare(cx, event, actions),
+        }
+    }
+
+    /// The events that few requests cause. Apart from the others, so that their path stays short.
+    #[inline(never)]
+    fn handle_rare(&mut self, cx: &Context<'_>, event: Event, actions: &mut Vec<Action>) {
+        match event {
+            Event::RequestHeaders { .. }
+            | Event::Dispatched(_)
+            | Event::Response { .. }
+            | Event::Complete(_)
+            | Event::StreamEnded(_) => {}
             Event::RequestTrailers(trailers) => {
                 exchange::request_trailers(cx.config, &trailers, &mut Effects::new(cx.config, actions));
                 actions.push(Action::ContinueRequest);
@@ -128,17 +152,6 @@ impl Worker {
                 exchange::response_trailers(cx.config, &trailers, &mut Effects::new(cx.config, actions));
                 actions.push(Action::ContinueResponse);
             }
-            Event::StreamEnded(stream) => {
-                if self.streams.end(stream) {
-                    actions.push(Action::Count(Counter::Outcome(Outcome::Abandoned)));
-                }
-            }
-            Event::Dispatched(dispatched) => {
-                let ready = self.sessions.dispatched(cx, dispatched, actions);
-                self.make_ready(ready, actions);
-            }
-            Event::Response { call, response } => self.response(cx, call, &response, actions),
-            Event::Complete(completion) => self.complete(cx, completion, actions),
             Event::StreamGone(completion) => self.stream_gone(cx, completion, actions),
             Event::Wakeup => {
                 self.completions_left = COMPLETIONS;
@@ -167,6 +180,7 @@ impl Worker {
     }
 
     /// The response to a call has come: the call is over, and the streams that waited for it go on.
+    #[inline(never)]
     fn response(&mut self, cx: &Context<'_>, call: CallId, response: &CalloutResponse, actions: &mut Vec<Action>) {
         self.completions_left = COMPLETIONS;
         let Some(pending) = self.sessions.take(call) else {
@@ -181,6 +195,7 @@ impl Worker {
         self.make_ready(ready, actions);
     }
 
+    #[inline(never)]
     fn make_ready(&mut self, ready: Vec<Completion>, actions: &mut Vec<Action>) {
         self.streams.make_ready(ready);
         self.sessions.report_cache(actions);
@@ -201,6 +216,7 @@ impl Worker {
 
     /// The host has refused what it takes to judge a request, or to let a request or response go on safely: it is answered
     /// 503.
+    #[inline(never)]
     fn refused(&mut self, stream: StreamRef, map: HeaderMap, status: Refused, actions: &mut Vec<Action>) {
         let is_undecided = if map == HeaderMap::RequestHeaders {
             self.streams.remove(stream);

@@ -12,6 +12,7 @@ const RECHECKS: usize = 64;
 
 impl Worker {
     /// Looks the sessions of streams up that are due.
+    #[inline(never)]
     pub(super) fn recheck(&mut self, cx: &Context<'_>, actions: &mut Vec<Action>) {
         self.completions_left = COMPLETIONS;
         let now_ms = cx.now_ms();

@@ -11,6 +11,7 @@ use crate::session::lookup::Lookup;
 use crate::telemetry::{Counter, Outcome};
 
 impl Worker {
+    #[inline(never)]
     pub(super) fn request_headers(
         &mut self,
         cx: &Context<'_>,
@@ -31,6 +32,7 @@ impl Worker {
         }
     }
 
+    #[inline(never)]
     fn look_up(&mut self, cx: &Context<'_>, stream: StreamRef, exchange: AwaitSession, actions: &mut Vec<Action>) {
         let rule = exchange.rule();
         let waiter = Waiter {
@@ -57,6 +59,7 @@ impl Worker {
         }
     }
 
+    #[inline(never)]
     fn log_out(&mut self, cx: &Context<'_>, stream: StreamRef, mut exchange: AwaitKills, actions: &mut Vec<Action>) {
         for token in exchange.tokens().to_vec() {
             let backend = &exchange.rule().backend;
@@ -77,6 +80,7 @@ impl Worker {
     }
 
     /// What a stream waits for is ready, and the stream is the effective context.
+    #[inline(never)]
     pub(super) fn complete(&mut self, cx: &Context<'_>, completion: Completion, actions: &mut Vec<Action>) {
         let stream = completion.stream;
         let Some(resumed) = self.streams.resume(completion) else { return };
@@ -102,6 +106,7 @@ impl Worker {
     }
 
     /// The host does not know a stream any more that was to be completed.
+    #[inline(never)]
     pub(super) fn stream_gone(&mut self, cx: &Context<'_>, completion: Completion, actions: &mut Vec<Action>) {
         match self.streams.resume(completion) {
             Some(Resumed::Shadow { exchange, lookup, .. }) => judge_shadow(cx, exchange, &lookup, true, actions),

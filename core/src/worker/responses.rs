@@ -6,6 +6,7 @@ use crate::exchange::{self, Context, Effects, ResponseStart, ResponseVerdict};
 use crate::http::headers::Headers;
 
 impl Worker {
+    #[inline(never)]
     pub(super) fn response_headers(
         &mut self,
         cx: &Context<'_>,
