@@ -2,6 +2,8 @@
 
 mod compile;
 mod json;
+#[cfg(feature = "schema")]
+mod object_schema;
 mod problems;
 mod protobuf;
 mod raw;

@@ -173,7 +173,7 @@ object! {
 object! {
     /// A condition on a field of the session. A field that the session lacks fails it, but for `present: false`.
     #[expected("an object with field and one condition")]
-    #[refined(super::schema::one_condition)]
+    #[refined(super::object_schema::one_condition)]
     pub struct Requirement {
         /// A field of the session, but none that every lookup resets (`idle`, `r`, `w`).
         field: Field<Text<annotation::Field>> [Required],
@@ -197,7 +197,7 @@ object! {
 object! {
     /// A place in a request that may hold a token: one of `cookie`, `header`, `query`.
     #[expected("an object with one of cookie, header, query")]
-    #[refined(super::schema::one_source)]
+    #[refined(super::object_schema::one_source)]
     pub struct TokenFrom {
         /// A cookie of this name; case matters.
         cookie: Field<Text<CookieName>>,
@@ -224,7 +224,7 @@ object! {
 
 object! {
     /// What holds for the requests that it matches.
-    #[refined(super::schema::require_is_for_required)]
+    #[refined(super::object_schema::require_is_for_required)]
     pub struct Rule {
         /// For logs and filter state. Absent: `rules[N]`.
         name: Field<Text<RuleName>>,

@@ -260,12 +260,12 @@ macro_rules! object {
             }
 
             fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
-                use $crate::config::schema;
-                let schema = schema::object(&[$($about),*], vec![$(schema::Key {
+                use $crate::config::object_schema;
+                let schema = object_schema::object(&[$($about),*], vec![$(object_schema::Key {
                     name: object!(@key $field $($key)?),
                     about: &[$($doc),*],
                     schema: generator.subschema_for::<$type>(),
-                    mark: None$(.or(Some(schema::Mark::$mark)))?,
+                    mark: None$(.or(Some(object_schema::Mark::$mark)))?,
                     default: None$(.or(Some(serde_json::json!($default))))?,
                 }),*]);
                 $(let schema = $refined(schema);)?

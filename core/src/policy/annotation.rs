@@ -7,7 +7,8 @@ use std::rc::Rc;
 use crate::http::bytes::Bytes;
 use crate::http::change::HeaderChange;
 use crate::http::percent;
-use crate::session::session::{Scalar, Session};
+use crate::session::data::Scalar;
+use crate::session::session::Session;
 
 /// A part of a session that a header may hold.
 #[derive(Clone, Debug, PartialEq, Eq)]

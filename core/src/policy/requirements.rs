@@ -5,8 +5,9 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use crate::policy::annotation::Field;
+use crate::session::data::Scalar;
 use crate::session::json;
-use crate::session::session::{Scalar, Session};
+use crate::session::session::Session;
 use crate::session::token::Token;
 
 /// A value that a field is held against. Equality is by JSON type, and numbers are equal by value.

@@ -4,9 +4,10 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
+use crate::session::data::Scalar;
 use crate::session::json::{self, Member};
 use crate::session::lookup::{BadAnswer, Failure, Lookup};
-use crate::session::session::{Parts, Scalar};
+use crate::session::session::Parts;
 
 /// Reads the answer to a lookup.
 #[must_use]

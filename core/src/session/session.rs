@@ -4,9 +4,8 @@ use std::borrow::Cow;
 use std::rc::Rc;
 
 use crate::http::bytes::Bytes;
-pub use crate::session::data::Scalar;
-use crate::session::data::{self, Member};
-use crate::session::json;
+use crate::session::data::{self, Member, Scalar};
+use crate::session::{heap, json};
 
 /// A session as rest-sessions tells it, before it is laid out. Numbers keep the text that was sent, so that none drifts
 /// on its way.
@@ -39,10 +38,6 @@ pub struct Session {
     has_ip: bool,
     slides: bool,
 }
-
-/// What an allocation takes beside its bytes, and the counts of an [`Rc`].
-pub(super) const BLOCK_BYTES: usize = 8;
-pub(super) const RC_BYTES: usize = 2 * size_of::<usize>();
 
 impl From<Parts<'_>> for Rc<Session> {
     fn from(parts: Parts<'_>) -> Self {
@@ -164,9 +159,8 @@ impl Session {
     /// What it takes in memory.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        let blocks = if self.members.is_empty() { 2 * BLOCK_BYTES } else { 3 * BLOCK_BYTES };
-        let heap = [size_of::<Self>(), RC_BYTES, self.text.len(), RC_BYTES, size_of_val::<[_]>(&self.members)];
-        heap.into_iter().fold(blocks, usize::saturating_add)
+        let members = heap::of_box(size_of_val::<[_]>(&self.members));
+        heap::of_rc(size_of::<Self>()).saturating_add(heap::of_rc(self.text.len())).saturating_add(members)
     }
 }
 
@@ -263,6 +257,6 @@ mod tests {
         let without = session("1").bytes();
         let data = vec![("k".into(), Scalar::Bool(true))];
         let with: Rc<Session> = Parts { id: "u".into(), ttl: "1", data, ..Parts::default() }.into();
-        assert_eq!(with.bytes() - without, "\"k\":true".len() + size_of::<Member>() + BLOCK_BYTES);
+        assert_eq!(with.bytes() - without, "\"k\":true".len() + heap::of_box(size_of::<Member>()));
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::hash::BuildHasher;
 use std::rc::Rc;
 
-use crate::session::session::{BLOCK_BYTES, RC_BYTES};
+use crate::session::heap;
 
 /// How far ahead of the clock a token's creation may lie: clocks differ a little.
 const MAX_AHEAD_MS: u64 = 60_000;
@@ -23,7 +23,7 @@ pub struct Token(Rc<str>);
 
 impl Token {
     /// What a token that is kept takes on the heap.
-    pub const HEAP_BYTES: usize = BLOCK_BYTES + RC_BYTES + LENGTH;
+    pub const HEAP_BYTES: usize = heap::of_rc(LENGTH);
 
     /// Reads a token; `None` if it is none, or one that says that it was made in the future.
     #[must_use]

@@ -10,8 +10,9 @@ mod shadow;
 mod watch;
 
 use super::*;
+use crate::session::data::Scalar;
 use crate::session::lookup::Lookup;
-use crate::session::session::{Parts, Scalar};
+use crate::session::session::Parts;
 use crate::session::token::tests::{NOW_MS, token_made_at};
 use crate::telemetry::Outcome;
 use serde_json::{Value, json};
