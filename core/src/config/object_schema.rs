@@ -1,6 +1,6 @@
 //! The JSON Schema of an object: its keys, and how they depend on each other.
 
-use schemars::{Schema, json_schema};
+use schemars::{Schema, SchemaGenerator, json_schema};
 use serde_json::{Map, Value, json};
 
 /// A key of an object.
@@ -10,8 +10,8 @@ pub struct Key {
     pub about: &'static [&'static str],
     pub schema: Schema,
     pub mark: Option<Mark>,
-    /// What holds where it is left out, if that is a value by itself.
-    pub default: Option<Value>,
+    /// The JSON of what holds where it is left out.
+    pub default: Option<&'static str>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -19,25 +19,27 @@ pub enum Mark {
     Required,
     /// A list that would say nothing if it were empty.
     Filled,
+    /// An object whose keys have defaults, and that has none beside them.
+    Nested,
 }
 
 /// An object of these keys and no others.
-pub fn object(about: &[&str], keys: Vec<Key>) -> Schema {
+pub fn object(about: &[&str], keys: Vec<Key>, generator: &SchemaGenerator) -> Schema {
     let mut properties = Map::new();
     let mut required = Vec::new();
     for Key { name, about, mut schema, mark, default } in keys {
         let form = schema.remove("description");
         let about = [Some(paragraph(about)), form.as_ref().and_then(Value::as_str).map(str::to_owned)];
         schema.insert("description".to_owned(), about.into_iter().flatten().collect::<Vec<_>>().join(" ").into());
-        if let Some(default) = default {
-            schema.insert("default".to_owned(), default);
+        if let Some(default) = default.filter(|_| mark != Some(Mark::Nested)) {
+            schema.insert("default".to_owned(), complete(default, &schema, generator));
         }
         match mark {
             Some(Mark::Required) => required.push(name),
             Some(Mark::Filled) => {
                 schema.insert("minItems".to_owned(), 1.into());
             }
-            None => {}
+            Some(Mark::Nested) | None => {}
         }
         properties.insert(name.to_owned(), schema.to_value());
     }
@@ -51,6 +53,21 @@ pub fn object(about: &[&str], keys: Vec<Key>) -> Schema {
         schema.insert("required".to_owned(), required.into());
     }
     schema
+}
+
+/// A default, with the defaults of the keys that it leaves out: `{}` says what the object of such a schema is then.
+fn complete(default: &str, schema: &Schema, generator: &SchemaGenerator) -> Value {
+    let mut default: Value = serde_json::from_str(default).unwrap_or_default();
+    if let Some(entries) = default.as_object_mut().filter(|entries| entries.is_empty()) {
+        let reference = schema.get("$ref").or_else(|| schema.pointer("/anyOf/0/$ref")).and_then(Value::as_str);
+        let name = reference.and_then(|reference| reference.rsplit('/').next());
+        let definition = name.and_then(|name| generator.definitions().get(name));
+        let keys = definition.and_then(|of_type| of_type.get("properties")).and_then(Value::as_object);
+        for (key, of_key) in keys.into_iter().flatten() {
+            entries.extend(of_key.get("default").map(|default| (key.clone(), default.clone())));
+        }
+    }
+    default
 }
 
 fn paragraph(lines: &[&str]) -> String {

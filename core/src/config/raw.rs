@@ -16,51 +16,51 @@ use crate::policy::rules::{CorsPreflight, FailureMode, OnForbidden, SessionMode}
 use crate::policy::write_back::OnFailure;
 
 /// A list whose items are judged one by one.
-pub type List<T> = Field<Vec<Field<T>>>;
+pub type List<T> = Vec<Field<T>>;
 
 object! {
     /// The configuration of the session filter.
     pub struct Plugin {
         /// The app whose sessions count.
-        app: Field<Text<App>> [Required],
+        app: Text<App> [Required],
         /// Where rest-sessions is, and how it is asked.
-        rest_sessions: Field<RestSessions> [Required],
+        rest_sessions: RestSessions [Required],
         /// The hosts that are served; others are answered 421. Absent: all.
         hosts: List<Text<HostPattern>> [Filled],
         /// Where tokens are: the first place that holds one decides.
         token_from: List<TokenFrom> [Filled] = [{"cookie": "session-cookie"}],
         /// `false` takes the token's sources out of the request, and nothing else.
-        forward_token: Field<bool> = true,
+        forward_token: bool = true,
         /// The first rule that matches decides.
         rules: List<Rule> = [],
         /// What holds where no rule matches.
-        default: Field<Fallback> = {"session": "required"},
+        default: Fallback = {"session": "required"},
         /// Whether `/ADMIN` is `/admin`, as it is for many servers.
-        path_case: Field<PathCase> = "ignore",
+        path_case: PathCase = "ignore",
         /// What the upstream is told of the session.
-        annotate: Field<Annotate>,
+        annotate: Annotate [Nested] = {},
         /// While rest-sessions is away, `allow` lets any well-formed token through to `required` routes.
-        failure_mode: Field<FailureMode> = "deny",
+        failure_mode: FailureMode = "deny",
         /// Which CORS preflights need no session: those of the rule's `origins`, or all.
-        cors_preflight: Field<CorsPreflight> = "listed",
+        cors_preflight: CorsPreflight = "listed",
         /// Headers that are taken out of every request, since they would change what a rule decided. Absent:
         /// `x-http-method-override`, `x-http-method`, `x-method-override` where rules name methods, `x-original-url`,
         /// `x-rewrite-url` where rules name paths.
         remove_headers: List<Text<HeaderName>>,
         /// Publish the decision for access logs and other filters.
-        filter_state: Field<bool> = false,
+        filter_state: bool = false,
         /// Keep answers of rest-sessions. Absent: none is kept.
-        cache: Field<Cache>,
+        cache: Cache,
         /// Sessions beyond a limit are ended.
-        limits: Field<Limits>,
+        limits: Limits,
         /// A person's way to a page is sent there to log in, instead of a refusal.
-        login: Field<Login>,
+        login: Login,
         /// A route that ends the session, answered by the filter. Absent: there is none.
-        logout: Field<Logout>,
+        logout: Logout,
         /// Headers of responses by which upstreams change and end sessions. Absent: none does.
-        write_back: Field<WriteBack>,
+        write_back: WriteBack,
         /// For all rules: nothing happens to a request, and what would have been is counted.
-        shadow: Field<bool> = false,
+        shadow: bool = false,
     }
 }
 
@@ -68,19 +68,19 @@ object! {
     /// Where rest-sessions is, and how it is asked.
     pub struct RestSessions {
         /// Envoy's name of the cluster; in Istio `outbound|3000||rest-sessions.default.svc.cluster.local`.
-        cluster: Field<Text<Cluster>> [Required],
+        cluster: Text<Cluster> [Required],
         /// The host header of the lookup. Absent: what follows the last `|` of `cluster`.
-        authority: Field<Text<CallAuthority>>,
+        authority: Text<CallAuthority>,
         /// What stands before `/{app}/get/…`.
-        path_prefix: Field<Text<PathPrefix>> = "",
+        path_prefix: Text<PathPrefix> = "",
         /// For one lookup, retries included.
-        timeout: Field<Millis<1, MINUTE>> = "500ms",
+        timeout: Millis<1, MINUTE> = "500ms",
         /// After a refused or reset connection, not after an answer.
-        retries: Field<Integer<0, 3>> = 1,
+        retries: Integer<0, 3> = 1,
         /// Lookups at once, for each of Envoy's workers.
-        max_in_flight: Field<Integer<1, 100_000>> = 256,
+        max_in_flight: Integer<1, 100_000> = 256,
         /// After so many lookups in a row that found rest-sessions away, a worker makes none for so long; then one tries.
-        breaker: Field<OrOff<Breaker>> = {"failures": 5, "open_for": "1s"},
+        breaker: OrOff<Breaker> = {},
     }
 }
 
@@ -88,9 +88,9 @@ object! {
     /// When rest-sessions is left alone for a while.
     pub struct Breaker {
         /// How many outages in a row.
-        failures: Field<Integer<1, 1_000>> = 5,
+        failures: Integer<1, 1_000> = 5,
         /// For how long nobody asks.
-        open_for: Field<Millis<100, MINUTE>> = "1s",
+        open_for: Millis<100, MINUTE> = "1s",
     }
 }
 
@@ -98,15 +98,15 @@ object! {
     /// What is kept of the answers of rest-sessions.
     pub struct Cache {
         /// How long a session's answer is kept at most.
-        ttl: Field<Millis<100, HOUR>> [Required],
+        ttl: Millis<100, HOUR> [Required],
         /// How long it is kept that there is no session.
-        negative_ttl: Field<Millis<0, HOUR>> = "1s",
+        negative_ttl: Millis<0, HOUR> = "1s",
         /// How long past its time an answer may serve while rest-sessions is away.
-        stale_if_error: Field<Millis<0, MONTH>> = "0s",
+        stale_if_error: Millis<0, MONTH> = "0s",
         /// Room for answers, for each of Envoy's workers.
-        max_bytes: Field<Integer<65_536, 536_870_912>> = 8_388_608,
+        max_bytes: Integer<65_536, 536_870_912> = 8388608,
         /// Whether the workers of one Envoy share answers, and learn of each other's ends of sessions.
-        shared: Field<bool> = true,
+        shared: bool = true,
     }
 }
 
@@ -114,9 +114,9 @@ object! {
     /// A session beyond any of these is ended, and counts as none.
     pub struct Limits {
         /// For how long a session may lie unused; longer than `cache.ttl`.
-        idle: Field<Millis<1_000, YEAR>>,
+        idle: Millis<1_000, YEAR>,
         /// How long ago a session may have been made.
-        age: Field<Millis<1_000, YEAR>>,
+        age: Millis<1_000, YEAR>,
     }
 }
 
@@ -124,7 +124,7 @@ object! {
     /// Where people log in.
     pub struct Login {
         /// `{url}` stands for the URL that was asked for, percent-encoded; it needs hosts, in `hosts` or named by rules.
-        url: Field<Text<login::Login>> [Required],
+        url: Text<login::Login> [Required],
     }
 }
 
@@ -132,13 +132,13 @@ object! {
     /// A route that ends the session.
     pub struct Logout {
         /// The path that logs out.
-        path: Field<Text<ExactPath>> [Required],
+        path: Text<ExactPath> [Required],
         /// The methods that log out.
         methods: List<Text<Method>> [Filled] = ["POST"],
         /// Where a person goes then, by 303. Absent: the answer is 204.
-        redirect: Field<Text<Redirect>>,
+        redirect: Text<Redirect>,
         /// What the session's cookies were set with.
-        cookie: Field<CookieAttributes>,
+        cookie: CookieAttributes [Nested] = {},
     }
 }
 
@@ -146,13 +146,13 @@ object! {
     /// How upstreams change and end the sessions of the requests that they answer.
     pub struct WriteBack {
         /// The header whose value is a JSON object of keys and new values, `null` for none; no client sees it.
-        set_header: Field<Text<HeaderName>> = "x-session-set",
+        set_header: Text<HeaderName> = "x-session-set",
         /// The header that ends the session with the value `1`; no client sees it.
-        kill_header: Field<Text<HeaderName>> = "x-session-kill",
+        kill_header: Text<HeaderName> = "x-session-kill",
         /// The keys that may be set. Absent: all but those that any `require` reads.
         keys: List<Text<DataKey>>,
         /// What becomes of a response whose change rest-sessions does not make: it goes on, or is replaced by 503.
-        on_failure: Field<OnFailure> = "pass",
+        on_failure: OnFailure = "pass",
     }
 }
 
@@ -160,13 +160,13 @@ object! {
     /// What the session's cookies were set with: a browser deletes a cookie only if these are the same.
     pub struct CookieAttributes {
         /// `Path` of the cookie.
-        path: Field<Text<CookiePath>> = "/",
+        path: Text<CookiePath> = "/",
         /// Whether the cookie is `Secure`.
-        secure: Field<bool> = true,
+        secure: bool = true,
         /// `SameSite` of the cookie.
-        same_site: Field<SameSite> = "Lax",
+        same_site: SameSite = "Lax",
         /// `Domain` of the cookie. Absent: the host alone.
-        domain: Field<Text<CookieDomain>>,
+        domain: Text<CookieDomain>,
     }
 }
 
@@ -176,21 +176,21 @@ object! {
     #[refined(super::object_schema::one_condition)]
     pub struct Requirement {
         /// A field of the session, but none that every lookup resets (`idle`, `r`, `w`).
-        field: Field<Text<annotation::Field>> [Required],
+        field: Text<annotation::Field> [Required],
         /// It is one of these; equality is by JSON type, numbers by value.
         one_of: List<Scalar> [Filled],
         /// It is this.
-        equals: Field<Scalar>,
+        equals: Scalar,
         /// Whether the session has it.
-        present: Field<bool>,
+        present: bool,
         /// It is a number of no more than this.
-        at_most: Field<Bound>,
+        at_most: Bound,
         /// It is a number of no less than this.
-        at_least: Field<Bound>,
+        at_least: Bound,
         /// It is a time, in seconds since 1970, that is at most so long ago.
-        within: Field<Millis<1_000, YEAR>>,
+        within: Millis<1_000, YEAR>,
         /// It is the address of whoever sends the request (`field` is `ip`).
-        is_client: Field<bool>,
+        is_client: bool,
     }
 }
 
@@ -200,15 +200,15 @@ object! {
     #[refined(super::object_schema::one_source)]
     pub struct TokenFrom {
         /// A cookie of this name; case matters.
-        cookie: Field<Text<CookieName>>,
+        cookie: Text<CookieName>,
         /// A header of this name.
-        header: Field<Text<HeaderName>>,
+        header: Text<HeaderName>,
         /// With `header`: what stands before the token, such as `Bearer `; its case is ignored.
-        prefix: Field<Text<TokenPrefix>>,
+        prefix: Text<TokenPrefix>,
         /// A query parameter of this name, of WebSocket upgrades only.
-        query: Field<Text<QueryName>>,
+        query: Text<QueryName>,
         /// With `query`: `true` reads it on every request. Queries end up in logs and histories.
-        any: Field<bool> = false,
+        any: bool = false,
     }
 }
 
@@ -216,9 +216,9 @@ object! {
     /// What the upstream is told of the session.
     pub struct Annotate {
         /// The field of the session that each header holds.
-        headers: Field<Entries<Text<annotation::Field>>> = {"x-session-user": "id", "x-session-data": "d"},
+        headers: Entries<Text<annotation::Field>> = {"x-session-user": "id", "x-session-data": "d"},
         /// Bytes of all values together; a session with more is refused, never cut.
-        max_bytes: Field<Integer<1, 1_048_576>> = 6_144,
+        max_bytes: Integer<1, 1_048_576> = 6144,
     }
 }
 
@@ -227,42 +227,42 @@ object! {
     #[refined(super::object_schema::require_is_for_required)]
     pub struct Rule {
         /// For logs and filter state. Absent: `rules[N]`.
-        name: Field<Text<RuleName>>,
+        name: Text<RuleName>,
         /// Which requests it is for: each list that is given must match.
-        matches as "match": Field<Match> = {},
+        matches as "match": Match = {},
         /// Whether a request needs a session, may have one, or is not asked.
-        session: Field<SessionMode> [Required],
+        session: SessionMode [Required],
         /// The app whose sessions count here.
-        app: Field<Text<App>>,
+        app: Text<App>,
         /// Where rest-sessions is for these requests, in place of the one at the top as a whole.
-        rest_sessions: Field<RestSessions>,
+        rest_sessions: RestSessions,
         /// Where tokens are in these requests, in place of the list at the top.
         token_from: List<TokenFrom> [Filled],
         /// What the upstream is told, in place of what stands at the top as a whole.
-        annotate: Field<Annotate>,
+        annotate: Annotate,
         /// As at the top.
-        failure_mode: Field<FailureMode>,
+        failure_mode: FailureMode,
         /// The origins whose pages may write and open WebSockets, beside the request's own. Absent: not checked.
         origins: List<Text<Origin>>,
         /// No answer from the cache that is older; `0s` asks every time.
-        max_staleness: Field<Millis<0, MONTH>>,
+        max_staleness: Millis<0, MONTH>,
         /// What must hold for a session, all of it, else 403. Only with `session: required`.
         require: List<Requirement> [Filled],
         /// Whether a person whose session does not meet `require` is refused, or sent to log in again.
-        on_forbidden: Field<OnForbidden> = "deny",
+        on_forbidden: OnForbidden = "deny",
         /// As at the top, or `off`.
-        login: Field<OrOff<Login>>,
+        login: OrOff<Login>,
         /// Requests that stay open for longer, such as WebSockets, are closed once their session is gone.
-        recheck: Field<Millis<1_000, MONTH>>,
+        recheck: Millis<1_000, MONTH>,
         /// Whether these upstreams may change sessions.
-        write_back: Field<bool> = true,
+        write_back: bool = true,
         /// Nothing happens to a request, and what would have been is counted.
-        shadow: Field<bool> = false,
+        shadow: bool = false,
     }
 }
 
 /// The rule where none of the list matches: it has no name and matches everything.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Fallback(pub Rule);
 
 impl Read for Fallback {

@@ -6,6 +6,7 @@
 //! and the module is loaded by every worker. Here a type says no more than its keys, and one reader serves them all.
 
 use std::fmt;
+use std::ops::Deref;
 
 use super::json::Json;
 use super::problems::{Path, Problems, quoted, rounded};
@@ -141,6 +142,30 @@ impl Object<'_> {
         self.find(key).map_or(Field::Absent, Field::of)
     }
 
+    /// The value of a key with a default, which is JSON. `None` if the default cannot be read: the tests read them all.
+    pub fn defaulted<T: Read>(&self, key: &str, default: &str) -> Option<Defaulted<T>> {
+        let mut value = None;
+        let presence = self.read_or_default(key, default, &mut |node| {
+            value = T::read(node);
+            value.is_some()
+        });
+        value.map(|value| Defaulted { value, presence })
+    }
+
+    /// Not inlined, since it is the same for every type.
+    #[inline(never)]
+    fn read_or_default(&self, key: &str, default: &str, read: &mut dyn FnMut(Node<'_>) -> bool) -> Presence {
+        let presence = match self.find(key) {
+            Some(node) if read(node) => return Presence::Given,
+            Some(_) => Presence::Invalid,
+            None => Presence::Absent,
+        };
+        if let Ok(json) = serde_json::from_str(default) {
+            read(Node::root(&json, &Problems::default()));
+        }
+        presence
+    }
+
     /// Not inlined, since it is the same for every type.
     #[inline(never)]
     fn find(&self, key: &str) -> Option<Node<'_>> {
@@ -193,6 +218,45 @@ impl<T> Field<T> {
     }
 }
 
+/// The value of a key with a default: what was written, or the default if that is missing or was a mistake.
+#[derive(Debug)]
+pub struct Defaulted<T> {
+    value: T,
+    presence: Presence,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Presence {
+    Absent,
+    Invalid,
+    Given,
+}
+
+impl<T> Defaulted<T> {
+    /// Whether the key is left out.
+    pub fn is_absent(&self) -> bool {
+        self.presence == Presence::Absent
+    }
+
+    /// Whether the value is not in place of a mistaken one.
+    pub fn is_valid(&self) -> bool {
+        self.presence != Presence::Invalid
+    }
+
+    /// The value, if it was written and is not the default.
+    pub fn as_given(&self) -> Option<&T> {
+        (self.presence == Presence::Given).then_some(&self.value)
+    }
+}
+
+impl<T> Deref for Defaulted<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}
+
 impl Read for bool {
     fn read(node: Node<'_>) -> Option<Self> {
         match node.json {
@@ -232,9 +296,9 @@ macro_rules! object {
         }
     ) => {
         $(#[doc = $about])*
-        #[derive(Debug, Default)]
+        #[derive(Debug)]
         pub struct $name {
-            $($(#[doc = $doc])* pub $field: $type,)*
+            $($(#[doc = $doc])* pub $field: object!(@type $type $(, $default)?),)*
         }
 
         impl $name {
@@ -243,7 +307,7 @@ macro_rules! object {
             /// Reads it as an object that knows these keys.
             fn read_with(node: Node<'_>, keys: &[&str]) -> Option<Self> {
                 let object = node.object(keys, object!(@expected $($expected)?))?;
-                Some(Self { $($field: object.field(object!(@key $field $($key)?)),)* })
+                Some(Self { $($field: object!(@read object, object!(@key $field $($key)?) $(, $default)?),)* })
             }
         }
 
@@ -266,13 +330,17 @@ macro_rules! object {
                     about: &[$($doc),*],
                     schema: generator.subschema_for::<$type>(),
                     mark: None$(.or(Some(object_schema::Mark::$mark)))?,
-                    default: None$(.or(Some(serde_json::json!($default))))?,
-                }),*]);
+                    default: None$(.or(Some(stringify!($default))))?,
+                }),*], generator);
                 $(let schema = $refined(schema);)?
                 schema
             }
         }
     };
+    (@type $type:ty) => { $crate::config::reader::Field<$type> };
+    (@type $type:ty, $default:tt) => { $crate::config::reader::Defaulted<$type> };
+    (@read $object:ident, $key:expr) => { $object.field($key) };
+    (@read $object:ident, $key:expr, $default:tt) => { $object.defaulted($key, stringify!($default))? };
     (@key $field:ident) => { stringify!($field) };
     (@key $field:ident $key:literal) => { $key };
     (@expected) => { "an object" };
@@ -314,9 +382,9 @@ mod tests {
 
     object! {
         pub struct Outer {
-            size: Field<Size>,
-            mode as "type": Field<Mode>,
-            items: Field<Vec<Field<Outer>>>,
+            size: Size,
+            mode as "type": Mode,
+            items: Vec<Field<Outer>>,
         }
     }
 

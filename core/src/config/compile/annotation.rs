@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use super::super::problems::Path;
 use super::super::raw;
+use super::super::reader::Defaulted;
 use super::super::values::{Entries, HeaderName, ParseText, Text};
 use super::{Compiler, WRITE_BACK_NAMES};
 use crate::http::name::Alias;
@@ -28,22 +29,11 @@ const NOT_FOR_ANNOTATION: [&str; 11] = [
     "cookie",
 ];
 
-pub fn default() -> Annotation {
-    Annotation { headers: NAMES.map(Rc::from).into_iter().zip([Field::Id, Field::Data]).collect(), max_bytes: 6144 }
-}
-
 impl Compiler<'_> {
     pub fn annotation(&self, raw: &raw::Annotate, at: &Path<'_>) -> Annotation {
-        let default = default();
         Annotation {
-            headers: match raw.headers.as_given() {
-                Some(entries) => self.annotated(entries, &at.key("headers")),
-                None => default.headers,
-            },
-            max_bytes: match raw.max_bytes.copied() {
-                Some(max_bytes) => usize::try_from(max_bytes.0).unwrap_or(usize::MAX),
-                None => default.max_bytes,
-            },
+            headers: self.annotated(&raw.headers, &at.key("headers")),
+            max_bytes: usize::try_from(raw.max_bytes.0).unwrap_or(usize::MAX),
         }
     }
 
@@ -58,7 +48,7 @@ impl Compiler<'_> {
         }
     }
 
-    fn annotated(&self, entries: &Entries<Text<Field>>, at: &Path<'_>) -> Vec<(Rc<str>, Field)> {
+    fn annotated(&self, entries: &Defaulted<Entries<Text<Field>>>, at: &Path<'_>) -> Vec<(Rc<str>, Field)> {
         let mut seen: Vec<(Alias, String)> = Vec::new();
         let mut headers = Vec::new();
         for (written, field) in &entries.0 {
@@ -68,7 +58,9 @@ impl Compiler<'_> {
                 continue;
             };
             let alias = Alias::of(&name);
-            if let Some(taken) = self.is_taken(&name) {
+            if entries.as_given().is_none() {
+                // What takes a default name for something else is a mistake of its own, and noted there.
+            } else if let Some(taken) = self.is_taken(&name) {
                 self.note(&at, taken);
             } else if WRITE_BACK_NAMES.into_iter().any(|taken| Alias::of(taken) == alias) {
                 self.note(&at, "is how upstreams change sessions; expected another name");

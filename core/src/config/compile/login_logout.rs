@@ -21,24 +21,16 @@ impl Compiler<'_> {
     pub fn logout(&self, raw: &raw::Logout, at: &Path<'_>) -> Logout {
         let path = raw.path.required(&at.key("path"), "the path that logs out, such as \"/logout\"", self.problems);
         let methods = self.at_least_one(&raw.methods, &at.key("methods"));
-        let written = raw.cookie.as_given();
-        let mut cookie = Attributes::default();
-        if let Some(raw) = written {
-            cookie = Attributes {
-                path: raw.path.as_given().map_or(cookie.path, |path| path.0.0.clone()),
-                domain: raw.domain.as_given().map(|domain| domain.0.0.clone()),
-                secure: raw.secure.copied().unwrap_or(cookie.secure),
-                same_site: raw.same_site.copied().unwrap_or(cookie.same_site),
-            };
-        }
         Logout {
             path: path.map_or_else(|| PathPattern::Exact(String::new()), |path| path.0.0.clone()),
-            methods: match methods {
-                Some(methods) => methods.into_iter().map(|method| method.0.0.clone()).collect(),
-                None => vec!["POST".to_owned()],
-            },
+            methods: methods.into_iter().map(|method| method.0.0.clone()).collect(),
             redirect: raw.redirect.as_given().map(|redirect| redirect.0.0.clone()),
-            cookie,
+            cookie: Attributes {
+                path: raw.cookie.path.0.0.clone(),
+                domain: raw.cookie.domain.as_given().map(|domain| domain.0.0.clone()),
+                secure: *raw.cookie.secure,
+                same_site: *raw.cookie.same_site,
+            },
         }
     }
 

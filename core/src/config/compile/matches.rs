@@ -2,17 +2,17 @@
 
 use super::super::problems::Path;
 use super::super::raw;
-use super::super::reader::Field;
+use super::super::reader::Defaulted;
 use super::{Compiler, bare, is_valid};
 use crate::policy::matching::{Match, PathCase};
 
 impl Compiler<'_> {
     pub fn matches(&self, raw: &raw::Match, at: &Path<'_>) -> Match {
-        let methods = self.at_least_one(&raw.methods, &at.key("methods"));
+        let methods = raw.methods.as_given().map(|list| self.at_least_one(list, &at.key("methods")));
         Match {
-            hosts: self.at_least_one(&raw.hosts, &at.key("hosts")).map(bare),
+            hosts: raw.hosts.as_given().map(|list| bare(self.at_least_one(list, &at.key("hosts")))),
             methods: methods.map(|methods| methods.into_iter().map(|method| method.0.0.clone()).collect()),
-            paths: self.at_least_one(&raw.paths, &at.key("paths")).map(bare),
+            paths: raw.paths.as_given().map(|list| bare(self.at_least_one(list, &at.key("paths")))),
         }
     }
 
@@ -43,10 +43,6 @@ impl Known<'_> {
 }
 
 /// Whether what a rule matches is what was written.
-pub fn are_valid(raw: &Field<raw::Match>) -> bool {
-    match raw {
-        Field::Absent => true,
-        Field::Invalid => false,
-        Field::Given(raw) => is_valid(&raw.hosts) && is_valid(&raw.methods) && is_valid(&raw.paths),
-    }
+pub fn are_valid(raw: &Defaulted<raw::Match>) -> bool {
+    raw.is_valid() && is_valid(&raw.hosts) && is_valid(&raw.methods) && is_valid(&raw.paths)
 }

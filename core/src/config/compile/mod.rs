@@ -18,7 +18,7 @@ use super::Config;
 use super::problems::{Path, Problems};
 use super::raw::{self, List};
 use super::reader::Field;
-use super::values::{HeaderName, Integer, Millis, OrOff, Text};
+use super::values::{HeaderName, OrOff, Text};
 use crate::cache::settings;
 use crate::http::authority::HostPattern;
 use crate::http::name::Alias;
@@ -65,25 +65,20 @@ pub fn compile(raw: &raw::Plugin, problems: &Problems) -> Config {
     let app = raw.app.required(&root.key("app"), "the rest-sessions app", problems);
     let service_at = root.key("rest_sessions");
     let service = raw.rest_sessions.required(&service_at, "an object with at least cluster", problems);
-    let annotation = match raw.annotate.as_given() {
-        Some(raw) => compiler.annotation(raw, &root.key("annotate")),
-        None => annotation::default(),
-    };
     let defaults = Defaults {
         app: app.map_or("", |app| &app.0.0).into(),
         service: service.map(|service| compiler.service(service, &service_at)).unwrap_or_default(),
-        sources: compiler
-            .sources(&raw.token_from, &root.key("token_from"))
-            .unwrap_or_else(|| vec![Source::Cookie("session-cookie".to_owned())]),
-        annotation,
-        failure_mode: raw.failure_mode.copied().unwrap_or_default(),
+        sources: compiler.sources(&raw.token_from, &root.key("token_from")),
+        annotation: compiler.annotation(&raw.annotate, &root.key("annotate")),
+        failure_mode: *raw.failure_mode,
         login: raw.login.as_given().and_then(|login| compiler.login(login, &root.key("login"))),
         writes_back: raw.write_back.as_given().is_some(),
-        shadow: raw.shadow.copied().unwrap_or(false),
+        shadow: *raw.shadow,
     };
     let (rules, rules_are_valid) = compiler.rules(raw, &defaults);
     let logout = raw.logout.as_given().map(|logout| compiler.logout(logout, &root.key("logout")));
-    let hosts: Option<Vec<HostPattern>> = compiler.at_least_one(&raw.hosts, &root.key("hosts")).map(bare);
+    let hosts: Option<Vec<HostPattern>> =
+        raw.hosts.as_given().map(|list| bare(compiler.at_least_one(list, &root.key("hosts"))));
     let known_hosts = match &hosts {
         Some(hosts) => hosts.clone(),
         None => rules.matches().filter_map(|matches| matches.hosts.as_ref()).flatten().cloned().collect(),
@@ -111,9 +106,9 @@ pub fn compile(raw: &raw::Plugin, problems: &Problems) -> Config {
         hosts,
         reserved: reserved(&rules, &defaults.annotation, write_back.as_ref(), &raw.remove_headers),
         rules,
-        forward_token: raw.forward_token.copied().unwrap_or(true),
-        cors_preflight: raw.cors_preflight.copied().unwrap_or_default(),
-        filter_state: raw.filter_state.copied().unwrap_or(false),
+        forward_token: *raw.forward_token,
+        cors_preflight: *raw.cors_preflight,
+        filter_state: *raw.filter_state,
         cache,
         limits,
         logout,
@@ -128,33 +123,32 @@ impl Compiler<'_> {
     }
 
     /// A list that would say nothing if it were empty.
-    fn at_least_one<'a, T>(&self, list: &'a List<T>, at: &Path<'_>) -> Option<Vec<&'a T>> {
-        let items = items(list);
-        if matches!(list, Field::Given(list) if list.is_empty()) {
+    fn at_least_one<'a, T>(&self, list: &'a [Field<T>], at: &Path<'_>) -> Vec<&'a T> {
+        if list.is_empty() {
             self.note(at, "found an empty list, expected at least one entry, or the key left out");
         }
-        items
+        items(list)
     }
 
     fn cache(&self, raw: &raw::Cache, at: &Path<'_>) -> settings::Settings {
         let ttl = raw.ttl.required(&at.key("ttl"), "how long a session is kept, such as \"5s\"", self.problems);
         settings::Settings {
             ttl_ms: ttl.map_or(0, |ttl| ttl.0),
-            negative_ttl_ms: raw.negative_ttl.copied().unwrap_or(Millis(1_000)).0,
-            stale_if_error_ms: raw.stale_if_error.copied().unwrap_or(Millis(0)).0,
-            max_bytes: usize::try_from(raw.max_bytes.copied().unwrap_or(Integer(8_388_608)).0).unwrap_or(usize::MAX),
-            shared: raw.shared.copied().unwrap_or(true),
+            negative_ttl_ms: raw.negative_ttl.0,
+            stale_if_error_ms: raw.stale_if_error.0,
+            max_bytes: usize::try_from(raw.max_bytes.0).unwrap_or(usize::MAX),
+            shared: *raw.shared,
         }
     }
 }
 
-/// The items of a list; absent if it is.
-fn items<T>(list: &List<T>) -> Option<Vec<&T>> {
-    list.as_given().map(|list| list.iter().filter_map(Field::as_given).collect())
+/// The valid items of a list.
+fn items<T>(list: &[Field<T>]) -> Vec<&T> {
+    list.iter().filter_map(Field::as_given).collect()
 }
 
 /// Whether a list holds what was written in it.
-fn is_valid<T>(list: &List<T>) -> bool {
+fn is_valid<T>(list: &Field<List<T>>) -> bool {
     match list {
         Field::Absent => true,
         Field::Invalid => false,
@@ -170,12 +164,12 @@ fn reserved(
     rules: &Rules,
     annotation: &Annotation,
     write_back: Option<&WriteBack>,
-    removed: &List<Text<HeaderName>>,
+    removed: &Field<List<Text<HeaderName>>>,
 ) -> ReservedHeaders {
     let all = rules.iter().map(|rule| &rule.annotation).chain([annotation]);
     let annotated = all.flat_map(|annotation| annotation.headers.iter().map(|(name, _)| &**name));
-    let removed: Vec<&str> = match items(removed) {
-        Some(names) => names.into_iter().map(|name| name.0.0.as_str()).collect(),
+    let removed: Vec<&str> = match removed.as_given() {
+        Some(names) => items(names).into_iter().map(|name| name.0.0.as_str()).collect(),
         None => {
             let methods = METHOD_OVERRIDES.into_iter().filter(|_| rules.name_methods());
             methods.chain(PATH_OVERRIDES.into_iter().filter(|_| rules.name_paths())).collect()
