@@ -418,6 +418,25 @@ mod tests {
     }
 
     #[test]
+    fn a_default_holds_where_a_key_is_left_out_or_mistaken() {
+        object! {
+            pub struct WithDefaults {
+                size: Size = 7,
+                mode: Mode = "hard",
+                items: Vec<Field<Size>> = [1, 2],
+            }
+        }
+        let json: Json = serde_json::from_str(r#"{"size": -1, "mode": "soft"}"#).unwrap();
+        let problems = Problems::default();
+        let read = WithDefaults::read(Node::root(&json, &problems)).unwrap();
+        assert_eq!((read.size.0, *read.mode, read.items.len()), (7, Mode::Soft, 2));
+        assert!(!read.size.is_valid() && !read.size.is_absent() && read.size.as_given().is_none());
+        assert!(read.mode.is_valid() && read.mode.as_given() == Some(&Mode::Soft));
+        assert!(read.items.is_valid() && read.items.is_absent() && read.items.as_given().is_none());
+        assert_eq!(problems.into_list().len(), 1);
+    }
+
+    #[test]
     fn every_mistake_is_reported_with_its_path() {
         assert_eq!(
             problems_of(

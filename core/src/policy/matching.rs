@@ -6,9 +6,8 @@ use crate::http::authority::{Host, HostPattern};
 use crate::http::path;
 
 /// Whether paths are matched without regard to ASCII case.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PathCase {
-    #[default]
     Ignore,
     Exact,
 }

@@ -23,27 +23,24 @@ pub enum SessionMode {
 }
 
 /// What becomes of a required session while rest-sessions is away.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FailureMode {
-    #[default]
     Deny,
     Allow,
 }
 
 /// What becomes of a person whose session does not meet a requirement.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnForbidden {
-    #[default]
     Deny,
     /// Sent to log in again.
     Login,
 }
 
 /// Which genuine preflights pass without a session.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CorsPreflight {
     /// Those whose origin the rule lists.
-    #[default]
     Listed,
     /// All of them.
     Pass,

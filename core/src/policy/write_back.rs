@@ -3,10 +3,9 @@
 use crate::http::reserved::ReservedHeaders;
 
 /// What becomes of a response whose change could not be made.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnFailure {
     /// It goes on to the client.
-    #[default]
     Pass,
     /// It is replaced by a 503.
     Deny,
