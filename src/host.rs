@@ -9,7 +9,7 @@ use proxy_wasm::types::{BufferType, LogLevel, MapType, MetricType, StreamType};
 
 use rest_sessions_core::http::change::HeaderChange;
 use rest_sessions_core::http::headers::Headers;
-use rest_sessions_core::http::reply::Reply;
+use rest_sessions_core::http::local_reply::LocalReply;
 
 /// A host call that did not return `Ok`, with the status that it did return.
 #[derive(Debug)]
@@ -139,7 +139,7 @@ pub fn change_header(map: MapType, change: &HeaderChange) -> Outcome<()> {
 }
 
 /// Answers the current request instead of its upstream.
-pub fn reply(reply: &Reply) -> Outcome<()> {
+pub fn reply(reply: &LocalReply) -> Outcome<()> {
     /// Lets Envoy derive the gRPC status from the HTTP one.
     const UNSET: i32 = -1;
     /// Shown by `%RESPONSE_CODE_DETAILS%` in access logs.

@@ -2,7 +2,7 @@
 
 use crate::host::{self, Refused};
 use crate::waiting::Ticket;
-use rest_sessions_core::http::reply::{Denial, Reply};
+use rest_sessions_core::http::local_reply::{Denial, LocalReply};
 
 /// Where a request stands after a step was carried out.
 pub enum Progress {
@@ -13,7 +13,7 @@ pub enum Progress {
     Waiting(Ticket),
 }
 
-pub fn send_reply(reply: &Reply) -> Progress {
+pub fn send_reply(reply: &LocalReply) -> Progress {
     if let Err(refused) = host::reply(reply) {
         // The request stays paused, and Envoy ends it after `stream_idle_timeout`.
         log::error!("event=reply_refused status={refused:?}");
@@ -28,5 +28,5 @@ pub fn host_refused(refused: &Refused) -> String {
 /// Turns a request away that nothing was decided about: what is not understood does not pass.
 pub fn turn_away(why: &str) -> Progress {
     log::error!("{why}");
-    send_reply(&Reply::new(Denial::Unavailable { retry: false }, "", None))
+    send_reply(&LocalReply::new(Denial::Unavailable { retry: false }, "", None))
 }

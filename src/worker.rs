@@ -22,7 +22,7 @@ use rest_sessions_core::exchange::{self, AwaitKills, AwaitSession, Effect, Start
 use rest_sessions_core::http::headers::Headers;
 use rest_sessions_core::policy::session_change::Change;
 use rest_sessions_core::session::lookup::{Failure, Outage};
-use rest_sessions_core::telemetry::{Cause, Counter, Line, Outcome, Throttle};
+use rest_sessions_core::telemetry::{Cause, Counter, LogLine, Outcome, Throttle};
 
 /// No cell is borrowed while the host is called, since the host may call back; but for the desk, whose board and notes
 /// are shared data, metrics and log lines, which call nothing.
@@ -132,7 +132,7 @@ impl Worker {
     pub fn answered(&self, call: CallId, num_headers: usize, body_size: usize) {
         let landed = self.desk.borrow_mut().landed(call);
         let Some(landed) = landed else {
-            self.log(&Line::UnknownCall { call });
+            self.log(&LogLine::UnknownCall { call });
             return;
         };
         let trip = landed.trip();
@@ -345,7 +345,7 @@ impl Worker {
                 if let Some(cause) = Cause::of(failure) {
                     self.metrics.count(Counter::CallFailures(cause));
                 }
-                let trouble = self.throttle.borrow_mut().trouble(failure, cluster, now_ms);
+                let trouble = self.throttle.borrow_mut().call_failed(failure, cluster, now_ms);
                 if let Some(trouble) = trouble {
                     log::warn!("{trouble}");
                 }
@@ -353,7 +353,7 @@ impl Worker {
         }
     }
 
-    fn log(&self, line: &Line) {
+    fn log(&self, line: &LogLine) {
         if host::shows_debug() {
             log::debug!("{line}");
         }

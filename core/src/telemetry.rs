@@ -3,7 +3,7 @@
 use std::fmt;
 use std::rc::Rc;
 
-use crate::session::lookup::{BadAnswer, Failure, Outage};
+use crate::session::lookup::{BadResponse, Failure, Outage};
 use crate::session::token::Digest;
 
 /// How a request ended for the filter; each request counts once among these.
@@ -61,8 +61,8 @@ impl Cause {
             Failure::Outage(Outage::Connect) => Self::Connect,
             Failure::Outage(Outage::Dispatch) => Self::Dispatch,
             Failure::Outage(Outage::Breaker) => Self::Breaker,
-            Failure::Outage(Outage::Status(_)) | Failure::Bad(BadAnswer::Status(_)) => Self::Status,
-            Failure::Bad(BadAnswer::TooLarge | BadAnswer::Shape(_)) => Self::Invalid,
+            Failure::Outage(Outage::Status(_)) | Failure::Bad(BadResponse::Status(_)) => Self::Status,
+            Failure::Bad(BadResponse::TooLarge | BadResponse::Shape(_)) => Self::Invalid,
         })
     }
 }
@@ -242,20 +242,20 @@ impl FilterState {
 
 /// A line for the log, at debug: a client can cause it at will.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Line {
+pub enum LogLine {
     /// The filter has answered a request itself, or would have.
-    Answered {
+    LocalReply {
         outcome: Outcome,
         rule: Option<Rc<str>>,
         token: Option<Digest>,
     },
     /// A request that was let through is closed, since its session is gone.
-    Closed {
+    StreamClosed {
         rule: Rc<str>,
         token: Digest,
     },
     /// A response asked for a change of its session that was not made.
-    Dropped {
+    ChangeIgnored {
         why: &'static str,
     },
     UnknownCall {
@@ -263,16 +263,16 @@ pub enum Line {
     },
 }
 
-impl fmt::Display for Line {
+impl fmt::Display for LogLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Answered { outcome, rule, token } => {
+            Self::LocalReply { outcome, rule, token } => {
                 write!(f, "event=answered reason={}", outcome.reason())?;
                 rule.iter().try_for_each(|rule| write!(f, " rule={rule:?}"))?;
                 token.iter().try_for_each(|token| write!(f, " token={token}"))
             }
-            Self::Closed { rule, token } => write!(f, "event=closed rule={rule:?} token={token}"),
-            Self::Dropped { why } => write!(f, "event=write_back_dropped reason={why}"),
+            Self::StreamClosed { rule, token } => write!(f, "event=closed rule={rule:?} token={token}"),
+            Self::ChangeIgnored { why } => write!(f, "event=write_back_dropped reason={why}"),
             Self::UnknownCall { call } => write!(f, "event=unknown_call call={call}"),
         }
     }
@@ -280,14 +280,14 @@ impl fmt::Display for Line {
 
 /// A line about trouble with rest-sessions, at warn.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Trouble<'a> {
+pub struct CallFailed<'a> {
     failure: Failure,
     cluster: &'a str,
     /// How many lines of this cause were held back since the last.
     held_back: u64,
 }
 
-impl fmt::Display for Trouble<'_> {
+impl fmt::Display for CallFailed<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "event=call_failed cluster={:?}", self.cluster)?;
         match self.failure {
@@ -311,14 +311,14 @@ struct Throttled {
 
 impl Throttle {
     /// The line for a failed call, if it may be written now.
-    pub fn trouble<'a>(&mut self, failure: Failure, cluster: &'a str, now_ms: u64) -> Option<Trouble<'a>> {
+    pub fn call_failed<'a>(&mut self, failure: Failure, cluster: &'a str, now_ms: u64) -> Option<CallFailed<'a>> {
         let of_cause = self.0.get_mut(Cause::of(failure)? as usize)?;
         if now_ms < of_cause.next_ms {
             of_cause.held_back = of_cause.held_back.saturating_add(1);
             return None;
         }
         of_cause.next_ms = now_ms.saturating_add(1_000);
-        Some(Trouble { failure, cluster, held_back: std::mem::take(&mut of_cause.held_back) })
+        Some(CallFailed { failure, cluster, held_back: std::mem::take(&mut of_cause.held_back) })
     }
 }
 
@@ -355,8 +355,9 @@ mod tests {
     fn trouble_is_told_once_a_second_for_each_cause() {
         let mut throttle = Throttle::default();
         let (refused, late) = (Failure::Outage(Outage::Connect), Failure::Outage(Outage::Timeout));
-        let line =
-            |throttle: &mut Throttle, failure, now| throttle.trouble(failure, "rs", now).map(|line| line.to_string());
+        let line = |throttle: &mut Throttle, failure, now| {
+            throttle.call_failed(failure, "rs", now).map(|line| line.to_string())
+        };
         let first = "event=call_failed cluster=\"rs\" kind=outage cause=\"connection refused or reset\" held_back=0";
         assert_eq!(line(&mut throttle, refused, 5_000).as_deref(), Some(first));
         assert_eq!(line(&mut throttle, refused, 5_001), None);

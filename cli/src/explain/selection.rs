@@ -6,7 +6,7 @@ use rest_sessions_core::config::Config;
 use rest_sessions_core::http::authority::Authority;
 use rest_sessions_core::http::headers::{Headers, Known};
 use rest_sessions_core::http::path;
-use rest_sessions_core::policy::matching::{Match, Miss, Target};
+use rest_sessions_core::policy::matching::{Match, Mismatch, Target};
 use rest_sessions_core::policy::rules::{Rule, SessionMode};
 use serde::Serialize;
 
@@ -77,7 +77,7 @@ pub fn select<'c>(config: &'c Config, headers: &Headers) -> (Selection, Option<&
 
     let without_path = method == b"CONNECT" || (method == b"OPTIONS" && target == b"*");
     let path = path::split_query(target).0;
-    let readings = if without_path || !(config.rules.name_paths() || config.logout.is_some()) {
+    let readings = if without_path || !(config.rules.uses_paths() || config.logout.is_some()) {
         Vec::new()
     } else if path::is_plain(path) {
         vec![path.to_vec()]
@@ -97,7 +97,7 @@ pub fn select<'c>(config: &'c Config, headers: &Headers) -> (Selection, Option<&
     let path = readings.first().map(Vec::as_slice);
     let rule = rule_of(path);
     let agreed = readings.iter().all(|reading| Rc::ptr_eq(rule_of(Some(reading)), rule));
-    if !agreed || (selection.ambiguity.is_some() && config.rules.name_paths()) {
+    if !agreed || (selection.ambiguity.is_some() && config.rules.uses_paths()) {
         return (selection, None);
     }
     let earlier = config.rules.matches().zip(config.rules.iter()).take_while(|(_, other)| !Rc::ptr_eq(other, rule));
@@ -111,12 +111,12 @@ pub fn select<'c>(config: &'c Config, headers: &Headers) -> (Selection, Option<&
 }
 
 fn reasons(matches: &Match, target: Target<'_>, config: &Config) -> Vec<String> {
-    let misses = matches.misses(target, config.rules.path_case());
-    let reason = |miss: Miss| match miss {
-        Miss::Host => format!("the host is none of {}", list(matches.hosts.as_deref())),
-        Miss::Method => format!("the method is none of {}", list(matches.methods.as_deref())),
-        Miss::Path if target.path.is_none() => "the request has no path".to_owned(),
-        Miss::Path => format!("the path is none of {}", list(matches.paths.as_deref())),
+    let misses = matches.mismatches(target, config.rules.path_case());
+    let reason = |mismatch: Mismatch| match mismatch {
+        Mismatch::Host => format!("the host is none of {}", list(matches.hosts.as_deref())),
+        Mismatch::Method => format!("the method is none of {}", list(matches.methods.as_deref())),
+        Mismatch::Path if target.path.is_none() => "the request has no path".to_owned(),
+        Mismatch::Path => format!("the path is none of {}", list(matches.paths.as_deref())),
     };
     misses.into_iter().map(reason).collect()
 }

@@ -226,7 +226,7 @@ impl Answers {
     }
 
     fn life(&self, session: &Session, key: &SessionKey, asked_ms: u64) -> Lifetime {
-        let end_ms = self.limits.end_ms(&key.token).unwrap_or(u64::MAX);
+        let end_ms = self.limits.expires_at_ms(&key.token).unwrap_or(u64::MAX);
         Lifetime::of(session, asked_ms, &self.settings)
             .within(Lifetime { fresh_until_ms: end_ms, stale_until_ms: end_ms })
     }

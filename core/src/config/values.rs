@@ -227,7 +227,7 @@ impl ParseText for Redirect {
 
     fn parse(text: &str) -> Option<Self> {
         // What a login page may be, but for the place of the URL that was asked for.
-        Login::parse(text).filter(|page| !page.returns()).map(|_| Self(text.to_owned()))
+        Login::parse(text).filter(|page| !page.has_return_url()).map(|_| Self(text.to_owned()))
     }
 }
 

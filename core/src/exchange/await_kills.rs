@@ -6,7 +6,7 @@ use super::effects::{Answer, Effects};
 use super::request::Request;
 use super::{Step, Surroundings, Verdict};
 use crate::http::headers::Headers;
-use crate::http::reply::Denial;
+use crate::http::local_reply::Denial;
 use crate::policy::rules::Rule;
 use crate::policy::token_source::Source;
 use crate::session::lookup::Failure;

@@ -9,14 +9,14 @@ use super::{Step, Surroundings};
 use crate::config::Config;
 use crate::http::change::HeaderChange;
 use crate::http::headers::Headers;
-use crate::http::reply::Reply;
+use crate::http::local_reply::LocalReply;
 use crate::http::set_cookie::{self, Attributes};
 use crate::policy::rules::Rule;
 use crate::policy::session_change::{self, Change};
 use crate::policy::write_back::OnFailure;
 use crate::session::lookup::Failure;
 use crate::session::token::Token;
-use crate::telemetry::{Counter, Line};
+use crate::telemetry::{Counter, LogLine};
 
 /// A request that was let through with a session that its upstream may change.
 pub struct AwaitResponse {
@@ -42,7 +42,7 @@ pub enum Answered {
 /// How a response goes on once the change is made, or is not.
 pub enum Written {
     Passes,
-    Reply(Reply),
+    Reply(LocalReply),
 }
 
 impl AwaitResponse {
@@ -80,7 +80,7 @@ pub fn response_headers(config: &Config, awaited: Option<AwaitResponse>, headers
         }
     };
     effects.count(Counter::WriteBacksDropped);
-    effects.log(Line::Dropped { why });
+    effects.log(LogLine::ChangeIgnored { why });
     effects.then(Answered::Passes)
 }
 
@@ -104,7 +104,7 @@ pub fn response_trailers(config: &Config, trailers: &Headers) -> Vec<super::Effe
     }
     if dropped {
         effects.count(Counter::WriteBacksDropped);
-        effects.log(Line::Dropped { why: "trailer" });
+        effects.log(LogLine::ChangeIgnored { why: "trailer" });
     }
     effects.then(()).effects
 }
@@ -143,7 +143,11 @@ impl AwaitChange {
                 match on_failure {
                     Some(OnFailure::Deny) => {
                         let reader = Request::new(headers).reader(&self.rule);
-                        Written::Reply(Reply::new(super::denial_of(failure), &self.rule.backend.namespace.app, reader))
+                        Written::Reply(LocalReply::new(
+                            super::denial_of(failure),
+                            &self.rule.backend.namespace.app,
+                            reader,
+                        ))
                     }
                     _ => Written::Passes,
                 }

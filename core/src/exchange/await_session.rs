@@ -6,7 +6,7 @@ use super::effects::Effects;
 use super::request::Request;
 use super::{AwaitResponse, Open, Step, Surroundings, Verdict, Watch};
 use crate::http::headers::Headers;
-use crate::http::reply::Denial;
+use crate::http::local_reply::Denial;
 use crate::policy::annotation::{self, Status};
 use crate::policy::decision::{Decision, decide};
 use crate::policy::requirements::Facts;

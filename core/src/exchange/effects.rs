@@ -6,11 +6,11 @@ use std::rc::Rc;
 use super::{Effect, Open, Step, Verdict};
 use crate::config::Config;
 use crate::http::change::HeaderChange;
-use crate::http::reply::{Denial, Reply};
+use crate::http::local_reply::{Denial, LocalReply};
 use crate::policy::annotation::Status;
 use crate::policy::rules::Rule;
 use crate::session::token::Digest;
-use crate::telemetry::{Counter, FilterState, Line, Outcome};
+use crate::telemetry::{Counter, FilterState, LogLine, Outcome};
 
 pub struct Effects<'a> {
     list: Vec<Effect>,
@@ -64,7 +64,7 @@ impl<'a> Effects<'a> {
         self.list.push(Effect::Count(counter));
     }
 
-    pub fn log(&mut self, line: Line) {
+    pub fn log(&mut self, line: LogLine) {
         self.list.push(Effect::Log(line));
     }
 
@@ -110,14 +110,16 @@ impl<'a> Effects<'a> {
         token: Option<Digest>,
     ) -> Verdict {
         self.decided(outcome == Outcome::Logout, outcome, rule);
-        self.log(Line::Answered { outcome, rule: rule.map(|rule| Rc::clone(&rule.label)), token });
+        self.log(LogLine::LocalReply { outcome, rule: rule.map(|rule| Rc::clone(&rule.label)), token });
         if self.shadow {
             return Verdict::Forward(Open::default());
         }
         Verdict::Reply(match answer {
-            Answer::Denial(denial) => Reply::new(denial, rule.map_or("", |rule| &rule.backend.namespace.app), reader),
-            Answer::Login(location) => Reply::login(location, reader),
-            Answer::LoggedOut { redirect, cookies } => Reply::logged_out(redirect, cookies, reader),
+            Answer::Denial(denial) => {
+                LocalReply::new(denial, rule.map_or("", |rule| &rule.backend.namespace.app), reader)
+            }
+            Answer::Login(location) => LocalReply::login(location, reader),
+            Answer::LoggedOut { redirect, cookies } => LocalReply::logged_out(redirect, cookies, reader),
         })
     }
 

@@ -18,9 +18,9 @@ use std::hash::RandomState;
 use crate::config::Config;
 use crate::http::change::HeaderChange;
 use crate::http::headers::Headers;
-use crate::http::reply::{Denial, Reply};
+use crate::http::local_reply::{Denial, LocalReply};
 use crate::session::lookup::Failure;
-use crate::telemetry::{Counter, FilterState, Line};
+use crate::telemetry::{Counter, FilterState, LogLine};
 
 pub use await_kills::AwaitKills;
 pub use await_response::{Answered, AwaitChange, AwaitResponse, Written, response_headers, response_trailers};
@@ -38,13 +38,13 @@ pub enum Effect {
     ResponseTrailer(HeaderChange),
     Count(Counter),
     FilterState(FilterState, String),
-    Log(Line),
+    Log(LogLine),
 }
 
 /// How a request goes on once it is decided.
 pub enum Verdict {
     Forward(Open),
-    Reply(Reply),
+    Reply(LocalReply),
 }
 
 /// What is still to be done for a request that goes on to the upstream.

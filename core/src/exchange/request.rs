@@ -9,12 +9,12 @@ use super::{Start, Surroundings, Verdict};
 use crate::config::Config;
 use crate::http::authority::Authority;
 use crate::http::headers::{Headers, Known};
+use crate::http::local_reply::Denial;
 use crate::http::navigation;
 use crate::http::origin::Origin;
 use crate::http::path;
-use crate::http::reply::Denial;
 use crate::policy::annotation::Status;
-use crate::policy::logout::MOST_SESSIONS;
+use crate::policy::logout::MAX_SESSIONS;
 use crate::policy::matching::Target;
 use crate::policy::origins;
 use crate::policy::rules::{CorsPreflight, Rule, SessionMode};
@@ -57,7 +57,7 @@ impl<'a> Request<'a> {
             authority: headers.first_known(Known::Authority).unwrap_or_default(),
             websocket: [Known::Upgrade, Known::Protocol]
                 .into_iter()
-                .any(|known| headers.bears(known) && headers.all_known(known).any(names_websocket)),
+                .any(|known| headers.contains(known) && headers.all_known(known).any(names_websocket)),
         }
     }
 
@@ -72,7 +72,8 @@ impl<'a> Request<'a> {
         effects.in_shadow(rule.shadow);
         let reader = self.reader(rule);
         let deny = |effects: &mut Effects<'_>, denial| Start::Decided(effects.deny(denial, Some(rule), reader, None));
-        if rule.origins.is_some() && origins::guarded(self.method, self.websocket) && !self.comes_from_friends(rule) {
+        if rule.origins.is_some() && origins::is_checked(self.method, self.websocket) && !self.comes_from_friends(rule)
+        {
             return deny(effects, Denial::BadOrigin);
         }
         if logout {
@@ -82,7 +83,7 @@ impl<'a> Request<'a> {
             if rule.shadow {
                 return Start::Decided(effects.forward(Outcome::Logout, rule));
             }
-            let tokens = token_source::all(&rule.sources, self.view(), around.now_ms, MOST_SESSIONS);
+            let tokens = token_source::all(&rule.sources, self.view(), around.now_ms, MAX_SESSIONS);
             return Start::End(AwaitKills::new(Rc::clone(rule), tokens));
         }
 
@@ -123,7 +124,7 @@ impl<'a> Request<'a> {
     fn select<'c>(&self, config: &'c Config) -> Result<Selected<'c>, Undecided> {
         // Whichever rule was meant.
         let undecided = |denial| Undecided { denial, shadow: config.rules.iter().all(|rule| rule.shadow) };
-        let authority = if config.hosts.is_some() || config.rules.name_hosts() {
+        let authority = if config.hosts.is_some() || config.rules.uses_hosts() {
             Some(Authority::parse(self.authority).ok_or_else(|| undecided(Denial::BadHost))?)
         } else {
             None
@@ -140,10 +141,10 @@ impl<'a> Request<'a> {
                 .logout
                 .as_ref()
                 .zip(path)
-                .is_some_and(|(logout, path)| logout.is_asked_for(self.method, path, config.rules.path_case())),
+                .is_some_and(|(logout, path)| logout.matches(self.method, path, config.rules.path_case())),
         };
         let without_path = self.method == b"CONNECT" || (self.method == b"OPTIONS" && self.target == b"*");
-        if without_path || !(config.rules.name_paths() || config.logout.is_some()) {
+        if without_path || !(config.rules.uses_paths() || config.logout.is_some()) {
             return Ok(select(None));
         }
         let (path, _) = path::split_query(self.target);
@@ -153,7 +154,7 @@ impl<'a> Request<'a> {
         let readings = match path::readings(path) {
             Ok(readings) => readings,
             // Where no rule names paths, such a path is no logout, and nothing else depends on it.
-            Err(_) if !config.rules.name_paths() => return Ok(select(None)),
+            Err(_) if !config.rules.uses_paths() => return Ok(select(None)),
             Err(_) => return Err(undecided(Denial::AmbiguousPath)),
         };
         let mut selected = readings.iter().map(|reading| select(Some(reading)));
@@ -172,13 +173,13 @@ impl<'a> Request<'a> {
 
     /// The web origin of the request, if its scripts may read a refusal.
     pub fn reader(&self, rule: &Rule) -> Option<&'a str> {
-        origins::listed_value(rule.origins.as_deref()?, self.headers.single_known(Known::Origin))
+        origins::allow_origin_value(rule.origins.as_deref()?, self.headers.single_known(Known::Origin))
     }
 
     /// Whether no page but one of this site, or of a listed origin, has sent the request.
     fn comes_from_friends(&self, rule: &Rule) -> bool {
         let listed = rule.origins.as_deref().unwrap_or_default();
-        origins::admitted(listed, self.own_origin().as_ref(), self.headers.all_known(Known::Origin))
+        origins::is_allowed(listed, self.own_origin().as_ref(), self.headers.all_known(Known::Origin))
     }
 
     /// Whether a page of another site has sent the request: browsers say so (Fetch Metadata, section 2.3); of one that
@@ -214,7 +215,7 @@ impl<'a> Request<'a> {
         if self.websocket || !navigation::is_navigation(self.method, self.headers) {
             return None;
         }
-        if !login.returns() {
+        if !login.has_return_url() {
             return Some(login.location("", b""));
         }
         // Back to a host that is known to be served here, and to no other.

@@ -10,7 +10,7 @@ use crate::policy::requirements::Facts;
 use crate::policy::rules::Rule;
 use crate::session::lookup::{Failure, Lookup};
 use crate::session::token::Token;
-use crate::telemetry::{Counter, Line};
+use crate::telemetry::{Counter, LogLine};
 
 #[derive(Clone)]
 pub struct Watch {
@@ -60,7 +60,7 @@ impl Watch {
         let next = match decide(&self.rule, lookup, facts) {
             Decision::NoSession | Decision::Forbidden | Decision::Anonymous(Status::None) => {
                 effects.count(Counter::RecheckClosed);
-                effects.log(Line::Closed {
+                effects.log(LogLine::StreamClosed {
                     rule: Rc::clone(&self.rule.label),
                     token: self.token.digest(around.digest_key),
                 });

@@ -2,7 +2,7 @@
 
 use std::slice;
 
-use super::name::Kinds;
+use super::name::NameFilter;
 
 /// The header map of a request, a response or a callout's answer, or its trailers.
 ///
@@ -14,7 +14,7 @@ use super::name::Kinds;
 #[derive(Clone, Default)]
 pub struct Headers {
     buffer: Vec<u8>,
-    kinds: Kinds,
+    filter: NameFilter,
     /// Of each known name, the place of its first pair, counted from one; zero if there is none.
     known: [u8; Known::COUNT],
     /// The known names of which there is more than one pair, a bit each.
@@ -37,18 +37,18 @@ pub enum Known {
 impl Known {
     const COUNT: usize = 8;
 
-    const KINDS: Kinds = Kinds::of(b":path")
-        .and(Kinds::of(b"origin"))
-        .and(Kinds::of(b"cookie"))
-        .and(Kinds::of(b":method"))
-        .and(Kinds::of(b":scheme"))
-        .and(Kinds::of(b"upgrade"))
-        .and(Kinds::of(b":protocol"))
-        .and(Kinds::of(b":authority"));
+    const FILTER: NameFilter = NameFilter::of(b":path")
+        .union(NameFilter::of(b"origin"))
+        .union(NameFilter::of(b"cookie"))
+        .union(NameFilter::of(b":method"))
+        .union(NameFilter::of(b":scheme"))
+        .union(NameFilter::of(b"upgrade"))
+        .union(NameFilter::of(b":protocol"))
+        .union(NameFilter::of(b":authority"));
 
     #[inline(always)]
-    fn of(name: &[u8], kind: Kinds) -> Option<Self> {
-        if !kind.meets(Self::KINDS) {
+    fn of(name: &[u8], own: NameFilter) -> Option<Self> {
+        if !own.intersects(Self::FILTER) {
             return None;
         }
         Some(match name {
@@ -114,7 +114,7 @@ impl Headers {
         if buffer.is_empty() {
             return Some(Self::default());
         }
-        let (mut kinds, mut known, mut repeated) = (Kinds::default(), [0_u8; Known::COUNT], 0_u8);
+        let (mut filter, mut known, mut repeated) = (NameFilter::default(), [0_u8; Known::COUNT], 0_u8);
         let count = usize::try_from(u32::from_le_bytes(*buffer.first_chunk()?)).ok()?;
         let mut at = count.checked_mul(ENTRY)?.checked_add(WORD)?;
         let (table, mut rest) = buffer.split_at_mut_checked(at)?;
@@ -127,9 +127,9 @@ impl Headers {
             let name_end = at.wrapping_add(name_length);
             at = name_end.wrapping_add(after);
             *pair = entry(name_end, at.wrapping_sub(1))?;
-            let kind = Kinds::of(name);
-            kinds = kinds.and(kind);
-            if let Some(name) = Known::of(name, kind)
+            let own = NameFilter::of(name);
+            filter = filter.union(own);
+            if let Some(name) = Known::of(name, own)
                 && let Some(known) = known.get_mut(name as usize)
             {
                 if *known == 0 {
@@ -139,7 +139,7 @@ impl Headers {
                 }
             }
         }
-        Some(Self { buffer, kinds, known, repeated })
+        Some(Self { buffer, filter, known, repeated })
     }
 
     /// The map that a host would serialise from these pairs.
@@ -188,7 +188,7 @@ impl Headers {
     pub fn all<'a>(&'a self, name: &'a str) -> Values<'a> {
         let name = name.as_bytes();
         // What cannot be there is not searched for; an empty name is of no kind.
-        let absent = !name.is_empty() && !Kinds::of(name).meets(self.kinds);
+        let absent = !name.is_empty() && !NameFilter::of(name).intersects(self.filter);
         Values { pairs: if absent { Pairs::default() } else { self.iter() }, name }
     }
 
@@ -206,9 +206,9 @@ impl Headers {
         values.next().is_none().then_some(first)
     }
 
-    /// The kinds of all names.
-    pub(super) fn kinds(&self) -> Kinds {
-        self.kinds
+    /// The filter of all names.
+    pub(super) fn filter(&self) -> NameFilter {
+        self.filter
     }
 
     fn is_repeated(&self, known: Known) -> bool {
@@ -227,7 +227,7 @@ impl Headers {
     /// Whether this header stands there at all.
     #[must_use]
     #[inline(always)]
-    pub fn bears(&self, known: Known) -> bool {
+    pub fn contains(&self, known: Known) -> bool {
         !matches!(self.spot(known), Spot::Absent)
     }
 
@@ -365,7 +365,7 @@ mod tests {
     fn each_known_header_is_noted_under_its_own_name() {
         for (place, known) in KNOWN.into_iter().enumerate() {
             assert_eq!(known as usize, place);
-            assert_eq!(Known::of(known.name(), Kinds::of(known.name())), Some(known));
+            assert_eq!(Known::of(known.name(), NameFilter::of(known.name())), Some(known));
         }
     }
 
@@ -412,7 +412,7 @@ mod tests {
             prop_assert_eq!(headers.first_known(Known::Cookie), Some(values[0]));
             let single = if let [value] = *values { Some(value) } else { None };
             prop_assert_eq!(headers.single_known(Known::Cookie), single);
-            prop_assert!(headers.bears(Known::Cookie) && !headers.bears(Known::Origin));
+            prop_assert!(headers.contains(Known::Cookie) && !headers.contains(Known::Origin));
         }
 
         #[test]

@@ -34,15 +34,15 @@ impl Alias {
     }
 }
 
-/// Which of 64 kinds a name is of: all its spellings are of the same one, and few other names are.
+/// Which of 64 filter a name is of: all its spellings are of the same one, and few other names are.
 ///
 /// It is told by the name's length, its first and its last byte; the factors are such that no name that is usual in
-/// requests is of the kind of a header that nobody may send. A set of kinds fits in a number, and tells of most names
+/// requests is of the kind of a header that nobody may send. A set of filter fits in a number, and tells of most names
 /// that they are not in a map or list without a look at it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Kinds(u64);
+pub(super) struct NameFilter(u64);
 
-impl Kinds {
+impl NameFilter {
     /// The one kind of this name; none if it is empty.
     #[inline(always)]
     pub const fn of(name: &[u8]) -> Self {
@@ -52,13 +52,13 @@ impl Kinds {
     }
 
     #[inline(always)]
-    pub const fn and(self, other: Self) -> Self {
+    pub const fn union(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
     /// Whether some kind is in both.
     #[inline(always)]
-    pub const fn meets(self, other: Self) -> bool {
+    pub const fn intersects(self, other: Self) -> bool {
         self.0 & other.0 != 0
     }
 }

@@ -1,14 +1,14 @@
 //! The headers that only the filter may set: whoever else did, forged them.
 
 use super::headers::Headers;
-use super::name::{Alias, Kinds};
+use super::name::{Alias, NameFilter};
 
 /// The names that are taken out of every request, in all their spellings.
 #[derive(Debug, Default)]
 pub struct ReservedHeaders {
     aliases: Vec<Alias>,
     /// Nearly every name of a request is of another kind, and is compared with none of them.
-    kinds: Kinds,
+    filter: NameFilter,
 }
 
 impl ReservedHeaders {
@@ -20,20 +20,26 @@ impl ReservedHeaders {
                 aliases.push(alias);
             }
         }
-        Self { kinds: aliases.iter().map(|alias| Kinds::of(alias.bytes())).fold(Kinds::default(), Kinds::and), aliases }
+        Self {
+            filter: aliases
+                .iter()
+                .map(|alias| NameFilter::of(alias.bytes()))
+                .fold(NameFilter::default(), NameFilter::union),
+            aliases,
+        }
     }
 
     /// Whether this is one of the names, however it is spelled.
     #[must_use]
     pub fn contains(&self, name: &[u8]) -> bool {
-        Kinds::of(name).meets(self.kinds) && self.aliases.iter().any(|alias| alias.matches(name))
+        NameFilter::of(name).intersects(self.filter) && self.aliases.iter().any(|alias| alias.matches(name))
     }
 
     /// The names in this map that have to go, each spelling once.
     #[must_use]
     pub fn spoofed<'a>(&self, headers: &'a Headers) -> Vec<&'a [u8]> {
         let mut names: Vec<&[u8]> = Vec::new();
-        if !headers.kinds().meets(self.kinds) {
+        if !headers.filter().intersects(self.filter) {
             return names;
         }
         for (name, _) in headers.iter() {
@@ -104,7 +110,7 @@ mod tests {
             "traceparent",
         ];
         for name in usual {
-            assert!(!Kinds::of(name.as_bytes()).meets(reserved.kinds), "{name}");
+            assert!(!NameFilter::of(name.as_bytes()).intersects(reserved.filter), "{name}");
         }
     }
 

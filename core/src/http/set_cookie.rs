@@ -55,7 +55,7 @@ impl Attributes {
     /// Why no browser would take such a cookie of this name, if that is so (RFC 6265bis, section 4.1.3). It would not
     /// take its deletion either.
     #[must_use]
-    pub fn trouble(&self, name: &str) -> Option<&'static str> {
+    pub fn rejection(&self, name: &str) -> Option<&'static str> {
         let starts = |prefix: &str| name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
         if self.same_site == SameSite::None && !self.secure {
             Some("browsers refuse SameSite=None without secure")
@@ -117,7 +117,7 @@ mod tests {
             (&wide, "sid", true),
             (&anywhere, "sid", false),
         ] {
-            assert_eq!(attributes.trouble(name).is_none(), fine, "{attributes:?} {name}");
+            assert_eq!(attributes.rejection(name).is_none(), fine, "{attributes:?} {name}");
         }
     }
 }

@@ -26,7 +26,7 @@ impl Limits {
 
     /// When a session is too old, in milliseconds since 1970.
     #[must_use]
-    pub fn end_ms(self, token: &Token) -> Option<u64> {
+    pub fn expires_at_ms(self, token: &Token) -> Option<u64> {
         Some(token.created_ms()?.saturating_add(self.age_ms?))
     }
 }

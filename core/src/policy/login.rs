@@ -6,7 +6,7 @@ use crate::http::percent;
 
 /// The longest `location`, in bytes: browsers and proxies take at least so much. Of a URL that is longer than this once
 /// it is encoded, the person comes back to a part.
-const LONGEST: usize = 8_000;
+const MAX_LOCATION: usize = 8_000;
 
 /// A login page: a URL, or a path on the host that was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,7 +33,7 @@ impl Login {
 
     /// Whether the login service is told what was asked for.
     #[must_use]
-    pub fn returns(&self) -> bool {
+    pub fn has_return_url(&self) -> bool {
         self.after.is_some()
     }
 
@@ -63,7 +63,7 @@ impl Login {
             percent::push_component(origin.as_bytes(), &mut location);
             percent::push_component(target, &mut location);
             location.push_str(after);
-            if location.len() <= LONGEST {
+            if location.len() <= MAX_LOCATION {
                 break;
             }
         }
@@ -149,7 +149,7 @@ mod tests {
             let value = location.strip_prefix("https://login.example.com/?next=").unwrap();
             let value = value.strip_suffix("&lang=en").unwrap();
             prop_assert!(value.bytes().all(|byte| percent::is_unreserved(byte) || byte == b'%'));
-            prop_assert!(location.len() <= LONGEST);
+            prop_assert!(location.len() <= MAX_LOCATION);
         }
     }
 }

@@ -15,12 +15,12 @@ pub struct Logout {
 }
 
 /// How many sessions one request may end. A person has one, or two where a cookie of another path lies beside it.
-pub const MOST_SESSIONS: usize = 8;
+pub const MAX_SESSIONS: usize = 8;
 
 impl Logout {
     /// Whether a request of this method asks for it, at one reading of its path.
     #[must_use]
-    pub fn is_asked_for(&self, method: &[u8], path: &[u8], case: PathCase) -> bool {
+    pub fn matches(&self, method: &[u8], path: &[u8], case: PathCase) -> bool {
         self.path.matches(path, case) && self.methods.iter().any(|listed| method_matches(listed, method))
     }
 }
@@ -46,9 +46,9 @@ mod tests {
             ("POST", "/logout/all", false),
             ("POST", "/", false),
         ] {
-            let found = logout.is_asked_for(method.as_bytes(), path.as_bytes(), PathCase::Ignore);
+            let found = logout.matches(method.as_bytes(), path.as_bytes(), PathCase::Ignore);
             assert_eq!(found, asked, "{method} {path}");
         }
-        assert!(!logout.is_asked_for(b"POST", b"/Logout", PathCase::Exact));
+        assert!(!logout.matches(b"POST", b"/Logout", PathCase::Exact));
     }
 }

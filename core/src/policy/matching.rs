@@ -106,7 +106,7 @@ pub struct Target<'a> {
 
 /// What of a request a rule is not for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Miss {
+pub enum Mismatch {
     Host,
     Method,
     Path,
@@ -133,16 +133,16 @@ impl Match {
 
     /// The lists that do not match; none, where the rule is for the request.
     #[must_use]
-    pub fn misses(&self, target: Target<'_>, case: PathCase) -> Vec<Miss> {
+    pub fn mismatches(&self, target: Target<'_>, case: PathCase) -> Vec<Mismatch> {
         let path = |patterns: &Vec<PathPattern>| {
             target.path.is_some_and(|path| patterns.iter().any(|pattern| pattern.matches(path, case)))
         };
         let lists = [
-            (Miss::Host, self.matches_host(target)),
-            (Miss::Method, self.matches_method(target)),
-            (Miss::Path, self.paths.as_ref().is_none_or(path)),
+            (Mismatch::Host, self.matches_host(target)),
+            (Mismatch::Method, self.matches_method(target)),
+            (Mismatch::Path, self.paths.as_ref().is_none_or(path)),
         ];
-        lists.into_iter().filter(|(_, matches)| !matches).map(|(miss, _)| miss).collect()
+        lists.into_iter().filter(|(_, matches)| !matches).map(|(list, _)| list).collect()
     }
 
     /// Whether every request that `other` matches is matched here too, as far as it shows list by list.
@@ -218,15 +218,15 @@ mod tests {
             paths: Some(vec![pattern("/x/*")]),
         };
         let host = Host::parse(b"a.example").unwrap();
-        let misses = |host, method: &str, path: Option<&str>| {
+        let mismatches = |host, method: &str, path: Option<&str>| {
             let target = Target { host, method: method.as_bytes(), path: path.map(str::as_bytes) };
-            rule.misses(target, PathCase::Ignore)
+            rule.mismatches(target, PathCase::Ignore)
         };
-        assert_eq!(misses(Some(&host), "HEAD", Some("/X/y")), []);
-        assert_eq!(misses(None, "GET", Some("/x")), [Miss::Host]);
-        assert_eq!(misses(Some(&host), "PUT", None), [Miss::Method, Miss::Path]);
+        assert_eq!(mismatches(Some(&host), "HEAD", Some("/X/y")), []);
+        assert_eq!(mismatches(None, "GET", Some("/x")), [Mismatch::Host]);
+        assert_eq!(mismatches(Some(&host), "PUT", None), [Mismatch::Method, Mismatch::Path]);
         let target = Target { host: None, method: b"PUT", path: None };
-        assert_eq!(Match::default().misses(target, PathCase::Ignore), []);
+        assert_eq!(Match::default().mismatches(target, PathCase::Ignore), []);
     }
 
     #[test]

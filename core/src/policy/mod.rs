@@ -2,12 +2,12 @@
 
 pub mod annotation;
 pub mod decision;
-pub mod index;
 pub mod limits;
 pub mod login;
 pub mod logout;
 pub mod matching;
 pub mod origins;
+pub mod path_index;
 pub mod requirements;
 pub mod rules;
 pub mod session_change;

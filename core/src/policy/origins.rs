@@ -8,20 +8,20 @@ use crate::http::origin::Origin;
 
 /// Whether the origin of a request has to be looked at: it can change something, or opens a channel that can.
 #[must_use]
-pub fn guarded(method: &[u8], websocket: bool) -> bool {
+pub fn is_checked(method: &[u8], websocket: bool) -> bool {
     websocket || !matches!(method, b"GET" | b"HEAD" | b"OPTIONS")
 }
 
 /// Whether these values of `Origin` may write: none at all, or one that is listed or the request's own. Several are
 /// none that a browser sends.
-pub fn admitted<'a>(listed: &[Origin], own: Option<&Origin>, mut values: impl Iterator<Item = &'a [u8]>) -> bool {
+pub fn is_allowed<'a>(listed: &[Origin], own: Option<&Origin>, mut values: impl Iterator<Item = &'a [u8]>) -> bool {
     let Some(value) = values.next() else { return true };
     let origin = Origin::parse(value).filter(|_| values.next().is_none());
     origin.is_some_and(|origin| listed.contains(&origin) || own == Some(&origin))
 }
 
 /// The single value of `Origin`, if it is listed: what `access-control-allow-origin` may repeat.
-pub fn listed_value<'a>(listed: &[Origin], value: Option<&'a [u8]>) -> Option<&'a str> {
+pub fn allow_origin_value<'a>(listed: &[Origin], value: Option<&'a [u8]>) -> Option<&'a str> {
     let value = value?;
     let origin = Origin::parse(value)?;
     listed.contains(&origin).then(|| std::str::from_utf8(value).ok()).flatten()
@@ -37,7 +37,7 @@ mod tests {
 
     fn admits(values: &[&str]) -> bool {
         let own = origin("https://shop.example");
-        admitted(&[origin("https://friend.example")], Some(&own), values.iter().map(|value| value.as_bytes()))
+        is_allowed(&[origin("https://friend.example")], Some(&own), values.iter().map(|value| value.as_bytes()))
     }
 
     #[test]
@@ -70,11 +70,11 @@ mod tests {
     #[test]
     fn reading_is_not_guarded_but_a_websocket_is() {
         for method in ["GET", "HEAD", "OPTIONS"] {
-            assert!(!guarded(method.as_bytes(), false), "{method}");
+            assert!(!is_checked(method.as_bytes(), false), "{method}");
         }
         for method in ["POST", "PUT", "PATCH", "DELETE", "get", "PROPFIND", "CONNECT", ""] {
-            assert!(guarded(method.as_bytes(), false), "{method}");
+            assert!(is_checked(method.as_bytes(), false), "{method}");
         }
-        assert!(guarded(b"GET", true));
+        assert!(is_checked(b"GET", true));
     }
 }

@@ -2,9 +2,9 @@
 
 use std::rc::Rc;
 
-use super::index::PathIndex;
 use super::login::Login;
 use super::matching::{Match, PathCase, Target};
+use super::path_index::PathIndex;
 use super::requirements::Requirement;
 use crate::http::origin::Origin;
 use crate::policy::annotation::Annotation;
@@ -80,9 +80,9 @@ pub struct Rules {
     fallback: Rc<Rule>,
     path_case: PathCase,
     index: PathIndex,
-    name_hosts: bool,
-    name_methods: bool,
-    name_paths: bool,
+    uses_hosts: bool,
+    uses_methods: bool,
+    uses_paths: bool,
 }
 
 impl Rules {
@@ -90,9 +90,9 @@ impl Rules {
     pub fn new(list: Vec<(Match, Rc<Rule>)>, fallback: Rc<Rule>, path_case: PathCase) -> Self {
         let any = |named: fn(&Match) -> bool| list.iter().any(|(matches, _)| named(matches));
         Self {
-            name_hosts: any(|matches| matches.hosts.is_some()),
-            name_methods: any(|matches| matches.methods.is_some()),
-            name_paths: any(|matches| matches.paths.is_some()),
+            uses_hosts: any(|matches| matches.hosts.is_some()),
+            uses_methods: any(|matches| matches.methods.is_some()),
+            uses_paths: any(|matches| matches.paths.is_some()),
             path_case,
             index: PathIndex::new(list.iter().map(|(matches, _)| matches), path_case),
             list,
@@ -101,18 +101,18 @@ impl Rules {
     }
 
     #[must_use]
-    pub fn name_hosts(&self) -> bool {
-        self.name_hosts
+    pub fn uses_hosts(&self) -> bool {
+        self.uses_hosts
     }
 
     #[must_use]
-    pub fn name_methods(&self) -> bool {
-        self.name_methods
+    pub fn uses_methods(&self) -> bool {
+        self.uses_methods
     }
 
     #[must_use]
-    pub fn name_paths(&self) -> bool {
-        self.name_paths
+    pub fn uses_paths(&self) -> bool {
+        self.uses_paths
     }
 
     #[must_use]

@@ -13,7 +13,7 @@ pub enum Change {
 
 /// Why nothing of what a response says is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unfit {
+pub enum Rejection {
     NotJson,
     Nested,
     Empty,
@@ -24,7 +24,7 @@ pub enum Unfit {
     Kill,
 }
 
-impl Unfit {
+impl Rejection {
     /// The word for it in logs.
     #[must_use]
     pub fn reason(self) -> &'static str {
@@ -48,10 +48,10 @@ pub fn read<'a>(
     sets: impl Iterator<Item = &'a [u8]>,
     kills: impl Iterator<Item = &'a [u8]>,
     may_set: &dyn Fn(&str) -> bool,
-) -> Result<Option<Change>, Unfit> {
+) -> Result<Option<Change>, Rejection> {
     let mut kills = kills.peekable();
     if kills.peek().is_some() {
-        return if kills.any(|value| value == b"1") { Ok(Some(Change::Kill)) } else { Err(Unfit::Kill) };
+        return if kills.any(|value| value == b"1") { Ok(Some(Change::Kill)) } else { Err(Rejection::Kill) };
     }
     let sets: Vec<&[u8]> = sets.collect();
     if sets.is_empty() {
@@ -62,13 +62,13 @@ pub fn read<'a>(
 }
 
 /// One object of all that stand in a list. What is set twice is as it was set last.
-fn merged(list: &[u8], may_set: &dyn Fn(&str) -> bool) -> Result<String, Unfit> {
+fn merged(list: &[u8], may_set: &dyn Fn(&str) -> bool) -> Result<String, Rejection> {
     let Some(Value::Items(objects)) = std::str::from_utf8(list).ok().and_then(json::read) else {
-        return Err(Unfit::NotJson);
+        return Err(Rejection::NotJson);
     };
     let mut members = Vec::new();
     for object in objects {
-        members.extend(json::members(object.get()).ok_or(Unfit::NotJson)?);
+        members.extend(json::members(object.get()).ok_or(Rejection::NotJson)?);
     }
     let order = json::in_order(&members);
     let mut text = String::from("{");
@@ -77,12 +77,12 @@ fn merged(list: &[u8], may_set: &dyn Fn(&str) -> bool) -> Result<String, Unfit> 
         if next.is_some_and(|(next, _)| next == key) {
             continue;
         }
-        let value = members.get(*index).map(|(_, value)| *value).ok_or(Unfit::NotJson)?;
+        let value = members.get(*index).map(|(_, value)| *value).ok_or(Rejection::NotJson)?;
         if value.get() != "null" && body::scalar(value).is_err() {
-            return Err(Unfit::Nested);
+            return Err(Rejection::Nested);
         }
         if !may_set(key) {
-            return Err(Unfit::Key);
+            return Err(Rejection::Key);
         }
         if text.len() > 1 {
             text.push(',');
@@ -94,8 +94,8 @@ fn merged(list: &[u8], may_set: &dyn Fn(&str) -> bool) -> Result<String, Unfit> 
     }
     text.push('}');
     match text.len() {
-        2 => Err(Unfit::Empty),
-        length if length > MAX_BODY => Err(Unfit::TooLarge),
+        2 => Err(Rejection::Empty),
+        length if length > MAX_BODY => Err(Rejection::TooLarge),
         _ => Ok(text),
     }
 }
@@ -107,7 +107,7 @@ mod tests {
 
     use super::*;
 
-    fn set(values: &[&str]) -> Result<Option<Change>, Unfit> {
+    fn set(values: &[&str]) -> Result<Option<Change>, Rejection> {
         read(values.iter().map(|value| value.as_bytes()), [].into_iter(), &|key| key != "role")
     }
 
@@ -150,36 +150,36 @@ mod tests {
     #[test]
     fn what_is_not_fit_is_not_done_in_part_either() {
         for (values, why) in [
-            (&["{"][..], Unfit::NotJson),
-            (&["null"], Unfit::NotJson),
-            (&["[]"], Unfit::NotJson),
-            (&["1"], Unfit::NotJson),
-            (&[r#"{"a":1}]"#], Unfit::NotJson),
-            (&[r#"{"a":1},"#], Unfit::NotJson),
-            (&[r#"{"a":1}{"b":2}"#], Unfit::NotJson),
-            (&[r#"{"a":01}"#], Unfit::NotJson),
-            (&[r#"{"a":1,"a":2}"#], Unfit::NotJson),
-            (&[r#"{"a":1}"#, "junk"], Unfit::NotJson),
-            (&[r#"{"a":{}}"#], Unfit::Nested),
-            (&[r#"{"a":1,"b":[1]}"#], Unfit::Nested),
-            (&[r#"{"a":"\ud800"}"#], Unfit::Nested),
-            (&["{}"], Unfit::Empty),
-            (&["{}", " { } "], Unfit::Empty),
-            (&[r#"{"role":"admin"}"#], Unfit::Key),
-            (&[r#"{"a":1,"\u0072ole":"admin"}"#], Unfit::Key),
-            (&[r#"{"a":1}"#, r#"{"role":null}"#], Unfit::Key),
+            (&["{"][..], Rejection::NotJson),
+            (&["null"], Rejection::NotJson),
+            (&["[]"], Rejection::NotJson),
+            (&["1"], Rejection::NotJson),
+            (&[r#"{"a":1}]"#], Rejection::NotJson),
+            (&[r#"{"a":1},"#], Rejection::NotJson),
+            (&[r#"{"a":1}{"b":2}"#], Rejection::NotJson),
+            (&[r#"{"a":01}"#], Rejection::NotJson),
+            (&[r#"{"a":1,"a":2}"#], Rejection::NotJson),
+            (&[r#"{"a":1}"#, "junk"], Rejection::NotJson),
+            (&[r#"{"a":{}}"#], Rejection::Nested),
+            (&[r#"{"a":1,"b":[1]}"#], Rejection::Nested),
+            (&[r#"{"a":"\ud800"}"#], Rejection::Nested),
+            (&["{}"], Rejection::Empty),
+            (&["{}", " { } "], Rejection::Empty),
+            (&[r#"{"role":"admin"}"#], Rejection::Key),
+            (&[r#"{"a":1,"\u0072ole":"admin"}"#], Rejection::Key),
+            (&[r#"{"a":1}"#, r#"{"role":null}"#], Rejection::Key),
         ] {
             assert_eq!(set(values), Err(why), "{values:?}");
         }
-        assert_eq!(set(&[""]), Err(Unfit::Empty));
-        assert_eq!(read([&b"{\"a\":\"\xff\"}"[..]].into_iter(), [].into_iter(), &|_| true), Err(Unfit::NotJson));
+        assert_eq!(set(&[""]), Err(Rejection::Empty));
+        assert_eq!(read([&b"{\"a\":\"\xff\"}"[..]].into_iter(), [].into_iter(), &|_| true), Err(Rejection::NotJson));
     }
 
     #[test]
     fn a_body_may_have_as_many_bytes_as_rest_sessions_takes() {
         let with = |length: usize| format!(r#"{{"a":"{}"}}"#, "x".repeat(length - 8));
         assert_eq!(body(&[&with(60_000)]).len(), 60_000);
-        assert_eq!(set(&[&with(60_001)]), Err(Unfit::TooLarge));
+        assert_eq!(set(&[&with(60_001)]), Err(Rejection::TooLarge));
         assert_eq!(body(&[&format!("{}     ", with(60_000))]).len(), 60_000, "spaces do not go along");
     }
 
@@ -191,7 +191,7 @@ mod tests {
         assert_eq!(kills(&["1"]), Ok(Some(Change::Kill)));
         assert_eq!(kills(&["0", "1"]), Ok(Some(Change::Kill)));
         for other in ["0", "", "true", "11", "1, 1"] {
-            assert_eq!(kills(&[other]), Err(Unfit::Kill), "{other}");
+            assert_eq!(kills(&[other]), Err(Rejection::Kill), "{other}");
         }
     }
 
@@ -220,7 +220,7 @@ mod tests {
             }
             let values: Vec<&str> = values.iter().map(String::as_str).collect();
             if expected.is_empty() {
-                prop_assert_eq!(set(&values), Err(Unfit::Empty));
+                prop_assert_eq!(set(&values), Err(Rejection::Empty));
             } else {
                 let sent: Value = serde_json::from_str(&body(&values)).unwrap();
                 prop_assert_eq!(sent, Value::Object(expected));

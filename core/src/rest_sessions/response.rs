@@ -1,6 +1,6 @@
 //! An answer of rest-sessions as it came, and what can be told of it by its status alone.
 
-use crate::session::lookup::{BadAnswer, Failure, Outage};
+use crate::session::lookup::{BadResponse, Failure, Outage};
 
 /// An answer as it came, or the lack of one.
 pub enum Answer {
@@ -35,8 +35,8 @@ impl Answer {
             }
             Self::Complete { status: status @ (429 | 500..), .. } => outage(Outage::Status(*status)),
             Self::Complete { status: 200, body: Body::Read(body), .. } => Ok(body),
-            Self::Complete { status: 200, body: Body::TooLarge, .. } => bad(BadAnswer::TooLarge),
-            Self::Complete { status, .. } => bad(BadAnswer::Status(*status)),
+            Self::Complete { status: 200, body: Body::TooLarge, .. } => bad(BadResponse::TooLarge),
+            Self::Complete { status, .. } => bad(BadResponse::Status(*status)),
         }
     }
 }
@@ -53,7 +53,7 @@ mod tests {
     #[test]
     fn an_answer_that_is_too_large_is_a_bad_one() {
         let answer = Answer::Complete { status: 200, from_service: true, body: Body::TooLarge };
-        assert_eq!(answer.body(), Err(Failure::Bad(BadAnswer::TooLarge)));
+        assert_eq!(answer.body(), Err(Failure::Bad(BadResponse::TooLarge)));
     }
 
     #[test]
@@ -71,7 +71,7 @@ mod tests {
     fn any_other_status_is_a_bad_answer() {
         assert_eq!(status(200, true), Ok(b"{}".to_vec()));
         for code in [0, 100, 201, 204, 301, 400, 401, 403, 404, 413] {
-            assert_eq!(status(code, true), Err(Failure::Bad(BadAnswer::Status(code))));
+            assert_eq!(status(code, true), Err(Failure::Bad(BadResponse::Status(code))));
         }
     }
 }

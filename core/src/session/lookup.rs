@@ -23,7 +23,7 @@ pub enum Failure {
     /// Nobody could say.
     Outage(Outage),
     /// What came back cannot be an answer to the question.
-    Bad(BadAnswer),
+    Bad(BadResponse),
     /// Too many calls were under way already, so none was made.
     Busy,
 }
@@ -45,7 +45,7 @@ pub enum Outage {
 
 /// Why an answer is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BadAnswer {
+pub enum BadResponse {
     Status(u16),
     TooLarge,
     /// 200, but not a session: what is wrong with it. Never a part of the answer.
@@ -64,7 +64,7 @@ impl fmt::Display for Outage {
     }
 }
 
-impl fmt::Display for BadAnswer {
+impl fmt::Display for BadResponse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Status(status) => write!(f, "status {status}"),

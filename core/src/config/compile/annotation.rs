@@ -38,7 +38,7 @@ impl Compiler<'_> {
     }
 
     /// What else a header of this name is for.
-    pub fn is_taken(&self, name: &str) -> Option<&'static str> {
+    pub fn name_conflict(&self, name: &str) -> Option<&'static str> {
         if NOT_FOR_ANNOTATION.contains(&name) || name.starts_with("content-") {
             Some("belongs to the connection or the request itself; expected another name")
         } else if self.token_headers.contains(&Alias::of(name)) {
@@ -60,7 +60,7 @@ impl Compiler<'_> {
             let alias = Alias::of(&name);
             if entries.as_given().is_none() {
                 // What takes a default name for something else is a mistake of its own, and noted there.
-            } else if let Some(taken) = self.is_taken(&name) {
+            } else if let Some(taken) = self.name_conflict(&name) {
                 self.note(&at, taken);
             } else if WRITE_BACK_NAMES.into_iter().any(|taken| Alias::of(taken) == alias) {
                 self.note(&at, "is how upstreams change sessions; expected another name");

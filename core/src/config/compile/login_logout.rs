@@ -35,22 +35,22 @@ impl Compiler<'_> {
     }
 
     /// Notes cookies that browsers would not delete.
-    pub fn cookies_can_be_deleted(&self, logout: &Logout, rules: &Rules, at: &Path<'_>) {
+    pub fn check_cookies(&self, logout: &Logout, rules: &Rules, at: &Path<'_>) {
         let mut seen: Vec<&str> = Vec::new();
         for source in rules.iter().flat_map(|rule| &rule.sources) {
             if let Source::Cookie(name) = source
                 && !seen.contains(&name.as_str())
             {
                 seen.push(name);
-                if let Some(trouble) = logout.cookie.trouble(name) {
-                    self.note(&at.key("cookie"), format!("{name} would not be deleted: {trouble}"));
+                if let Some(rejection) = logout.cookie.rejection(name) {
+                    self.note(&at.key("cookie"), format!("{name} would not be deleted: {rejection}"));
                 }
             }
         }
     }
 
     /// Notes login pages that cannot be told what was asked for, or that themselves need a login.
-    pub fn logins_lead_somewhere(
+    pub fn check_login_pages(
         &self,
         rules: &Rules,
         defaults: &Defaults,
@@ -71,12 +71,12 @@ impl Compiler<'_> {
                 _ => &in_list,
             };
             let at = holder.key("login");
-            if login.returns() && known_hosts.is_empty() {
+            if login.has_return_url() && known_hosts.is_empty() {
                 let message = "{url} needs the hosts that people may be brought back to; \
                                name them in hosts, or in match.hosts of rules";
                 self.note(&at, message);
             }
-            if let Some(closed) = closed_page(login, rules, known_hosts, hosts_are_listed) {
+            if let Some(closed) = rule_requiring_session(login, rules, known_hosts, hosts_are_listed) {
                 let message = format!(
                     "the login page needs a session itself, under the rule {:?}; \
                      give it a rule of its own with session off or optional",
@@ -108,7 +108,7 @@ fn leads_from(login: &Login, rules: &Rules, host: Option<&Host>) -> bool {
 }
 
 /// The rule under which a login page needs a session, if that can be seen.
-fn closed_page<'a>(
+fn rule_requiring_session<'a>(
     login: &Login,
     rules: &'a Rules,
     known_hosts: &[HostPattern],

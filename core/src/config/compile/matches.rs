@@ -17,7 +17,7 @@ impl Compiler<'_> {
     }
 
     /// Notes a rule that is never reached: it is a mistake, and a dangerous one if it was to forbid something.
-    pub fn is_reached(&self, earlier: &[Known<'_>], rule: &Known<'_>, case: PathCase, at: &Path<'_>) {
+    pub fn check_reachable(&self, earlier: &[ListedRule<'_>], rule: &ListedRule<'_>, case: PathCase, at: &Path<'_>) {
         if let Some(other) = earlier.iter().find(|other| other.matches.includes(&rule.matches, case)) {
             let (this, other_at, other) =
                 (rule.shown(), Path::Root.key("rules").index(other.index).to_string(), other.shown());
@@ -30,13 +30,13 @@ impl Compiler<'_> {
 }
 
 /// A rule as it is written in a list.
-pub struct Known<'a> {
+pub struct ListedRule<'a> {
     pub index: usize,
     pub name: Option<&'a str>,
     pub matches: Match,
 }
 
-impl Known<'_> {
+impl ListedRule<'_> {
     fn shown(&self) -> String {
         self.name.map_or_else(String::new, |name| format!(" ({name:?})"))
     }

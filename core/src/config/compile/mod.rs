@@ -84,10 +84,10 @@ pub fn compile(raw: &raw::Plugin, problems: &Problems) -> Config {
         None => rules.matches().filter_map(|matches| matches.hosts.as_ref()).flatten().cloned().collect(),
     };
     if rules_are_valid && is_valid(&raw.hosts) {
-        compiler.logins_lead_somewhere(&rules, &defaults, &known_hosts, hosts.is_some());
+        compiler.check_login_pages(&rules, &defaults, &known_hosts, hosts.is_some());
     }
     if let Some(logout) = &logout {
-        compiler.cookies_can_be_deleted(logout, &rules, &root.key("logout"));
+        compiler.check_cookies(logout, &rules, &root.key("logout"));
     }
     let write_back = raw.write_back.as_given();
     let write_back = write_back.map(|given| compiler.write_back(given, &rules, &root.key("write_back")));
@@ -171,8 +171,8 @@ fn reserved(
     let removed: Vec<&str> = match removed.as_given() {
         Some(names) => items(names).into_iter().map(|name| name.0.0.as_str()).collect(),
         None => {
-            let methods = METHOD_OVERRIDES.into_iter().filter(|_| rules.name_methods());
-            methods.chain(PATH_OVERRIDES.into_iter().filter(|_| rules.name_paths())).collect()
+            let methods = METHOD_OVERRIDES.into_iter().filter(|_| rules.uses_methods());
+            methods.chain(PATH_OVERRIDES.into_iter().filter(|_| rules.uses_paths())).collect()
         }
     };
     let fixed = annotation::NAMES.into_iter().chain(WRITE_BACK_NAMES);

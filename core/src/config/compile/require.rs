@@ -36,7 +36,7 @@ impl Compiler<'_> {
         }
         let field = field?.0.clone();
         let condition = self.condition(raw, at)?;
-        self.field_is_fit(&field, &condition, at);
+        self.check_field(&field, &condition, at);
         Some(Requirement { field, condition })
     }
 
@@ -55,7 +55,7 @@ impl Compiler<'_> {
     }
 
     /// Notes a requirement that no session could meet, or that says nothing of the session.
-    fn field_is_fit(&self, field: &SessionField, condition: &Condition, at: &Path<'_>) {
+    fn check_field(&self, field: &SessionField, condition: &Condition, at: &Path<'_>) {
         let at = at.key("field");
         match (field, condition) {
             (SessionField::Idle | SessionField::Reads | SessionField::Writes, _) => self.note(

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::super::problems::Path;
 use super::super::raw;
 use super::super::reader::Field;
-use super::matches::{Known, are_valid};
+use super::matches::{ListedRule, are_valid};
 use super::{Compiler, Defaults, OrOff, bare, items};
 use crate::policy::rules::{FailureMode, OnForbidden, Rule, Rules, SessionMode};
 
@@ -16,7 +16,7 @@ impl Compiler<'_> {
         let case = *raw.path_case;
         let case_is_valid = raw.path_case.is_valid();
         let mut all_valid = case_is_valid;
-        let mut known: Vec<Known<'_>> = Vec::new();
+        let mut known: Vec<ListedRule<'_>> = Vec::new();
         let mut rules = Vec::new();
         for (index, raw) in raw.rules.iter().enumerate() {
             let at = rules_at.index(index);
@@ -29,8 +29,8 @@ impl Compiler<'_> {
             let valid = are_valid(&raw.matches);
             all_valid = all_valid && valid;
             if valid && case_is_valid {
-                let this = Known { index, name, matches: matches.clone() };
-                self.is_reached(&known, &this, case, &at);
+                let this = ListedRule { index, name, matches: matches.clone() };
+                self.check_reachable(&known, &this, case, &at);
                 known.push(this);
             }
             let label = name.map_or_else(|| at.to_string().into(), Rc::from);
@@ -73,12 +73,12 @@ impl Compiler<'_> {
             writes_back: defaults.writes_back && *raw.write_back,
             shadow: *raw.shadow || defaults.shadow,
         };
-        self.holds_together(&rule, at);
+        self.check_rule(&rule, at);
         rule
     }
 
     /// Notes what a rule asks for that could not be.
-    fn holds_together(&self, rule: &Rule, at: &Path<'_>) {
+    fn check_rule(&self, rule: &Rule, at: &Path<'_>) {
         if !rule.require.is_empty() {
             let at = at.key("require");
             if rule.session != SessionMode::Required {

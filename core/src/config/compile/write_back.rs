@@ -35,7 +35,7 @@ impl Compiler<'_> {
         let annotated = || rules.iter().flat_map(|rule| &rule.annotation.headers).map(|(name, _)| &**name);
         if is_default {
             // What takes a default name for something else is a mistake of its own, and noted there.
-        } else if let Some(taken) = self.is_taken(name) {
+        } else if let Some(taken) = self.name_conflict(name) {
             self.note(at, taken);
         } else if name == "set-cookie" {
             self.note(at, "is how cookies are set; expected another name");

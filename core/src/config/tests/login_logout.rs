@@ -33,9 +33,9 @@ fn every_key_of_a_journey_is_taken() {
     assert_eq!(logout.cookie, cookie);
     let rules: Vec<_> = config.rules.iter().collect();
     assert!(rules[0].login.is_none());
-    assert!(!rules[1].login.as_ref().unwrap().returns());
+    assert!(!rules[1].login.as_ref().unwrap().has_return_url());
     assert_eq!((rules[1].on_forbidden, rules[1].recheck_ms), (OnForbidden::Login, Some(30_000)));
-    assert!(fallback(&config).login.as_ref().unwrap().returns());
+    assert!(fallback(&config).login.as_ref().unwrap().has_return_url());
     assert!(rules.iter().all(|rule| rule.shadow), "what is in shadow at the top is in shadow everywhere");
 }
 

@@ -1,7 +1,7 @@
 //! What the state of a session leads to.
 
 use super::*;
-use crate::session::lookup::{BadAnswer, Failure, Outage};
+use crate::session::lookup::{BadResponse, Failure, Outage};
 
 #[test]
 fn the_decision_table() {
@@ -10,7 +10,7 @@ fn the_decision_table() {
         site(json!({"default": {"session": session}, "failure_mode": failure_mode, "annotate": annotate}))
     };
     let outage = || Lookup::Failed(Failure::Outage(Outage::Timeout));
-    let bad = || Lookup::Failed(Failure::Bad(BadAnswer::Status(404)));
+    let bad = || Lookup::Failed(Failure::Bad(BadResponse::Status(404)));
     let active = &[("x-session-user", "user123"), ("x-status", "active")];
     let unavailable = || forward(&[("x-status", "unavailable")]);
     let away = Went::Reply(503, "sessions_unavailable");
@@ -49,7 +49,7 @@ fn only_an_outage_says_when_to_try_again() {
         reply.headers.iter().any(|(name, value)| *name == "retry-after" && value == "1")
     };
     assert!(retry_after(Lookup::Failed(Failure::Outage(Outage::Dispatch))));
-    assert!(!retry_after(Lookup::Failed(Failure::Bad(BadAnswer::TooLarge))));
+    assert!(!retry_after(Lookup::Failed(Failure::Bad(BadResponse::TooLarge))));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! People are sent to log in and come back to where they were; scripts get their 401.
 
 use super::*;
-use crate::session::lookup::{BadAnswer, Failure, Outage};
+use crate::session::lookup::{BadResponse, Failure, Outage};
 
 fn shop() -> Site {
     site(json!({
@@ -151,7 +151,7 @@ fn a_session_that_is_gone_goes_to_log_in_and_one_that_nobody_can_check_does_not(
     let site = shop();
     let went = |lookup: &Lookup| site.settle_with(&NAVIGATION, lookup).went;
     assert_eq!(went(&Lookup::None), to_login("https%3A%2F%2Fshop.example%2Fsomewhere"));
-    for failure in [Failure::Outage(Outage::Timeout), Failure::Bad(BadAnswer::Status(404))] {
+    for failure in [Failure::Outage(Outage::Timeout), Failure::Bad(BadResponse::Status(404))] {
         assert_eq!(went(&Lookup::Failed(failure)), Went::Reply(503, "sessions_unavailable"));
     }
     assert_eq!(went(&Lookup::Failed(Failure::Busy)), Went::Reply(503, "sessions_busy"));

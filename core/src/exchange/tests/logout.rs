@@ -1,7 +1,7 @@
 //! Logging out ends every session that the request bears, and no foreign page can do it.
 
 use super::*;
-use crate::session::lookup::{BadAnswer, Failure, Outage};
+use crate::session::lookup::{BadResponse, Failure, Outage};
 
 fn shop() -> Site {
     site(json!({
@@ -111,7 +111,7 @@ fn whether_there_was_a_session_makes_no_difference_and_whether_it_is_gone_does()
     let away = || Failure::Outage(Outage::Timeout);
     for (failure, error, retry) in [
         (away(), "sessions_unavailable", true),
-        (Failure::Bad(BadAnswer::Status(404)), "sessions_unavailable", false),
+        (Failure::Bad(BadResponse::Status(404)), "sessions_unavailable", false),
         (Failure::Busy, "sessions_busy", true),
     ] {
         for outcomes in [[Err(failure), Ok(true)], [Ok(true), Err(failure)]] {

@@ -49,7 +49,7 @@ struct Told {
     went: Went,
     headers: Headers,
     effects: Vec<Effect>,
-    reply: Option<Reply>,
+    reply: Option<LocalReply>,
     asks: Option<AwaitSession>,
     ends: Option<AwaitKills>,
     open: Open,
@@ -119,7 +119,7 @@ impl Told {
     }
 }
 
-fn answered(given: &Reply) -> Went {
+fn answered(given: &LocalReply) -> Went {
     if let Some((_, location)) = given.headers.iter().find(|(name, _)| *name == "location") {
         return Went::Redirect(given.status, location.clone());
     }

@@ -33,7 +33,7 @@ fn read(step: Step<Answered>) -> Response {
         match effect {
             Effect::ResponseHeader(HeaderChange::Remove(name)) => response.removed.push(text(&name)),
             Effect::Count(counter) => response.counted.push(counter),
-            Effect::Log(Line::Dropped { why }) => response.why = Some(why),
+            Effect::Log(LogLine::ChangeIgnored { why }) => response.why = Some(why),
             other => panic!("{other:?}"),
         }
     }
@@ -183,7 +183,7 @@ fn a_session_that_has_ended_takes_its_cookies_along() {
 #[test]
 fn a_failure_lets_the_response_go_on_or_replaces_it() {
     let failures =
-        [Failure::Outage(Outage::Timeout), Failure::Busy, Failure::Bad(crate::session::lookup::BadAnswer::TooLarge)];
+        [Failure::Outage(Outage::Timeout), Failure::Busy, Failure::Bad(crate::session::lookup::BadResponse::TooLarge)];
     for failure in failures {
         for headers in [KILL, SET] {
             let (cookies, counted, status) = concluded(&writing(json!({})), &headers, Err(failure));
@@ -206,7 +206,7 @@ fn trailers_change_nothing_and_show_nothing() {
             Effect::ResponseTrailer(HeaderChange::Remove(b"x-session-kill".to_vec().into())),
             Effect::ResponseTrailer(HeaderChange::Remove(b"X-Session_Set".to_vec().into())),
             Effect::Count(Counter::WriteBacksDropped),
-            Effect::Log(Line::Dropped { why: "trailer" }),
+            Effect::Log(LogLine::ChangeIgnored { why: "trailer" }),
         ]
     );
     assert!(response_trailers(&site.config, &Headers::from_pairs(&[("grpc-status", "0")])).is_empty());

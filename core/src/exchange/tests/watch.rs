@@ -1,7 +1,7 @@
 //! What outlives its session is closed, and nothing else.
 
 use super::*;
-use crate::session::lookup::{BadAnswer, Failure, Outage};
+use crate::session::lookup::{BadResponse, Failure, Outage};
 
 fn watched(rule: Value) -> Site {
     let mut default = json!({"session": "required", "recheck": "30s"});
@@ -33,7 +33,7 @@ fn it_stays_while_its_session_does_and_while_nobody_knows() {
     for lookup in [
         session(),
         Lookup::Failed(Failure::Outage(Outage::Timeout)),
-        Lookup::Failed(Failure::Bad(BadAnswer::Status(404))),
+        Lookup::Failed(Failure::Bad(BadResponse::Status(404))),
     ] {
         let Step { effects, next } = fate(&site, &lookup);
         assert_eq!((next, effects), (Fate::Stays(30_000), vec![]), "{lookup:?}");

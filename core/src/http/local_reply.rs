@@ -63,7 +63,7 @@ impl Denial {
 
 /// An answer that is given instead of the upstream's.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reply {
+pub struct LocalReply {
     pub status: u16,
     pub headers: Vec<(&'static str, String)>,
     pub body: &'static str,
@@ -71,7 +71,7 @@ pub struct Reply {
     pub grpc_status: Option<u32>,
 }
 
-impl Reply {
+impl LocalReply {
     /// The answer for a denial. `app` names the sessions that are asked for; `origin` is a web origin whose scripts may
     /// read the answer.
     #[must_use]
@@ -140,7 +140,7 @@ mod tests {
     #[test]
     fn every_answer_is_json_with_its_code_and_is_not_stored() {
         for (denial, status, code) in ALL {
-            let reply = Reply::new(denial, "myapp", None);
+            let reply = LocalReply::new(denial, "myapp", None);
             let body: serde_json::Value = serde_json::from_str(reply.body).unwrap();
             assert_eq!(reply.status, status);
             assert_eq!(body["error"], code);
@@ -152,7 +152,7 @@ mod tests {
     }
 
     fn names(denial: Denial, origin: Option<&str>) -> Vec<(&'static str, String)> {
-        Reply::new(denial, "myapp", origin).headers.split_off(2)
+        LocalReply::new(denial, "myapp", origin).headers.split_off(2)
     }
 
     #[test]
@@ -169,7 +169,7 @@ mod tests {
 
     #[test]
     fn a_person_is_sent_to_log_in_by_an_answer_for_that_person_alone() {
-        let reply = Reply::login("https://login.example.com/".to_owned(), None);
+        let reply = LocalReply::login("https://login.example.com/".to_owned(), None);
         assert_eq!(reply.status, 302);
         assert_eq!(
             reply.headers,
@@ -184,7 +184,7 @@ mod tests {
     #[test]
     fn logging_out_deletes_cookies_and_leads_on_where_there_is_somewhere_to_go() {
         let cookies = || vec!["a=; Max-Age=0".to_owned(), "b=; Max-Age=0".to_owned()];
-        let moved = Reply::logged_out(Some("/"), cookies(), None);
+        let moved = LocalReply::logged_out(Some("/"), cookies(), None);
         assert_eq!(moved.status, 303);
         assert_eq!(
             moved.headers,
@@ -195,7 +195,7 @@ mod tests {
                 ("set-cookie", "b=; Max-Age=0".to_owned()),
             ]
         );
-        let stays = Reply::logged_out(None, vec![], Some("https://a.example"));
+        let stays = LocalReply::logged_out(None, vec![], Some("https://a.example"));
         assert_eq!(stays.status, 204);
         assert!(stays.headers.contains(&("access-control-allow-origin", "https://a.example".to_owned())));
     }
