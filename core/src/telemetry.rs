@@ -1,4 +1,4 @@
-//! Every metric, filter-state key and log line, named once.
+//! The names of every metric and filter-state key, and the text of every log line.
 
 use std::fmt;
 use std::rc::Rc;
@@ -6,53 +6,72 @@ use std::rc::Rc;
 use crate::session::lookup::{BadResponse, Failure, Outage};
 use crate::session::token::Digest;
 
-/// How a request ended for the filter; each request counts once among these.
+/// The filter's decision on a request. Each request counts exactly once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
+    /// Passed with a session.
     Allowed,
-    /// Through an optional route without a session.
+    /// Passed an optional route without a session.
     Anonymous,
+    /// Passed under a rule with `session: off`.
     Off,
+    /// Passed as a CORS preflight.
     Preflight,
+    /// 401: there is no session.
     DeniedNoSession,
-    /// A requirement of the rule does not hold.
+    /// 403: a requirement of the rule fails.
     DeniedForbidden,
+    /// 403: the origin is not allowed.
     DeniedOrigin,
+    /// 400: the path has several readings under different rules.
     DeniedAmbiguousPath,
+    /// 400: the authority is malformed.
     DeniedBadHost,
+    /// 421: the host is not served.
     DeniedUnknownHost,
+    /// 503: the lookup failed.
     DeniedUnavailable,
+    /// 503: too many calls are in flight.
     DeniedBusy,
-    /// Sent to log in.
+    /// 302 to the login page.
     Redirected,
+    /// Passed during an outage: `failure_mode: allow`.
     FailedOpen,
+    /// 500: the annotation exceeds `annotate.max_bytes`.
     SessionTooLarge,
+    /// Logged out.
     Logout,
-    /// rest-sessions did not say that the session is gone.
+    /// 503: rest-sessions did not confirm that the session has ended.
     LogoutFailure,
-    /// Passed under a rule in shadow, and would have passed otherwise.
+    /// Passed under a shadow rule that would have let it pass.
     ShadowAllowed,
-    /// Passed under a rule in shadow, and would not have passed otherwise.
+    /// Passed under a shadow rule that would have denied it.
     ShadowDenied,
-    /// The client left before there was a decision.
+    /// The client disconnected before the decision.
     Abandoned,
 }
 
-/// Why rest-sessions could not be asked, or gave no answer that could be used.
+/// Why a call to rest-sessions failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
+    /// No response in time.
     Timeout,
+    /// The connection was refused or reset.
     Connect,
+    /// An unexpected status.
     Status,
+    /// A body that is malformed or too large.
     Invalid,
+    /// Envoy refused the call.
     Dispatch,
+    /// The filter's circuit breaker is open.
     Breaker,
 }
 
 impl Cause {
     const COUNT: usize = Self::Breaker as usize + 1;
 
-    /// `None` where no call was tried at all.
+    /// The cause of a failed lookup. `None` for [`Failure::Busy`], which makes no call.
     #[must_use]
     pub fn of(failure: Failure) -> Option<Self> {
         Some(match failure {
@@ -67,47 +86,51 @@ impl Cause {
     }
 }
 
-/// A number that only grows.
+/// A counter metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Counter {
+    /// Requests by decision.
     Outcome(Outcome),
-    /// Requests whose first source with a token held two different ones.
+    /// Requests whose first token source with a token had two different ones.
     Conflicts,
+    /// Calls to rest-sessions.
     Calls,
+    /// Calls that failed, or were not made because of an open breaker, by cause.
     CallFailures(Cause),
-    /// Requests that waited for a call that another one had made.
+    /// Requests that joined a lookup in flight.
     Coalesced,
-    /// Requests that were answered from this worker's cache, with a session.
+    /// Sessions found in this worker's cache.
     CacheHits,
-    /// Requests that were answered with what another worker had asked.
+    /// Sessions found in the entries that workers share.
     CacheSharedHits,
-    /// Requests that had to ask, or to wait for who asks.
+    /// Lookups that the cache could not resolve.
     CacheMisses,
-    /// Requests that were answered from the cache: there is no session.
+    /// Lookups for which the cache knew that there is no session.
     CacheNegativeHits,
-    /// Requests that passed during an outage, with an answer past its time.
+    /// Stale entries used during an outage (`cache.stale_if_error`).
     CacheStale,
-    /// Answers still of use that went for room.
+    /// Entries evicted before they expired.
     CacheEvictions,
-    /// Sessions that were found to have ended.
+    /// Sessions found to have ended.
     Ends,
-    /// Requests that were let through, and closed since their session was gone.
+    /// Open streams closed because their session had ended.
     RecheckClosed,
-    /// Changes of sessions that responses asked for, and rest-sessions has made.
+    /// Session changes that responses requested and rest-sessions made.
     WriteBacks,
-    /// Changes that it has not made, for all that is known.
+    /// Session changes that rest-sessions did not confirm.
     WriteBackFailures,
-    /// Changes that were not asked for: by whom nobody may change that session, or in a form that is none.
+    /// Change requests ignored: not permitted, or malformed.
     WriteBacksDropped,
 }
 
-/// Gives every counter its place and its name, from one list. A counter that is not in it does not compile.
+/// Gives every counter its index and name, from one list. A counter that is missing from it does not compile.
 macro_rules! counters {
     ($($place:ident: $counter:ident $(($of:path))? => $name:literal,)*) => {
         impl Counter {
+            /// All counters.
             pub const ALL: [Self; [$($name),*].len()] = [$(Self::$counter $(($of))?),*];
 
-            /// Its place in [`Self::ALL`], found without a search: something is counted for each request.
+            /// The index in [`Self::ALL`], without a search, since every request counts something.
             #[must_use]
             pub fn index(self) -> usize {
                 enum Place {
@@ -118,6 +141,7 @@ macro_rules! counters {
                 }
             }
 
+            /// The metric's name.
             #[must_use]
             pub fn name(self) -> &'static str {
                 match self {
@@ -171,24 +195,24 @@ counters! {
     WriteBacksDropped: WriteBacksDropped => "rest_sessions.write_back_dropped_total",
 }
 
-/// Calls that are under way, in all workers together.
+/// Gauge: calls in flight, in all workers.
 pub const IN_FLIGHT: &str = "rest_sessions.in_flight";
 
-/// What the caches of all workers take, keys and bookkeeping included.
+/// Gauge: the size of all workers' caches in bytes, keys and bookkeeping included.
 pub const CACHE_BYTES: &str = "rest_sessions.cache_bytes";
 
-/// Answers in the caches of all workers.
+/// Gauge: the entries of all workers' caches.
 pub const CACHE_ENTRIES: &str = "rest_sessions.cache_entries";
 
-/// A number that every end of a session changes; workers compare it to know whether a session of theirs may have
-/// ended. Its value means nothing.
+/// Gauge: changes with every invalidation. Workers compare it to learn whether one of their entries may be invalid. The
+/// value itself has no meaning.
 pub const ENDS_EPOCH: &str = "rest_sessions.ends_epoch";
 
-/// How long calls took, in milliseconds.
+/// Histogram: the duration of calls, in milliseconds.
 pub const CALL_DURATION: &str = "rest_sessions.call_duration_ms";
 
 impl Outcome {
-    /// The word for it in filter state and logs.
+    /// The decision's name in filter state and logs.
     #[must_use]
     pub fn reason(self) -> &'static str {
         match self {
@@ -216,18 +240,23 @@ impl Outcome {
     }
 }
 
-/// What access logs and other filters may read of a decision. Envoy shows each key with `wasm.` in front.
+/// The filter-state keys for access logs and other filters. Envoy adds the prefix `wasm.` to each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FilterState {
     /// `allow` or `deny`.
     Decision,
+    /// [`Outcome::reason`].
     Reason,
+    /// The rule's label.
     Rule,
+    /// The user's id, percent-encoded.
     User,
+    /// The token's source, such as `cookie:session-cookie`.
     Source,
 }
 
 impl FilterState {
+    /// The key, without `wasm.`.
     #[must_use]
     pub fn key(self) -> &'static str {
         match self {
@@ -240,27 +269,17 @@ impl FilterState {
     }
 }
 
-/// A line for the log, at debug: a client can cause it at will.
+/// A log line at level debug, since clients can cause any number of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LogLine {
-    /// The filter has answered a request itself, or would have.
-    LocalReply {
-        outcome: Outcome,
-        rule: Option<Rc<str>>,
-        token: Option<Digest>,
-    },
-    /// A request that was let through is closed, since its session is gone.
-    StreamClosed {
-        rule: Rc<str>,
-        token: Digest,
-    },
-    /// A response asked for a change of its session that was not made.
-    ChangeIgnored {
-        why: &'static str,
-    },
-    UnknownCall {
-        call: u32,
-    },
+    /// The filter sent a local reply; under a shadow rule, it would have.
+    LocalReply { outcome: Outcome, rule: Option<Rc<str>>, token: Option<Digest> },
+    /// The filter closed an open stream, because its session had ended.
+    StreamClosed { rule: Rc<str>, token: Digest },
+    /// The filter ignored a response's request to change its session. See [`Counter::WriteBacksDropped`].
+    ChangeIgnored { why: &'static str },
+    /// A response came for a call that is not in flight.
+    UnknownCall { call: u32 },
 }
 
 impl fmt::Display for LogLine {
@@ -278,12 +297,12 @@ impl fmt::Display for LogLine {
     }
 }
 
-/// A line about trouble with rest-sessions, at warn.
+/// A log line at level warn: a call to rest-sessions failed.
 #[derive(Debug, PartialEq, Eq)]
 pub struct CallFailed<'a> {
     failure: Failure,
     cluster: &'a str,
-    /// How many lines of this cause were held back since the last.
+    /// The number of suppressed lines of this cause since the last one.
     held_back: u64,
 }
 
@@ -299,7 +318,7 @@ impl fmt::Display for CallFailed<'_> {
     }
 }
 
-/// Keeps trouble from flooding the log: one line a second for each cause.
+/// Limits [`CallFailed`] lines to one per second and cause.
 #[derive(Debug, Default)]
 pub struct Throttle([Throttled; Cause::COUNT]);
 
@@ -310,7 +329,7 @@ struct Throttled {
 }
 
 impl Throttle {
-    /// The line for a failed call, if it may be written now.
+    /// The line for a failed call, unless it is suppressed. `now_ms` is a time in milliseconds.
     pub fn call_failed<'a>(&mut self, failure: Failure, cluster: &'a str, now_ms: u64) -> Option<CallFailed<'a>> {
         let of_cause = self.0.get_mut(Cause::of(failure)? as usize)?;
         if now_ms < of_cause.next_ms {
@@ -336,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn every_counter_is_found_at_its_place() {
+    fn the_index_of_every_counter_is_its_position_in_all() {
         for (place, counter) in Counter::ALL.into_iter().enumerate() {
             assert_eq!(counter.index(), place, "{counter:?}");
         }
@@ -352,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn trouble_is_told_once_a_second_for_each_cause() {
+    fn failed_calls_are_logged_once_a_second_for_each_cause() {
         let mut throttle = Throttle::default();
         let (refused, late) = (Failure::Outage(Outage::Connect), Failure::Outage(Outage::Timeout));
         let line = |throttle: &mut Throttle, failure, now| {

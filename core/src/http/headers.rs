@@ -1,4 +1,4 @@
-//! A header map as the host hands it over: one buffer, read in place, every value bytes.
+//! A header map in the host's serialised form, read in place as bytes.
 
 mod known;
 
@@ -8,29 +8,31 @@ use super::name::NameFilter;
 
 pub use known::Known;
 
-/// The header map of a request, a response or a callout's answer, or its trailers.
+/// The headers or trailers of a request, a response or a callout's response.
 ///
-/// It keeps the buffer that the host serialised (proxy-wasm ABI 0.2.1): a count, then the two lengths of each pair,
-/// then each name and value, both followed by a zero byte; all numbers are 32 bits, little-endian. No name or value is
-/// copied, none is assumed to be UTF-8, and nothing is allocated for them. On the one pass that checks the buffer, each
-/// length gives way to where its name or value ends, and it is noted where those headers stand that every request is
-/// asked for. All of it has 32 bytes in the module, few enough to be handed on without a call to copy them.
+/// It keeps the buffer that the host serialised (proxy-wasm ABI 0.2.1): the number of pairs, the two lengths of each
+/// pair, then each name and value, both followed by a zero byte. All numbers are 32 bits, little-endian. Names and
+/// values are neither copied nor assumed to be UTF-8.
+///
+/// One pass validates the buffer. It replaces each length by the offset at which the name or value ends, and records
+/// where the [`Known`] headers are. The struct has 32 bytes in the module: the compiler moves that without a call to
+/// `memcpy`.
 #[derive(Clone, Default)]
 pub struct Headers {
     buffer: Vec<u8>,
     filter: NameFilter,
-    /// Of each known name, the place of its first pair, counted from one; zero if there is none.
+    /// For each known name, the one-based index of its first pair; zero if there is none.
     known: [u8; Known::COUNT],
-    /// The known names of which there is more than one pair, a bit each.
+    /// A bit for each known name that has more than one pair.
     repeated: u8,
 }
 
-/// What stands for the place of a header that is further back than a byte can say: it is searched for.
+/// The index of a known header whose index does not fit into a byte: it is searched for.
 const FAR: u8 = u8::MAX;
 
 const WORD: usize = 4;
 
-/// The size in bytes of what the buffer's table has for each pair.
+/// The size in bytes of a pair's entry in the buffer's table.
 const ENTRY: usize = 2 * WORD;
 
 type Entry = [u8; ENTRY];
@@ -55,7 +57,7 @@ fn word(number: usize) -> Option<[u8; WORD]> {
 }
 
 impl Headers {
-    /// Takes a serialised map over. `None` if the buffer does not hold what its lengths promise.
+    /// Validates a serialised map. `None` if a length exceeds the buffer. An empty buffer is an empty map.
     #[must_use]
     pub fn parse(mut buffer: Vec<u8>) -> Option<Self> {
         if buffer.is_empty() {
@@ -70,7 +72,7 @@ impl Headers {
             let (name, value) = rest.split_at_mut_checked(name_length)?;
             let after = value_length.checked_add(2)?;
             rest = value.get_mut(after..)?;
-            // What is in memory has an end that can be told.
+            // Both are within the buffer, so the sums do not overflow.
             let name_end = at.wrapping_add(name_length);
             at = name_end.wrapping_add(after);
             *pair = entry(name_end, at.wrapping_sub(1))?;
@@ -89,14 +91,14 @@ impl Headers {
         Some(Self { buffer, filter, known, repeated })
     }
 
-    /// The map that a host would serialise from these pairs.
+    /// The map of these pairs.
     pub fn from_pairs<N: AsRef<[u8]>, V: AsRef<[u8]>>(pairs: &[(N, V)]) -> Self {
         let buffer = Self::serialize(pairs);
-        // What was serialised here can be read here.
+        // `parse` accepts what `serialize` writes.
         Self::parse(buffer).unwrap_or_default()
     }
 
-    /// These pairs as a host takes them.
+    /// Serialises pairs as the host does.
     pub fn serialize<N: AsRef<[u8]>, V: AsRef<[u8]>>(pairs: &[(N, V)]) -> Vec<u8> {
         let length = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX).to_le_bytes();
         let mut buffer = Vec::new();
@@ -114,7 +116,7 @@ impl Headers {
         buffer
     }
 
-    /// Where each pair's name and value end.
+    /// The offsets at which each pair's name and value end.
     fn table(&self) -> &[Entry] {
         let table = self.buffer.split_first_chunk().and_then(|(count, rest)| {
             let count = usize::try_from(u32::from_le_bytes(*count)).ok()?;
@@ -123,18 +125,18 @@ impl Headers {
         table.unwrap_or_default()
     }
 
-    /// Every pair, in the order of the request; names are in lower case, as Envoy hands them over.
+    /// All pairs, in order. Envoy's names are in lower case.
     #[must_use]
     pub fn iter(&self) -> Pairs<'_> {
         let table = self.table();
         Pairs { table: table.iter(), buffer: &self.buffer, at: size_of_val(table).wrapping_add(WORD) }
     }
 
-    /// Every value of the header of this name (lower case).
+    /// All values of the header of this name (lower case).
     #[must_use]
     pub fn all<'a>(&'a self, name: &'a str) -> Values<'a> {
         let name = name.as_bytes();
-        // What cannot be there is not searched for; an empty name is of no kind.
+        // The filter knows no empty name, so that is searched for.
         let absent = !name.is_empty() && !NameFilter::of(name).intersects(self.filter);
         Values { pairs: if absent { Pairs::default() } else { self.iter() }, name }
     }
@@ -145,7 +147,7 @@ impl Headers {
         self.all(name).next()
     }
 
-    /// The value of the header of this name (lower case) if it stands there exactly once.
+    /// The value of the header of this name (lower case), if there is exactly one.
     #[must_use]
     pub fn single<'a>(&'a self, name: &'a str) -> Option<&'a [u8]> {
         let mut values = self.all(name);
@@ -153,7 +155,7 @@ impl Headers {
         values.next().is_none().then_some(first)
     }
 
-    /// The filter of all names.
+    /// The union of the filters of all names.
     pub(super) fn filter(&self) -> NameFilter {
         self.filter
     }
@@ -171,14 +173,14 @@ impl Headers {
         }
     }
 
-    /// Whether this header stands there at all.
+    /// Whether there is such a header.
     #[must_use]
     #[inline(always)]
     pub fn contains(&self, known: Known) -> bool {
         !matches!(self.spot(known), Spot::Absent)
     }
 
-    /// Every value of this header.
+    /// All values of this header.
     #[must_use]
     pub fn all_known(&self, known: Known) -> Values<'_> {
         let name = known.name();
@@ -207,19 +209,19 @@ impl Headers {
         }
     }
 
-    /// The value of this header if it stands there exactly once.
+    /// The value of this header, if there is exactly one.
     #[must_use]
     pub fn single_known(&self, known: Known) -> Option<&[u8]> {
         if self.is_repeated(known) { None } else { self.first_known(known) }
     }
 }
 
-/// What is known of the first pair of a name.
+/// Where the first pair of a known name is.
 enum Spot<'a> {
     Absent,
-    /// Its entry.
+    /// In this entry.
     At(&'a Entry),
-    /// It is too far back.
+    /// Beyond the indexes that a byte can hold.
     Unknown,
 }
 
@@ -228,7 +230,7 @@ enum Spot<'a> {
 pub struct Pairs<'a> {
     table: slice::Iter<'a, Entry>,
     buffer: &'a [u8],
-    /// Where the next name starts. The buffer was checked as a whole, so this does not overflow.
+    /// The offset of the next name. The buffer was validated, so it does not overflow.
     at: usize,
 }
 

@@ -1,4 +1,4 @@
-//! HTTP as bytes: headers, cookies, paths and their readings, authorities, origins. Knows nothing of sessions.
+//! HTTP semantics on bytes: headers, cookies, paths, authorities, origins and local replies. Knows no sessions.
 
 pub mod authority;
 pub mod bytes;

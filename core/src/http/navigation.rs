@@ -1,9 +1,12 @@
-//! Whether a request is a person's way to a page: only then is being sent elsewhere an answer that anybody can use.
+//! Whether a request is a navigation: only a browser that loads a page can follow a redirect to a login page.
 
 use super::headers::Headers;
 
-/// Browsers say so (Fetch Metadata, section 2.2). For one that does not, a page is what it would rather have than JSON,
-/// and no script says that it is one.
+/// Whether a browser loads a page with this request.
+///
+/// - The method is GET or HEAD.
+/// - `sec-fetch-mode` is `navigate` (Fetch Metadata, section 2.2).
+/// - Without `sec-fetch-mode`: `accept` lists `text/html`, and there is no `x-requested-with`, which scripts set.
 #[must_use]
 pub fn is_navigation(method: &[u8], headers: &Headers) -> bool {
     if !matches!(method, b"GET" | b"HEAD") {

@@ -1,4 +1,4 @@
-//! Sessions: the token that names one, what one holds, and what may be known of it.
+//! Sessions as rest-sessions keeps them: the token, the session and its data, and the result of a lookup.
 
 pub mod data;
 mod heap;

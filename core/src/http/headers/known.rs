@@ -1,8 +1,8 @@
-//! The headers that nearly every request is asked for, which [`super::Headers`] finds without a search.
+//! The headers that the filter reads on nearly every request.
 
 use crate::http::name::NameFilter;
 
-/// A header that nearly every request is asked for, and that is found without a search.
+/// A header that [`super::Headers`] finds without a search.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Known {
     Method,

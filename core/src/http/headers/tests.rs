@@ -1,4 +1,4 @@
-//! The map against a search through the pairs that it was made from.
+//! Lookups in the map, held against a search through the pairs that it was made from.
 
 use super::*;
 use proptest::prelude::*;
@@ -17,7 +17,7 @@ fn every_pair_is_read_in_order_with_bytes_that_are_not_utf_8() {
     assert_eq!(headers.single(":path"), Some(&b"/"[..]));
 }
 
-/// The names that are noted, and some that come near them.
+/// The known names, and some that resemble them.
 const NAMES: [&str; 14] = [
     ":method",
     ":path",

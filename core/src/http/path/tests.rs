@@ -1,4 +1,4 @@
-//! Attacks by the server that they aim at, and the closure held against a second, naive implementation.
+//! Known path attacks, each with the server that it aims at, and the closure against a second, naive implementation.
 
 use std::collections::BTreeSet;
 
