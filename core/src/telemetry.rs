@@ -99,15 +99,15 @@ pub enum Counter {
     CallFailures(Cause),
     /// Requests that joined a lookup in flight.
     Coalesced,
-    /// Sessions found in this worker's cache.
+    /// Requests resolved from this worker's cache, with a session.
     CacheHits,
-    /// Sessions found in the entries that workers share.
+    /// Requests resolved from an entry that another worker shared.
     CacheSharedHits,
-    /// Lookups that the cache could not resolve.
+    /// Requests that made a lookup or joined one in flight.
     CacheMisses,
-    /// Lookups for which the cache knew that there is no session.
+    /// Requests resolved from the cache: there is no session.
     CacheNegativeHits,
-    /// Stale entries used during an outage (`cache.stale_if_error`).
+    /// Requests resolved during an outage from a stale entry (`cache.stale_if_error`).
     CacheStale,
     /// Entries evicted before they expired.
     CacheEvictions,

@@ -1,4 +1,4 @@
-//! What a site asks of its requests: which rule holds, which origins may write, what a session's state leads to.
+//! Policy: rules, requirements, limits, token sources, annotation, origins, login, logout and session changes.
 
 pub mod annotation;
 pub mod decision;

@@ -1,31 +1,37 @@
-//! What an upstream wants to happen to its request's session, as the headers of its response say it.
+//! Session changes: the response headers by which an upstream sets keys of a session or ends it.
 
 use crate::rest_sessions::body;
 use crate::session::data::push_string;
 use crate::session::json::{self, Value};
 
+/// A change that a response requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// The body of the call: keys and their new values; a key whose value is `null` goes.
+    /// Set keys. The body of the call: a JSON object of keys and values, where `null` removes a key.
     Set(String),
+    /// End the session.
     Kill,
 }
 
-/// Why nothing of what a response says is done.
+/// Why a change is ignored as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rejection {
+    /// A value is not a JSON object, or repeats a key.
     NotJson,
+    /// A member is an array, an object or an invalid string.
     Nested,
+    /// There are no members.
     Empty,
-    /// A key that upstreams may not set.
+    /// Upstreams may not set this key.
     Key,
+    /// The body exceeds the limit of rest-sessions.
     TooLarge,
-    /// Ending a session is asked for with `1`.
+    /// The header that ends the session has another value than `1`.
     Kill,
 }
 
 impl Rejection {
-    /// The word for it in logs.
+    /// The name of the reason in logs.
     #[must_use]
     pub fn reason(self) -> &'static str {
         match self {
@@ -39,11 +45,15 @@ impl Rejection {
     }
 }
 
-/// The longest body that rest-sessions takes, in bytes.
+/// The maximum size of a body that rest-sessions accepts, in bytes.
 const MAX_BODY: usize = 60_000;
 
-/// Reads the values of both headers, in their order; `None` where there are none. Values of one header merge into one
-/// change, and those that a proxy has joined to one line are as good as several (RFC 9110, section 5.3).
+/// Parses the values of both headers, in their order. `None` without any value. All values of the set header merge into
+/// one change, also those that a proxy joined with commas (RFC 9110, section 5.3). Ending the session wins over setting.
+///
+/// # Errors
+///
+/// If any part of the change is malformed or not permitted.
 pub fn read<'a>(
     sets: impl Iterator<Item = &'a [u8]>,
     kills: impl Iterator<Item = &'a [u8]>,
@@ -61,7 +71,7 @@ pub fn read<'a>(
     merged(&list, may_set).map(|body| Some(Change::Set(body)))
 }
 
-/// One object of all that stand in a list. What is set twice is as it was set last.
+/// Merges the objects of a JSON array into one. The last value of a key wins.
 fn merged(list: &[u8], may_set: &dyn Fn(&str) -> bool) -> Result<String, Rejection> {
     let Some(Value::Items(objects)) = std::str::from_utf8(list).ok().and_then(json::read) else {
         return Err(Rejection::NotJson);
@@ -89,7 +99,7 @@ fn merged(list: &[u8], may_set: &dyn Fn(&str) -> bool) -> Result<String, Rejecti
         }
         push_string(&mut text, key);
         text.push(':');
-        // As it was written: a number that is read and written again may be another one.
+        // The raw text, since parsing and printing a number may change it.
         text.push_str(value.get());
     }
     text.push('}');
@@ -148,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_fit_is_not_done_in_part_either() {
+    fn a_change_is_ignored_as_a_whole() {
         for (values, why) in [
             (&["{"][..], Rejection::NotJson),
             (&["null"], Rejection::NotJson),
