@@ -1,4 +1,7 @@
-//! The plugin's configuration: read strictly, every mistake reported with its place, nothing half-applied.
+//! The configuration: parsed strictly, every problem reported with its JSON path, applied as a whole or not at all.
+//!
+//! `json` or `protobuf` makes a tree of the bytes, `reader` reads the types of `raw` from it key by key, and `compile`
+//! makes a [`Config`] of them.
 
 mod compile;
 mod json;
@@ -26,35 +29,42 @@ use reader::{Node, Read};
 
 pub use problems::Problem;
 
-/// A configuration that holds together.
+/// A valid configuration, with all defaults and everything that rules inherit.
 #[derive(Debug)]
 pub struct Config {
-    /// The hosts that are served; absent: all.
+    /// The hosts that are served. `None`: all.
     pub hosts: Option<Vec<HostPattern>>,
+    /// The rules and the fallback.
     pub rules: Rules,
-    /// Whether upstreams may see the token.
+    /// Whether the token stays in requests.
     pub forward_token: bool,
+    /// Which CORS preflights pass without a session.
     pub cors_preflight: CorsPreflight,
-    /// What is taken out of every request.
+    /// The headers that are removed from every request.
     pub reserved: ReservedHeaders,
+    /// Whether the decision is published as filter state.
     pub filter_state: bool,
-    /// Absent: no answer is kept.
+    /// `None`: no cache.
     pub cache: Option<settings::Settings>,
+    /// The limits of all sessions.
     pub limits: Limits,
-    /// Absent: nobody logs out here.
+    /// `None`: no logout route.
     pub logout: Option<Logout>,
-    /// Absent: no response changes a session, and none is looked at.
+    /// `None`: the filter takes no part in responses.
     pub write_back: Option<WriteBack>,
-    /// The hosts that are known to be served here, in `hosts` or by rules: people may be brought back to them.
+    /// The hosts that are certainly served, by `hosts` or by rules: the ones that a return URL may name.
     pub known_hosts: Vec<HostPattern>,
 }
 
-/// The first byte of a binary `google.protobuf.Struct` that is not empty: field 1, length-delimited.
+/// The first byte of a non-empty binary `google.protobuf.Struct`: field 1, length-delimited.
 const STRUCT_START: u8 = 0x0A;
 
 impl Config {
-    /// Reads a configuration, from JSON text or a binary `google.protobuf.Struct`; otherwise says everything that is
-    /// wrong with it.
+    /// Parses a configuration, either JSON text or a binary `google.protobuf.Struct`.
+    ///
+    /// # Errors
+    ///
+    /// All problems of the configuration, in no particular order.
     pub fn parse(bytes: &[u8]) -> Result<Self, Vec<Problem>> {
         let json = tree(bytes).map_err(|problem| vec![problem])?;
         let problems = Problems::default();
@@ -63,11 +73,12 @@ impl Config {
         config.filter(|_| list.is_empty()).ok_or(list)
     }
 
-    /// How often it is to be looked whether a request has been open for long, in milliseconds; absent: never.
+    /// The interval of the timer that looks for streams to recheck, in milliseconds, from 100 to 1000. `None`: no rule
+    /// has a `recheck`.
     #[must_use]
     pub fn tick_ms(&self) -> Option<u32> {
         let shortest_ms = self.rules.iter().filter_map(|rule| rule.recheck_ms).min()?;
-        // A tenth is how late a look may be.
+        // A recheck may be late by a tenth of its interval.
         u32::try_from((shortest_ms / 10).clamp(100, 1_000)).ok()
     }
 }
@@ -80,7 +91,7 @@ fn tree(bytes: &[u8]) -> Result<Json, Problem> {
     let json = match str::from_utf8(bytes) {
         Ok(text) => serde_json::from_str(text)
             .map_err(|error| format!("it breaks off at line {}, column {}", error.line(), error.column())),
-        Err(error) => Err(format!("it is no UTF-8 from byte {} on", error.valid_up_to())),
+        Err(error) => Err(format!("it is not UTF-8 from byte {} on", error.valid_up_to())),
     };
     json.or_else(|not_json| {
         if bytes.first() != Some(&STRUCT_START) {

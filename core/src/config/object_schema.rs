@@ -6,20 +6,22 @@ use serde_json::{Map, Value, json};
 /// A key of an object.
 pub struct Key {
     pub name: &'static str,
-    /// The lines of its documentation.
+    /// The lines of its doc comment.
     pub about: &'static [&'static str],
     pub schema: Schema,
     pub mark: Option<Mark>,
-    /// The JSON of what holds where it is left out.
+    /// The default, as JSON text.
     pub default: Option<&'static str>,
 }
 
+/// What else the schema says of a key.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Mark {
+    /// The key may not be absent.
     Required,
-    /// A list that would say nothing if it were empty.
+    /// A list that may not be empty.
     Filled,
-    /// An object whose keys have defaults, and that has none beside them.
+    /// An object whose keys have defaults, so that its own default `{}` is not shown.
     Nested,
 }
 
@@ -55,7 +57,7 @@ pub fn object(about: &[&str], keys: Vec<Key>, generator: &SchemaGenerator) -> Sc
     schema
 }
 
-/// A default, with the defaults of the keys that it leaves out: `{}` says what the object of such a schema is then.
+/// The value of a default. `{}` becomes the defaults of the object's keys.
 fn complete(default: &str, schema: &Schema, generator: &SchemaGenerator) -> Value {
     let mut default: Value = serde_json::from_str(default).unwrap_or_default();
     if let Some(entries) = default.as_object_mut().filter(|entries| entries.is_empty()) {
@@ -74,18 +76,20 @@ fn paragraph(lines: &[&str]) -> String {
     lines.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" ")
 }
 
-/// Exactly one of these keys.
+/// Requires exactly one of these keys.
 fn one_of(schema: &mut Schema, keys: &[&str]) {
     let each: Vec<Value> = keys.iter().map(|key| json!({"required": [key]})).collect();
     schema.insert("oneOf".to_owned(), each.into());
 }
 
+/// A token source has one place, and `prefix` and `any` depend on it.
 pub fn one_source(mut schema: Schema) -> Schema {
     one_of(&mut schema, &["cookie", "header", "query"]);
     schema.insert("dependentRequired".to_owned(), json!({"prefix": ["header"], "any": ["query"]}));
     schema
 }
 
+/// A requirement has one condition, and `is_client` needs the field `ip`.
 pub fn one_condition(mut schema: Schema) -> Schema {
     one_of(&mut schema, &["one_of", "equals", "present", "at_most", "at_least", "within", "is_client"]);
     if let Some(is_client) = schema.pointer_mut("/properties/is_client").and_then(Value::as_object_mut) {
@@ -96,7 +100,7 @@ pub fn one_condition(mut schema: Schema) -> Schema {
     schema
 }
 
-/// Fields that every lookup resets say nothing of a session.
+/// Excludes the fields that every lookup resets.
 fn with_fit_field(properties: Option<&Value>) -> Value {
     let mut properties = properties.cloned().unwrap_or_default();
     if let Some(field) = properties.get_mut("field").and_then(Value::as_object_mut) {
@@ -105,6 +109,7 @@ fn with_fit_field(properties: Option<&Value>) -> Value {
     properties
 }
 
+/// `require` needs `session: required` and `failure_mode: deny`.
 pub fn require_is_for_required(mut schema: Schema) -> Schema {
     schema.insert(
         "dependentSchemas".to_owned(),

@@ -1,9 +1,10 @@
-//! Reads values out of the tree, and goes on after a mistake, since whoever writes a configuration wants to see every
-//! one. So a value is read into a [`Field`], which stands for a mistake as well; what was wrong has been noted by then,
-//! with the path to it.
+//! Reads typed values from the JSON tree and goes on after an invalid one, so that all problems are reported at once.
 //!
-//! serde's derive does as much for 31 KB more: it compiles a reader for every type of the configuration,
-//! and the module is loaded by every worker. Here a type says no more than its keys, and one reader serves them all.
+//! A value is read into a [`Field`], or a [`Defaulted`] if its key has a default. An invalid value has been noted with
+//! its path by then.
+//!
+//! serde's derive does the same for 31 KB more: it compiles a reader for every type of the configuration, and every worker
+//! loads the module. Here a type lists its keys, and one reader serves them all.
 
 use std::fmt;
 use std::ops::Deref;
@@ -11,13 +12,13 @@ use std::ops::Deref;
 use super::json::Json;
 use super::problems::{Path, Problems, quoted, rounded};
 
-/// What can be read out of the tree.
+/// A type that can be read from the JSON tree.
 pub trait Read: Sized {
-    /// `None` after a mistake, which has been noted.
+    /// Reads the value. `None` if it is invalid; the problem has been noted.
     fn read(node: Node<'_>) -> Option<Self>;
 }
 
-/// A value of the tree, with the way to it.
+/// A value of the JSON tree, with its path.
 #[derive(Clone, Copy)]
 pub struct Node<'a> {
     json: &'a Json,
@@ -26,19 +27,22 @@ pub struct Node<'a> {
 }
 
 impl<'a> Node<'a> {
+    /// The root of a tree.
     pub fn root(json: &'a Json, problems: &'a Problems) -> Self {
         Self { json, at: Path::Root, problems }
     }
 
+    /// The value.
     pub fn json(self) -> &'a Json {
         self.json
     }
 
+    /// Notes a problem with this value.
     pub fn note(self, message: impl Into<String>) {
         self.problems.note(&self.at, message);
     }
 
-    /// Notes that something else was expected here.
+    /// Notes what was found and what was expected.
     pub fn unexpected(self, expected: &dyn fmt::Display) {
         let found = match self.json {
             Json::Null => "null".to_owned(),
@@ -51,6 +55,7 @@ impl<'a> Node<'a> {
         self.note(format!("found {found}, expected {expected}"));
     }
 
+    /// A string.
     pub fn text(self, expected: &dyn fmt::Display) -> Option<&'a str> {
         match self.json {
             Json::Text(text) => Some(text),
@@ -61,7 +66,7 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// A number without a fraction: all numbers are doubles, as in a `Struct`, where 6144 is 6144.0.
+    /// An integer in a range. All numbers are doubles, as in a `Struct`: 6144 is 6144.0.
     pub fn integer(self, min: u64, max: u64) -> Option<u64> {
         let whole = match self.json {
             Json::Number(number) => whole(*number).filter(|whole| (min..=max).contains(whole)),
@@ -73,7 +78,7 @@ impl<'a> Node<'a> {
         whole
     }
 
-    /// Which of the words stands here.
+    /// The index of the string in `words`.
     pub fn word(self, words: &[&str]) -> Option<usize> {
         let text = self.text(&format_args!("one of {}", words.join(", ")))?;
         let place = words.iter().position(|word| *word == text);
@@ -83,7 +88,7 @@ impl<'a> Node<'a> {
         place
     }
 
-    /// The entries of an object, but for repeated ones, which are noted.
+    /// The entries of an object. Repeated keys are noted; the first one counts.
     pub fn entries(self, expected: &str) -> Option<Vec<&'a (String, Json)>> {
         let Json::Object(entries) = self.json else {
             self.unexpected(&expected);
@@ -100,7 +105,7 @@ impl<'a> Node<'a> {
         Some(once)
     }
 
-    /// An object that knows these keys; others are noted.
+    /// An object with these keys. Unknown keys are noted.
     pub fn object(self, keys: &[&str], expected: &str) -> Option<Object<'a>> {
         let mut entries = self.entries(expected)?;
         entries.retain(|(key, _)| {
@@ -114,6 +119,7 @@ impl<'a> Node<'a> {
         Some(Object { node: self, entries })
     }
 
+    /// The value of an entry.
     pub fn entry<'b>(&'b self, (key, json): &'b (String, Json)) -> Node<'b> {
         Node { json, at: self.at.key(key), problems: self.problems }
     }
@@ -123,26 +129,27 @@ impl<'a> Node<'a> {
     }
 }
 
-/// A number without a fraction.
+/// The number as an integer, if it has no fraction.
 fn whole(number: f64) -> Option<u64> {
-    /// Above it, a double has no place for every integer.
+    /// 2^53: above it, doubles cannot represent every integer.
     const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole, positive and within 2^53")]
     (number.fract() == 0.0 && (0.0..=MAX_EXACT).contains(&number)).then_some(number as u64)
 }
 
-/// An object of known keys.
+/// An object without unknown keys.
 pub struct Object<'a> {
     node: Node<'a>,
     entries: Vec<&'a (String, Json)>,
 }
 
 impl Object<'_> {
+    /// The value of a key without a default.
     pub fn field<T: Read>(&self, key: &str) -> Field<T> {
         self.find(key).map_or(Field::Absent, Field::of)
     }
 
-    /// The value of a key with a default, which is JSON. `None` if the default cannot be read: the tests read them all.
+    /// The value of a key with a default, which is JSON. `None` if the default is invalid: the tests read every default.
     pub fn defaulted<T: Read>(&self, key: &str, default: &str) -> Option<Defaulted<T>> {
         let mut value = None;
         let presence = self.read_or_default(key, default, &mut |node| {
@@ -152,7 +159,7 @@ impl Object<'_> {
         value.map(|value| Defaulted { value, presence })
     }
 
-    /// Not inlined, since it is the same for every type.
+    /// Reads the value; if it is absent or invalid, the default. Not inlined, since it is the same for every type.
     #[inline(never)]
     fn read_or_default(&self, key: &str, default: &str, read: &mut dyn FnMut(Node<'_>) -> bool) -> Presence {
         let presence = match self.find(key) {
@@ -166,14 +173,14 @@ impl Object<'_> {
         presence
     }
 
-    /// Not inlined, since it is the same for every type.
+    /// The value of a key. Not inlined, since it is the same for every type.
     #[inline(never)]
     fn find(&self, key: &str) -> Option<Node<'_>> {
         self.entries.iter().find(|(found, _)| found == key).map(|entry| self.node.entry(entry))
     }
 }
 
-/// A value that may be missing, or may have been a mistake, which has then been noted.
+/// The value of a key without a default. An invalid value has been noted.
 #[derive(Debug, Default)]
 pub enum Field<T> {
     #[default]
@@ -183,6 +190,7 @@ pub enum Field<T> {
 }
 
 impl<T> Field<T> {
+    /// Reads a value that is there.
     pub fn of(node: Node<'_>) -> Self
     where
         T: Read,
@@ -190,7 +198,7 @@ impl<T> Field<T> {
         T::read(node).map_or(Self::Invalid, Self::Given)
     }
 
-    /// The value, if one was given and was right.
+    /// The value, if it is given and valid.
     pub fn as_given(&self) -> Option<&T> {
         match self {
             Self::Given(value) => Some(value),
@@ -198,6 +206,7 @@ impl<T> Field<T> {
         }
     }
 
+    /// A copy of the value, if it is given and valid.
     pub fn copied(&self) -> Option<T>
     where
         T: Copy,
@@ -205,11 +214,12 @@ impl<T> Field<T> {
         self.as_given().copied()
     }
 
+    /// Whether the key is absent.
     pub fn is_absent(&self) -> bool {
         matches!(self, Self::Absent)
     }
 
-    /// The value, or a note that it is missing.
+    /// The value. Notes a problem if it is absent.
     pub fn required(&self, path: &Path<'_>, expected: &str, problems: &Problems) -> Option<&T> {
         if self.is_absent() {
             problems.note(path, format!("is missing; expected {expected}"));
@@ -218,7 +228,7 @@ impl<T> Field<T> {
     }
 }
 
-/// The value of a key with a default: what was written, or the default if that is missing or was a mistake.
+/// The value of a key with a default: the given value, or the default if that is absent or invalid.
 #[derive(Debug)]
 pub struct Defaulted<T> {
     value: T,
@@ -233,17 +243,17 @@ enum Presence {
 }
 
 impl<T> Defaulted<T> {
-    /// Whether the key is left out.
+    /// Whether the key is absent.
     pub fn is_absent(&self) -> bool {
         self.presence == Presence::Absent
     }
 
-    /// Whether the value is not in place of a mistaken one.
+    /// Whether the key is absent, or its value valid.
     pub fn is_valid(&self) -> bool {
         self.presence != Presence::Invalid
     }
 
-    /// The value, if it was written and is not the default.
+    /// The value, if it is given and valid.
     pub fn as_given(&self) -> Option<&T> {
         (self.presence == Presence::Given).then_some(&self.value)
     }
@@ -269,7 +279,7 @@ impl Read for bool {
     }
 }
 
-/// A list, whose items are judged one by one.
+/// A list whose items are read one by one.
 impl<T: Read> Read for Vec<Field<T>> {
     fn read(node: Node<'_>) -> Option<Self> {
         let Json::List(items) = node.json else {
@@ -280,9 +290,16 @@ impl<T: Read> Read for Vec<Field<T>> {
     }
 }
 
-/// Declares a type that is written as an object: its keys are its fields' names, or what stands after `as`. What else
-/// is said of a key goes into the JSON Schema alone: `[Required]`, `[Filled]` for a list that may not be empty, and
-/// after `=` what holds where it is left out.
+/// Declares an object of the configuration: the struct, its [`Read`] and its JSON Schema.
+///
+/// A key is `name: Type`, or `name as "key": Type` if Rust reserves the word. It becomes a `Field<Type>`. With
+/// `= default`, in JSON, it becomes a `Defaulted<Type>`. Doc comments are the schema's descriptions.
+///
+/// Marks are for the schema alone: `[Required]`; `[Filled]`, a list that may not be empty; `[Nested]`, an object whose
+/// keys have defaults, so that its own default `{}` is not shown.
+///
+/// `#[expected]` is the object in messages. `#[refined]` is a function that adds to the schema how keys depend on each
+/// other.
 macro_rules! object {
     (
         $(#[doc = $about:literal])*
@@ -348,7 +365,7 @@ macro_rules! object {
 }
 pub(super) use object;
 
-/// Says which word stands for which value of a type.
+/// Implements [`Read`] and the JSON Schema for an enum: each word with its value.
 macro_rules! words {
     ($type:ident: $($word:literal => $value:ident),+) => {
         impl Read for $type {
@@ -406,7 +423,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_right_is_read_and_what_is_left_out_is_absent() {
+    fn valid_values_are_read_and_omitted_ones_are_absent() {
         let json: Json = serde_json::from_str(r#"{"type": "hard", "items": [{"size": 2}, 1]}"#).unwrap();
         let problems = Problems::default();
         let outer = Outer::read(Node::root(&json, &problems)).unwrap();
@@ -418,7 +435,7 @@ mod tests {
     }
 
     #[test]
-    fn a_default_holds_where_a_key_is_left_out_or_mistaken() {
+    fn a_default_replaces_an_absent_or_invalid_value() {
         object! {
             pub struct WithDefaults {
                 size: Size = 7,
@@ -465,7 +482,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_value_is_told_from_a_mistaken_one() {
+    fn an_absent_value_is_noted_and_an_invalid_one_is_not_noted_again() {
         let problems = Problems::default();
         let field: Field<u8> = Field::Absent;
         assert_eq!(field.required(&Path::Root.key("a"), "a number", &problems), None);

@@ -1,4 +1,4 @@
-//! The single values of a configuration: each type can hold only what is allowed.
+//! The types of single values. Each can hold only valid values.
 
 use super::json::Json;
 use super::reader::{Field, Node, Read};
@@ -9,14 +9,16 @@ use crate::policy::annotation;
 use crate::policy::login::Login;
 use crate::policy::matching::PathPattern;
 
-/// A value that is written as a string of a certain form.
+/// A type that is parsed from a string.
 pub trait ParseText: Sized {
+    /// The syntax, for messages and the JSON Schema.
     const EXPECTED: &'static str;
 
+    /// `None` if the text is invalid.
     fn parse(text: &str) -> Option<Self>;
 }
 
-/// Reads a [`ParseText`] value.
+/// A string that is parsed as `T`.
 #[derive(Debug)]
 pub struct Text<T>(pub T);
 
@@ -44,10 +46,13 @@ impl<const MIN: u64, const MAX: u64> Read for Integer<MIN, MAX> {
 #[derive(Clone, Copy, Debug)]
 pub struct Millis<const MIN: u64, const MAX: u64>(pub u64);
 
-/// What durations are measured against, in milliseconds. A month is what people mean by 30 days.
+/// A minute in milliseconds.
 pub const MINUTE: u64 = 60_000;
+/// An hour in milliseconds.
 pub const HOUR: u64 = 3_600_000;
+/// 30 days in milliseconds.
 pub const MONTH: u64 = 2_592_000_000;
+/// 365 days in milliseconds.
 pub const YEAR: u64 = 31_536_000_000;
 
 impl<const MIN: u64, const MAX: u64> Read for Millis<MIN, MAX> {
@@ -68,10 +73,12 @@ fn millis(node: Node<'_>, min: u64, max: u64) -> Option<u64> {
     found
 }
 
-/// An object, or `"off"` for doing without.
+/// An object, or `"off"`.
 #[derive(Debug)]
 pub enum OrOff<T> {
+    /// The object.
     On(T),
+    /// `"off"`.
     Off,
 }
 
@@ -88,9 +95,10 @@ impl<T: Read> Read for OrOff<T> {
     }
 }
 
-/// The units of a duration, the longest first, in milliseconds.
+/// The units of durations in milliseconds, in descending order.
 pub(super) const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", HOUR), ("m", MINUTE), ("s", 1_000), ("ms", 1)];
 
+/// Parses a duration, such as `250ms`. The result is in milliseconds.
 pub(super) fn duration(text: &str) -> Option<u64> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (count, unit) = text.split_at_checked(digits)?;
@@ -98,7 +106,7 @@ pub(super) fn duration(text: &str) -> Option<u64> {
     count.parse::<u64>().ok()?.checked_mul(*millis)
 }
 
-/// A duration in the largest unit that divides it.
+/// Formats milliseconds in the largest unit that divides them.
 pub(super) fn shown(millis: u64) -> String {
     let unit = UNITS.iter().find_map(|(name, unit)| {
         let count = millis.checked_div(*unit).filter(|count| *count > 0 && count.saturating_mul(*unit) == millis)?;
@@ -107,7 +115,7 @@ pub(super) fn shown(millis: u64) -> String {
     unit.unwrap_or_else(|| format!("{millis}ms"))
 }
 
-/// An object of any keys, in the order in which they stand.
+/// An object with any keys, in order.
 #[derive(Debug)]
 pub struct Entries<T>(pub Vec<(String, Field<T>)>);
 
@@ -122,7 +130,7 @@ fn visible_ascii(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-/// The rest-sessions app.
+/// The name of a rest-sessions app.
 #[derive(Debug)]
 pub struct App(pub String);
 
@@ -135,7 +143,7 @@ impl ParseText for App {
     }
 }
 
-/// The name of a cluster of Envoy's.
+/// The name of an Envoy cluster.
 #[derive(Debug)]
 pub struct Cluster(pub String);
 
@@ -159,7 +167,7 @@ impl ParseText for CallAuthority {
     }
 }
 
-/// What stands before `/{app}/get/…` in the path of a call.
+/// The path of calls before `/{app}/get/…`.
 #[derive(Debug)]
 pub struct PathPrefix(pub String);
 
@@ -218,7 +226,7 @@ impl ParseText for Login {
     }
 }
 
-/// Where a person goes after logging out.
+/// The target of the redirect after logout.
 #[derive(Debug)]
 pub struct Redirect(pub String);
 
@@ -226,7 +234,7 @@ impl ParseText for Redirect {
     const EXPECTED: &'static str = "an absolute http or https URL, or a path that starts with one `/`";
 
     fn parse(text: &str) -> Option<Self> {
-        // What a login page may be, but for the place of the URL that was asked for.
+        // The syntax of a login page without `{url}`.
         Login::parse(text).filter(|page| !page.has_return_url()).map(|_| Self(text.to_owned()))
     }
 }
@@ -256,7 +264,7 @@ impl ParseText for CookieDomain {
     }
 }
 
-/// The method of a request.
+/// A request method (RFC 9110, section 9.1: a token), in capitals.
 #[derive(Debug)]
 pub struct Method(pub String);
 
@@ -269,7 +277,7 @@ impl ParseText for Method {
     }
 }
 
-/// A cookie's name (RFC 6265, section 4.1.1: a token). Case matters.
+/// A cookie's name (RFC 6265, section 4.1.1: a token), case-sensitive.
 #[derive(Debug)]
 pub struct CookieName(pub String);
 
@@ -305,7 +313,7 @@ impl ParseText for DataKey {
     }
 }
 
-/// What stands before a token in a header, such as `Bearer `.
+/// The prefix of a token in a header, such as `Bearer `.
 #[derive(Debug)]
 pub struct TokenPrefix(pub String);
 
@@ -318,7 +326,7 @@ impl ParseText for TokenPrefix {
     }
 }
 
-/// The name of a parameter of a query, as it reads when it is decoded.
+/// The decoded name of a query parameter.
 #[derive(Debug)]
 pub struct QueryName(pub String);
 
@@ -372,7 +380,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_duration_is_shown_as_it_would_be_written(millis in 1..10_000_000_000u64) {
+        fn a_formatted_duration_is_parsed_to_itself(millis in 1..10_000_000_000u64) {
             prop_assert_eq!(duration(&shown(millis)), Some(millis));
         }
     }

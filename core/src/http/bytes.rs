@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bytes_are_equal_whoever_owns_them() {
+    fn bytes_are_equal_by_content() {
         let text: Rc<str> = Rc::from("name");
         let all = [
             Bytes::from("name"),

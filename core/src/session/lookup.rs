@@ -63,7 +63,7 @@ impl fmt::Display for Outage {
             Self::Connect => f.write_str("connection refused or reset"),
             Self::Status(status) => write!(f, "status {status}"),
             Self::Dispatch => f.write_str("no such cluster, no endpoint, or its circuit breaker is open"),
-            Self::Breaker => f.write_str("too many outages in a row; nobody asks for a while"),
+            Self::Breaker => f.write_str("too many outages in a row; the circuit breaker is open"),
         }
     }
 }

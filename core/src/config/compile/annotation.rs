@@ -1,4 +1,4 @@
-//! From annotations as they are written to headers that a service can trust.
+//! Compiles `annotate`, and checks the names of its headers.
 
 use std::rc::Rc;
 
@@ -10,11 +10,11 @@ use super::{Compiler, WRITE_BACK_NAMES};
 use crate::http::name::Alias;
 use crate::policy::annotation::{Annotation, Field};
 
-/// The headers that tell an upstream who it serves; taken out also where other names are in use, since an upstream
-/// that reads them would believe them.
+/// The default header names. They are reserved also if others are configured, since an upstream that still reads them
+/// would trust them.
 pub const NAMES: [&str; 2] = ["x-session-user", "x-session-data"];
 
-/// Headers that belong to one connection (RFC 9110, section 7.6.1), or to the request itself.
+/// Headers of the connection (RFC 9110, section 7.6.1), or of the request itself.
 const NOT_FOR_ANNOTATION: [&str; 11] = [
     "connection",
     "keep-alive",
@@ -37,7 +37,7 @@ impl Compiler<'_> {
         }
     }
 
-    /// What else a header of this name is for.
+    /// Why a header of this name cannot carry the filter's own value, if so.
     pub fn name_conflict(&self, name: &str) -> Option<&'static str> {
         if NOT_FOR_ANNOTATION.contains(&name) || name.starts_with("content-") {
             Some("belongs to the connection or the request itself; expected another name")
@@ -54,12 +54,12 @@ impl Compiler<'_> {
         for (written, field) in &entries.0 {
             let at = at.key(written);
             let Some(HeaderName(name)) = HeaderName::parse(written) else {
-                self.note(&at, format!("found a name that is none, expected {}", HeaderName::EXPECTED));
+                self.note(&at, format!("found an invalid name, expected {}", HeaderName::EXPECTED));
                 continue;
             };
             let alias = Alias::of(&name);
             if entries.as_given().is_none() {
-                // What takes a default name for something else is a mistake of its own, and noted there.
+                // A key that uses a default name for something else is reported by its own check.
             } else if let Some(taken) = self.name_conflict(&name) {
                 self.note(&at, taken);
             } else if WRITE_BACK_NAMES.into_iter().any(|taken| Alias::of(taken) == alias) {

@@ -1,5 +1,4 @@
-//! From login and logout as they are written to ways that people can go: no login page that needs a login, no cookie
-//! that no browser would delete.
+//! Compiles `login` and `logout`, and checks that the login page needs no session and that browsers delete the cookies.
 
 use super::super::problems::Path;
 use super::super::raw;
@@ -34,7 +33,7 @@ impl Compiler<'_> {
         }
     }
 
-    /// Notes cookies that browsers would not delete.
+    /// Notes session cookies that browsers would not delete on logout.
     pub fn check_cookies(&self, logout: &Logout, rules: &Rules, at: &Path<'_>) {
         let mut seen: Vec<&str> = Vec::new();
         for source in rules.iter().flat_map(|rule| &rule.sources) {
@@ -49,7 +48,7 @@ impl Compiler<'_> {
         }
     }
 
-    /// Notes login pages that cannot be told what was asked for, or that themselves need a login.
+    /// Notes login pages that need a session themselves, or that have `{url}` without known hosts.
     pub fn check_login_pages(
         &self,
         rules: &Rules,
@@ -88,7 +87,7 @@ impl Compiler<'_> {
     }
 }
 
-/// Whether anybody on this host is sent to this login: a rule for all of the host comes before those that follow it.
+/// Whether any request on this host is redirected to this login page. A rule for the whole host hides later ones.
 fn leads_from(login: &Login, rules: &Rules, host: Option<&Host>) -> bool {
     let matches = rules.matches().map(Some).chain([None]);
     for (matches, rule) in matches.zip(rules.iter()) {
@@ -107,7 +106,7 @@ fn leads_from(login: &Login, rules: &Rules, host: Option<&Host>) -> bool {
     false
 }
 
-/// The rule under which a login page needs a session, if that can be seen.
+/// The rule that requires a session for a login page, if that is certain.
 fn rule_requiring_session<'a>(
     login: &Login,
     rules: &'a Rules,
@@ -123,7 +122,7 @@ fn rule_requiring_session<'a>(
         (rule.session == SessionMode::Required && !rule.shadow).then_some(&**rule)
     };
     match &own {
-        // A host that is served here for sure; of another, nobody can tell what stands before it.
+        // Only a host that is certainly served here: for another one, the filter's rules do not apply.
         Some(host) => known_hosts.iter().any(|pattern| pattern.matches(host)).then(|| rule_at(Some(host))).flatten(),
         None => {
             let exact = known_hosts.iter().filter_map(|pattern| match pattern {

@@ -1,4 +1,4 @@
-//! From `match` as it is written to what a rule is for, and rules that no request can reach.
+//! Compiles `match`, and finds rules that no request can reach.
 
 use super::super::problems::Path;
 use super::super::raw;
@@ -16,7 +16,7 @@ impl Compiler<'_> {
         }
     }
 
-    /// Notes a rule that is never reached: it is a mistake, and a dangerous one if it was to forbid something.
+    /// Notes a rule that no request can reach, since an earlier one matches all its requests.
     pub fn check_reachable(&self, earlier: &[ListedRule<'_>], rule: &ListedRule<'_>, case: PathCase, at: &Path<'_>) {
         if let Some(other) = earlier.iter().find(|other| other.matches.includes(&rule.matches, case)) {
             let (this, other_at, other) =
@@ -29,7 +29,7 @@ impl Compiler<'_> {
     }
 }
 
-/// A rule as it is written in a list.
+/// A rule of the list.
 pub struct ListedRule<'a> {
     pub index: usize,
     pub name: Option<&'a str>,
@@ -42,7 +42,7 @@ impl ListedRule<'_> {
     }
 }
 
-/// Whether what a rule matches is what was written.
+/// Whether all lists of a `match` are valid.
 pub fn are_valid(raw: &Defaulted<raw::Match>) -> bool {
     raw.is_valid() && is_valid(&raw.hosts) && is_valid(&raw.methods) && is_valid(&raw.paths)
 }

@@ -1,7 +1,7 @@
-//! From the keys as written to a configuration that holds together: defaults, and what keys mean to each other.
+//! Compiles the raw configuration: inheritance by rules, and checks of how keys depend on each other.
 //!
-//! A value that was mistaken has been noted, and a configuration with a mistake is not used. So from here on it is as
-//! good as absent, and the search for further mistakes goes on.
+//! A configuration with a problem is not used. So an invalid value, which has been noted by the reader, is treated as
+//! absent here, and the search for further problems goes on.
 
 mod annotation;
 mod login_logout;
@@ -32,21 +32,22 @@ use crate::policy::write_back::WriteBack;
 use crate::rest_sessions::backend::Service;
 use services::Backends;
 
-/// The response headers by which upstreams change sessions; a request that bears them could be echoed.
+/// The default response headers for session changes. They are reserved in requests too, since an upstream could echo
+/// a request's headers.
 const WRITE_BACK_NAMES: [&str; 2] = ["x-session-set", "x-session-kill"];
 
-/// Headers by which a client may ask an upstream for another method, or path, than the one that the rule was found by.
+/// Headers by which a client can make some upstreams use another method or path than the one that rules matched.
 const METHOD_OVERRIDES: [&str; 3] = ["x-http-method-override", "x-http-method", "x-method-override"];
 const PATH_OVERRIDES: [&str; 2] = ["x-original-url", "x-rewrite-url"];
 
 struct Compiler<'a> {
     problems: &'a Problems,
     backends: Backends,
-    /// The headers that any rule takes a token from.
+    /// The headers that are a token source of any rule.
     token_headers: Vec<Alias>,
 }
 
-/// What holds for a rule that does not say otherwise.
+/// What rules inherit from the top level.
 struct Defaults {
     app: Rc<str>,
     service: Service,
@@ -58,6 +59,7 @@ struct Defaults {
     shadow: bool,
 }
 
+/// Compiles a raw configuration. The result is valid if no problem was noted.
 pub fn compile(raw: &raw::Plugin, problems: &Problems) -> Config {
     let root = Path::Root;
     let mut compiler = Compiler { problems, backends: Backends::default(), token_headers: tokens::headers(raw) };
@@ -122,7 +124,7 @@ impl Compiler<'_> {
         self.problems.note(at, message);
     }
 
-    /// A list that would say nothing if it were empty.
+    /// The valid items of a list that may not be empty.
     fn at_least_one<'a, T>(&self, list: &'a [Field<T>], at: &Path<'_>) -> Vec<&'a T> {
         if list.is_empty() {
             self.note(at, "found an empty list, expected at least one entry, or the key left out");
@@ -147,7 +149,7 @@ fn items<T>(list: &[Field<T>]) -> Vec<&T> {
     list.iter().filter_map(Field::as_given).collect()
 }
 
-/// Whether a list holds what was written in it.
+/// Whether a list and all its items are valid.
 fn is_valid<T>(list: &Field<List<T>>) -> bool {
     match list {
         Field::Absent => true,
@@ -156,10 +158,12 @@ fn is_valid<T>(list: &Field<List<T>>) -> bool {
     }
 }
 
+/// The parsed values of strings.
 fn bare<T: Clone>(texts: Vec<&Text<T>>) -> Vec<T> {
     texts.into_iter().map(|text| text.0.clone()).collect()
 }
 
+/// The headers that are removed from every request.
 fn reserved(
     rules: &Rules,
     annotation: &Annotation,

@@ -1,4 +1,4 @@
-//! From requirements as they are written to conditions that can be met.
+//! Compiles `require`, and checks that each condition can hold.
 
 use super::super::problems::Path;
 use super::super::raw::{self, List};
@@ -40,7 +40,7 @@ impl Compiler<'_> {
         Some(Requirement { field, condition })
     }
 
-    /// The one condition that is given.
+    /// The condition. The caller has checked that exactly one is given.
     fn condition(&self, raw: &raw::Requirement, at: &Path<'_>) -> Option<Condition> {
         let one_of = raw.one_of.as_given().map(|list| self.at_least_one(list, &at.key("one_of")));
         let constants = one_of.or_else(|| raw.equals.as_given().map(|constant| vec![constant]));
@@ -54,7 +54,7 @@ impl Compiler<'_> {
             .or_else(|| raw.is_client.copied().map(|_| Condition::IsClient))
     }
 
-    /// Notes a requirement that no session could meet, or that says nothing of the session.
+    /// Notes a field that does not fit its condition, or that every lookup resets.
     fn check_field(&self, field: &SessionField, condition: &Condition, at: &Path<'_>) {
         let at = at.key("field");
         match (field, condition) {

@@ -1,4 +1,4 @@
-//! From rules as they are written to rules that say everything: what one leaves out holds as at the top.
+//! Compiles rules: keys that a rule omits are inherited from the top level.
 
 use std::rc::Rc;
 
@@ -10,7 +10,7 @@ use super::{Compiler, Defaults, OrOff, bare, items};
 use crate::policy::rules::{FailureMode, OnForbidden, Rule, Rules, SessionMode};
 
 impl Compiler<'_> {
-    /// All rules, and whether each of them is for what was written.
+    /// All rules, and whether all matches are valid.
     pub fn rules(&mut self, raw: &raw::Plugin, defaults: &Defaults) -> (Rules, bool) {
         let rules_at = Path::Root.key("rules");
         let case = *raw.path_case;
@@ -77,14 +77,14 @@ impl Compiler<'_> {
         rule
     }
 
-    /// Notes what a rule asks for that could not be.
+    /// Notes keys of a rule that contradict each other.
     fn check_rule(&self, rule: &Rule, at: &Path<'_>) {
         if !rule.require.is_empty() {
             let at = at.key("require");
             if rule.session != SessionMode::Required {
                 self.note(&at, "is only for session: required; expected that, or no require");
             } else if rule.failure_mode == FailureMode::Allow {
-                let message = "means nothing with failure_mode: allow, which lets in whoever it is; \
+                let message = "has no effect with failure_mode: allow, which passes any token; \
                                expected failure_mode: deny";
                 self.note(&at, message);
             }

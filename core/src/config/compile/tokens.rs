@@ -1,4 +1,4 @@
-//! From `token_from` as it is written to the places where a token may stand.
+//! Compiles `token_from`, the token sources.
 
 use super::super::problems::Path;
 use super::super::raw;
@@ -7,7 +7,7 @@ use super::{Compiler, WRITE_BACK_NAMES, annotation, items};
 use crate::http::name::Alias;
 use crate::policy::token_source::Source;
 
-/// The headers that any rule takes a token from.
+/// The headers that are a token source of any rule.
 pub fn headers(raw: &raw::Plugin) -> Vec<Alias> {
     let rules = items(&raw.rules).into_iter().chain([&raw.default.0]);
     let lists = rules.filter_map(|rule| rule.token_from.as_given()).chain([&*raw.token_from]);

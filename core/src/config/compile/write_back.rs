@@ -1,4 +1,4 @@
-//! From write-back as it is written to changes that no upstream can misuse.
+//! Compiles `write_back`, and checks its headers and keys.
 
 use super::super::problems::Path;
 use super::super::raw;
@@ -34,7 +34,7 @@ impl Compiler<'_> {
         let (is_default, Text(HeaderName(name))) = (name.as_given().is_none(), &**name);
         let annotated = || rules.iter().flat_map(|rule| &rule.annotation.headers).map(|(name, _)| &**name);
         if is_default {
-            // What takes a default name for something else is a mistake of its own, and noted there.
+            // A key that uses a default name for something else is reported by its own check.
         } else if let Some(taken) = self.name_conflict(name) {
             self.note(at, taken);
         } else if name == "set-cookie" {
@@ -45,7 +45,7 @@ impl Compiler<'_> {
         name.clone()
     }
 
-    /// Every key but those that any requirement reads.
+    /// All keys except those that any requirement reads.
     fn all_but_required(&self, rules: &Rules, at: &Path<'_>) -> Keys {
         let mut read = Vec::new();
         for field in rules.iter().flat_map(|rule| &rule.require).map(|requirement| &requirement.field) {

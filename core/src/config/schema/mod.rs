@@ -1,5 +1,6 @@
-//! The configuration's JSON Schema (draft 2020-12), made from the types that read it, for editors and for checks that
-//! stand before any filter: what it refuses, the filter refuses; what keys mean to each other, the filter alone knows.
+//! The configuration's JSON Schema (draft 2020-12), generated from the types of `raw`, for editors and CI.
+//!
+//! The filter refuses everything that the schema refuses, and more: most dependencies between keys are not in the schema.
 
 mod ranges;
 mod shapes;
@@ -22,7 +23,7 @@ pub fn of_configuration() -> Value {
     SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<Plugin>().to_value()
 }
 
-/// Gives a type a schema that stands wherever the type does.
+/// Implements `JsonSchema` for a type, with a schema that is inlined at each use.
 macro_rules! inline {
     ([$($of:tt)*] $type:ty, |$generator:ident| $schema:expr) => {
         impl<$($of)*> JsonSchema for $type {
@@ -97,7 +98,7 @@ impl JsonSchema for Fallback {
             properties.remove("name");
             properties.remove("match");
         }
-        schema.insert("description".to_owned(), "What holds where no rule matches.".into());
+        schema.insert("description".to_owned(), "The rule that applies if no other rule matches.".into());
         schema
     }
 }

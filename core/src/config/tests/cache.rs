@@ -1,4 +1,4 @@
-//! What holds for the cache and for the breaker: defaults, ranges, and mistakes by the letter.
+//! The cache and the breaker: defaults, ranges, and the exact problems.
 
 use super::*;
 use crate::config::protobuf::tests::encode_struct;

@@ -1,4 +1,4 @@
-//! Where people are sent: logins, logouts, limits.
+//! `login`, `logout` and `limits`: what they compile to, and the exact problems.
 
 use super::*;
 use crate::http::set_cookie::{Attributes, SameSite};
@@ -124,7 +124,7 @@ fn a_login_page_under_a_rule_that_needs_a_session_is_refused_where_it_can_be_see
 }
 
 #[test]
-fn a_login_page_is_not_looked_for_on_a_host_from_which_nobody_is_sent_to_it() {
+fn a_login_page_is_not_checked_on_a_host_that_does_not_redirect_to_it() {
     let hosts = json!(["tea.example.com", "coffee.example.com"]);
     let tenants = |coffee: Value| {
         json!({"hosts": hosts, "login": {"url": "/login"}, "rules": [
@@ -142,7 +142,7 @@ fn a_login_page_is_not_looked_for_on_a_host_from_which_nobody_is_sent_to_it() {
 }
 
 #[test]
-fn one_login_page_is_complained_about_once() {
+fn one_login_page_is_reported_once() {
     let found = problems(json!({"login": {"url": "/login"}, "rules": [
         {"match": {"paths": ["/a"]}, "session": "required"}, {"match": {"paths": ["/b"]}, "session": "required"}
     ]}));

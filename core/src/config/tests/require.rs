@@ -1,4 +1,4 @@
-//! What a session may do.
+//! `require`: every condition, and the problems of those that cannot hold.
 
 use super::*;
 use crate::policy::requirements::{Condition, Constant, Requirement};
@@ -91,7 +91,7 @@ fn requirements_are_for_sessions_that_are_checked() {
             ["default.require: is only for session: required; expected that, or no require"]
         );
     }
-    let open = "default.require: means nothing with failure_mode: allow, which lets in whoever it is; \
+    let open = "default.require: has no effect with failure_mode: allow, which passes any token; \
                 expected failure_mode: deny";
     let allow = |top: &str, rule: Value| {
         let mut default = json!({"session": "required", "require": require});

@@ -1,4 +1,4 @@
-//! Changing sessions from responses.
+//! `write_back`: what it compiles to, and the exact problems.
 
 use super::*;
 use crate::policy::write_back::{Keys, OnFailure};
@@ -8,7 +8,7 @@ fn requiring(field: &str) -> Value {
 }
 
 #[test]
-fn it_is_off_unless_it_is_asked_for_and_then_on_for_every_rule_that_does_not_say_otherwise() {
+fn it_is_off_without_the_key_and_with_it_on_for_every_rule_that_does_not_switch_it_off() {
     let config = parsed(json!({}));
     assert!(config.write_back.is_none() && !fallback(&config).writes_back);
     let config = parsed(json!({"write_back": {}, "rules": [
