@@ -214,7 +214,7 @@ pub mod tests {
 
     proptest! {
         #[test]
-        fn what_was_encoded_is_read(entries in proptest::collection::vec((".{0,5}", json()), 0..4)) {
+        fn an_encoded_struct_is_decoded_to_itself(entries in proptest::collection::vec((".{0,5}", json()), 0..4)) {
             let given = Json::Object(entries);
             prop_assert_eq!(parse_struct(&encode_struct(&given)).unwrap(), given);
         }

@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn authorities_that_servers_might_read_differently_are_none() {
+    fn authorities_with_several_readings_are_refused() {
         let too_long_label = "a".repeat(64);
         let too_long = ["a".repeat(63), "a".repeat(63), "a".repeat(63), "a".repeat(62)].join(".");
         for text in [
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn patterns_other_than_a_host_or_a_star_and_a_name_are_none() {
+    fn only_hosts_and_star_patterns_of_names_are_parsed() {
         let full = ["a".repeat(63), "a".repeat(63), "a".repeat(63), "a".repeat(60)].join(".");
         for text in [
             "",
@@ -341,7 +341,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_read_or_refused_and_what_is_read_is_read_again_from_its_text(
+        fn any_bytes_parse_or_fail_and_the_result_parses_to_itself(
             bytes in prop_oneof![
                 any::<Vec<u8>>(), "[a-z0-9.:\\[\\]@_-]{0,12}".prop_map(String::into_bytes),
                 "[a-zA-Z0-9_-]{1,5}(\\.[a-zA-Z0-9]{1,3}){0,3}\\.?".prop_map(String::into_bytes),

@@ -100,7 +100,7 @@ mod tests {
     const NAME: &str = "session-cookie";
 
     #[test]
-    fn value_is_found_whatever_stands_around_it_and_only_under_its_own_name() {
+    fn a_value_is_found_under_its_exact_name_only() {
         let cases: [(&[u8], &[&[u8]]); 36] = [
             (b"session-cookie=t", &[b"t"]),
             (b"a=1; session-cookie=t; b=2", &[b"t"]),
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn cookie_is_taken_out_and_every_other_byte_stays() {
+    fn a_cookie_is_removed_and_every_other_byte_stays() {
         let cases: [(&[u8], Option<&[u8]>); 26] = [
             (b"session-cookie=t", Some(b"")),
             (b" session-cookie = \"t\" ", Some(b"")),
@@ -210,7 +210,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn as_many_values_are_found_as_a_naive_reader_finds(header in any_header()) {
+        fn values_are_those_of_a_naive_reader(header in any_header()) {
             let expected = naive_pairs(&header).iter().filter(|(name, _)| name == "n").count();
             prop_assert_eq!(values(&header, "n").count(), expected);
         }

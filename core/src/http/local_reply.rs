@@ -152,7 +152,7 @@ mod tests {
     ];
 
     #[test]
-    fn every_answer_is_json_with_its_code_and_is_not_stored() {
+    fn every_denial_is_json_with_its_code_and_is_not_stored() {
         for (denial, status, code) in ALL {
             let reply = LocalReply::new(denial, "myapp", None);
             let body: serde_json::Value = serde_json::from_str(reply.body).unwrap();
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_missing_session_asks_for_one_and_only_an_outage_says_when_to_retry() {
+    fn only_401_has_a_challenge_and_only_an_outage_has_retry_after() {
         for (denial, ..) in ALL {
             let expected = match denial {
                 Denial::SessionRequired => vec![("www-authenticate", "Session realm=\"myapp\"".to_owned())],
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_person_is_sent_to_log_in_by_an_answer_for_that_person_alone() {
+    fn a_login_redirect_is_not_cached_and_varies_by_kind_of_request() {
         let reply = LocalReply::login("https://login.example.com/".to_owned(), None);
         assert_eq!(reply.status, 302);
         assert_eq!(
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn logging_out_deletes_cookies_and_leads_on_where_there_is_somewhere_to_go() {
+    fn a_logout_deletes_cookies_and_redirects_if_configured() {
         let cookies = || vec!["a=; Max-Age=0".to_owned(), "b=; Max-Age=0".to_owned()];
         let moved = LocalReply::logged_out(Some("/"), cookies(), None);
         assert_eq!(moved.status, 303);
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn scripts_of_a_listed_origin_may_read_the_answer() {
+    fn scripts_of_a_listed_origin_may_read_the_reply() {
         assert_eq!(
             names(Denial::BadOrigin, Some("https://a.example")),
             [

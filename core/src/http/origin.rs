@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn origins_are_read_into_one_form() {
+    fn equal_origins_have_one_form() {
         for (text, form) in [
             ("https://shop.example.com", "https://shop.example.com"),
             ("HTTPS://Shop.Example.COM:443", "https://shop.example.com"),
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_but_a_serialised_origin_is_none() {
+    fn only_serialised_origins_are_parsed() {
         for text in [
             "",
             "null",
@@ -148,7 +148,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_read_or_refused_and_what_is_read_is_read_again_from_its_text(
+        fn any_bytes_parse_or_fail_and_the_result_parses_to_itself(
             bytes in prop_oneof![
                 any::<Vec<u8>>(),
                 "[a-zA-Z0-9+.-]{0,4}:?/{0,3}[a-z0-9.:-]{0,8}(:[0-9]{0,6})?".prop_map(String::into_bytes),

@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn encoded_byte_is_split_off_only_where_two_digits_stand() {
+    fn only_a_percent_sign_with_two_digits_is_decoded() {
         assert_eq!(split_encoded(b"%2fx"), Some((b'/', &b"x"[..])));
         assert_eq!(split_encoded(b"%fF"), Some((0xff, &b""[..])));
         for bytes in [&b""[..], b"%", b"%2", b"%2g", b"%g2", b"%+2", b"%%20", b"x%20", b"%\xff0"] {

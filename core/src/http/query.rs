@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn parameter_is_taken_out_and_every_other_byte_stays() {
+    fn a_parameter_is_removed_and_every_other_byte_stays() {
         let cases: [(&[u8], Option<&[u8]>); 16] = [
             (b"token=t", Some(b"")),
             (b"token", Some(b"")),

@@ -36,7 +36,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn what_is_not_there_ends_nothing() {
+    fn without_an_occurrence_the_second_part_is_empty() {
         assert_eq!(split_before(b"abc", b';'), (&b"abc"[..], &b""[..]));
         assert_eq!(split_before(b"", b';'), (&b""[..], &b""[..]));
         assert_eq!(split_before(b"ab;c;", b';'), (&b"ab"[..], &b";c;"[..]));
@@ -44,7 +44,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_first_is_found_as_by_looking_at_each_byte(
+        fn the_first_occurrence_is_that_of_a_bytewise_search(
             bytes in prop_oneof![
                 proptest::collection::vec(any::<u8>(), 0..40),
                 // Bytes that differ by one bit from the one that is wanted, and by what a borrow makes of them.

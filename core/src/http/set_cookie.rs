@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_deletion_bears_the_attributes_that_the_cookie_was_set_with() {
+    fn a_deletion_has_the_attributes_of_the_cookie() {
         assert_eq!(Attributes::default().deletion("sid"), "sid=; Max-Age=0; Path=/; Secure; SameSite=Lax");
         let other = Attributes {
             path: "/app".to_owned(),
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_browser_would_take_is_known() {
+    fn cookies_that_browsers_reject_are_known() {
         let plain = Attributes::default();
         let open = Attributes { secure: false, ..plain.clone() };
         let deep = Attributes { path: "/a".to_owned(), ..plain.clone() };

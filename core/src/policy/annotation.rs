@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn each_field_has_its_form() {
+    fn every_field_has_its_encoding() {
         for (field, value) in [
             ("id", Some("Zo%C3%AB 100%25%0A")),
             ("ip", Some("::1")),
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn what_needs_no_encoding_is_shared_with_the_session() {
+    fn values_that_need_no_encoding_are_shared_with_the_session() {
         for field in ["ip", "ttl", "idle", "r", "d", "d.n", "d.plain"] {
             let value = value_of(field);
             assert!(matches!(value, Some(Bytes::Shared(..))), "{field}: {value:?}");
@@ -246,13 +246,13 @@ mod tests {
     }
 
     #[test]
-    fn all_values_together_fit_or_none_is_passed_on() {
+    fn values_that_exceed_the_limit_together_are_refused() {
         assert_eq!(annotated(&["ttl", "r"], 6).unwrap().len(), 2);
         assert_eq!(annotated(&["ttl", "r"], 5), Err(TooLarge));
     }
 
     #[test]
-    fn what_is_counted_is_the_text_as_it_is_encoded() {
+    fn the_limit_counts_encoded_bytes() {
         let parts = Parts { id: "%".repeat(100).into(), ttl: "1", ..Parts::default() };
         let session: Rc<Session> = parts.into();
         let fits = |max_bytes| {

@@ -47,7 +47,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_may_be_as_idle_and_as_old_as_the_limits_say_and_no_more() {
+    fn limits_are_inclusive() {
         let limits = Limits { idle_ms: Some(30_000), age_ms: Some(60_000) };
         for (idle, age_ms, exceeded) in [
             ("0", 0, false),
@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_limit_is_never_exceeded() {
+    fn without_limits_nothing_is_exceeded() {
         let none = Limits::default();
         assert!(!none.exceeded_by(&session(Some("1e9")), &token(1_000_000_000), NOW_MS));
     }

@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_that_could_lead_elsewhere_is_none() {
+    fn a_login_page_that_could_lead_to_another_host_is_refused() {
         for text in [
             "",
             "login",
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn the_url_that_was_asked_for_is_told_as_one_value() {
+    fn the_return_url_is_encoded_as_one_value() {
         let login = Login::parse("https://login.example.com/?next={url}&lang=en").unwrap();
         assert_eq!(
             login.location(SHOP, b"/a%20b/?q=1&r=%26#x"),
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_url_that_is_too_long_a_part_is_told() {
+    fn a_return_url_that_is_too_long_is_shortened() {
         let login = Login::parse("/login?next={url}").unwrap();
         let path = format!("/{}", "a".repeat(1000));
         let long_query = format!("{path}?{}", "b".repeat(8_000));
@@ -144,7 +144,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_target_changes_what_the_login_page_is(target in any::<Vec<u8>>()) {
+        fn no_target_changes_the_login_page(target in any::<Vec<u8>>()) {
             let login = Login::parse("https://login.example.com/?next={url}&lang=en").unwrap();
             let location = login.location(SHOP, &target);
             let value = location.strip_prefix("https://login.example.com/?next=").unwrap();

@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn the_earliest_rule_wins_whatever_kind_of_pattern_it_has() {
+    fn the_earliest_rule_wins_with_any_kind_of_pattern() {
         let index = index(&[&["/a/b/*"], &["/a/b/c"], &[], &["/*"]], PathCase::Ignore);
         let first = |path: &str| index.first(Some(path.as_bytes()), |_| true);
         assert_eq!(first("/A/b/c"), Some(0));
@@ -153,7 +153,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_index_finds_what_a_look_at_each_rule_finds(
+        fn the_index_finds_what_a_linear_search_finds(
             rules in proptest::collection::vec(proptest::collection::vec("(/[abA]{1,2}){0,2}(/|/\\*)?", 0..3), 0..6),
             path in "(/[abAB]{0,2}){1,4}",
             refused in 0usize..6,

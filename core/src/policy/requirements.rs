@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn a_field_that_is_missing_fails_all_but_that_it_is_missing() {
+    fn an_absent_field_fails_every_condition_but_its_absence() {
         for condition in [
             Condition::OneOf(vec![text("")]),
             Condition::Present(true),
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn data_is_present_if_there_is_some() {
+    fn data_is_present_if_it_has_a_key() {
         let empty: Rc<Session> = Parts { id: "a".into(), ttl: "1", ..Parts::default() }.into();
         let token = Token::parse(token_made_at(NOW_MS).as_bytes(), &|| NOW_MS).unwrap();
         let facts = Facts { session: &empty, token: &token, now_ms: &|| NOW_MS, client: &|| None };
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn bounds_hold_for_numbers_alone_and_include_themselves() {
+    fn bounds_are_inclusive_and_fail_for_other_types() {
         assert!(holds("age", Condition::AtMost(42.0)));
         assert!(!holds("age", Condition::AtMost(41.9)));
         assert!(holds("ttl", Condition::AtLeast(7200.0)));
@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_is_within_a_duration_if_it_is_no_longer_ago() {
+    fn a_time_is_within_a_duration_up_to_its_end() {
         // 600 s before now.
         let at = |now_ms, ms| holds_at(now_ms, "", "d.auth_time", Condition::Within(ms));
         assert!(at(NOW_MS, 600_000));
@@ -322,14 +322,14 @@ mod tests {
     }
 
     #[test]
-    fn a_time_that_lies_far_ahead_is_no_time_that_was_noted() {
+    fn a_time_far_in_the_future_fails() {
         let ahead = |seconds: u64| holds_at((1_759_999_400 - seconds) * 1_000, "", "d.auth_time", Condition::Within(1));
         assert!(ahead(60));
         assert!(!ahead(61));
     }
 
     #[test]
-    fn an_address_is_the_clients_however_it_is_written() {
+    fn all_spellings_of_the_clients_address_are_equal() {
         let is_client = |client: &str| holds_at(NOW_MS, client, "ip", Condition::IsClient);
         assert!(is_client("192.0.2.1:80"));
         assert!(is_client("[::ffff:192.0.2.1]:80"));
@@ -341,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_session_holds_in_a_field_can_be_told() {
+    fn the_value_of_a_field_can_be_shown() {
         let token = Token::parse(token_made_at(NOW_MS).as_bytes(), &|| NOW_MS).unwrap();
         let session = session();
         let facts = Facts { session: &session, token: &token, now_ms: &|| NOW_MS, client: &|| None };
@@ -361,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn a_requirement_is_shown_as_it_would_be_written() {
+    fn a_requirement_is_shown_in_the_form_of_the_configuration() {
         let shown = |field: &str, condition| Requirement { field: Field::parse(field).unwrap(), condition }.to_string();
         let roles = Condition::OneOf(vec![text("admin"), Constant::Number(1.5), Constant::Bool(true)]);
         assert_eq!(shown("d.role", roles), r#"d.role one_of ["admin", 1.5, true]"#);

@@ -129,12 +129,12 @@ mod tests {
     }
 
     #[test]
-    fn without_a_value_there_is_nothing_to_do() {
+    fn without_a_value_there_is_no_change() {
         assert_eq!(set(&[]), Ok(None));
     }
 
     #[test]
-    fn values_are_passed_on_as_they_were_written() {
+    fn raw_values_are_passed_on_unchanged() {
         for (value, expected) in [
             (r#"{"cart":3,"tmp":null}"#, r#"{"cart":3,"tmp":null}"#),
             (
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn several_values_merge_in_their_order_however_they_were_joined() {
+    fn several_values_merge_in_their_order() {
         let merged = r#"{"a":3,"b":null,"c":1}"#;
         assert_eq!(body(&[r#"{"a":1,"b":2}"#, r#"{"b":null,"c":1}"#, r#"{"a":3}"#]), merged);
         assert_eq!(body(&[r#"{"a":1,"b":2}, {"b":null,"c":1}"#, r#"{"a":3}"#]), merged);
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn ending_wins_over_setting_and_is_asked_for_with_1() {
+    fn ending_a_session_takes_1_and_wins_over_setting() {
         let kills = |kills: &[&'static str]| {
             read([&b"{\"a\":1}"[..]].into_iter(), kills.iter().map(|value| value.as_bytes()), &|_| true)
         };
@@ -212,7 +212,7 @@ mod tests {
         }
 
         #[test]
-        fn what_is_sent_says_what_the_upstream_said(
+        fn the_body_is_the_merge_of_the_objects(
             objects in proptest::collection::vec(
                 proptest::collection::btree_map("[a-cé\"]{0,2}", prop_oneof![
                     Just(Value::Null), any::<bool>().prop_map(Value::from), any::<i64>().prop_map(Value::from),

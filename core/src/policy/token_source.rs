@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_without_its_prefix_holds_no_token() {
+    fn a_header_without_its_prefix_has_no_token() {
         let one = one();
         for wrong in [one.clone(), format!("Basic {one}"), format!("Bearer{one}"), "Bearer".into()] {
             assert_eq!(found(&[authorization()], &[("authorization", &wrong)], "/"), "nothing", "{wrong}");
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_that_were_joined_with_commas_are_read_as_if_they_were_not() {
+    fn header_lines_joined_with_commas_are_read_as_several() {
         let (one, two) = (one(), two());
         let joined = |value: &str| found(&[authorization(), query(true)], &[("authorization", value)], "/");
         assert_eq!(joined(&format!("Basic dTpw,Bearer {one}")), "one in header:authorization");
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn a_query_holds_a_token_on_websockets_or_where_it_may_anywhere() {
+    fn a_query_parameter_has_a_token_on_websockets_or_with_any() {
         let target = format!("/ws?a=1&token={}", one());
         assert_eq!(found(&[query(false)], &[], &target), "nothing");
         assert_eq!(found(&[query(true)], &[], &target), "one in query:token");
@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn cookies_of_other_names_stay_as_they_are_line_by_line() {
+    fn cookies_of_other_names_stay_unchanged_line_by_line() {
         let lines = [("cookie", "a=1; session-cookie=x;  b=\"2\""), ("cookie", "c=3"), ("cookie", "session-cookie=y")];
         let changes = removed(&[cookie()], &lines, "/");
         assert_eq!(changes.first(), Some(&remove("cookie")));
@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn header_values_with_the_prefix_go_and_others_stay() {
+    fn header_values_with_the_prefix_are_removed_and_others_stay() {
         let lines = [("authorization", "Bearer junk"), ("authorization", "Basic dTpw")];
         assert_eq!(
             removed(&[authorization()], &lines, "/"),
@@ -337,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn query_parameters_go_where_they_may_hold_a_token() {
+    fn query_parameters_are_removed_where_they_can_have_a_token() {
         let path = |target: &str| HeaderChange::Replace(":path".into(), target.to_owned().into());
         assert_eq!(removed(&[query(true)], &[], "/a?x=1&token=t&y"), [path("/a?x=1&y")]);
         assert_eq!(removed(&[query(true)], &[], "/a?%74oken=t"), [path("/a")]);

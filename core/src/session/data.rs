@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_found_as_it_is_and_not_as_it_is_written() {
+    fn keys_are_compared_after_decoding() {
         let (json, members) = written(&[("a\\", text("one")), ("b", text("a\\\\")), ("a\\\\", text("two"))]);
         assert_eq!(find(&json, &members, "a\\"), Some(text("one")));
         assert_eq!(find(&json, &members, "a\\\\"), Some(text("two")));
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn what_holds_no_escape_is_not_copied() {
+    fn strings_without_escapes_are_not_copied() {
         let (json, members) = written(&[("plain", text("Peter, \u{7e}{}:1 ")), ("escaped", text("é"))]);
         let borrowed = |key| matches!(find(&json, &members, key), Some(Scalar::Text(Cow::Borrowed(_))));
         assert!(borrowed("plain"));
@@ -168,7 +168,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn data_reads_back_as_what_it_was(data in proptest::collection::btree_map("[a\"\\\\é]{0,3}|.*", ".*", 0..5)) {
+        fn data_is_parsed_to_itself(data in proptest::collection::btree_map("[a\"\\\\é]{0,3}|.*", ".*", 0..5)) {
             let scalars: Vec<_> = data.iter().map(|(key, value)| (key.as_str(), text(value))).collect();
             let (json, members) = written(&scalars);
             prop_assert!(json.bytes().all(|byte| (b' '..=b'~').contains(&byte)), "{}", json);

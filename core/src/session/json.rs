@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_inside_stays_as_it_was_written() {
+    fn raw_values_are_unchanged() {
         let Some(Value::Members(members)) = read(r#" {"a" : 1.10, "b\u0063": [ 1 ], "a": "\ud83d\ude00"} "#) else {
             panic!("an object")
         };
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_compared_as_they_are_meant() {
+    fn repeated_keys_are_found_after_decoding() {
         assert!(members(r#"{"a":1,"b":2}"#).is_some() && members("{}").is_some());
         for other in [r#"{"a":1,"a":2}"#, r#"{"\u0061":1,"b":0,"a":2}"#, "[]", "null", "{", ""] {
             assert!(members(other).is_none(), "{other}");
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_json_is_none() {
+    fn malformed_json_is_refused() {
         for text in
             ["", "{", "[1,]", "{\"a\":}", "tru", "01", "1.", "\"\u{1}\"", "\"\\ud83d\"", "{} {}", "{1:2}", "nul"]
         {
@@ -174,7 +174,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_says_what_any_other_reader_reads(text in "[\\[\\]{}:,\"\\\\ a1.e-]{0,12}|null|true|-?[0-9]{1,3}(\\.[0-9]{1,3})?") {
+        fn values_are_those_of_another_parser(text in "[\\[\\]{}:,\"\\\\ a1.e-]{0,12}|null|true|-?[0-9]{1,3}(\\.[0-9]{1,3})?") {
             let meant = serde_json::from_str::<serde_json::Value>(&text).ok();
             let meant = meant.map(|value| match value {
                 // Numbers are doubles here.

@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_gives_back_what_it_was_told() {
+    fn a_session_returns_the_fields_that_it_was_made_from() {
         let session: Rc<Session> = Parts {
             id: "Zoë".into(),
             ip: Some("::1".into()),
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_told_is_not_there() {
+    fn absent_fields_are_absent() {
         let session = session("1");
         assert_eq!((session.ip(), session.idle(), session.reads(), session.writes()), (None, None, None, None));
         assert_eq!(session.data_json(), "{}");
@@ -217,13 +217,13 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_address_was_told_all_the_same() {
+    fn an_empty_address_is_not_absent() {
         let session: Rc<Session> = Parts { id: "u".into(), ip: Some("".into()), ttl: "1", ..Parts::default() }.into();
         assert_eq!(session.ip(), Some(""));
     }
 
     #[test]
-    fn its_parts_are_shared_and_not_copied() {
+    fn slices_are_shared_and_not_copied() {
         let session = session("7200");
         for part in [session.id(), session.ttl(), session.data_json()] {
             let shared = session.share(part);
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn its_time_is_read_from_any_number() {
+    fn a_ttl_is_read_from_any_number() {
         for (ttl, millis) in [
             ("7200", 7_200_000),
             ("1.5", 1_500),
@@ -252,7 +252,7 @@ mod tests {
 
     #[cfg(target_pointer_width = "64")]
     #[test]
-    fn two_hundred_bytes_of_answer_take_three_hundred_of_memory() {
+    fn two_hundred_bytes_of_response_take_three_hundred_of_memory() {
         let sent =
             r#"{"id":"user123","r":12,"w":3,"ttl":86400,"idle":273,"ip":"192.168.99.22","d":{"name":"Peter Smithson","#
                 .to_owned()

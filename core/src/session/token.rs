@@ -142,7 +142,7 @@ pub mod tests {
     }
 
     #[test]
-    fn a_token_tells_when_it_was_made() {
+    fn a_token_has_a_creation_time() {
         let text = token_made_at(NOW_MS - 5);
         let token = Token::parse(text.as_bytes(), &|| NOW_MS).unwrap();
         assert_eq!(token.created_ms(), Some(NOW_MS - 5));
@@ -150,14 +150,14 @@ pub mod tests {
     }
 
     #[test]
-    fn a_token_from_more_than_a_minute_ahead_is_none() {
+    fn a_token_created_more_than_a_minute_in_the_future_is_refused() {
         assert!(Token::parse(token_made_at(NOW_MS + 60_000).as_bytes(), &|| NOW_MS).is_some());
         assert!(Token::parse(token_made_at(NOW_MS + 60_001).as_bytes(), &|| NOW_MS).is_none());
         assert!(Token::parse(format!("{}Z{}", "a".repeat(55), "zzzzzzzz").as_bytes(), &|| NOW_MS).is_none());
     }
 
     #[test]
-    fn a_token_of_another_kind_is_a_token_without_a_time() {
+    fn a_token_in_another_form_has_no_creation_time() {
         let token = Token::parse("a".repeat(64).as_bytes(), &|| NOW_MS).unwrap();
         assert_eq!(token.created_ms(), None);
         let upper = format!("{}ZZZZZZZZZ", "a".repeat(55));
@@ -165,7 +165,7 @@ pub mod tests {
     }
 
     #[test]
-    fn anything_else_than_64_letters_and_digits_is_no_token() {
+    fn a_token_is_exactly_64_letters_and_digits() {
         for wrong in ["", "a", &"a".repeat(63), &"a".repeat(65), &format!("{}-", "a".repeat(63)), &"ä".repeat(32)] {
             assert!(Token::parse(wrong.as_bytes(), &|| NOW_MS).is_none(), "{wrong}");
         }
@@ -188,7 +188,7 @@ pub mod tests {
         }
 
         #[test]
-        fn one_byte_that_is_neither_letter_nor_digit_is_found_wherever_it_is(
+        fn one_invalid_byte_is_found_at_any_position(
             token in "[a-zA-Z0-9]{64}", place in 0usize..64, byte in any::<u8>()
         ) {
             let mut bytes = token.into_bytes();
@@ -206,7 +206,7 @@ pub mod tests {
         }
 
         #[test]
-        fn what_is_accepted_is_what_rest_sessions_would_accept(bytes in "[a-zA-Z0-9]{63,65}|.{64}") {
+        fn tokens_are_those_that_rest_sessions_accepts(bytes in "[a-zA-Z0-9]{63,65}|.{64}") {
             let well_formed = bytes.len() == 64 && bytes.bytes().all(|byte| byte.is_ascii_alphanumeric());
             let token = Token::parse(bytes.as_bytes(), &|| u64::MAX);
             prop_assert_eq!(token.is_some(), well_formed);

@@ -15,7 +15,7 @@ fn a_repeated_key_is_refused() {
 }
 
 #[test]
-fn nothing_junk_and_other_json_are_refused_with_a_reason() {
+fn empty_and_malformed_bytes_are_refused_with_a_reason() {
     assert_eq!(problems_of(b""), ["found no configuration, expected an object with at least app and rest_sessions"]);
     assert_eq!(problems_of(b"[]"), ["found a list, expected an object"]);
     assert_eq!(problems_of(b"\"x\""), ["found \"x\", expected an object"]);

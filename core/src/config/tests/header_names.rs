@@ -39,7 +39,7 @@ fn names_that_annotations_may_not_have_are_refused() {
 }
 
 #[test]
-fn a_token_cannot_come_from_a_header_that_is_always_taken_out() {
+fn a_reserved_header_cannot_be_a_token_source() {
     for name in ["x-session-user", "X_Session_Data", "x-session-set", "x-session-kill", "cookie"] {
         let found = problems(json!({"token_from": [{"header": name}]}));
         assert!(found[0].starts_with("token_from[0].header: "), "{found:?}");
@@ -47,7 +47,7 @@ fn a_token_cannot_come_from_a_header_that_is_always_taken_out() {
 }
 
 #[test]
-fn removed_headers_are_those_that_would_undo_what_rules_decided() {
+fn headers_that_override_what_rules_match_are_removed() {
     let reserved = |config: &Config, name: &str| config.reserved.contains(name.as_bytes());
     let plain = parsed(json!({}));
     let methods = parsed(json!({"rules": [{"session": "off", "match": {"methods": ["GET"]}}]}));
@@ -68,7 +68,7 @@ fn removed_headers_are_those_that_would_undo_what_rules_decided() {
 }
 
 #[test]
-fn forged_names_are_those_of_every_annotation_and_the_default_ones() {
+fn reserved_names_are_those_of_every_annotation_and_the_default_ones() {
     let config = parsed(json!({
         "annotate": {"headers": {"x-who": "id"}},
         "rules": [{"session": "off", "match": {"paths": ["/a"]}, "annotate": {"headers": {"x-rule": "id"}}}],

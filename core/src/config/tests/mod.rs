@@ -151,7 +151,7 @@ fn every_key_is_taken() {
 }
 
 #[test]
-fn services_that_differ_only_in_how_they_are_asked_hold_the_same_sessions() {
+fn services_that_differ_only_in_timeouts_share_their_sessions() {
     let config = parsed(json!({"rules": [
         {"match": {"paths": ["/a"]}, "session": "required", "rest_sessions": {"cluster": "rest-sessions", "timeout": "2s"}},
         {"match": {"paths": ["/b"]}, "session": "required",
@@ -168,7 +168,7 @@ fn services_that_differ_only_in_how_they_are_asked_hold_the_same_sessions() {
 }
 
 #[test]
-fn a_hidden_rule_is_refused_and_both_are_named() {
+fn an_unreachable_rule_is_refused_and_both_are_named() {
     let found = problems(json!({"rules": [
         {"name": "all", "match": {"paths": ["/admin/*"]}, "session": "required"},
         {"name": "open", "match": {"paths": ["/ADMIN/open", "/admin/x/*"], "methods": ["GET"]}, "session": "off"}

@@ -40,7 +40,7 @@ fn every_mistake_is_reported_at_once() {
 }
 
 #[test]
-fn keys_that_do_not_work_are_refused() {
+fn unknown_keys_are_refused() {
     for key in ["breaker", "cachee"] {
         let found = problems(json!({key: {}}));
         assert_eq!(found.len(), 1, "{key}: {found:?}");
@@ -53,7 +53,7 @@ fn keys_that_do_not_work_are_refused() {
 }
 
 #[test]
-fn what_is_required_is_asked_for() {
+fn missing_required_keys_are_reported() {
     assert_eq!(
         problems_of(b"{}"),
         [

@@ -47,7 +47,7 @@ const KNOWN: [Known; Known::COUNT] = [
 ];
 
 #[test]
-fn each_known_header_is_noted_under_its_own_name() {
+fn each_known_header_has_its_own_name() {
     for (place, known) in KNOWN.into_iter().enumerate() {
         assert_eq!(known as usize, place);
         assert_eq!(Known::of(known.name(), NameFilter::of(known.name())), Some(known));
@@ -68,7 +68,7 @@ proptest! {
     }
 
     #[test]
-    fn what_was_noted_is_what_a_search_finds(
+    fn known_headers_are_those_that_a_search_finds(
         given in proptest::collection::vec((prop::sample::select(NAMES.to_vec()), "[ab]{0,2}"), 0..12)
     ) {
         let headers = Headers::from_pairs(&given);
@@ -86,7 +86,7 @@ proptest! {
     }
 
     #[test]
-    fn a_known_header_is_found_however_many_stand_before_it(
+    fn a_known_header_is_found_at_any_position(
         before in 250usize..260, values in proptest::collection::vec("[ab]{1,2}", 1..3)
     ) {
         let mut given = vec![("accept", "*/*"); before];
@@ -101,7 +101,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_searched_for_is_found_wherever_it_is(
+    fn a_header_is_found_at_any_position(
         given in proptest::collection::vec(("[ab-]{0,2}", "[ab]{0,2}"), 0..6), name in "[ab-]{0,2}"
     ) {
         let headers = Headers::from_pairs(&given);
@@ -111,7 +111,7 @@ proptest! {
     }
 
     #[test]
-    fn pairs_survive_the_way_through_the_host(
+    fn serialised_pairs_parse_to_themselves(
         given in proptest::collection::vec((any::<Vec<u8>>(), any::<Vec<u8>>()), 0..8)
     ) {
         let headers = Headers::parse(Headers::serialize(&given)).unwrap();
