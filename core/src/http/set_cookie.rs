@@ -33,6 +33,7 @@ pub struct Attributes {
     pub same_site: SameSite,
 }
 
+/// The defaults of `logout.cookie`, for deletions without a logout route; a test of the configuration compares them.
 impl Default for Attributes {
     fn default() -> Self {
         Self { path: "/".to_owned(), domain: None, secure: true, same_site: SameSite::default() }

@@ -151,7 +151,7 @@ fn every_key_is_taken() {
 }
 
 #[test]
-fn services_that_differ_only_in_timeouts_share_their_sessions() {
+fn services_with_the_same_target_share_their_sessions() {
     let config = parsed(json!({"rules": [
         {"match": {"paths": ["/a"]}, "session": "required", "rest_sessions": {"cluster": "rest-sessions", "timeout": "2s"}},
         {"match": {"paths": ["/b"]}, "session": "required",
