@@ -4,6 +4,8 @@
 //! makes a [`Config`] of them.
 
 mod compile;
+mod declare;
+mod duration;
 mod json;
 #[cfg(feature = "schema")]
 mod object_schema;

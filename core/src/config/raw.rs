@@ -1,11 +1,13 @@
 //! The raw configuration: every key with its type, range, default and description, from which the JSON Schema is made
 //! too. How keys depend on each other is checked in `compile`.
 
-use super::reader::{Field, Node, Read, object, words};
+use super::declare::{object, words};
+use super::duration::{HOUR, MINUTE, MONTH, Millis, YEAR};
+use super::reader::{Field, Node, Read};
 use super::scalars::{Bound, Scalar};
 use super::values::{
-    App, CallAuthority, Cluster, CookieDomain, CookieName, CookiePath, DataKey, Entries, ExactPath, HOUR, HeaderName,
-    Integer, MINUTE, MONTH, Method, Millis, OrOff, PathPrefix, QueryName, Redirect, RuleName, Text, TokenPrefix, YEAR,
+    App, CallAuthority, Cluster, CookieDomain, CookieName, CookiePath, DataKey, Entries, ExactPath, HeaderName,
+    Integer, Method, OrOff, PathPrefix, QueryName, Redirect, RuleName, Text, TokenPrefix,
 };
 use crate::http::authority::HostPattern;
 use crate::http::origin::Origin;

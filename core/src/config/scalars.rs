@@ -1,8 +1,8 @@
 //! The values that requirements compare fields with, which can be of several JSON types.
 
+use super::duration::duration;
 use super::json::Json;
 use super::reader::{Node, Read};
-use super::values::duration;
 use crate::policy::requirements::Constant;
 
 /// A string, a number, or a boolean.

@@ -15,3 +15,14 @@ pub(super) const fn of_rc(size: usize) -> usize {
 pub(super) const fn of_box(size: usize) -> usize {
     if size == 0 { 0 } else { ALLOCATION.saturating_add(size) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_rc_has_two_counts_and_an_empty_box_takes_nothing() {
+        assert_eq!(of_rc(64) - of_box(64), 2 * size_of::<usize>());
+        assert_eq!(of_box(0), 0);
+    }
+}

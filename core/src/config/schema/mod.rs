@@ -11,10 +11,11 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::Value;
 
+use super::duration::{Millis, shown};
 use super::raw::{Fallback, Plugin, Rule};
 use super::reader::Field;
 use super::scalars::{Bound, Scalar};
-use super::values::{Entries, HeaderName, Integer, Millis, OrOff, ParseText, Text, shown};
+use super::values::{Entries, HeaderName, Integer, OrOff, ParseText, Text};
 use shapes::Shape;
 
 /// The schema of a whole configuration.

@@ -1,6 +1,6 @@
 //! Ranges of durations as regular expressions, since JSON Schema has no durations.
 
-use super::super::values::UNITS;
+use super::super::duration::UNITS;
 
 /// Durations from `min` to `max` milliseconds, in all units.
 pub fn durations(min: u64, max: u64) -> String {
