@@ -14,7 +14,7 @@ mod write_back;
 
 use std::rc::Rc;
 
-use super::Config;
+use super::compiled::Config;
 use super::problems::{Path, Problems};
 use super::raw::{self, List};
 use super::reader::Field;

@@ -11,6 +11,7 @@ mod write_back;
 use super::*;
 use crate::cache::settings::Settings;
 use crate::policy::annotation::Field;
+use crate::policy::limits::Limits;
 use crate::policy::matching::Target;
 use crate::policy::rules::{CorsPreflight, FailureMode, OnForbidden, Rule, SessionMode};
 use crate::policy::token_source::Source;
