@@ -8,8 +8,8 @@ use rest_sessions_core::action::{Action, Completion, HeaderMap, StreamRef};
 use rest_sessions_core::cache::shared_data::SharedData;
 use rest_sessions_core::config::Config;
 use rest_sessions_core::exchange::{Refused, Surroundings};
-use rest_sessions_core::http::reply::{Denial, Reply};
-use rest_sessions_core::telemetry::{Level, Line};
+use rest_sessions_core::http::local_reply::{Denial, LocalReply};
+use rest_sessions_core::telemetry::{Level, LogLine};
 use rest_sessions_core::worker::{Event, Seeds, Worker};
 
 use crate::dispatch::{self, DISPATCH_QUEUE, Outbox};
@@ -223,10 +223,10 @@ impl Filter {
 /// Refuses a request or a response without the core: what is not understood does not pass.
 pub fn fail_closed(event: &str) {
     log::error!("event={event}");
-    send(&Reply::new(Denial::Unavailable { retry: false }, "", None));
+    send(&LocalReply::new(Denial::Unavailable { retry: false }, "", None));
 }
 
-fn send(reply: &Reply) {
+fn send(reply: &LocalReply) {
     if let Err(refused) = host::reply(reply) {
         // The stream stays paused, and Envoy ends it after `stream_idle_timeout`.
         log::error!("event=reply_refused status={refused:?}");
@@ -239,7 +239,7 @@ fn report(event: &str, outcome: Result<(), Refused>) {
     }
 }
 
-fn log(line: &Line) {
+fn log(line: &LogLine) {
     match line.level() {
         Level::Debug if host::shows_debug() => log::debug!("{line}"),
         Level::Debug => {}

@@ -11,7 +11,7 @@ use rest_sessions_core::action::HeaderMap;
 use rest_sessions_core::exchange::Refused;
 use rest_sessions_core::http::change::HeaderChange;
 use rest_sessions_core::http::headers::Headers;
-use rest_sessions_core::http::reply::Reply;
+use rest_sessions_core::http::local_reply::LocalReply;
 
 type Outcome<T> = Result<T, Refused>;
 
@@ -143,7 +143,7 @@ pub fn change_header(map: HeaderMap, change: &HeaderChange) -> Outcome<()> {
 }
 
 /// Sends a local reply to the request of the effective context.
-pub fn reply(reply: &Reply) -> Outcome<()> {
+pub fn reply(reply: &LocalReply) -> Outcome<()> {
     /// Lets Envoy derive the gRPC status from the HTTP one.
     const UNSET: i32 = -1;
     /// Shown by `%RESPONSE_CODE_DETAILS%` in access logs.

@@ -1,10 +1,10 @@
 //! What the shell is to do: values that the core returns and the shell carries out, in their order.
 
 use crate::http::change::HeaderChange;
-use crate::http::reply::Reply;
+use crate::http::local_reply::LocalReply;
 use crate::rest_sessions::client::Dispatch;
 use crate::session::lookup::{Failure, Lookup};
-use crate::telemetry::{Counter, FilterState, Gauge, Line};
+use crate::telemetry::{Counter, FilterState, Gauge, LogLine};
 
 /// The host's number of a stream, one HTTP request and its response.
 pub type StreamId = u32;
@@ -38,7 +38,7 @@ pub enum Action {
     /// Lets the stream's response go on. Without it, the response stays paused.
     ContinueResponse,
     /// Sends a local reply in place of the upstream's response.
-    Reply(Reply),
+    Reply(LocalReply),
     /// Closes the stream, with whatever of the response is under way.
     Close,
     /// Report when the stream ends ([`Event::StreamEnded`](crate::worker::Event::StreamEnded)).
@@ -49,7 +49,7 @@ pub enum Action {
     Gauge(Gauge, i64),
     /// Records how long a call took, in milliseconds.
     CallDuration(u64),
-    Log(Line),
+    Log(LogLine),
     /// Dispatch a call from the root context, and say what the host said
     /// ([`Event::Dispatched`](crate::worker::Event::Dispatched)).
     Dispatch(Dispatch),

@@ -1,58 +1,77 @@
-//! Every metric, filter-state key and log line, named once.
+//! The names of every metric and filter-state key, and the text of every log line.
 
 use std::fmt;
 use std::rc::Rc;
 
-use crate::session::lookup::{BadAnswer, Failure, Outage};
+use crate::session::lookup::{BadResponse, Failure, Outage};
 use crate::session::token::Digest;
 
-/// How a request ended for the filter; each request counts once among these.
+/// The filter's decision on a request. Each request counts exactly once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
+    /// Passed with a session.
     Allowed,
-    /// Through an optional route without a session.
+    /// Passed an optional route without a session.
     Anonymous,
+    /// Passed under a rule with `session: off`.
     Off,
+    /// Passed as a CORS preflight.
     Preflight,
+    /// 401: there is no session.
     DeniedNoSession,
-    /// A requirement of the rule does not hold.
+    /// 403: a requirement of the rule fails.
     DeniedForbidden,
+    /// 403: the origin is not allowed.
     DeniedOrigin,
+    /// 400: the path has several readings under different rules.
     DeniedAmbiguousPath,
+    /// 400: the authority is malformed.
     DeniedBadHost,
+    /// 421: the host is not served.
     DeniedUnknownHost,
+    /// 503: the lookup failed.
     DeniedUnavailable,
+    /// 503: too many calls are in flight.
     DeniedBusy,
-    /// Sent to log in.
+    /// 302 to the login page.
     Redirected,
+    /// Passed during an outage: `failure_mode: allow`.
     FailedOpen,
+    /// 500: the annotation exceeds `annotate.max_bytes`.
     SessionTooLarge,
+    /// Logged out.
     Logout,
-    /// rest-sessions did not say that the session is gone.
+    /// 503: rest-sessions did not confirm that the session has ended.
     LogoutFailure,
-    /// Passed under a rule in shadow, and would have passed otherwise.
+    /// Passed under a shadow rule that would have let it pass.
     ShadowAllowed,
-    /// Passed under a rule in shadow, and would not have passed otherwise.
+    /// Passed under a shadow rule that would have denied it.
     ShadowDenied,
-    /// The client left before there was a decision.
+    /// The client disconnected before the decision.
     Abandoned,
 }
 
-/// Why rest-sessions could not be asked, or gave no answer that could be used.
+/// Why a call to rest-sessions failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
+    /// No response in time.
     Timeout,
+    /// The connection was refused or reset.
     Connect,
+    /// An unexpected status.
     Status,
+    /// A body that is malformed or too large.
     Invalid,
+    /// Envoy refused the call.
     Dispatch,
+    /// The filter's circuit breaker is open.
     Breaker,
 }
 
 impl Cause {
     const COUNT: usize = Self::Breaker as usize + 1;
 
-    /// `None` where no call was tried at all.
+    /// The cause of a failed lookup. `None` for [`Failure::Busy`], which makes no call.
     #[must_use]
     pub fn of(failure: Failure) -> Option<Self> {
         Some(match failure {
@@ -61,53 +80,57 @@ impl Cause {
             Failure::Outage(Outage::Connect) => Self::Connect,
             Failure::Outage(Outage::Dispatch) => Self::Dispatch,
             Failure::Outage(Outage::Breaker) => Self::Breaker,
-            Failure::Outage(Outage::Status(_)) | Failure::Bad(BadAnswer::Status(_)) => Self::Status,
-            Failure::Bad(BadAnswer::TooLarge | BadAnswer::Shape(_)) => Self::Invalid,
+            Failure::Outage(Outage::Status(_)) | Failure::Bad(BadResponse::Status(_)) => Self::Status,
+            Failure::Bad(BadResponse::TooLarge | BadResponse::Shape(_)) => Self::Invalid,
         })
     }
 }
 
-/// A number that only grows.
+/// A counter metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Counter {
+    /// Requests by decision.
     Outcome(Outcome),
-    /// Requests whose first source with a token held two different ones.
+    /// Requests whose first token source with a token had two different ones.
     Conflicts,
+    /// Calls to rest-sessions.
     Calls,
+    /// Calls that failed, or were not made because of an open breaker, by cause.
     CallFailures(Cause),
-    /// Requests that waited for a call that another one had made.
+    /// Requests that joined a lookup in flight.
     Coalesced,
-    /// Requests that were answered from this worker's cache, with a session.
+    /// Requests resolved from this worker's cache, with a session.
     CacheHits,
-    /// Requests that were answered with what another worker had asked.
+    /// Requests resolved from an entry that another worker shared.
     CacheSharedHits,
-    /// Requests that had to ask, or to wait for who asks.
+    /// Requests that made a lookup or joined one in flight.
     CacheMisses,
-    /// Requests that were answered from the cache: there is no session.
+    /// Requests resolved from the cache: there is no session.
     CacheNegativeHits,
-    /// Requests that passed during an outage, with an answer past its time.
+    /// Requests resolved during an outage from a stale entry (`cache.stale_if_error`).
     CacheStale,
-    /// Answers still of use that went for room.
+    /// Entries evicted before they expired.
     CacheEvictions,
-    /// Sessions that were found to have ended.
+    /// Sessions found to have ended.
     Ends,
-    /// Requests that were let through, and closed since their session was gone.
+    /// Open streams closed because their session had ended.
     RecheckClosed,
-    /// Changes of sessions that responses asked for, and rest-sessions has made.
+    /// Session changes that responses requested and rest-sessions made.
     WriteBacks,
-    /// Changes that it has not made, for all that is known.
+    /// Session changes that rest-sessions did not confirm.
     WriteBackFailures,
-    /// Changes that were not asked for: by whom nobody may change that session, or in a form that is none.
+    /// Change requests ignored: not permitted, or malformed.
     WriteBacksDropped,
 }
 
-/// Gives every counter its place and its name, from one list. A counter that is not in it does not compile.
+/// Gives every counter its index and name, from one list. A counter that is missing from it does not compile.
 macro_rules! counters {
     ($($place:ident: $counter:ident $(($of:path))? => $name:literal,)*) => {
         impl Counter {
+            /// All counters.
             pub const ALL: [Self; [$($name),*].len()] = [$(Self::$counter $(($of))?),*];
 
-            /// Its place in [`Self::ALL`], found without a search: something is counted for each request.
+            /// The index in [`Self::ALL`], without a search, since every request counts something.
             #[must_use]
             pub fn index(self) -> usize {
                 enum Place {
@@ -118,6 +141,7 @@ macro_rules! counters {
                 }
             }
 
+            /// The metric's name.
             #[must_use]
             pub fn name(self) -> &'static str {
                 match self {
@@ -171,20 +195,22 @@ counters! {
     WriteBacksDropped: WriteBacksDropped => "rest_sessions.write_back_dropped_total",
 }
 
-/// A number that rises and falls, summed over all workers.
+/// A gauge metric, summed over all workers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gauge {
     /// Calls in flight.
     InFlight,
-    /// Bytes of the caches, keys and bookkeeping included.
+    /// The size of the caches in bytes, keys and bookkeeping included.
     CacheBytes,
-    /// Entries of the caches.
+    /// The entries of the caches.
     CacheEntries,
 }
 
 impl Gauge {
+    /// All gauges but the epoch, whose value has no meaning ([`ENDS_EPOCH`]).
     pub const ALL: [Self; 3] = [Self::InFlight, Self::CacheBytes, Self::CacheEntries];
 
+    /// The metric's name.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -195,15 +221,15 @@ impl Gauge {
     }
 }
 
-/// A number that every end of a session changes; workers compare it to know whether a session of theirs may have
-/// ended. Its value means nothing.
+/// Gauge: changes with every invalidation. Workers compare it to learn whether one of their entries may be invalid. The
+/// value itself has no meaning.
 pub const ENDS_EPOCH: &str = "rest_sessions.ends_epoch";
 
-/// How long calls took, in milliseconds.
+/// Histogram: the duration of calls, in milliseconds.
 pub const CALL_DURATION: &str = "rest_sessions.call_duration_ms";
 
 impl Outcome {
-    /// The word for it in filter state and logs.
+    /// The decision's name in filter state and logs.
     #[must_use]
     pub fn reason(self) -> &'static str {
         match self {
@@ -231,18 +257,23 @@ impl Outcome {
     }
 }
 
-/// What access logs and other filters may read of a decision. Envoy shows each key with `wasm.` in front.
+/// The filter-state keys for access logs and other filters. Envoy adds the prefix `wasm.` to each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FilterState {
     /// `allow` or `deny`.
     Decision,
+    /// [`Outcome::reason`].
     Reason,
+    /// The rule's label.
     Rule,
+    /// The user's id, percent-encoded.
     User,
+    /// The token's source, such as `cookie:session-cookie`.
     Source,
 }
 
 impl FilterState {
+    /// The key, without `wasm.`.
     #[must_use]
     pub fn key(self) -> &'static str {
         match self {
@@ -268,67 +299,56 @@ pub enum Level {
 
 /// A log line: `key=value` pairs.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Line {
-    /// A local reply was sent, or would have been.
-    Answered {
-        outcome: Outcome,
-        rule: Option<Rc<str>>,
-        token: Option<Digest>,
-    },
-    /// An open stream is closed, since its session is gone.
-    Closed {
-        rule: Rc<str>,
-        token: Digest,
-    },
-    /// A change request of an upstream was ignored.
-    Dropped {
-        why: &'static str,
-    },
-    UnknownCall {
-        call: u32,
-    },
+pub enum LogLine {
+    /// The filter sent a local reply; under a shadow rule, it would have.
+    LocalReply { outcome: Outcome, rule: Option<Rc<str>>, token: Option<Digest> },
+    /// The filter closed an open stream, because its session had ended.
+    StreamClosed { rule: Rc<str>, token: Digest },
+    /// The filter ignored a response's request to change its session. See [`Counter::WriteBacksDropped`].
+    ChangeIgnored { why: &'static str },
+    /// A response came for a call that is not in flight.
+    UnknownCall { call: u32 },
     /// A call could not be made, or its response is of no use.
     CallFailed {
         failure: Failure,
         cluster: Rc<str>,
-        /// How many lines of this cause were held back since the last.
+        /// The number of suppressed lines of this cause since the last one.
         held_back: u64,
     },
     /// `status`: of the host call (proxy-wasm ABI 0.2.1, `proxy_result_t`).
-    HostCallRefused {
-        status: u32,
-    },
+    HostCallRefused { status: u32 },
 }
 
-impl Line {
+impl LogLine {
     #[must_use]
     pub fn level(&self) -> Level {
         match self {
-            Self::Answered { .. } | Self::Closed { .. } | Self::Dropped { .. } | Self::UnknownCall { .. } => {
-                Level::Debug
-            }
+            Self::LocalReply { .. }
+            | Self::StreamClosed { .. }
+            | Self::ChangeIgnored { .. }
+            | Self::UnknownCall { .. } => Level::Debug,
             Self::CallFailed { .. } => Level::Warn,
             Self::HostCallRefused { .. } => Level::Error,
         }
     }
 }
 
-impl fmt::Display for Line {
+impl fmt::Display for LogLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Answered { outcome, rule, token } => {
+            Self::LocalReply { outcome, rule, token } => {
                 write!(f, "event=answered reason={}", outcome.reason())?;
                 rule.iter().try_for_each(|rule| write!(f, " rule={rule:?}"))?;
                 token.iter().try_for_each(|token| write!(f, " token={token}"))
             }
-            Self::Closed { rule, token } => write!(f, "event=closed rule={rule:?} token={token}"),
-            Self::Dropped { why } => write!(f, "event=write_back_dropped reason={why}"),
+            Self::StreamClosed { rule, token } => write!(f, "event=closed rule={rule:?} token={token}"),
+            Self::ChangeIgnored { why } => write!(f, "event=write_back_dropped reason={why}"),
             Self::UnknownCall { call } => write!(f, "event=unknown_call call={call}"),
             Self::CallFailed { failure, cluster, held_back } => {
                 write!(f, "event=call_failed cluster={cluster:?}")?;
                 match failure {
                     Failure::Outage(outage) => write!(f, " kind=outage cause=\"{outage}\"")?,
-                    Failure::Bad(answer) => write!(f, " kind=bad_answer cause=\"{answer}\"")?,
+                    Failure::Bad(response) => write!(f, " kind=bad_answer cause=\"{response}\"")?,
                     Failure::Busy => {}
                 }
                 write!(f, " held_back={held_back}")
@@ -376,7 +396,7 @@ mod tests {
     }
 
     #[test]
-    fn every_counter_is_found_at_its_place() {
+    fn the_index_of_every_counter_is_its_position_in_all() {
         for (place, counter) in Counter::ALL.into_iter().enumerate() {
             assert_eq!(counter.index(), place, "{counter:?}");
         }
@@ -403,13 +423,13 @@ mod tests {
 
     #[test]
     fn a_failed_call_is_one_line_with_its_cause() {
-        let line = |failure| Line::CallFailed { failure, cluster: "rs".into(), held_back: 2 }.to_string();
+        let line = |failure| LogLine::CallFailed { failure, cluster: "rs".into(), held_back: 2 }.to_string();
         assert_eq!(
             line(Failure::Outage(Outage::Connect)),
             "event=call_failed cluster=\"rs\" kind=outage cause=\"connection refused or reset\" held_back=2"
         );
         assert_eq!(
-            line(Failure::Bad(BadAnswer::Status(404))),
+            line(Failure::Bad(BadResponse::Status(404))),
             "event=call_failed cluster=\"rs\" kind=bad_answer cause=\"status 404\" held_back=2"
         );
     }

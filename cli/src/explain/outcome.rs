@@ -3,7 +3,7 @@
 use rest_sessions_core::action::{Action, HeaderMap};
 use rest_sessions_core::config::Config;
 use rest_sessions_core::http::headers::Headers;
-use rest_sessions_core::http::reply::Reply;
+use rest_sessions_core::http::local_reply::LocalReply;
 use rest_sessions_core::telemetry::{Counter, FilterState};
 use serde::Serialize;
 
@@ -109,8 +109,8 @@ impl Outcome {
     }
 }
 
-impl From<Reply> for AnswerShown {
-    fn from(reply: Reply) -> Self {
+impl From<LocalReply> for AnswerShown {
+    fn from(reply: LocalReply) -> Self {
         let headers = reply.headers.into_iter().map(|(name, value)| (name.to_owned(), value));
         Self {
             status: reply.status,

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use rest_sessions_core::config::Config;
 use rest_sessions_core::exchange::Request;
 use rest_sessions_core::http::headers::Headers;
-use rest_sessions_core::policy::matching::{Match, Miss, Target};
+use rest_sessions_core::policy::matching::{Match, Mismatch, Target};
 use rest_sessions_core::policy::rules::{Rule, SessionMode};
 use rest_sessions_core::policy::selection::Paths;
 use serde::Serialize;
@@ -100,12 +100,12 @@ pub fn select<'c>(config: &'c Config, headers: &Headers) -> (Selection, Option<&
 }
 
 fn reasons(matches: &Match, target: Target<'_>, config: &Config) -> Vec<String> {
-    let misses = matches.misses(target, config.rules.path_case());
-    let reason = |miss: Miss| match miss {
-        Miss::Host => format!("the host is none of {}", list(matches.hosts.as_deref())),
-        Miss::Method => format!("the method is none of {}", list(matches.methods.as_deref())),
-        Miss::Path if target.path.is_none() => "the request has no path".to_owned(),
-        Miss::Path => format!("the path is none of {}", list(matches.paths.as_deref())),
+    let misses = matches.mismatches(target, config.rules.path_case());
+    let reason = |miss: Mismatch| match miss {
+        Mismatch::Host => format!("the host is none of {}", list(matches.hosts.as_deref())),
+        Mismatch::Method => format!("the method is none of {}", list(matches.methods.as_deref())),
+        Mismatch::Path if target.path.is_none() => "the request has no path".to_owned(),
+        Mismatch::Path => format!("the path is none of {}", list(matches.paths.as_deref())),
     };
     misses.into_iter().map(reason).collect()
 }

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use rest_sessions_core::rest_sessions::body;
 use rest_sessions_core::rest_sessions::request::CallRequest;
 use rest_sessions_core::rest_sessions::response::{Body, CalloutResponse};
-use rest_sessions_core::session::lookup::{BadAnswer, Failure, Lookup};
+use rest_sessions_core::session::lookup::{BadResponse, Failure, Lookup};
 use serde_json::value::RawValue;
 
 /// What rest-sessions is taken to know.
@@ -51,7 +51,7 @@ impl Assumed {
         }
         session.push('}');
         match body::lookup(session.as_bytes()) {
-            Lookup::Failed(Failure::Bad(BadAnswer::Shape(what))) => Err(format!("--session: {what}; {expected}")),
+            Lookup::Failed(Failure::Bad(BadResponse::Shape(what))) => Err(format!("--session: {what}; {expected}")),
             _ => Ok(Self::Active(session)),
         }
     }

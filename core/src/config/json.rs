@@ -1,17 +1,23 @@
-//! A JSON tree that forgets nothing: repeated keys are kept, so that they can be reported where they stand.
+//! A JSON tree that keeps repeated keys, so that they can be reported.
 
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
-/// A configuration as it was written, whether it came as JSON text or as a protobuf `Struct`.
+
+/// A configuration before it is read, from JSON text or a protobuf `Struct`.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Json {
+    /// `null`.
     Null,
+    /// `true` or `false`.
     Bool(bool),
-    /// A double, since that is what a `Struct` holds.
+    /// A double, as in a `Struct`.
     Number(f64),
+    /// A string.
     Text(String),
+    /// An array.
     List(Vec<Json>),
+    /// Keys and values, in order, repeated ones included.
     Object(Vec<(String, Json)>),
 }
 

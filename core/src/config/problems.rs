@@ -1,12 +1,14 @@
-//! What is wrong with a configuration, and where.
+//! Problems of a configuration, with their JSON paths.
 
 use std::cell::RefCell;
 use std::fmt;
 
-/// One mistake in a configuration, with the JSON path to it.
+/// One problem of a configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
+    /// The JSON path to the value, such as `rules[2].session`; empty for the whole configuration.
     pub path: String,
+    /// What is wrong, and what was expected.
     pub message: String,
 }
 
@@ -16,34 +18,41 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Where the mistakes are collected.
+/// The problems that were noted so far.
 #[derive(Default)]
 pub struct Problems(RefCell<Vec<Problem>>);
 
 impl Problems {
+    /// Notes a problem.
     pub fn note(&self, path: &Path<'_>, message: impl Into<String>) {
         self.0.borrow_mut().push(Problem { path: path.to_string(), message: message.into() });
     }
 
+    /// All problems, in the order in which they were noted.
     pub fn into_list(self) -> Vec<Problem> {
         self.0.into_inner()
     }
 }
 
-/// The way from the root of a configuration to one of its values, such as `rules[2].session`.
+/// The JSON path to a value of the configuration, such as `rules[2].session`.
 #[derive(Clone, Copy)]
 pub enum Path<'a> {
+    /// The whole configuration.
     Root,
+    /// A key of an object.
     Key(&'a Path<'a>, &'a str),
+    /// An item of a list.
     Index(&'a Path<'a>, usize),
 }
 
 impl<'a> Path<'a> {
+    /// The path to a key of this object.
     #[must_use]
     pub fn key(&'a self, key: &'a str) -> Self {
         Path::Key(self, key)
     }
 
+    /// The path to an item of this list.
     #[must_use]
     pub fn index(&'a self, index: usize) -> Self {
         Path::Index(self, index)
@@ -64,7 +73,7 @@ impl fmt::Display for Path<'_> {
     }
 }
 
-/// A text in quotes, cut where it is too long to be read.
+/// A text in quotes, truncated to 80 characters.
 pub fn quoted(text: &str) -> String {
     const SHOWN: usize = 80;
     match text.char_indices().nth(SHOWN) {
@@ -73,11 +82,15 @@ pub fn quoted(text: &str) -> String {
     }
 }
 
-/// A number to three decimals, which is enough to find it where it was written: all digits of any double would take the
-/// module some ten kilobytes.
-#[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, clippy::cast_sign_loss, reason = "see below")]
+/// A number with at most three decimals. Formatting all digits of a double would add ten kilobytes to the module.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "the size is checked first"
+)]
 pub fn rounded(number: f64) -> String {
-    // What is below has its place in 64 bits, and what has a fraction is far below.
+    // Smaller numbers fit into 64 bits, and those with a fraction are below 2^52.
     let size = number.abs();
     if size >= 1e19 {
         return "a number of 20 digits or more".to_owned();
@@ -94,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_number_is_shown_as_it_may_have_been_written() {
+    fn a_number_is_shown_with_at_most_three_decimals() {
         for (number, shown) in [
             (0.0, "0"),
             (-1.0, "-1"),

@@ -1,19 +1,23 @@
-//! `google.protobuf.Struct` in its binary form, which is how Envoy hands over a configuration written as YAML.
+//! Decodes a binary `google.protobuf.Struct`: Envoy passes a configuration in YAML in this form.
 //!
 //! The messages are those of `google/protobuf/struct.proto`; the encoding is that of
-//! <https://protobuf.dev/programming-guides/encoding/>. Only what such a message can hold is read.
+//! <https://protobuf.dev/programming-guides/encoding/>. Other fields and wire types are refused.
 
 use super::json::Json;
 
-/// Objects and lists may nest this deep, as in the JSON reader.
+/// The maximum nesting of objects and lists, near that of `serde_json` (128).
 const MAX_DEPTH: u8 = 100;
 
-/// Reads a `Struct`. The error says what is wrong with the bytes.
+/// Decodes a `Struct`.
+///
+/// # Errors
+///
+/// What is wrong with the bytes.
 pub fn parse_struct(bytes: &[u8]) -> Result<Json, &'static str> {
     object(bytes, MAX_DEPTH)
 }
 
-/// One field of a message.
+/// The value of a field, by wire type.
 enum Wire<'a> {
     Varint(u64),
     Fixed64(u64),
@@ -36,7 +40,7 @@ fn varint(bytes: &mut &[u8]) -> Result<u64, &'static str> {
     Err("a number of more than ten bytes")
 }
 
-/// The next field of the message with its number, or `None` at its end.
+/// The next field of the message with its number. `None` at the end.
 fn field<'a>(bytes: &mut &'a [u8]) -> Result<Option<(u64, Wire<'a>)>, &'static str> {
     if bytes.is_empty() {
         return Ok(None);
@@ -75,7 +79,7 @@ fn object(mut bytes: &[u8], depth: u8) -> Result<Json, &'static str> {
     Ok(Json::Object(entries))
 }
 
-/// A map's entry is a message too: its key is field 1, its value field 2.
+/// An entry of a map is a message: the key is field 1, the value field 2.
 fn map_entry(mut bytes: &[u8], depth: u8) -> Result<(String, Json), &'static str> {
     let (mut key, mut value) = (String::new(), Json::Null);
     while let Some(entry) = field(&mut bytes)? {
@@ -210,7 +214,7 @@ pub mod tests {
 
     proptest! {
         #[test]
-        fn what_was_encoded_is_read(entries in proptest::collection::vec((".{0,5}", json()), 0..4)) {
+        fn an_encoded_struct_is_decoded_to_itself(entries in proptest::collection::vec((".{0,5}", json()), 0..4)) {
             let given = Json::Object(entries);
             prop_assert_eq!(parse_struct(&encode_struct(&given)).unwrap(), given);
         }

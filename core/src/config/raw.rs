@@ -1,10 +1,13 @@
-//! The configuration as it is written, key by key. What the keys mean together is decided in `compile`.
+//! The raw configuration: every key with its type, range, default and description, from which the JSON Schema is made
+//! too. How keys depend on each other is checked in `compile`.
 
-use super::reader::{Field, Node, Read, object, words};
+use super::declare::{object, words};
+use super::duration::{HOUR, MINUTE, MONTH, Millis, YEAR};
+use super::reader::{Field, Node, Read};
 use super::scalars::{Bound, Scalar};
 use super::values::{
-    App, CallAuthority, Cluster, CookieDomain, CookieName, CookiePath, DataKey, Entries, ExactPath, HOUR, HeaderName,
-    Integer, MINUTE, MONTH, Method, Millis, OrOff, PathPrefix, QueryName, Redirect, RuleName, Text, TokenPrefix, YEAR,
+    App, CallAuthority, Cluster, CookieDomain, CookieName, CookiePath, DataKey, Entries, ExactPath, HeaderName,
+    Integer, Method, OrOff, PathPrefix, QueryName, Redirect, RuleName, Text, TokenPrefix,
 };
 use crate::http::authority::HostPattern;
 use crate::http::origin::Origin;
@@ -15,254 +18,257 @@ use crate::policy::matching::{PathCase, PathPattern};
 use crate::policy::rules::{CorsPreflight, FailureMode, OnForbidden, SessionMode};
 use crate::policy::write_back::OnFailure;
 
-/// A list whose items are judged one by one.
-pub type List<T> = Field<Vec<Field<T>>>;
+/// A list whose items are read one by one.
+pub type List<T> = Vec<Field<T>>;
 
 object! {
     /// The configuration of the session filter.
     pub struct Plugin {
-        /// The app whose sessions count.
-        app: Field<Text<App>> [Required],
-        /// Where rest-sessions is, and how it is asked.
-        rest_sessions: Field<RestSessions> [Required],
-        /// The hosts that are served; others are answered 421. Absent: all.
+        /// The rest-sessions app whose sessions count.
+        app: Text<App> [Required],
+        /// The rest-sessions service, and how it is called.
+        rest_sessions: RestSessions [Required],
+        /// The hosts that are served; a request for another host gets 421. Absent: all.
         hosts: List<Text<HostPattern>> [Filled],
-        /// Where tokens are: the first place that holds one decides.
+        /// Token sources in order of precedence: the first one with a token decides.
         token_from: List<TokenFrom> [Filled] = [{"cookie": "session-cookie"}],
-        /// `false` takes the token's sources out of the request, and nothing else.
-        forward_token: Field<bool> = true,
-        /// The first rule that matches decides.
+        /// Whether upstreams see the token. `false` removes the token sources from the request, and nothing else.
+        forward_token: bool = true,
+        /// The first rule that matches applies.
         rules: List<Rule> = [],
-        /// What holds where no rule matches.
-        default: Field<Fallback> = {"session": "required"},
-        /// Whether `/ADMIN` is `/admin`, as it is for many servers.
-        path_case: Field<PathCase> = "ignore",
-        /// What the upstream is told of the session.
-        annotate: Field<Annotate>,
-        /// While rest-sessions is away, `allow` lets any well-formed token through to `required` routes.
-        failure_mode: Field<FailureMode> = "deny",
-        /// Which CORS preflights need no session: those of the rule's `origins`, or all.
-        cors_preflight: Field<CorsPreflight> = "listed",
-        /// Headers that are taken out of every request, since they would change what a rule decided. Absent:
-        /// `x-http-method-override`, `x-http-method`, `x-method-override` where rules name methods, `x-original-url`,
-        /// `x-rewrite-url` where rules name paths.
+        /// The rule that applies if no other rule matches.
+        default: Fallback = {"session": "required"},
+        /// Whether `/ADMIN` matches `/admin`, as it does on many servers.
+        path_case: PathCase = "ignore",
+        /// The request headers that pass the session to the upstream.
+        annotate: Annotate [Nested] = {},
+        /// During an outage of rest-sessions, `allow` passes any well-formed token on `required` routes.
+        failure_mode: FailureMode = "deny",
+        /// Which CORS preflights pass without a session: those from the rule's `origins`, or all.
+        cors_preflight: CorsPreflight = "listed",
+        /// Headers that are removed from every request, since they could override what a rule matched. Absent:
+        /// `x-http-method-override`, `x-http-method`, `x-method-override` if rules match methods, `x-original-url`,
+        /// `x-rewrite-url` if rules match paths.
         remove_headers: List<Text<HeaderName>>,
-        /// Publish the decision for access logs and other filters.
-        filter_state: Field<bool> = false,
-        /// Keep answers of rest-sessions. Absent: none is kept.
-        cache: Field<Cache>,
-        /// Sessions beyond a limit are ended.
-        limits: Field<Limits>,
-        /// A person's way to a page is sent there to log in, instead of a refusal.
-        login: Field<Login>,
-        /// A route that ends the session, answered by the filter. Absent: there is none.
-        logout: Field<Logout>,
-        /// Headers of responses by which upstreams change and end sessions. Absent: none does.
-        write_back: Field<WriteBack>,
-        /// For all rules: nothing happens to a request, and what would have been is counted.
-        shadow: Field<bool> = false,
+        /// Publish the decision as filter state, for access logs and other filters.
+        filter_state: bool = false,
+        /// Cache the results of lookups. Absent: no cache.
+        cache: Cache,
+        /// Limits of sessions; a session that exceeds one is ended.
+        limits: Limits,
+        /// The login page: navigations without a session are redirected there instead of denied.
+        login: Login,
+        /// A route that ends the session, with a local reply. Absent: no such route.
+        logout: Logout,
+        /// Response headers by which upstreams change and end sessions. Absent: upstreams cannot.
+        write_back: WriteBack,
+        /// Shadow mode for all rules: requests pass unchanged, and decisions are only counted.
+        shadow: bool = false,
     }
 }
 
 object! {
-    /// Where rest-sessions is, and how it is asked.
+    /// The rest-sessions service, and how it is called.
     pub struct RestSessions {
-        /// Envoy's name of the cluster; in Istio `outbound|3000||rest-sessions.default.svc.cluster.local`.
-        cluster: Field<Text<Cluster>> [Required],
-        /// The host header of the lookup. Absent: what follows the last `|` of `cluster`.
-        authority: Field<Text<CallAuthority>>,
-        /// What stands before `/{app}/get/…`.
-        path_prefix: Field<Text<PathPrefix>> = "",
-        /// For one lookup, retries included.
-        timeout: Field<Millis<1, MINUTE>> = "500ms",
-        /// After a refused or reset connection, not after an answer.
-        retries: Field<Integer<0, 3>> = 1,
-        /// Lookups at once, for each of Envoy's workers.
-        max_in_flight: Field<Integer<1, 100_000>> = 256,
-        /// After so many lookups in a row that found rest-sessions away, a worker makes none for so long; then one tries.
-        breaker: Field<OrOff<Breaker>> = {"failures": 5, "open_for": "1s"},
+        /// The name of Envoy's cluster; in Istio `outbound|3000||rest-sessions.default.svc.cluster.local`.
+        cluster: Text<Cluster> [Required],
+        /// The authority of calls. Absent: the part of `cluster` after the last `|`.
+        authority: Text<CallAuthority>,
+        /// The path before `/{app}/get/…`.
+        path_prefix: Text<PathPrefix> = "",
+        /// The timeout of a lookup, retries included.
+        timeout: Millis<1, MINUTE> = "500ms",
+        /// Retries after a refused or reset connection; a response is never retried.
+        retries: Integer<0, 3> = 1,
+        /// The maximum number of calls in flight, for each of Envoy's workers.
+        max_in_flight: Integer<1, 100_000> = 256,
+        /// The circuit breaker of each worker: after `failures` outages in a row, it makes no calls for `open_for`; then
+        /// one call tries.
+        breaker: OrOff<Breaker> = {},
     }
 }
 
 object! {
-    /// When rest-sessions is left alone for a while.
+    /// A circuit breaker for calls to rest-sessions.
     pub struct Breaker {
-        /// How many outages in a row.
-        failures: Field<Integer<1, 1_000>> = 5,
-        /// For how long nobody asks.
-        open_for: Field<Millis<100, MINUTE>> = "1s",
+        /// The number of outages in a row that opens it.
+        failures: Integer<1, 1_000> = 5,
+        /// How long it stays open before one call tries.
+        open_for: Millis<100, MINUTE> = "1s",
     }
 }
 
 object! {
-    /// What is kept of the answers of rest-sessions.
+    /// A cache for the results of lookups.
     pub struct Cache {
-        /// How long a session's answer is kept at most.
-        ttl: Field<Millis<100, HOUR>> [Required],
-        /// How long it is kept that there is no session.
-        negative_ttl: Field<Millis<0, HOUR>> = "1s",
-        /// How long past its time an answer may serve while rest-sessions is away.
-        stale_if_error: Field<Millis<0, MONTH>> = "0s",
-        /// Room for answers, for each of Envoy's workers.
-        max_bytes: Field<Integer<65_536, 536_870_912>> = 8_388_608,
-        /// Whether the workers of one Envoy share answers, and learn of each other's ends of sessions.
-        shared: Field<bool> = true,
+        /// The maximum age of an entry with a session.
+        ttl: Millis<100, HOUR> [Required],
+        /// The maximum age of an entry without a session.
+        negative_ttl: Millis<0, HOUR> = "1s",
+        /// How long an expired entry is still used during an outage of rest-sessions.
+        stale_if_error: Millis<0, MONTH> = "0s",
+        /// The maximum size, for each of Envoy's workers.
+        max_bytes: Integer<65_536, 536_870_912> = 8388608,
+        /// Whether the workers of an Envoy share entries and invalidations.
+        shared: bool = true,
     }
 }
 
 object! {
-    /// A session beyond any of these is ended, and counts as none.
+    /// Limits of sessions. A session that exceeds one is ended, and treated as absent.
     pub struct Limits {
-        /// For how long a session may lie unused; longer than `cache.ttl`.
-        idle: Field<Millis<1_000, YEAR>>,
-        /// How long ago a session may have been made.
-        age: Field<Millis<1_000, YEAR>>,
+        /// The maximum time since the last use; longer than `cache.ttl`.
+        idle: Millis<1_000, YEAR>,
+        /// The maximum time since the session was created.
+        age: Millis<1_000, YEAR>,
     }
 }
 
 object! {
-    /// Where people log in.
+    /// The login page.
     pub struct Login {
-        /// `{url}` stands for the URL that was asked for, percent-encoded; it needs hosts, in `hosts` or named by rules.
-        url: Field<Text<login::Login>> [Required],
+        /// Its URL. `{url}` is replaced by the percent-encoded URL of the request; this needs `hosts`, or rules that match
+        /// hosts.
+        url: Text<login::Login> [Required],
     }
 }
 
 object! {
     /// A route that ends the session.
     pub struct Logout {
-        /// The path that logs out.
-        path: Field<Text<ExactPath>> [Required],
-        /// The methods that log out.
+        /// The path of the route.
+        path: Text<ExactPath> [Required],
+        /// The methods of the route.
         methods: List<Text<Method>> [Filled] = ["POST"],
-        /// Where a person goes then, by 303. Absent: the answer is 204.
-        redirect: Field<Text<Redirect>>,
-        /// What the session's cookies were set with.
-        cookie: Field<CookieAttributes>,
+        /// The target of the redirect (303) after logout. Absent: the reply is 204.
+        redirect: Text<Redirect>,
+        /// The attributes that the session's cookies were set with.
+        cookie: CookieAttributes [Nested] = {},
     }
 }
 
 object! {
-    /// How upstreams change and end the sessions of the requests that they answer.
+    /// Response headers by which upstreams change and end the session of a request.
     pub struct WriteBack {
-        /// The header whose value is a JSON object of keys and new values, `null` for none; no client sees it.
-        set_header: Field<Text<HeaderName>> = "x-session-set",
-        /// The header that ends the session with the value `1`; no client sees it.
-        kill_header: Field<Text<HeaderName>> = "x-session-kill",
-        /// The keys that may be set. Absent: all but those that any `require` reads.
+        /// The header whose value is a JSON object of keys and new values; `null` removes a key. It is removed from the
+        /// response.
+        set_header: Text<HeaderName> = "x-session-set",
+        /// The header that ends the session with the value `1`. It is removed from the response.
+        kill_header: Text<HeaderName> = "x-session-kill",
+        /// The keys that upstreams may set. Absent: all except those that any `require` reads.
         keys: List<Text<DataKey>>,
-        /// What becomes of a response whose change rest-sessions does not make: it goes on, or is replaced by 503.
-        on_failure: Field<OnFailure> = "pass",
+        /// What happens to a response whose change fails: it passes, or is replaced by 503.
+        on_failure: OnFailure = "pass",
     }
 }
 
 object! {
-    /// What the session's cookies were set with: a browser deletes a cookie only if these are the same.
+    /// The attributes that the session's cookies were set with: a browser deletes a cookie only if they are the same.
     pub struct CookieAttributes {
         /// `Path` of the cookie.
-        path: Field<Text<CookiePath>> = "/",
+        path: Text<CookiePath> = "/",
         /// Whether the cookie is `Secure`.
-        secure: Field<bool> = true,
+        secure: bool = true,
         /// `SameSite` of the cookie.
-        same_site: Field<SameSite> = "Lax",
+        same_site: SameSite = "Lax",
         /// `Domain` of the cookie. Absent: the host alone.
-        domain: Field<Text<CookieDomain>>,
+        domain: Text<CookieDomain>,
     }
 }
 
 object! {
-    /// A condition on a field of the session. A field that the session lacks fails it, but for `present: false`.
+    /// A condition on a field of the session. An absent field fails every condition except `present: false`.
     #[expected("an object with field and one condition")]
-    #[refined(super::schema::one_condition)]
+    #[refined(super::object_schema::one_condition)]
     pub struct Requirement {
-        /// A field of the session, but none that every lookup resets (`idle`, `r`, `w`).
-        field: Field<Text<annotation::Field>> [Required],
-        /// It is one of these; equality is by JSON type, numbers by value.
+        /// A field of the session, except those that every lookup resets (`idle`, `r`, `w`).
+        field: Text<annotation::Field> [Required],
+        /// The field equals one of these; equality includes the JSON type, and numbers are compared by value.
         one_of: List<Scalar> [Filled],
-        /// It is this.
-        equals: Field<Scalar>,
-        /// Whether the session has it.
-        present: Field<bool>,
-        /// It is a number of no more than this.
-        at_most: Field<Bound>,
-        /// It is a number of no less than this.
-        at_least: Field<Bound>,
-        /// It is a time, in seconds since 1970, that is at most so long ago.
-        within: Field<Millis<1_000, YEAR>>,
-        /// It is the address of whoever sends the request (`field` is `ip`).
-        is_client: Field<bool>,
+        /// The field equals this.
+        equals: Scalar,
+        /// Whether the session has the field.
+        present: bool,
+        /// The field is a number of at most this.
+        at_most: Bound,
+        /// The field is a number of at least this.
+        at_least: Bound,
+        /// The field is a time, in seconds since 1970, at most this long ago.
+        within: Millis<1_000, YEAR>,
+        /// The field is the client's address (`field` is `ip`).
+        is_client: bool,
     }
 }
 
 object! {
-    /// A place in a request that may hold a token: one of `cookie`, `header`, `query`.
+    /// A token source: one of `cookie`, `header`, `query`.
     #[expected("an object with one of cookie, header, query")]
-    #[refined(super::schema::one_source)]
+    #[refined(super::object_schema::one_source)]
     pub struct TokenFrom {
-        /// A cookie of this name; case matters.
-        cookie: Field<Text<CookieName>>,
-        /// A header of this name.
-        header: Field<Text<HeaderName>>,
-        /// With `header`: what stands before the token, such as `Bearer `; its case is ignored.
-        prefix: Field<Text<TokenPrefix>>,
-        /// A query parameter of this name, of WebSocket upgrades only.
-        query: Field<Text<QueryName>>,
-        /// With `query`: `true` reads it on every request. Queries end up in logs and histories.
-        any: Field<bool> = false,
+        /// The cookie of this name (case-sensitive).
+        cookie: Text<CookieName>,
+        /// The header of this name.
+        header: Text<HeaderName>,
+        /// With `header`: the prefix of the token, such as `Bearer `; its case is ignored.
+        prefix: Text<TokenPrefix>,
+        /// The query parameter of this name, of WebSocket handshakes only.
+        query: Text<QueryName>,
+        /// With `query`: `true` reads it on all requests. Queries end up in logs and histories.
+        any: bool = false,
     }
 }
 
 object! {
-    /// What the upstream is told of the session.
+    /// The request headers that pass the session to the upstream.
     pub struct Annotate {
-        /// The field of the session that each header holds.
-        headers: Field<Entries<Text<annotation::Field>>> = {"x-session-user": "id", "x-session-data": "d"},
-        /// Bytes of all values together; a session with more is refused, never cut.
-        max_bytes: Field<Integer<1, 1_048_576>> = 6_144,
+        /// Header names, each with the field of the session that is its value.
+        headers: Entries<Text<annotation::Field>> = {"x-session-user": "id", "x-session-data": "d"},
+        /// The maximum size of all values together, in bytes. A request with more gets 500; values are never cut.
+        max_bytes: Integer<1, 1_048_576> = 6144,
     }
 }
 
 object! {
-    /// What holds for the requests that it matches.
-    #[refined(super::schema::require_is_for_required)]
+    /// A rule. Omitted keys are inherited from the top level, if it has them.
+    #[refined(super::object_schema::require_is_for_required)]
     pub struct Rule {
-        /// For logs and filter state. Absent: `rules[N]`.
-        name: Field<Text<RuleName>>,
-        /// Which requests it is for: each list that is given must match.
-        matches as "match": Field<Match> = {},
-        /// Whether a request needs a session, may have one, or is not asked.
-        session: Field<SessionMode> [Required],
-        /// The app whose sessions count here.
-        app: Field<Text<App>>,
-        /// Where rest-sessions is for these requests, in place of the one at the top as a whole.
-        rest_sessions: Field<RestSessions>,
-        /// Where tokens are in these requests, in place of the list at the top.
+        /// The rule's name in logs and filter state. Absent: `rules[N]`.
+        name: Text<RuleName>,
+        /// The requests that the rule applies to: each list that is given must match.
+        matches as "match": Match = {},
+        /// Whether a request needs a session, may have one, or is passed without a lookup.
+        session: SessionMode [Required],
+        /// The rest-sessions app, in place of the one at the top level.
+        app: Text<App>,
+        /// The rest-sessions service, in place of the whole object at the top level.
+        rest_sessions: RestSessions,
+        /// The token sources, in place of the list at the top level.
         token_from: List<TokenFrom> [Filled],
-        /// What the upstream is told, in place of what stands at the top as a whole.
-        annotate: Field<Annotate>,
-        /// As at the top.
-        failure_mode: Field<FailureMode>,
-        /// The origins whose pages may write and open WebSockets, beside the request's own. Absent: not checked.
+        /// The request headers for the upstream, in place of the whole object at the top level.
+        annotate: Annotate,
+        /// As at the top level.
+        failure_mode: FailureMode,
+        /// The origins that may send unsafe methods and open WebSockets, beside the request's own. Absent: not checked.
         origins: List<Text<Origin>>,
-        /// No answer from the cache that is older; `0s` asks every time.
-        max_staleness: Field<Millis<0, MONTH>>,
-        /// What must hold for a session, all of it, else 403. Only with `session: required`.
+        /// The maximum age of a cache entry; `0s` makes a lookup for every request.
+        max_staleness: Millis<0, MONTH>,
+        /// Requirements on the session, combined with AND; if one fails, 403. Only with `session: required`.
         require: List<Requirement> [Filled],
-        /// Whether a person whose session does not meet `require` is refused, or sent to log in again.
-        on_forbidden: Field<OnForbidden> = "deny",
-        /// As at the top, or `off`.
-        login: Field<OrOff<Login>>,
-        /// Requests that stay open for longer, such as WebSockets, are closed once their session is gone.
-        recheck: Field<Millis<1_000, MONTH>>,
-        /// Whether these upstreams may change sessions.
-        write_back: Field<bool> = true,
-        /// Nothing happens to a request, and what would have been is counted.
-        shadow: Field<bool> = false,
+        /// Whether a navigation whose session fails `require` gets 403, or a redirect to the login page.
+        on_forbidden: OnForbidden = "deny",
+        /// As at the top level, or `off`.
+        login: OrOff<Login>,
+        /// The interval at which open streams, such as WebSockets, are rechecked; they are closed if the session has ended.
+        recheck: Millis<1_000, MONTH>,
+        /// Whether responses may change the session, if `write_back` is given at the top level.
+        write_back: bool = true,
+        /// Shadow mode: requests pass unchanged, and decisions are only counted.
+        shadow: bool = false,
     }
 }
 
-/// The rule where none of the list matches: it has no name and matches everything.
-#[derive(Debug, Default)]
+/// The rule that applies if no other rule matches: a [`Rule`] without `name` and `match`.
+#[derive(Debug)]
 pub struct Fallback(pub Rule);
 
 impl Read for Fallback {
@@ -272,13 +278,13 @@ impl Read for Fallback {
 }
 
 object! {
-    /// Which requests a rule is for: each list that is given must match.
+    /// The requests that a rule applies to: each list that is given must match.
     pub struct Match {
-        /// Exact, or `*.example.com` for one or more labels; case, port and one trailing dot are ignored.
+        /// Hosts: exact, or `*.example.com` for one or more labels; case, port and one trailing dot are ignored.
         hosts: List<Text<HostPattern>> [Filled],
-        /// In capitals; `GET` includes HEAD.
+        /// Methods in capitals; `GET` includes HEAD.
         methods: List<Text<Method>> [Filled],
-        /// `/exact`, with or without one trailing slash, or `/prefix/*`, which includes `/prefix`.
+        /// Paths: `/exact`, with or without one trailing slash, or `/prefix/*`, which includes `/prefix`.
         paths: List<Text<PathPattern>> [Filled],
     }
 }

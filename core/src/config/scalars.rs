@@ -1,16 +1,15 @@
-//! The values that requirements hold fields against, which may be of more than one type.
+//! The values that requirements compare fields with, which can be of several JSON types.
 
+use super::duration::duration;
 use super::json::Json;
 use super::reader::{Node, Read};
-use super::values::duration;
 use crate::policy::requirements::Constant;
 
-/// A string, a number, or a truth value.
+/// A string, a number, or a boolean.
 #[derive(Debug)]
 pub struct Scalar(pub Constant);
 
-/// The largest number of which every double is one and no other integer (2^53 - 1): of larger ones, two that differ
-/// could be taken for equal.
+/// 2^53 - 1. Larger integers are not all distinct as doubles, so different ones could compare equal.
 const MAX_EXACT: f64 = 9_007_199_254_740_991.0;
 
 impl Read for Scalar {
@@ -28,12 +27,12 @@ impl Read for Scalar {
     }
 }
 
-/// A number, or a duration that stands for its seconds.
+/// A number, or a duration, which is converted to seconds.
 #[derive(Clone, Copy, Debug)]
 pub struct Bound(pub f64);
 
 impl Read for Bound {
-    #[expect(clippy::cast_precision_loss, reason = "no duration that means something is beyond 2^53 ms")]
+    #[expect(clippy::cast_precision_loss, reason = "2^53 ms are 285,000 years")]
     fn read(node: Node<'_>) -> Option<Self> {
         let bound = match node.json() {
             Json::Number(number) => Some(*number),

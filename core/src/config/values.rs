@@ -1,4 +1,4 @@
-//! The single values of a configuration: each type can hold only what is allowed.
+//! The types of single values. Each can hold only valid values.
 
 use super::json::Json;
 use super::reader::{Field, Node, Read};
@@ -9,14 +9,16 @@ use crate::policy::annotation;
 use crate::policy::login::Login;
 use crate::policy::matching::PathPattern;
 
-/// A value that is written as a string of a certain form.
+/// A type that is parsed from a string.
 pub trait ParseText: Sized {
+    /// The syntax, for messages and the JSON Schema.
     const EXPECTED: &'static str;
 
+    /// `None` if the text is invalid.
     fn parse(text: &str) -> Option<Self>;
 }
 
-/// Reads a [`ParseText`] value.
+/// A string that is parsed as `T`.
 #[derive(Debug)]
 pub struct Text<T>(pub T);
 
@@ -40,38 +42,12 @@ impl<const MIN: u64, const MAX: u64> Read for Integer<MIN, MAX> {
     }
 }
 
-/// A duration from `MIN` to `MAX` milliseconds, such as `"250ms"`.
-#[derive(Clone, Copy, Debug)]
-pub struct Millis<const MIN: u64, const MAX: u64>(pub u64);
-
-/// What durations are measured against, in milliseconds. A month is what people mean by 30 days.
-pub const MINUTE: u64 = 60_000;
-pub const HOUR: u64 = 3_600_000;
-pub const MONTH: u64 = 2_592_000_000;
-pub const YEAR: u64 = 31_536_000_000;
-
-impl<const MIN: u64, const MAX: u64> Read for Millis<MIN, MAX> {
-    fn read(node: Node<'_>) -> Option<Self> {
-        millis(node, MIN, MAX).map(Self)
-    }
-}
-
-fn millis(node: Node<'_>, min: u64, max: u64) -> Option<u64> {
-    let found = match node.json() {
-        Json::Text(text) => duration(text).filter(|millis| (min..=max).contains(millis)),
-        _ => None,
-    };
-    if found.is_none() {
-        let (min, max) = (shown(min), shown(max));
-        node.unexpected(&format_args!("a duration from {min} to {max}, such as \"250ms\", \"5s\", \"10m\""));
-    }
-    found
-}
-
-/// An object, or `"off"` for doing without.
+/// An object, or `"off"`.
 #[derive(Debug)]
 pub enum OrOff<T> {
+    /// The object.
     On(T),
+    /// `"off"`.
     Off,
 }
 
@@ -88,26 +64,7 @@ impl<T: Read> Read for OrOff<T> {
     }
 }
 
-/// The units of a duration, the longest first, in milliseconds.
-pub(super) const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", HOUR), ("m", MINUTE), ("s", 1_000), ("ms", 1)];
-
-pub(super) fn duration(text: &str) -> Option<u64> {
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (count, unit) = text.split_at_checked(digits)?;
-    let (_, millis) = UNITS.iter().find(|(name, _)| *name == unit)?;
-    count.parse::<u64>().ok()?.checked_mul(*millis)
-}
-
-/// A duration in the largest unit that divides it.
-pub(super) fn shown(millis: u64) -> String {
-    let unit = UNITS.iter().find_map(|(name, unit)| {
-        let count = millis.checked_div(*unit).filter(|count| *count > 0 && count.saturating_mul(*unit) == millis)?;
-        Some(format!("{count}{name}"))
-    });
-    unit.unwrap_or_else(|| format!("{millis}ms"))
-}
-
-/// An object of any keys, in the order in which they stand.
+/// An object with any keys, in order.
 #[derive(Debug)]
 pub struct Entries<T>(pub Vec<(String, Field<T>)>);
 
@@ -122,7 +79,7 @@ fn visible_ascii(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-/// The rest-sessions app.
+/// The name of a rest-sessions app.
 #[derive(Debug)]
 pub struct App(pub String);
 
@@ -135,7 +92,7 @@ impl ParseText for App {
     }
 }
 
-/// The name of a cluster of Envoy's.
+/// The name of an Envoy cluster.
 #[derive(Debug)]
 pub struct Cluster(pub String);
 
@@ -159,7 +116,7 @@ impl ParseText for CallAuthority {
     }
 }
 
-/// What stands before `/{app}/get/…` in the path of a call.
+/// The path of calls before `/{app}/get/…`.
 #[derive(Debug)]
 pub struct PathPrefix(pub String);
 
@@ -218,7 +175,7 @@ impl ParseText for Login {
     }
 }
 
-/// Where a person goes after logging out.
+/// The target of the redirect after logout.
 #[derive(Debug)]
 pub struct Redirect(pub String);
 
@@ -226,8 +183,8 @@ impl ParseText for Redirect {
     const EXPECTED: &'static str = "an absolute http or https URL, or a path that starts with one `/`";
 
     fn parse(text: &str) -> Option<Self> {
-        // What a login page may be, but for the place of the URL that was asked for.
-        Login::parse(text).filter(|page| !page.returns()).map(|_| Self(text.to_owned()))
+        // The syntax of a login page without `{url}`.
+        Login::parse(text).filter(|page| !page.has_return_url()).map(|_| Self(text.to_owned()))
     }
 }
 
@@ -256,7 +213,7 @@ impl ParseText for CookieDomain {
     }
 }
 
-/// The method of a request.
+/// A request method (RFC 9110, section 9.1: a token), in capitals.
 #[derive(Debug)]
 pub struct Method(pub String);
 
@@ -269,7 +226,7 @@ impl ParseText for Method {
     }
 }
 
-/// A cookie's name (RFC 6265, section 4.1.1: a token). Case matters.
+/// A cookie's name (RFC 6265, section 4.1.1: a token), case-sensitive.
 #[derive(Debug)]
 pub struct CookieName(pub String);
 
@@ -305,7 +262,7 @@ impl ParseText for DataKey {
     }
 }
 
-/// What stands before a token in a header, such as `Bearer `.
+/// The prefix of a token in a header, such as `Bearer `.
 #[derive(Debug)]
 pub struct TokenPrefix(pub String);
 
@@ -318,7 +275,7 @@ impl ParseText for TokenPrefix {
     }
 }
 
-/// The name of a parameter of a query, as it reads when it is decoded.
+/// The decoded name of a query parameter.
 #[derive(Debug)]
 pub struct QueryName(pub String);
 
@@ -354,28 +311,6 @@ impl ParseText for annotation::Field {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
-
-    #[test]
-    fn durations_have_a_whole_number_and_a_unit() {
-        assert_eq!(duration("250ms"), Some(250));
-        assert_eq!(duration("5s"), Some(5_000));
-        assert_eq!(duration("10m"), Some(600_000));
-        assert_eq!(duration("12h"), Some(43_200_000));
-        assert_eq!(duration("30d"), Some(2_592_000_000));
-        for wrong in
-            ["", "5", "s", "-5s", "1.5s", " 5s", "5 s", "5S", "1h30m", "99999999999999999999s", "9999999999999999d"]
-        {
-            assert_eq!(duration(wrong), None, "{wrong}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn a_duration_is_shown_as_it_would_be_written(millis in 1..10_000_000_000u64) {
-            prop_assert_eq!(duration(&shown(millis)), Some(millis));
-        }
-    }
 
     #[test]
     fn apps_are_what_rest_sessions_takes() {

@@ -13,9 +13,9 @@ use crate::action::HeaderMap;
 use crate::config::Config;
 use crate::http::change::HeaderChange;
 use crate::http::headers::Headers;
-use crate::http::reply::Denial;
+use crate::http::local_reply::Denial;
 use crate::policy::annotation::Status;
-use crate::policy::logout::MOST_SESSIONS;
+use crate::policy::logout::MAX_SESSIONS;
 use crate::policy::rules::{CorsPreflight, SessionMode};
 use crate::policy::selection::{Selected, Undecided};
 use crate::policy::token_source::{self, Found};
@@ -57,7 +57,7 @@ pub fn request_headers(cx: &Context<'_>, headers: Headers, end_of_stream: bool, 
         if rule.shadow {
             return Arrival::Decided(effects.forward(Outcome::Logout, rule));
         }
-        let tokens = token_source::all(&rule.sources, request.view(), &|| cx.now_ms(), MOST_SESSIONS);
+        let tokens = token_source::all(&rule.sources, request.view(), &|| cx.now_ms(), MAX_SESSIONS);
         return Arrival::LogOut(AwaitKills::new(Rc::clone(rule), tokens, request));
     }
 

@@ -7,7 +7,7 @@ use super::effects::{Answer, Effects};
 use super::refusal;
 use super::request::Request;
 use super::verdict::Verdict;
-use crate::http::reply::Denial;
+use crate::http::local_reply::Denial;
 use crate::policy::rules::Rule;
 use crate::session::lookup::Failure;
 use crate::session::token::Token;

@@ -9,14 +9,14 @@ use crate::action::HeaderMap;
 use crate::config::Config;
 use crate::http::change::HeaderChange;
 use crate::http::headers::Headers;
-use crate::http::reply::Reply;
+use crate::http::local_reply::LocalReply;
 use crate::http::set_cookie::{self, Attributes};
 use crate::policy::rules::Rule;
 use crate::policy::session_change::{self, Change};
 use crate::policy::write_back::OnFailure;
 use crate::session::lookup::Failure;
 use crate::session::token::Token;
-use crate::telemetry::{Counter, Line};
+use crate::telemetry::{Counter, LogLine};
 
 /// A request that went on with a session that its upstream may change.
 pub struct AwaitResponse {
@@ -44,7 +44,7 @@ pub enum ResponseStart {
 /// How a response goes on after the mutation.
 pub enum ResponseVerdict {
     Continue,
-    Reply(Reply),
+    Reply(LocalReply),
 }
 
 impl AwaitResponse {
@@ -85,7 +85,7 @@ pub fn response_headers(
         }
     };
     effects.count(Counter::WriteBacksDropped);
-    effects.log(Line::Dropped { why });
+    effects.log(LogLine::ChangeIgnored { why });
     ResponseStart::Continue
 }
 
@@ -108,7 +108,7 @@ pub fn response_trailers(config: &Config, trailers: &Headers, effects: &mut Effe
     }
     if dropped {
         effects.count(Counter::WriteBacksDropped);
-        effects.log(Line::Dropped { why: "trailer" });
+        effects.log(LogLine::ChangeIgnored { why: "trailer" });
     }
 }
 
@@ -147,7 +147,7 @@ impl AwaitChange {
             Err(failure) => {
                 effects.count(Counter::WriteBackFailures);
                 match config.write_back.as_ref().map(|write_back| write_back.on_failure) {
-                    Some(OnFailure::Deny) => ResponseVerdict::Reply(Reply::new(
+                    Some(OnFailure::Deny) => ResponseVerdict::Reply(LocalReply::new(
                         refusal::denial_of(failure),
                         &self.rule.backend.namespace.app,
                         self.request.cors_origin(&self.rule),

@@ -9,7 +9,7 @@ use super::refusal;
 use super::request::Request;
 use super::verdict::{FollowUp, Verdict};
 use super::watch::Watch;
-use crate::http::reply::Denial;
+use crate::http::local_reply::Denial;
 use crate::policy::annotation::{self, Status};
 use crate::policy::decision::{Decision, decide};
 use crate::policy::requirements::Facts;

@@ -7,11 +7,11 @@ use super::verdict::{FollowUp, Verdict};
 use crate::action::{Action, HeaderMap};
 use crate::config::Config;
 use crate::http::change::HeaderChange;
-use crate::http::reply::{Denial, Reply};
+use crate::http::local_reply::{Denial, LocalReply};
 use crate::policy::annotation::Status;
 use crate::policy::rules::Rule;
 use crate::session::token::Digest;
-use crate::telemetry::{Counter, FilterState, Line, Outcome};
+use crate::telemetry::{Counter, FilterState, LogLine, Outcome};
 
 pub struct Effects<'a> {
     actions: &'a mut Vec<Action>,
@@ -56,7 +56,7 @@ impl<'a> Effects<'a> {
         self.actions.push(Action::Count(counter));
     }
 
-    pub fn log(&mut self, line: Line) {
+    pub fn log(&mut self, line: LogLine) {
         self.actions.push(Action::Log(line));
     }
 
@@ -100,16 +100,16 @@ impl<'a> Effects<'a> {
         token: Option<Digest>,
     ) -> Verdict {
         self.decided(outcome == Outcome::Logout, outcome, rule);
-        self.log(Line::Answered { outcome, rule: rule.map(|rule| Rc::clone(&rule.label)), token });
+        self.log(LogLine::LocalReply { outcome, rule: rule.map(|rule| Rc::clone(&rule.label)), token });
         if self.in_shadow {
             return Verdict::Forward(FollowUp::default());
         }
         Verdict::Reply(match answer {
             Answer::Denial(denial) => {
-                Reply::new(denial, rule.map_or("", |rule| &rule.backend.namespace.app), cors_origin)
+                LocalReply::new(denial, rule.map_or("", |rule| &rule.backend.namespace.app), cors_origin)
             }
-            Answer::Login(location) => Reply::login(location, cors_origin),
-            Answer::LoggedOut { redirect, cookies } => Reply::logged_out(redirect, cookies, cors_origin),
+            Answer::Login(location) => LocalReply::login(location, cors_origin),
+            Answer::LoggedOut { redirect, cookies } => LocalReply::logged_out(redirect, cookies, cors_origin),
         })
     }
 

@@ -24,7 +24,7 @@ impl Request {
         };
         let is_websocket = [Known::Upgrade, Known::Protocol]
             .into_iter()
-            .any(|known| headers.bears(known) && headers.all_known(known).any(names_websocket));
+            .any(|known| headers.contains(known) && headers.all_known(known).any(names_websocket));
         Self { headers, is_websocket }
     }
 
@@ -52,20 +52,20 @@ impl Request {
 
     /// The request's `Origin`, if the rule lists it: its scripts may read a local reply.
     pub(super) fn cors_origin(&self, rule: &Rule) -> Option<&str> {
-        origins::listed_value(rule.origins.as_deref()?, self.headers.single_known(Known::Origin))
+        origins::allow_origin_value(rule.origins.as_deref()?, self.headers.single_known(Known::Origin))
     }
 
     /// Whether the rule checks the request's origin, and refuses it.
     pub(super) fn has_refused_origin(&self, rule: &Rule) -> bool {
         rule.origins.is_some()
-            && origins::guarded(self.known(Known::Method), self.is_websocket)
+            && origins::is_checked(self.known(Known::Method), self.is_websocket)
             && !self.origin_allowed(rule)
     }
 
     /// Whether the request's origin is its own or listed, or it has none.
     fn origin_allowed(&self, rule: &Rule) -> bool {
         let listed = rule.origins.as_deref().unwrap_or_default();
-        origins::admitted(listed, self.own_origin().as_ref(), self.headers.all_known(Known::Origin))
+        origins::is_allowed(listed, self.own_origin().as_ref(), self.headers.all_known(Known::Origin))
     }
 
     /// Whether a page of another site sent the request, as browsers say by `Sec-Fetch-Site` (Fetch Metadata, section
@@ -91,7 +91,7 @@ impl Request {
         if self.is_websocket || !navigation::is_navigation(self.known(Known::Method), &self.headers) {
             return None;
         }
-        if !login.returns() {
+        if !login.has_return_url() {
             return Some(login.location("", b""));
         }
         // The login service is told only URLs of hosts that are served here.

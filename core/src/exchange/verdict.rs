@@ -2,11 +2,11 @@
 
 use super::await_response::AwaitResponse;
 use super::watch::Watch;
-use crate::http::reply::Reply;
+use crate::http::local_reply::LocalReply;
 
 pub enum Verdict {
     Forward(FollowUp),
-    Reply(Reply),
+    Reply(LocalReply),
 }
 
 /// What remains to be done for a request that went on to the upstream.

@@ -10,7 +10,7 @@ use crate::policy::requirements::Facts;
 use crate::policy::rules::Rule;
 use crate::session::lookup::{Failure, Lookup};
 use crate::session::token::Token;
-use crate::telemetry::{Counter, Line};
+use crate::telemetry::{Counter, LogLine};
 
 #[derive(Clone)]
 pub struct Watch {
@@ -60,8 +60,10 @@ impl Watch {
         match decide(&self.rule, lookup, facts) {
             Decision::NoSession | Decision::Forbidden | Decision::Anonymous(Status::None) => {
                 effects.count(Counter::RecheckClosed);
-                effects
-                    .log(Line::Closed { rule: Rc::clone(&self.rule.label), token: self.token.digest(cx.digest_key) });
+                effects.log(LogLine::StreamClosed {
+                    rule: Rc::clone(&self.rule.label),
+                    token: self.token.digest(cx.digest_key),
+                });
                 RecheckOutcome::Close
             }
             // No call was made.

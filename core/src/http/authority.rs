@@ -1,23 +1,27 @@
-//! Authorities and the hosts in them, read strictly, and the patterns that rules name hosts by.
+//! Authorities (RFC 9110, section 7.2), their hosts, and the host patterns of rules; all parsed strictly.
 
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-/// The longest DNS name, without a trailing dot.
+/// The maximum length of a DNS name without its trailing dot, in bytes (RFC 1035, section 2.3.4).
 const MAX_NAME: usize = 253;
+/// The maximum length of a label of a DNS name, in bytes.
 const MAX_LABEL: usize = 63;
 
-/// A host, in the form in which all its spellings are equal.
+/// A normalised host: equal hosts are equal values, however they are spelled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Host {
     /// A DNS name in lower case, without a trailing dot.
     Name(String),
+    /// An IPv4 address.
     V4(Ipv4Addr),
+    /// An IPv6 address.
     V6(Ipv6Addr),
 }
 
 impl Host {
-    /// Reads a host without a port; an IPv6 address stands in brackets.
+    /// Parses a host without a port. An IPv6 address is in brackets (RFC 3986, section 3.2.2). `None` if the host is
+    /// malformed, or if servers disagree on what it means.
     #[must_use]
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(bytes).ok()?;
@@ -28,7 +32,7 @@ impl Host {
         if name.len() > MAX_NAME || !name.split('.').all(is_label) {
             return None;
         }
-        // Servers and resolvers read a name that ends in a number as an address, and not all of them the same one.
+        // A name that ends in a number is an IPv4 address to some resolvers, and to different ones a different address.
         if name.rsplit('.').next()?.bytes().all(|byte| byte.is_ascii_digit()) {
             return text.parse().ok().map(Self::V4);
         }
@@ -51,7 +55,7 @@ impl fmt::Display for Host {
     }
 }
 
-/// A host and, where one is given, a port.
+/// A host with an optional port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Authority {
     pub host: Host,
@@ -59,11 +63,11 @@ pub struct Authority {
 }
 
 impl Authority {
-    /// Reads an authority. What servers might read in different ways is none: user information, zones, several hosts,
-    /// a port that is empty or no number.
+    /// Parses `host` or `host:port`. `None` if servers could disagree on the host: user information, IPv6 zones, several
+    /// hosts, or a port that is empty or not a number of at most 65535.
     #[must_use]
     pub fn parse(bytes: &[u8]) -> Option<Self> {
-        // The colons of an IPv6 address stand before its closing bracket, and a name has none.
+        // The port follows the closing bracket of an IPv6 address, or the first colon of a name.
         let host_end = if bytes.starts_with(b"[") {
             bytes.iter().position(|byte| *byte == b']')?.checked_add(1)?
         } else {
@@ -87,34 +91,38 @@ impl fmt::Display for Authority {
 }
 
 fn parse_port(digits: &[u8]) -> Option<u16> {
-    // The parser of numbers would take a sign and any number of zeros.
+    // `u16::from_str` accepts a plus sign and any number of leading zeros.
     if digits.len() > 5 || !digits.iter().all(u8::is_ascii_digit) {
         return None;
     }
     std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
-/// What a rule names hosts by.
+/// A pattern for hosts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HostPattern {
+    /// Matches one host.
     Exact(Host),
-    /// `example.com` of `*.example.com`: every host with one or more labels in front, but not `example.com` itself.
+    /// Matches all subdomains: `example.com` of `*.example.com`. One or more labels precede it, so `example.com` itself
+    /// does not match.
     Under(String),
 }
 
 impl HostPattern {
+    /// Parses `example.com` or `*.example.com`, without a port.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let Some(parent) = text.strip_prefix("*.") else {
             return Host::parse(text.as_bytes()).map(Self::Exact);
         };
         match Host::parse(parent.as_bytes())? {
-            // A longer one would leave no room for a label in front, and match nothing.
+            // A longer name leaves no room for a label before it, so the pattern would match nothing.
             Host::Name(parent) if parent.len() <= MAX_NAME - 2 => Some(Self::Under(parent)),
             _ => None,
         }
     }
 
+    /// Whether the host matches.
     #[must_use]
     pub fn matches(&self, host: &Host) -> bool {
         match (self, host) {
@@ -193,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn authorities_that_servers_might_read_differently_are_none() {
+    fn authorities_with_several_readings_are_refused() {
         let too_long_label = "a".repeat(64);
         let too_long = ["a".repeat(63), "a".repeat(63), "a".repeat(63), "a".repeat(62)].join(".");
         for text in [
@@ -287,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn patterns_other_than_a_host_or_a_star_and_a_name_are_none() {
+    fn only_hosts_and_star_patterns_of_names_are_parsed() {
         let full = ["a".repeat(63), "a".repeat(63), "a".repeat(63), "a".repeat(60)].join(".");
         for text in [
             "",
@@ -333,7 +341,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_read_or_refused_and_what_is_read_is_read_again_from_its_text(
+        fn any_bytes_parse_or_fail_and_the_result_parses_to_itself(
             bytes in prop_oneof![
                 any::<Vec<u8>>(), "[a-z0-9.:\\[\\]@_-]{0,12}".prop_map(String::into_bytes),
                 "[a-zA-Z0-9_-]{1,5}(\\.[a-zA-Z0-9]{1,3}){0,3}\\.?".prop_map(String::into_bytes),

@@ -1,22 +1,25 @@
-//! The bytes of a header's name or value, shared with whoever keeps them anyway.
+//! Header names and values that borrow their text by reference count where they can.
 
 use std::fmt;
 use std::ops::{Deref, Range};
 use std::rc::Rc;
 
+/// The bytes of a header's name or value. Cheap to clone unless `Owned`. Equality is by content.
 #[derive(Clone)]
 pub enum Bytes {
+    /// A constant.
     Static(&'static str),
-    /// A part of a text, or all of it.
+    /// A byte range of a shared text.
     Shared(Rc<str>, Range<usize>),
+    /// Bytes of its own.
     Owned(Vec<u8>),
 }
 
 impl Bytes {
-    /// A part of this text, shared with it; what is no part of it is copied.
+    /// Shares `whole` if `part` is a slice of it, and copies `part` otherwise.
     #[must_use]
     pub fn part(whole: &Rc<str>, part: &str) -> Self {
-        // Where a part stands in memory tells where it stands in its text.
+        // The addresses say whether `part` is a slice of `whole`, and at which offset.
         let start = part.as_ptr().addr().checked_sub(whole.as_ptr().addr());
         let range = start.and_then(|start| Some(start..start.checked_add(part.len())?));
         match range.filter(|range| range.end <= whole.len()) {
@@ -82,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bytes_are_equal_whoever_owns_them() {
+    fn bytes_are_equal_by_content() {
         let text: Rc<str> = Rc::from("name");
         let all = [
             Bytes::from("name"),

@@ -1,26 +1,26 @@
-//! A change to a header map, as a value.
+//! Header mutations as values: the caller applies them to the host's header map.
 
 use super::bytes::Bytes;
 
-/// What is to be done with the headers of a name.
+/// One mutation of a header map. Names are in lower case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HeaderChange {
-    /// All of them go.
+    /// Removes all headers of this name.
     Remove(Bytes),
-    /// One more is put after them.
+    /// Appends a header with this name and value.
     Add(Bytes, Bytes),
-    /// This one stands instead of them.
+    /// Replaces all headers of this name with one of this value.
     Replace(Bytes, Bytes),
 }
 
 impl HeaderChange {
-    /// Leaves exactly these values under a name, each in a line of its own.
+    /// Pushes the changes that leave exactly these values under a name, one header for each value.
     pub fn replace_all<'a>(name: &Bytes, values: impl IntoIterator<Item = &'a [u8]>, changes: &mut Vec<Self>) {
         changes.push(Self::Remove(name.clone()));
         changes.extend(values.into_iter().map(|value| Self::Add(name.clone(), value.to_vec().into())));
     }
 
-    /// What the host does with the change.
+    /// Applies the change to a list of pairs, as Envoy applies it to its header map.
     pub fn apply(self, pairs: &mut Vec<(Vec<u8>, Vec<u8>)>) {
         match self {
             Self::Remove(name) => pairs.retain(|(other, _)| *other != *name),

@@ -1,23 +1,23 @@
-//! Cookie headers: reading the values of one cookie, and taking it out.
+//! The `cookie` header: reading the values of one cookie, and removing that cookie.
 //!
-//! Pairs are parted by `;` alone, names are equal only byte for byte, and white space around a name or a value counts
-//! for nothing, as in the frameworks that read the header after us: a pair that they would read must not be missed
-//! here.
+//! The parser is as lenient as the frameworks behind the filter: `;` alone separates pairs, names are compared byte for
+//! byte, and white space around names and values is ignored. The syntax of RFC 6265, section 4.2.1 is stricter, but a pair that a
+//! server reads must not be missed here.
 
 use super::scan::split_before;
 
-/// Every value of the cookies of this name, in order, without a surrounding pair of double quotes.
+/// The values of all cookies of this name in a header's value, in order. Surrounding double quotes are removed.
 pub fn values<'a>(header: &'a [u8], name: &'a str) -> impl Iterator<Item = &'a [u8]> {
     pairs(header).filter_map(move |pair| value(pair, name))
 }
 
-/// The parts of the header, of which each may be a pair.
+/// The parts of the header between semicolons.
 fn pairs(header: &[u8]) -> Pairs<'_> {
     Pairs { rest: Some(header) }
 }
 
 struct Pairs<'a> {
-    /// Absent after the last one.
+    /// `None` after the last part.
     rest: Option<&'a [u8]>,
 }
 
@@ -32,9 +32,9 @@ impl<'a> Iterator for Pairs<'a> {
     }
 }
 
-/// The header without the cookies of this name, every other byte unchanged, or `None` if it holds none of them.
+/// The header's value without the cookies of this name, all other bytes unchanged. `None` if there is no such cookie.
 ///
-/// What remains may be empty.
+/// The result may be empty.
 #[must_use]
 pub fn without(header: &[u8], name: &str) -> Option<Vec<u8>> {
     values(header, name).next()?;
@@ -44,7 +44,7 @@ pub fn without(header: &[u8], name: &str) -> Option<Vec<u8>> {
         if value(pair, name).is_some() {
             continue;
         }
-        // Each pair keeps the white space in front of it, but for one that has become the first.
+        // Each pair keeps its leading white space, except a pair that becomes the first.
         if is_first && index > 0 {
             kept.extend_from_slice(trim_start(pair));
         } else {
@@ -60,7 +60,7 @@ pub fn without(header: &[u8], name: &str) -> Option<Vec<u8>> {
 
 #[inline(always)]
 fn value<'a>(pair: &'a [u8], name: &str) -> Option<&'a [u8]> {
-    // The name comes first, so most pairs of a header with many cookies are passed over at their first bytes.
+    // Comparing the first byte skips most pairs of a header with many cookies.
     let (pair, name) = (trim_start(pair), name.as_bytes());
     if let (Some(first), Some(own)) = (pair.first(), name.first())
         && first != own
@@ -100,7 +100,7 @@ mod tests {
     const NAME: &str = "session-cookie";
 
     #[test]
-    fn value_is_found_whatever_stands_around_it_and_only_under_its_own_name() {
+    fn a_value_is_found_under_its_exact_name_only() {
         let cases: [(&[u8], &[&[u8]]); 36] = [
             (b"session-cookie=t", &[b"t"]),
             (b"a=1; session-cookie=t; b=2", &[b"t"]),
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn cookie_is_taken_out_and_every_other_byte_stays() {
+    fn a_cookie_is_removed_and_every_other_byte_stays() {
         let cases: [(&[u8], Option<&[u8]>); 26] = [
             (b"session-cookie=t", Some(b"")),
             (b" session-cookie = \"t\" ", Some(b"")),
@@ -210,7 +210,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn as_many_values_are_found_as_a_naive_reader_finds(header in any_header()) {
+        fn values_are_those_of_a_naive_reader(header in any_header()) {
             let expected = naive_pairs(&header).iter().filter(|(name, _)| name == "n").count();
             prop_assert_eq!(values(&header, "n").count(), expected);
         }

@@ -1,89 +1,38 @@
-//! A header map as the host hands it over: one buffer, read in place, every value bytes.
+//! A header map in the host's serialised form, read in place as bytes.
+
+mod known;
 
 use std::slice;
 
-use super::name::Kinds;
+use super::name::NameFilter;
 
-/// The header map of a request, a response or a callout's answer, or its trailers.
+pub use known::Known;
+
+/// The headers or trailers of a request, a response or a callout's response.
 ///
-/// It keeps the buffer that the host serialised (proxy-wasm ABI 0.2.1): a count, then the two lengths of each pair,
-/// then each name and value, both followed by a zero byte; all numbers are 32 bits, little-endian. No name or value is
-/// copied, none is assumed to be UTF-8, and nothing is allocated for them. On the one pass that checks the buffer, each
-/// length gives way to where its name or value ends, and it is noted where those headers stand that every request is
-/// asked for. All of it has 32 bytes in the module, few enough to be handed on without a call to copy them.
+/// It keeps the buffer that the host serialised (proxy-wasm ABI 0.2.1): the number of pairs, the two lengths of each
+/// pair, then each name and value, both followed by a zero byte. All numbers are 32 bits, little-endian. Names and
+/// values are neither copied nor assumed to be UTF-8.
+///
+/// One pass validates the buffer. It replaces each length by the offset at which the name or value ends, and records
+/// where the [`Known`] headers are. The struct has 32 bytes in the module: the compiler moves that without a call to
+/// `memcpy`.
 #[derive(Clone, Default)]
 pub struct Headers {
     buffer: Vec<u8>,
-    kinds: Kinds,
-    /// Of each known name, the place of its first pair, counted from one; zero if there is none.
+    filter: NameFilter,
+    /// For each known name, the one-based index of its first pair; zero if there is none.
     known: [u8; Known::COUNT],
-    /// The known names of which there is more than one pair, a bit each.
+    /// A bit for each known name that has more than one pair.
     repeated: u8,
 }
 
-/// A header that nearly every request is asked for, and that is found without a search.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Known {
-    Method,
-    Path,
-    Authority,
-    Scheme,
-    Protocol,
-    Upgrade,
-    Origin,
-    Cookie,
-}
-
-impl Known {
-    const COUNT: usize = 8;
-
-    const KINDS: Kinds = Kinds::of(b":path")
-        .and(Kinds::of(b"origin"))
-        .and(Kinds::of(b"cookie"))
-        .and(Kinds::of(b":method"))
-        .and(Kinds::of(b":scheme"))
-        .and(Kinds::of(b"upgrade"))
-        .and(Kinds::of(b":protocol"))
-        .and(Kinds::of(b":authority"));
-
-    #[inline(always)]
-    fn of(name: &[u8], kind: Kinds) -> Option<Self> {
-        if !kind.meets(Self::KINDS) {
-            return None;
-        }
-        Some(match name {
-            b":path" => Self::Path,
-            b"origin" => Self::Origin,
-            b"cookie" => Self::Cookie,
-            b":method" => Self::Method,
-            b":scheme" => Self::Scheme,
-            b"upgrade" => Self::Upgrade,
-            b":protocol" => Self::Protocol,
-            b":authority" => Self::Authority,
-            _ => return None,
-        })
-    }
-
-    fn name(self) -> &'static [u8] {
-        match self {
-            Self::Path => b":path",
-            Self::Origin => b"origin",
-            Self::Cookie => b"cookie",
-            Self::Method => b":method",
-            Self::Scheme => b":scheme",
-            Self::Upgrade => b"upgrade",
-            Self::Protocol => b":protocol",
-            Self::Authority => b":authority",
-        }
-    }
-}
-
-/// What stands for the place of a header that is further back than a byte can say: it is searched for.
+/// The index of a known header whose index does not fit into a byte: it is searched for.
 const FAR: u8 = u8::MAX;
 
 const WORD: usize = 4;
 
-/// The size in bytes of what the buffer's table has for each pair.
+/// The size in bytes of a pair's entry in the buffer's table.
 const ENTRY: usize = 2 * WORD;
 
 type Entry = [u8; ENTRY];
@@ -108,13 +57,13 @@ fn word(number: usize) -> Option<[u8; WORD]> {
 }
 
 impl Headers {
-    /// Takes a serialised map over. `None` if the buffer does not hold what its lengths promise.
+    /// Validates a serialised map. `None` if a length exceeds the buffer. An empty buffer is an empty map.
     #[must_use]
     pub fn parse(mut buffer: Vec<u8>) -> Option<Self> {
         if buffer.is_empty() {
             return Some(Self::default());
         }
-        let (mut kinds, mut known, mut repeated) = (Kinds::default(), [0_u8; Known::COUNT], 0_u8);
+        let (mut filter, mut known, mut repeated) = (NameFilter::default(), [0_u8; Known::COUNT], 0_u8);
         let count = usize::try_from(u32::from_le_bytes(*buffer.first_chunk()?)).ok()?;
         let mut at = count.checked_mul(ENTRY)?.checked_add(WORD)?;
         let (table, mut rest) = buffer.split_at_mut_checked(at)?;
@@ -123,13 +72,13 @@ impl Headers {
             let (name, value) = rest.split_at_mut_checked(name_length)?;
             let after = value_length.checked_add(2)?;
             rest = value.get_mut(after..)?;
-            // What is in memory has an end that can be told.
+            // Both are within the buffer, so the sums do not overflow.
             let name_end = at.wrapping_add(name_length);
             at = name_end.wrapping_add(after);
             *pair = entry(name_end, at.wrapping_sub(1))?;
-            let kind = Kinds::of(name);
-            kinds = kinds.and(kind);
-            if let Some(name) = Known::of(name, kind)
+            let own = NameFilter::of(name);
+            filter = filter.union(own);
+            if let Some(name) = Known::of(name, own)
                 && let Some(known) = known.get_mut(name as usize)
             {
                 if *known == 0 {
@@ -139,17 +88,17 @@ impl Headers {
                 }
             }
         }
-        Some(Self { buffer, kinds, known, repeated })
+        Some(Self { buffer, filter, known, repeated })
     }
 
-    /// The map that a host would serialise from these pairs.
+    /// The map of these pairs.
     pub fn from_pairs<N: AsRef<[u8]>, V: AsRef<[u8]>>(pairs: &[(N, V)]) -> Self {
         let buffer = Self::serialize(pairs);
-        // What was serialised here can be read here.
+        // `parse` accepts what `serialize` writes.
         Self::parse(buffer).unwrap_or_default()
     }
 
-    /// These pairs as a host takes them.
+    /// Serialises pairs as the host does.
     pub fn serialize<N: AsRef<[u8]>, V: AsRef<[u8]>>(pairs: &[(N, V)]) -> Vec<u8> {
         let length = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX).to_le_bytes();
         let mut buffer = Vec::new();
@@ -167,7 +116,7 @@ impl Headers {
         buffer
     }
 
-    /// Where each pair's name and value end.
+    /// The offsets at which each pair's name and value end.
     fn table(&self) -> &[Entry] {
         let table = self.buffer.split_first_chunk().and_then(|(count, rest)| {
             let count = usize::try_from(u32::from_le_bytes(*count)).ok()?;
@@ -176,19 +125,19 @@ impl Headers {
         table.unwrap_or_default()
     }
 
-    /// Every pair, in the order of the request; names are in lower case, as Envoy hands them over.
+    /// All pairs, in order. Envoy's names are in lower case.
     #[must_use]
     pub fn iter(&self) -> Pairs<'_> {
         let table = self.table();
         Pairs { table: table.iter(), buffer: &self.buffer, at: size_of_val(table).wrapping_add(WORD) }
     }
 
-    /// Every value of the header of this name (lower case).
+    /// All values of the header of this name (lower case).
     #[must_use]
     pub fn all<'a>(&'a self, name: &'a str) -> Values<'a> {
         let name = name.as_bytes();
-        // What cannot be there is not searched for; an empty name is of no kind.
-        let absent = !name.is_empty() && !Kinds::of(name).meets(self.kinds);
+        // The filter knows no empty name, so that is searched for.
+        let absent = !name.is_empty() && !NameFilter::of(name).intersects(self.filter);
         Values { pairs: if absent { Pairs::default() } else { self.iter() }, name }
     }
 
@@ -198,7 +147,7 @@ impl Headers {
         self.all(name).next()
     }
 
-    /// The value of the header of this name (lower case) if it stands there exactly once.
+    /// The value of the header of this name (lower case), if there is exactly one.
     #[must_use]
     pub fn single<'a>(&'a self, name: &'a str) -> Option<&'a [u8]> {
         let mut values = self.all(name);
@@ -206,9 +155,9 @@ impl Headers {
         values.next().is_none().then_some(first)
     }
 
-    /// The kinds of all names.
-    pub(super) fn kinds(&self) -> Kinds {
-        self.kinds
+    /// The union of the filters of all names.
+    pub(super) fn filter(&self) -> NameFilter {
+        self.filter
     }
 
     fn is_repeated(&self, known: Known) -> bool {
@@ -224,14 +173,14 @@ impl Headers {
         }
     }
 
-    /// Whether this header stands there at all.
+    /// Whether there is such a header.
     #[must_use]
     #[inline(always)]
-    pub fn bears(&self, known: Known) -> bool {
+    pub fn contains(&self, known: Known) -> bool {
         !matches!(self.spot(known), Spot::Absent)
     }
 
-    /// Every value of this header.
+    /// All values of this header.
     #[must_use]
     pub fn all_known(&self, known: Known) -> Values<'_> {
         let name = known.name();
@@ -260,19 +209,19 @@ impl Headers {
         }
     }
 
-    /// The value of this header if it stands there exactly once.
+    /// The value of this header, if there is exactly one.
     #[must_use]
     pub fn single_known(&self, known: Known) -> Option<&[u8]> {
         if self.is_repeated(known) { None } else { self.first_known(known) }
     }
 }
 
-/// What is known of the first pair of a name.
+/// Where the first pair of a known name is.
 enum Spot<'a> {
     Absent,
-    /// Its entry.
+    /// In this entry.
     At(&'a Entry),
-    /// It is too far back.
+    /// Beyond the indexes that a byte can hold.
     Unknown,
 }
 
@@ -281,7 +230,7 @@ enum Spot<'a> {
 pub struct Pairs<'a> {
     table: slice::Iter<'a, Entry>,
     buffer: &'a [u8],
-    /// Where the next name starts. The buffer was checked as a whole, so this does not overflow.
+    /// The offset of the next name. The buffer was validated, so it does not overflow.
     at: usize,
 }
 
@@ -314,123 +263,4 @@ impl<'a> Iterator for Values<'a> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn pairs(headers: &Headers) -> Vec<(Vec<u8>, Vec<u8>)> {
-        headers.iter().map(|(name, value)| (name.to_vec(), value.to_vec())).collect()
-    }
-
-    #[test]
-    fn every_pair_is_read_in_order_with_bytes_that_are_not_utf_8() {
-        let given = [(&b":path"[..], &b"/"[..]), (b"x", b"\xff\xfe"), (b"x", b"")];
-        let headers = Headers::parse(Headers::serialize(&given)).unwrap();
-        assert_eq!(pairs(&headers), given.map(|(n, v)| (n.to_vec(), v.to_vec())));
-        assert_eq!(headers.first("x"), Some(&b"\xff\xfe"[..]));
-        assert_eq!(headers.single("x"), None);
-        assert_eq!(headers.single(":path"), Some(&b"/"[..]));
-    }
-
-    /// The names that are noted, and some that come near them.
-    const NAMES: [&str; 14] = [
-        ":method",
-        ":path",
-        ":authority",
-        ":scheme",
-        ":protocol",
-        "upgrade",
-        "origin",
-        "cookie",
-        "",
-        "cookie2",
-        ":status",
-        "Cookie",
-        "accept",
-        "user-agent",
-    ];
-
-    const KNOWN: [Known; Known::COUNT] = [
-        Known::Method,
-        Known::Path,
-        Known::Authority,
-        Known::Scheme,
-        Known::Protocol,
-        Known::Upgrade,
-        Known::Origin,
-        Known::Cookie,
-    ];
-
-    #[test]
-    fn each_known_header_is_noted_under_its_own_name() {
-        for (place, known) in KNOWN.into_iter().enumerate() {
-            assert_eq!(known as usize, place);
-            assert_eq!(Known::of(known.name(), Kinds::of(known.name())), Some(known));
-        }
-    }
-
-    #[test]
-    fn an_empty_buffer_is_an_empty_map() {
-        assert_eq!(pairs(&Headers::parse(Vec::new()).unwrap()), []);
-    }
-
-    proptest! {
-        #[test]
-        fn any_buffer_is_either_refused_or_read_to_its_end(buffer in proptest::collection::vec(any::<u8>(), 0..64)) {
-            if let Some(headers) = Headers::parse(buffer) {
-                prop_assert_eq!(headers.iter().count(), headers.table().len());
-            }
-        }
-
-        #[test]
-        fn what_was_noted_is_what_a_search_finds(
-            given in proptest::collection::vec((prop::sample::select(NAMES.to_vec()), "[ab]{0,2}"), 0..12)
-        ) {
-            let headers = Headers::from_pairs(&given);
-            for known in KNOWN {
-                let name = std::str::from_utf8(known.name()).unwrap();
-                let values: Vec<_> =
-                    given.iter().filter(|(other, _)| *other == name).map(|(_, value)| value.as_bytes()).collect();
-                prop_assert_eq!(headers.all_known(known).collect::<Vec<_>>(), &*values);
-                prop_assert_eq!(headers.first_known(known), values.first().copied());
-                prop_assert_eq!(headers.single_known(known), if let [value] = *values { Some(value) } else { None });
-                prop_assert_eq!(headers.all(name).collect::<Vec<_>>(), &*values);
-                prop_assert_eq!(headers.first(name), headers.first_known(known));
-                prop_assert_eq!(headers.single(name), headers.single_known(known));
-            }
-        }
-
-        #[test]
-        fn a_known_header_is_found_however_many_stand_before_it(
-            before in 250usize..260, values in proptest::collection::vec("[ab]{1,2}", 1..3)
-        ) {
-            let mut given = vec![("accept", "*/*"); before];
-            given.extend(values.iter().map(|value| ("cookie", value.as_str())));
-            let headers = Headers::from_pairs(&given);
-            let values: Vec<_> = values.iter().map(String::as_bytes).collect();
-            prop_assert_eq!(headers.all_known(Known::Cookie).collect::<Vec<_>>(), &*values);
-            prop_assert_eq!(headers.first_known(Known::Cookie), Some(values[0]));
-            let single = if let [value] = *values { Some(value) } else { None };
-            prop_assert_eq!(headers.single_known(Known::Cookie), single);
-            prop_assert!(headers.bears(Known::Cookie) && !headers.bears(Known::Origin));
-        }
-
-        #[test]
-        fn what_is_searched_for_is_found_wherever_it_is(
-            given in proptest::collection::vec(("[ab-]{0,2}", "[ab]{0,2}"), 0..6), name in "[ab-]{0,2}"
-        ) {
-            let headers = Headers::from_pairs(&given);
-            let values: Vec<_> =
-                given.iter().filter(|(other, _)| *other == name).map(|(_, value)| value.as_bytes()).collect();
-            prop_assert_eq!(headers.all(&name).collect::<Vec<_>>(), values);
-        }
-
-        #[test]
-        fn pairs_survive_the_way_through_the_host(
-            given in proptest::collection::vec((any::<Vec<u8>>(), any::<Vec<u8>>()), 0..8)
-        ) {
-            let headers = Headers::parse(Headers::serialize(&given)).unwrap();
-            prop_assert_eq!(pairs(&headers), given);
-        }
-    }
-}
+mod tests;

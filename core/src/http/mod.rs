@@ -1,17 +1,17 @@
-//! HTTP as bytes: headers, cookies, paths and their readings, authorities, origins. Knows nothing of sessions.
+//! HTTP semantics on bytes: headers, cookies, paths, authorities, origins and local replies. Knows no sessions.
 
 pub mod authority;
 pub mod bytes;
 pub mod change;
 pub mod cookie;
 pub mod headers;
+pub mod local_reply;
 pub mod name;
 pub mod navigation;
 pub mod origin;
 pub mod path;
 pub mod percent;
 pub mod query;
-pub mod reply;
 pub mod reserved;
 mod scan;
 pub mod set_cookie;

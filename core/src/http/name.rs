@@ -1,31 +1,32 @@
-//! Header names: which are valid, and which are taken for one another.
+//! Header names: their syntax, and the spellings that servers take for each other.
 
-/// Whether the name is a token of RFC 9110, as every header's name must be.
+/// Whether the name is a token (RFC 9110, section 5.6.2), as the name of every header and method is.
 #[must_use]
 pub fn is_token(name: &str) -> bool {
     let is_token_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     !name.is_empty() && name.bytes().all(is_token_byte)
 }
 
-/// A header name in the form in which all its spellings are equal: lower case, and `-` for all but letters and digits.
+/// A normalised header name: in lower case, with `-` for each byte that is not a letter or digit.
 ///
-/// CGI and its heirs turn `x-user`, `X_User` and `x.user` alike into `HTTP_X_USER`, so a server behind the proxy may
-/// take any of them for any other.
+/// CGI (RFC 3875, section 4.1.18), WSGI, Rack and PHP turn `x-user`, `X_User` and some also `x.user` into `HTTP_X_USER`,
+/// so a server behind the proxy may take any of these spellings for any other.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Alias(Box<[u8]>);
 
 impl Alias {
+    /// The normal form of a name.
     #[must_use]
     pub fn of(name: &str) -> Self {
         Self(name.bytes().map(canonical).collect())
     }
 
-    /// The bytes of the form, as many as each of its spellings has.
+    /// The bytes of the normal form. Every spelling has as many.
     pub(super) fn bytes(&self) -> &[u8] {
         &self.0
     }
 
-    /// Whether the header of this name may be taken for the one that the alias stands for. A pseudo-header never is.
+    /// Whether this name is a spelling of the alias. A pseudo-header is a spelling of none.
     #[must_use]
     pub fn matches(&self, name: &[u8]) -> bool {
         name.len() == self.0.len()
@@ -34,16 +35,15 @@ impl Alias {
     }
 }
 
-/// Which of 64 kinds a name is of: all its spellings are of the same one, and few other names are.
+/// A Bloom filter of header names: 64 bits, one hash, equal for all spellings of a name.
 ///
-/// It is told by the name's length, its first and its last byte; the factors are such that no name that is usual in
-/// requests is of the kind of a header that nobody may send. A set of kinds fits in a number, and tells of most names
-/// that they are not in a map or list without a look at it.
+/// The hash takes the name's length, first and last byte. Its factors keep the names that are common in requests apart
+/// from the reserved ones, so most lookups end here.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Kinds(u64);
+pub(super) struct NameFilter(u64);
 
-impl Kinds {
-    /// The one kind of this name; none if it is empty.
+impl NameFilter {
+    /// The filter of one name. An empty name sets no bit.
     #[inline(always)]
     pub const fn of(name: &[u8]) -> Self {
         let (Some(first), Some(last)) = (name.first(), name.last()) else { return Self(0) };
@@ -52,18 +52,18 @@ impl Kinds {
     }
 
     #[inline(always)]
-    pub const fn and(self, other: Self) -> Self {
+    pub const fn union(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
-    /// Whether some kind is in both.
+    /// Whether the filters share a bit. If not, they have no name in common.
     #[inline(always)]
-    pub const fn meets(self, other: Self) -> bool {
+    pub const fn intersects(self, other: Self) -> bool {
         self.0 & other.0 != 0
     }
 }
 
-/// What stands for each byte in an [`Alias`].
+/// The normal form of each byte.
 #[expect(clippy::indexing_slicing, reason = "the compiler works it out")]
 const CANONICAL: [u8; 256] = {
     let mut table = [b'-'; 256];

@@ -1,9 +1,12 @@
-//! Whether a request is a person's way to a page: only then is being sent elsewhere an answer that anybody can use.
+//! Whether a request is a navigation: only a browser that loads a page can follow a redirect to a login page.
 
 use super::headers::Headers;
 
-/// Browsers say so (Fetch Metadata, section 2.2). For one that does not, a page is what it would rather have than JSON,
-/// and no script says that it is one.
+/// Whether a browser loads a page with this request.
+///
+/// - The method is GET or HEAD.
+/// - `sec-fetch-mode` is `navigate` (Fetch Metadata, section 2.2).
+/// - Without `sec-fetch-mode`: `accept` lists `text/html`, and there is no `x-requested-with`, which scripts set.
 #[must_use]
 pub fn is_navigation(method: &[u8], headers: &Headers) -> bool {
     if !matches!(method, b"GET" | b"HEAD") {
@@ -31,7 +34,7 @@ mod tests {
     }
 
     #[test]
-    fn a_browser_says_itself_what_it_is_doing() {
+    fn sec_fetch_mode_decides_where_a_browser_sends_it() {
         let html = ("accept", "text/html");
         assert!(navigation("GET", &[("sec-fetch-mode", "navigate")]));
         assert!(navigation("HEAD", &[("sec-fetch-mode", "navigate")]));
@@ -42,7 +45,7 @@ mod tests {
     }
 
     #[test]
-    fn without_that_it_is_one_that_wants_a_page_and_is_no_script() {
+    fn without_sec_fetch_mode_a_navigation_accepts_html_and_is_not_from_a_script() {
         for (accept, wanted) in [
             ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", true),
             ("application/json, Text/HTML;level=1", true),
@@ -59,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_changes_nothing_is_a_way_to_a_page() {
+    fn only_get_and_head_are_navigations() {
         for method in ["POST", "PUT", "DELETE", "OPTIONS", "get"] {
             assert!(!navigation(method, &[("sec-fetch-mode", "navigate"), ("accept", "text/html")]), "{method}");
         }

@@ -1,11 +1,10 @@
-//! Origins as browsers send them, and the origin of a request itself.
+//! Web origins (RFC 6454): those that browsers send, and the one of the request's own host.
 
 use std::fmt;
 
 use super::authority::{Authority, Host};
 
-/// The scheme, host and port that a page came from. The default ports of http and https are left out, so that equal
-/// origins are equal values.
+/// A scheme, host and port. The default ports of http and https are omitted, so equal origins are equal values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {
     scheme: String,
@@ -14,9 +13,10 @@ pub struct Origin {
 }
 
 impl Origin {
-    /// Reads `scheme://host` or `scheme://host:port`. Anything else, `null` too, is no origin that can be listed.
+    /// Parses a serialised origin, `scheme://host` or `scheme://host:port` (RFC 6454, section 6.2). `None` for anything
+    /// else, including the opaque origin `null`.
     ///
-    /// Any scheme is taken, since apps have origins such as `capacitor://localhost`.
+    /// Any scheme is accepted, since apps have origins such as `capacitor://localhost`.
     #[must_use]
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         let colon = bytes.iter().position(|byte| *byte == b':')?;
@@ -24,7 +24,7 @@ impl Origin {
         Self::new(scheme, &Authority::parse(rest.strip_prefix(b"://")?)?)
     }
 
-    /// The origin that a page of this request's own host has.
+    /// The origin of pages that this request's host serves. `None` unless the scheme is http or https.
     #[must_use]
     pub fn of_request(scheme: &[u8], authority: &Authority) -> Option<Self> {
         Self::new(scheme, authority).filter(|origin| default_port(&origin.scheme).is_some())
@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn origins_are_read_into_one_form() {
+    fn equal_origins_have_one_form() {
         for (text, form) in [
             ("https://shop.example.com", "https://shop.example.com"),
             ("HTTPS://Shop.Example.COM:443", "https://shop.example.com"),
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_but_a_serialised_origin_is_none() {
+    fn only_serialised_origins_are_parsed() {
         for text in [
             "",
             "null",
@@ -148,7 +148,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_read_or_refused_and_what_is_read_is_read_again_from_its_text(
+        fn any_bytes_parse_or_fail_and_the_result_parses_to_itself(
             bytes in prop_oneof![
                 any::<Vec<u8>>(),
                 "[a-zA-Z0-9+.-]{0,4}:?/{0,3}[a-z0-9.:-]{0,8}(:[0-9]{0,6})?".prop_map(String::into_bytes),

@@ -1,27 +1,33 @@
-//! Paths, and all the ways in which servers behind the proxy might read them.
+//! Paths, and every reading that a server behind the proxy may have of them.
 //!
-//! A rule that protects `/admin` is worth nothing if the server takes another spelling for the same path. What servers
-//! do to a path differs: some decode it twice, some take `\` for `/`, some drop parameters. So a path that is not
-//! plain is followed through every such step in every order, and whoever asks gets all the readings, or learns that
-//! the path is one that no honest client sends.
+//! A rule for `/admin` protects nothing if the server takes another spelling for the same path. Servers normalise paths
+//! in different ways: some decode twice, some take `\` for `/`, some drop path parameters. So a path that is not plain is
+//! put through every such step in every order. The result is all readings, or the reason why the path is refused.
 
 use std::fmt;
 
 use super::percent::{is_unreserved, split_encoded};
 use super::scan::split_before;
 
-/// How many readings a path may have before it is refused.
+/// The maximum number of readings of a path. A path with more is refused.
 pub const MAX_READINGS: usize = 32;
 
-/// Why a path is refused whatever the rules say.
+/// Why a path is refused. The name describes the path or one of its readings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ambiguity {
+    /// It does not start with `/`.
     NotAbsolute,
+    /// It has an ASCII control character.
     ControlCharacter,
+    /// It has a `%` without two hexadecimal digits, or `%uXXXX`.
     MalformedPercent,
+    /// It has an overlong UTF-8 sequence (RFC 3629, section 10).
     OverlongUtf8,
+    /// It has a segment `.` or `..`.
     DotSegment,
+    /// It starts with `//`, which some servers read as a host.
     LeadingSlashes,
+    /// It has more than [`MAX_READINGS`] readings.
     TooManyReadings,
 }
 
@@ -39,21 +45,22 @@ impl fmt::Display for Ambiguity {
     }
 }
 
-/// The path of a request target, and the query after its first `?`.
+/// The path of a request target, and the query after the first `?`.
 #[must_use]
 pub fn split_query(target: &[u8]) -> (&[u8], Option<&[u8]>) {
     let (path, rest) = split_before(target, b'?');
     (path, rest.split_first().map(|(_, query)| query))
 }
 
-/// Whether every server reads the path in the same way.
+/// Whether the path has one reading: segments of characters that no server changes (RFC 3986, section 3.3, without `%`
+/// and `;`), no dot segment, and no empty segment but the last.
 #[must_use]
 pub fn is_plain(path: &[u8]) -> bool {
     let [b'/', segments @ ..] = path else { return false };
     let mut segment = Segment::Empty;
     for byte in segments {
         segment = match (kind_of(*byte), segment) {
-            // A slash at the end leaves an empty last segment, which is the one that may be empty.
+            // Only the last segment may be empty: the path ends with a slash.
             (Kind::Other, _) | (Kind::Slash, Segment::Empty | Segment::Dot | Segment::Dots) => return false,
             (Kind::Slash, Segment::Named) => Segment::Empty,
             (Kind::Dot, Segment::Empty) => Segment::Dot,
@@ -64,26 +71,26 @@ pub fn is_plain(path: &[u8]) -> bool {
     matches!(segment, Segment::Empty | Segment::Named)
 }
 
-/// What of a segment was read so far.
+/// The part of a segment that was read so far.
 #[derive(Clone, Copy)]
 enum Segment {
     Empty,
     Dot,
     Dots,
-    /// More than dots.
+    /// Anything else.
     Named,
 }
 
-/// Every way in which a server might read the path, the path itself first; a plain path has that one reading.
+/// All readings of the path, the path itself first. A plain path has only that one.
 ///
 /// # Errors
 ///
-/// If any of the readings is one that no honest client means, or if there are more than [`MAX_READINGS`].
+/// If a reading is one that only an attack needs, or if there are more than [`MAX_READINGS`].
 pub fn readings(path: &[u8]) -> Result<Vec<Vec<u8>>, Ambiguity> {
     if !path.starts_with(b"/") {
         return Err(Ambiguity::NotAbsolute);
     }
-    // Only in the path as sent: `/100%25` is well-formed, though a percent sign alone remains once it is decoded.
+    // This holds for the path as sent: `/100%25` is well-formed, and decodes to a path that ends with `%`.
     let malformed = |after: &[u8]| !matches!(after, [high, low, ..] if is_hex(high) && is_hex(low));
     if after_percent_signs(path).any(malformed) {
         return Err(Ambiguity::MalformedPercent);
@@ -93,9 +100,9 @@ pub fn readings(path: &[u8]) -> Result<Vec<Vec<u8>>, Ambiguity> {
 
 /// The closure of the path under all steps, breadth first.
 ///
-/// The work is bounded however hostile the path: no more than `MAX_READINGS` readings are kept, each is put through
-/// each step once, and no step makes a path longer. That is `MAX_READINGS * Step::ALL.len()` passes over at most the
-/// length of the path, and the first reading too many, or the first to be refused, ends it.
+/// The work is bounded for any path: at most `MAX_READINGS` readings are kept, each goes through each step once, and no
+/// step makes a path longer. That is at most `MAX_READINGS * Step::ALL.len()` passes over the length of the path. The
+/// first reading that is refused, or that is one too many, ends the search.
 fn explore(path: &[u8], mut apply: impl FnMut(Step, &[u8]) -> Option<Vec<u8>>) -> Result<Vec<Vec<u8>>, Ambiguity> {
     check(path)?;
     let mut readings = vec![path.to_vec()];
@@ -116,12 +123,12 @@ fn explore(path: &[u8], mut apply: impl FnMut(Step, &[u8]) -> Option<Vec<u8>>) -
     Ok(readings)
 }
 
-/// Refuses what no reading of a path may hold. What is encoded comes to light in the reading that decodes it.
+/// Checks one reading. Encoded bytes are checked in the reading that decodes them.
 fn check(reading: &[u8]) -> Result<(), Ambiguity> {
     if reading.iter().any(u8::is_ascii_control) {
         return Err(Ambiguity::ControlCharacter);
     }
-    // IIS and Jetty know `%u002e`; RFC 3986 does not.
+    // IIS and Jetty decode `%u002e`, which RFC 3986 does not have.
     let utf_16 = |after: &[u8]| matches!(after, [b'u' | b'U', a, b, c, d, ..] if is_hex(a) && is_hex(b) && is_hex(c) && is_hex(d));
     if after_percent_signs(reading).any(utf_16) {
         return Err(Ambiguity::MalformedPercent);
@@ -138,10 +145,10 @@ fn check(reading: &[u8]) -> Result<(), Ambiguity> {
     Ok(())
 }
 
-/// Whether the bytes hold the start of a longer UTF-8 sequence than its character needs.
+/// Whether the bytes have the start of an overlong UTF-8 sequence.
 ///
-/// A decoder that takes such a sequence often does not look at the bytes that continue it either, so these count
-/// whatever they are. The last two patterns are of sequences of five and six bytes, which older decoders know.
+/// A decoder that accepts such a sequence often ignores whether valid continuation bytes follow, so they are not looked
+/// at. The last two patterns start sequences of five and six bytes, which older decoders accept.
 fn is_overlong(bytes: &[u8]) -> bool {
     bytes.iter().any(|byte| matches!(byte, 0xc0 | 0xc1))
         || bytes
@@ -161,7 +168,7 @@ fn is_hex(byte: &u8) -> bool {
     byte.is_ascii_hexdigit()
 }
 
-/// What a byte is to a path that has one reading.
+/// The class of a byte in a plain path.
 #[derive(Clone, Copy)]
 enum Kind {
     Plain,
@@ -170,7 +177,7 @@ enum Kind {
     Other,
 }
 
-/// Every path is looked through byte by byte, and a table is quicker than the questions that it answers.
+/// A table, since it is faster than comparisons, and every byte of every path is classified.
 #[expect(clippy::indexing_slicing, reason = "the compiler works it out")]
 const KINDS: [Kind; 256] = {
     let mut table = [Kind::Other; 256];
@@ -190,11 +197,11 @@ const KINDS: [Kind; 256] = {
 
 #[inline(always)]
 fn kind_of(byte: u8) -> Kind {
-    // Every byte has its place in the table.
+    // The table has an entry for every byte.
     KINDS.get(usize::from(byte)).copied().unwrap_or(Kind::Other)
 }
 
-/// One thing that a server may do to a path before it looks at it.
+/// One normalisation that a server may apply to a path.
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Decode,
@@ -217,7 +224,7 @@ impl Step {
         Self::CutFragment,
     ];
 
-    /// What the path becomes; `None` if the step leaves it as it is.
+    /// The path after this step; `None` if it is unchanged.
     fn apply(self, path: &[u8]) -> Option<Vec<u8>> {
         match self {
             Self::Decode => decode(path, |_| true),
@@ -245,7 +252,7 @@ impl Step {
     }
 }
 
-/// Decodes, once, every encoded byte that `wanted` names. A percent sign without two digits stays.
+/// Decodes once every encoded byte that `wanted` selects. A percent sign without two digits stays.
 fn decode(path: &[u8], wanted: fn(u8) -> bool) -> Option<Vec<u8>> {
     if !path.contains(&b'%') {
         return None;

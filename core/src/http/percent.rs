@@ -1,8 +1,8 @@
-//! Percent-encoding: taking single bytes out of it, and putting text into header values.
+//! Percent-encoding (RFC 3986, section 2.1): decoding bytes, and encoding header values and URL components.
 
 use std::borrow::Cow;
 
-/// The byte that a percent sign with two hexadecimal digits at the start of `bytes` stands for, and what follows it.
+/// Decodes `%XX` at the start of `bytes`: the byte, and the rest. `None` if `bytes` does not start with it.
 pub(super) fn split_encoded(bytes: &[u8]) -> Option<(u8, &[u8])> {
     let [b'%', high, low, rest @ ..] = bytes else { return None };
     Some(((digit(*high)? << 4) | digit(*low)?, rest))
@@ -12,10 +12,10 @@ fn digit(byte: u8) -> Option<u8> {
     char::from(byte).to_digit(16).and_then(|value| u8::try_from(value).ok())
 }
 
-/// A value as it may stand in a header: visible ASCII and the spaces between it, every other byte percent-encoded.
+/// Encodes a header value: visible ASCII and inner spaces stay, all other bytes are percent-encoded.
 ///
-/// The percent sign is encoded too, so that decoding gives the value back; so are spaces at both ends, since a server
-/// drops them.
+/// `%` is encoded too, so that decoding restores the value. Leading and trailing spaces are encoded, since recipients
+/// strip them (RFC 9110, section 5.5).
 #[must_use]
 pub fn encode_header(value: &str) -> Cow<'_, str> {
     if value.bytes().all(|byte| byte != b' ' && is_kept(byte)) {
@@ -38,8 +38,8 @@ pub fn encode_header(value: &str) -> Cow<'_, str> {
     Cow::Owned(encoded)
 }
 
-/// A text as it may stand as a value in any part of a URL: all but the unreserved characters percent-encoded (RFC 3986,
-/// section 2.3).
+/// Appends a URL component: all bytes but the unreserved characters are percent-encoded (RFC 3986, section 2.3), so it
+/// is safe in every part of a URL.
 pub fn push_component(bytes: &[u8], encoded: &mut String) {
     for byte in bytes {
         if is_unreserved(*byte) {
@@ -50,7 +50,7 @@ pub fn push_component(bytes: &[u8], encoded: &mut String) {
     }
 }
 
-/// Whether a byte means itself wherever it stands in a URL.
+/// Whether a byte is an unreserved character (RFC 3986, section 2.3).
 pub const fn is_unreserved(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
 }
@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn encoded_byte_is_split_off_only_where_two_digits_stand() {
+    fn only_a_percent_sign_with_two_digits_is_decoded() {
         assert_eq!(split_encoded(b"%2fx"), Some((b'/', &b"x"[..])));
         assert_eq!(split_encoded(b"%fF"), Some((0xff, &b""[..])));
         for bytes in [&b""[..], b"%", b"%2", b"%2g", b"%g2", b"%+2", b"%%20", b"x%20", b"%\xff0"] {

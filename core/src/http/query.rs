@@ -1,13 +1,12 @@
-//! Query strings: reading the values of one parameter, and taking it out.
+//! Query strings: reading the values of one parameter, and removing that parameter.
 //!
-//! Pairs are parted by `&` alone, and names are compared as servers read them: decoded, so that `%74oken=` is
-//! `token=`.
+//! `&` alone separates pairs. Names are compared after decoding, as servers do: `%74oken=` is `token=`.
 
 use std::borrow::Cow;
 
 use super::percent::split_encoded;
 
-/// Every value of the parameters of this name, in order, decoded.
+/// The decoded values of all parameters of this name, in order.
 pub fn values<'a>(query: &'a [u8], name: &'a str) -> impl Iterator<Item = Cow<'a, [u8]>> {
     query.split(|byte| *byte == b'&').filter_map(|pair| {
         let (own, value) = split_pair(pair);
@@ -15,9 +14,9 @@ pub fn values<'a>(query: &'a [u8], name: &'a str) -> impl Iterator<Item = Cow<'a
     })
 }
 
-/// The query without the parameters of this name, every other byte unchanged, or `None` if it holds none of them.
+/// The query without the parameters of this name, all other bytes unchanged. `None` if there is no such parameter.
 ///
-/// What remains may be empty.
+/// The result may be empty.
 #[must_use]
 pub fn without(query: &[u8], name: &str) -> Option<Vec<u8>> {
     let pairs = || query.split(|byte| *byte == b'&');
@@ -52,8 +51,8 @@ fn decode(value: &[u8]) -> Cow<'_, [u8]> {
     }
 }
 
-/// The bytes of a name or value as HTML forms encode them: `%XX` is a byte and `+` a space. A percent sign without two
-/// digits stands for itself.
+/// Decodes `application/x-www-form-urlencoded` (URL Standard, section 5.1): `%XX` is a byte, `+` is a space, and a percent
+/// sign without two digits is itself.
 struct Decoded<'a> {
     rest: &'a [u8],
 }
@@ -115,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn parameter_is_taken_out_and_every_other_byte_stays() {
+    fn a_parameter_is_removed_and_every_other_byte_stays() {
         let cases: [(&[u8], Option<&[u8]>); 16] = [
             (b"token=t", Some(b"")),
             (b"token", Some(b"")),

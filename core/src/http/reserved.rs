@@ -1,17 +1,18 @@
-//! The headers that only the filter may set: whoever else did, forged them.
+//! Reserved headers: only the filter sets them, so those that a client sends are spoofed and removed.
 
 use super::headers::Headers;
-use super::name::{Alias, Kinds};
+use super::name::{Alias, NameFilter};
 
-/// The names that are taken out of every request, in all their spellings.
+/// A set of reserved header names. Lookups match all spellings of a name (see [`Alias`]).
 #[derive(Debug, Default)]
 pub struct ReservedHeaders {
     aliases: Vec<Alias>,
-    /// Nearly every name of a request is of another kind, and is compared with none of them.
-    kinds: Kinds,
+    /// It rejects nearly every name of a request without a comparison.
+    filter: NameFilter,
 }
 
 impl ReservedHeaders {
+    /// The set of these names. Repeated ones, in any spelling, count once.
     #[must_use]
     pub fn new<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
         let mut aliases = Vec::new();
@@ -20,20 +21,26 @@ impl ReservedHeaders {
                 aliases.push(alias);
             }
         }
-        Self { kinds: aliases.iter().map(|alias| Kinds::of(alias.bytes())).fold(Kinds::default(), Kinds::and), aliases }
+        Self {
+            filter: aliases
+                .iter()
+                .map(|alias| NameFilter::of(alias.bytes()))
+                .fold(NameFilter::default(), NameFilter::union),
+            aliases,
+        }
     }
 
-    /// Whether this is one of the names, however it is spelled.
+    /// Whether this is a spelling of a reserved name.
     #[must_use]
     pub fn contains(&self, name: &[u8]) -> bool {
-        Kinds::of(name).meets(self.kinds) && self.aliases.iter().any(|alias| alias.matches(name))
+        NameFilter::of(name).intersects(self.filter) && self.aliases.iter().any(|alias| alias.matches(name))
     }
 
-    /// The names in this map that have to go, each spelling once.
+    /// The reserved names in a header map, each spelling once: the headers to remove.
     #[must_use]
     pub fn spoofed<'a>(&self, headers: &'a Headers) -> Vec<&'a [u8]> {
         let mut names: Vec<&[u8]> = Vec::new();
-        if !headers.kinds().meets(self.kinds) {
+        if !headers.filter().intersects(self.filter) {
             return names;
         }
         for (name, _) in headers.iter() {
@@ -68,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn usual_names_of_requests_are_compared_with_no_managed_one() {
+    fn common_names_of_requests_are_rejected_by_the_filter() {
         let reserved = ReservedHeaders::new([
             "x-session-user",
             "x-session-data",
@@ -104,7 +111,7 @@ mod tests {
             "traceparent",
         ];
         for name in usual {
-            assert!(!Kinds::of(name.as_bytes()).meets(reserved.kinds), "{name}");
+            assert!(!NameFilter::of(name.as_bytes()).intersects(reserved.filter), "{name}");
         }
     }
 
@@ -120,7 +127,7 @@ mod tests {
             ("X-Session-User", "e"),
             ("x-session--user", "f"),
         ]);
-        let forged = reserved.spoofed(&headers);
-        assert_eq!(forged, [&b"x-session-user"[..], b"x_session.user", b"X-Session-User"]);
+        let spoofed = reserved.spoofed(&headers);
+        assert_eq!(spoofed, [&b"x-session-user"[..], b"x_session.user", b"X-Session-User"]);
     }
 }

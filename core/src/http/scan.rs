@@ -1,8 +1,8 @@
-//! A search for one byte that looks at eight at once: cookies and paths are as long as clients like.
+//! `memchr` for eight bytes at a time: clients decide how long cookies and paths are.
 
 const WORD: usize = 8;
 
-/// What stands before the first such byte, and what follows from it on; all and nothing if there is none.
+/// Splits before the first occurrence of a byte. Without one, the second part is empty.
 #[inline(always)]
 pub fn split_before(bytes: &[u8], wanted: u8) -> (&[u8], &[u8]) {
     let at = position(bytes, wanted).unwrap_or(bytes.len());
@@ -17,8 +17,8 @@ fn position(bytes: &[u8], wanted: u8) -> Option<usize> {
     let (words, rest) = bytes.as_chunks::<WORD>();
     let mut at = 0_usize;
     for word in words {
-        // A byte that is wanted becomes zero, and of zeros alone does the lowest set its high bit here; what it borrows
-        // from touches bytes after it only.
+        // A wanted byte becomes zero. The subtraction sets the high bit of the lowest zero byte; its borrow can only
+        // affect bytes above it.
         let differing = u64::from_le_bytes(*word) ^ pattern;
         let zeros = differing.wrapping_sub(ONES) & !differing & HIGHS;
         if zeros != 0 {
@@ -36,7 +36,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn what_is_not_there_ends_nothing() {
+    fn without_an_occurrence_the_second_part_is_empty() {
         assert_eq!(split_before(b"abc", b';'), (&b"abc"[..], &b""[..]));
         assert_eq!(split_before(b"", b';'), (&b""[..], &b""[..]));
         assert_eq!(split_before(b"ab;c;", b';'), (&b"ab"[..], &b";c;"[..]));
@@ -44,7 +44,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_first_is_found_as_by_looking_at_each_byte(
+        fn the_first_occurrence_is_that_of_a_bytewise_search(
             bytes in prop_oneof![
                 proptest::collection::vec(any::<u8>(), 0..40),
                 // Bytes that differ by one bit from the one that is wanted, and by what a borrow makes of them.

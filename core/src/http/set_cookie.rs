@@ -1,7 +1,7 @@
-//! The `set-cookie` that deletes a cookie: a browser drops the one of the same name, domain and path (RFC 6265, section
-//! 5.3, step 11).
+//! `set-cookie`: deleting a cookie, which takes the name, domain and path that it was set with (RFC 6265, section 5.3,
+//! step 11).
 
-/// With which requests from other sites a cookie goes (RFC 6265bis, section 4.1.2.7).
+/// The cookie attribute `SameSite` (RFC 6265bis, section 4.1.2.7).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SameSite {
     Strict,
@@ -20,15 +20,20 @@ impl SameSite {
     }
 }
 
-/// The attributes that a cookie was set with, by which it is found again.
+/// The attributes that a session cookie was set with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attributes {
+    /// `Path`, which starts with `/`.
     pub path: String,
+    /// `Domain`. `None`: the cookie belongs to the host alone.
     pub domain: Option<String>,
+    /// `Secure`.
     pub secure: bool,
+    /// `SameSite`.
     pub same_site: SameSite,
 }
 
+/// The defaults of `logout.cookie`, for deletions without a logout route; a test of the configuration compares them.
 impl Default for Attributes {
     fn default() -> Self {
         Self { path: "/".to_owned(), domain: None, secure: true, same_site: SameSite::default() }
@@ -52,10 +57,10 @@ impl Attributes {
         value
     }
 
-    /// Why no browser would take such a cookie of this name, if that is so (RFC 6265bis, section 4.1.3). It would not
-    /// take its deletion either.
+    /// Why browsers reject a cookie of this name with these attributes, and so its deletion (RFC 6265bis, section 4.1.3).
+    /// `None` if they accept it.
     #[must_use]
-    pub fn trouble(&self, name: &str) -> Option<&'static str> {
+    pub fn rejection(&self, name: &str) -> Option<&'static str> {
         let starts = |prefix: &str| name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
         if self.same_site == SameSite::None && !self.secure {
             Some("browsers refuse SameSite=None without secure")
@@ -69,7 +74,7 @@ impl Attributes {
     }
 }
 
-/// The name of the cookie that a `set-cookie` sets (RFC 6265, section 5.2).
+/// The name of the cookie that a value of `set-cookie` sets (RFC 6265, section 5.2). Empty without a `=`.
 #[must_use]
 pub fn name(value: &[u8]) -> &[u8] {
     let pair = value.split(|byte| *byte == b';').next().unwrap_or_default();
@@ -84,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_deletion_bears_the_attributes_that_the_cookie_was_set_with() {
+    fn a_deletion_has_the_attributes_of_the_cookie() {
         assert_eq!(Attributes::default().deletion("sid"), "sid=; Max-Age=0; Path=/; Secure; SameSite=Lax");
         let other = Attributes {
             path: "/app".to_owned(),
@@ -98,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_browser_would_take_is_known() {
+    fn cookies_that_browsers_reject_are_known() {
         let plain = Attributes::default();
         let open = Attributes { secure: false, ..plain.clone() };
         let deep = Attributes { path: "/a".to_owned(), ..plain.clone() };
@@ -117,7 +122,7 @@ mod tests {
             (&wide, "sid", true),
             (&anywhere, "sid", false),
         ] {
-            assert_eq!(attributes.trouble(name).is_none(), fine, "{attributes:?} {name}");
+            assert_eq!(attributes.rejection(name).is_none(), fine, "{attributes:?} {name}");
         }
     }
 }

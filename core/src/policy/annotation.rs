@@ -1,4 +1,4 @@
-//! What the upstream is told of a session, as header values that no byte can break out of.
+//! Annotation: request headers that pass a session to the upstream, encoded so that no value can inject a header.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -7,28 +7,36 @@ use std::rc::Rc;
 use crate::http::bytes::Bytes;
 use crate::http::change::HeaderChange;
 use crate::http::percent;
-use crate::session::session::{Scalar, Session};
+use crate::session::data::Scalar;
+use crate::session::session::Session;
 
-/// A part of a session that a header may hold.
+/// A field of a session that a header can carry or a requirement can test.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Field {
+    /// `id`: the user's id.
     Id,
+    /// `ip`: the client's address when the session was made.
     Ip,
+    /// `ttl`: the time to live, in seconds.
     Ttl,
+    /// `idle`: the seconds since the last use before this lookup.
     Idle,
+    /// `r`: the number of reads.
     Reads,
+    /// `w`: the number of writes.
     Writes,
-    /// Seconds since the token was made.
+    /// `age`: the seconds since the token was created.
     Age,
-    /// All data, as JSON.
+    /// `d`: all data, as JSON.
     Data,
-    /// One value of the data. The key is all that follows `d.`, dots too.
+    /// `d.KEY`: one value of the data. The key is all that follows `d.`, including dots.
     DataKey(String),
-    /// What is known of the session at all.
+    /// `status`: `active`, or a [`Status`].
     Status,
 }
 
 impl Field {
+    /// Parses the configuration's name of a field.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         Some(match text {
@@ -47,7 +55,7 @@ impl Field {
 }
 
 impl fmt::Display for Field {
-    /// As it would be written.
+    /// The configuration's name of the field.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Id => "id",
@@ -64,13 +72,16 @@ impl fmt::Display for Field {
     }
 }
 
-/// What a request is told of whether there is a session.
+/// The value of [`Field::Status`] without a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
+    /// `none`: there is no session.
     None,
+    /// `unavailable`: the lookup failed.
     Unavailable,
 }
 
+/// The value of [`Field::Status`] with a session.
 const ACTIVE: &str = "active";
 
 impl Status {
@@ -82,28 +93,29 @@ impl Status {
     }
 }
 
-/// Which headers a request is annotated with.
+/// The headers that a request is annotated with.
 #[derive(Clone, Debug)]
 pub struct Annotation {
-    /// Names in lower case.
+    /// Header names in lower case, each with its field.
     pub headers: Vec<(Rc<str>, Field)>,
-    /// The most that all values together may have.
+    /// The maximum size of all values together, in bytes.
     pub max_bytes: usize,
 }
 
-/// How many bytes of a value a byte of the session becomes at most.
+/// The maximum number of bytes that encoding makes of one.
 const LONGEST_ENCODING: usize = 3;
 
-/// How long a value is at most that is no part of the session: an age in seconds, or a status.
+/// The maximum size of a value that is not in the session's text: an age in seconds, or a status.
 const LONGEST_OF_ITSELF: usize = 20;
 
-/// The values do not fit into `max_bytes`.
+/// The values exceed [`Annotation::max_bytes`].
 #[derive(Debug, PartialEq, Eq)]
 pub struct TooLarge;
 
 impl Annotation {
-    /// Sets the headers of a request with a session. They are added, which costs the host less than replacing: none of
-    /// these names is left in the request, since they are taken out of every request first.
+    /// The headers of a request with a session. `age_s` is the token's age in seconds.
+    ///
+    /// They are added, which costs the host less than replacing them: these names are reserved, so the request has none.
     pub fn of_session<'a>(
         &'a self,
         session: &'a Session,
@@ -111,7 +123,7 @@ impl Annotation {
     ) -> Result<impl Iterator<Item = HeaderChange> + 'a, TooLarge> {
         let most = session.text_bytes().saturating_mul(LONGEST_ENCODING).saturating_add(LONGEST_OF_ITSELF);
         if most.saturating_mul(self.headers.len()) > self.max_bytes {
-            // Most values are shared with the session, so reading them twice costs less than keeping a list of them.
+            // Most values borrow from the session, so computing them twice costs less than a list.
             let mut left = self.max_bytes;
             for (_, field) in &self.headers {
                 let length = value(field, session, age_s).map_or(0, |value| value.len());
@@ -124,10 +136,10 @@ impl Annotation {
             .filter_map(move |(name, field)| Some(HeaderChange::Add(name.into(), value(field, session, age_s)?))))
     }
 
-    /// Sets the headers of a request without one, in the same way.
+    /// The headers of a request without a session: those of [`Field::Status`].
     pub fn of_status(&self, status: Status) -> impl Iterator<Item = HeaderChange> {
-        let asked = self.headers.iter().filter(|(_, field)| *field == Field::Status);
-        asked.map(move |(name, _)| HeaderChange::Add(name.into(), status.as_str().into()))
+        let of_status = self.headers.iter().filter(|(_, field)| *field == Field::Status);
+        of_status.map(move |(name, _)| HeaderChange::Add(name.into(), status.as_str().into()))
     }
 }
 
@@ -154,7 +166,7 @@ fn value(field: &Field, session: &Session, age_s: &dyn Fn() -> Option<u64>) -> O
     })
 }
 
-/// The user's id in visible ASCII.
+/// The user's id, percent-encoded to visible ASCII.
 #[must_use]
 pub fn encoded_id(session: &Session) -> String {
     percent::encode_header(session.id()).into_owned()
@@ -198,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn each_field_has_its_form() {
+    fn every_field_has_its_encoding() {
         for (field, value) in [
             ("id", Some("Zo%C3%AB 100%25%0A")),
             ("ip", Some("::1")),
@@ -219,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn what_needs_no_encoding_is_shared_with_the_session() {
+    fn values_that_need_no_encoding_are_shared_with_the_session() {
         for field in ["ip", "ttl", "idle", "r", "d", "d.n", "d.plain"] {
             let value = value_of(field);
             assert!(matches!(value, Some(Bytes::Shared(..))), "{field}: {value:?}");
@@ -227,20 +239,20 @@ mod tests {
     }
 
     #[test]
-    fn fields_that_do_not_exist_are_none() {
+    fn unknown_fields_are_refused() {
         for wrong in ["", "ID", "d.", "data", "token", "no_resave", "x.y"] {
             assert_eq!(Field::parse(wrong), None, "{wrong}");
         }
     }
 
     #[test]
-    fn all_values_together_fit_or_none_is_passed_on() {
+    fn values_that_exceed_the_limit_together_are_refused() {
         assert_eq!(annotated(&["ttl", "r"], 6).unwrap().len(), 2);
         assert_eq!(annotated(&["ttl", "r"], 5), Err(TooLarge));
     }
 
     #[test]
-    fn what_is_counted_is_the_text_as_it_is_encoded() {
+    fn the_limit_counts_encoded_bytes() {
         let parts = Parts { id: "%".repeat(100).into(), ttl: "1", ..Parts::default() };
         let session: Rc<Session> = parts.into();
         let fits = |max_bytes| {
@@ -252,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_session_the_status_alone_is_told() {
+    fn without_a_session_only_the_status_is_set() {
         let headers = vec![(Rc::from("x-user"), Field::Id), (Rc::from("x-status"), Field::Status)];
         let annotation = Annotation { headers, max_bytes: 6144 };
         for (status, told) in [(Status::None, "none"), (Status::Unavailable, "unavailable")] {

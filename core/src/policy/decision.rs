@@ -1,4 +1,4 @@
-//! What a session's state leads to under a rule: the decision table.
+//! The decision table: rule and lookup to decision.
 
 use super::requirements::Facts;
 use super::rules::{FailureMode, Rule, SessionMode};
@@ -6,25 +6,29 @@ use crate::policy::annotation::Status;
 use crate::session::lookup::{Failure, Lookup};
 use crate::session::session::Session;
 
-/// The way a request goes once its session was asked for.
+/// The decision on a request after its lookup.
 #[derive(Debug)]
 pub enum Decision<'a> {
-    /// On to the upstream, with the session to annotate it with.
+    /// Pass, annotated with the session.
     Session(&'a Session),
-    /// On to the upstream without a session, on an optional route.
+    /// Pass without a session, on an optional route.
     Anonymous(Status),
-    /// On to the upstream although nobody knows whether there is a session: `failure_mode: allow`.
+    /// Pass although the lookup failed: `failure_mode: allow`.
     FailedOpen,
+    /// Deny: the rule requires a session, and there is none.
     NoSession,
-    /// A requirement does not hold.
+    /// Deny: a requirement fails.
     Forbidden,
+    /// Deny: the lookup failed.
     Unavailable {
+        /// Whether a retry may help: after an outage, but not after a bad response.
         retry: bool,
     },
+    /// Deny: too many calls are in flight.
     Busy,
 }
 
-/// `facts` are what requirements are held against.
+/// Decides. `facts` are the facts that the rule's requirements are evaluated against.
 #[must_use]
 pub fn decide<'a>(rule: &Rule, lookup: &'a Lookup, facts: impl Fn(&'a Session) -> Facts<'a>) -> Decision<'a> {
     match (lookup, rule.session) {

@@ -1,20 +1,19 @@
-//! How old a session may become, and for how long it may lie unused, whatever rest-sessions itself would allow.
+//! Maximum age and idle time of sessions, enforced beside those of rest-sessions.
 
 use crate::session::session::Session;
 use crate::session::token::Token;
 
-/// A session beyond any of these is ended.
+/// Limits in milliseconds; `None` is no limit. A session that exceeds one is ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
-    /// Since it was used last, before the question that is just answered.
+    /// The maximum time since the last use before the current lookup.
     pub idle_ms: Option<u64>,
-    /// Since its token was made.
+    /// The maximum time since the token was created.
     pub age_ms: Option<u64>,
 }
 
 impl Limits {
-    /// Whether a session is beyond a limit at this time. One that does not tell what a limit is about is beyond it:
-    /// nobody could say that it is not.
+    /// Whether a session exceeds a limit at `now_ms`. A session without the value that a limit applies to exceeds it.
     #[must_use]
     pub fn exceeded_by(self, session: &Session, token: &Token, now_ms: u64) -> bool {
         let beyond = |limit: Option<u64>, found: &dyn Fn() -> Option<u64>| {
@@ -42,7 +41,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_may_be_as_idle_and_as_old_as_the_limits_say_and_no_more() {
+    fn limits_are_inclusive() {
         let limits = Limits { idle_ms: Some(30_000), age_ms: Some(60_000) };
         for (idle, age_ms, exceeded) in [
             ("0", 0, false),
@@ -57,13 +56,13 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_limit_is_never_exceeded() {
+    fn without_limits_nothing_is_exceeded() {
         let none = Limits::default();
         assert!(!none.exceeded_by(&session(Some("1e9")), &token(1_000_000_000), NOW_MS));
     }
 
     #[test]
-    fn a_session_that_does_not_tell_is_beyond_the_limit() {
+    fn a_session_without_the_value_of_a_limit_exceeds_it() {
         let timeless = Token::parse(&[b'a'; 64], &|| NOW_MS).unwrap();
         assert!(Limits { idle_ms: Some(1), age_ms: None }.exceeded_by(&session(None), &token(0), NOW_MS));
         assert!(Limits { idle_ms: None, age_ms: Some(1) }.exceeded_by(&session(None), &timeless, NOW_MS));

@@ -1,27 +1,28 @@
-//! Where a person is sent to log in, and how the login service is told where to bring them back to.
+//! The redirect to the login page, and the return URL that it carries.
 
 use crate::http::authority::{Authority, Host};
 use crate::http::path::split_query;
 use crate::http::percent;
 
-/// The longest `location`, in bytes: browsers and proxies take at least so much. Of a URL that is longer than this once
-/// it is encoded, the person comes back to a part.
-const LONGEST: usize = 8_000;
+/// The maximum size of `location`, in bytes (RFC 9110, section 4.1 recommends support of 8000). A longer one carries a
+/// shorter return URL: without the query, or without the path.
+const MAX_LOCATION: usize = 8_000;
 
-/// A login page: a URL, or a path on the host that was asked for.
+/// A login page: a URL, or a path on the request's host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Login {
+    /// The text before `{url}`, or all of it.
     before: String,
-    /// What follows the URL that was asked for, if the login service is told it.
+    /// The text after `{url}`, if there is one.
     after: Option<String>,
 }
 
 impl Login {
-    /// Reads `https://login.example.com/?next={url}` or `/login?next={url}`; `{url}` may be left out. It can stand
-    /// nowhere but in the path, query or fragment, so that it never decides which host is meant.
+    /// Parses `https://login.example.com/?next={url}` or `/login?next={url}`. `{url}` is optional, and allowed once in the
+    /// path, query or fragment: a request cannot change the host of the login page.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        // A brace stands nowhere else.
+        // No other brace is allowed.
         let (before, after) = match text.split_once('{') {
             Some((before, rest)) => (before, Some(rest.strip_prefix("url}")?)),
             None => (text, None),
@@ -31,13 +32,13 @@ impl Login {
         (visible(before) && after.is_none_or(visible) && login.page().is_some()).then_some(login)
     }
 
-    /// Whether the login service is told what was asked for.
+    /// Whether the login page gets the return URL, by `{url}`.
     #[must_use]
-    pub fn returns(&self) -> bool {
+    pub fn has_return_url(&self) -> bool {
         self.after.is_some()
     }
 
-    /// The page's host, absent if it is the one that was asked for, and its path.
+    /// The page's host and path. The host is `None` if it is the request's.
     #[must_use]
     pub fn page(&self) -> Option<(Option<Host>, &str)> {
         let (host, rest) = match self.before.strip_prefix("https://").or(self.before.strip_prefix("http://")) {
@@ -47,12 +48,12 @@ impl Login {
             }
             None => (None, self.before.as_str()),
         };
-        // Two slashes would begin a host.
+        // `//` starts an authority (RFC 3986, section 4.2).
         let path = rest.split(['?', '#']).next().filter(|path| path.starts_with('/') && !path.starts_with("//"))?;
         Some((host, path))
     }
 
-    /// Where a person goes who asked for this target (path and query) of this origin.
+    /// The value of `location` for a request of this origin and target (path and query).
     #[must_use]
     pub fn location(&self, origin: &str, target: &[u8]) -> String {
         let Some(after) = &self.after else { return self.before.clone() };
@@ -63,7 +64,7 @@ impl Login {
             percent::push_component(origin.as_bytes(), &mut location);
             percent::push_component(target, &mut location);
             location.push_str(after);
-            if location.len() <= LONGEST {
+            if location.len() <= MAX_LOCATION {
                 break;
             }
         }
@@ -96,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_that_could_lead_elsewhere_is_none() {
+    fn a_login_page_that_could_lead_to_another_host_is_refused() {
         for text in [
             "",
             "login",
@@ -122,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn the_url_that_was_asked_for_is_told_as_one_value() {
+    fn the_return_url_is_encoded_as_one_value() {
         let login = Login::parse("https://login.example.com/?next={url}&lang=en").unwrap();
         assert_eq!(
             login.location(SHOP, b"/a%20b/?q=1&r=%26#x"),
@@ -132,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_url_that_is_too_long_a_part_is_told() {
+    fn a_return_url_that_is_too_long_is_shortened() {
         let login = Login::parse("/login?next={url}").unwrap();
         let path = format!("/{}", "a".repeat(1000));
         let long_query = format!("{path}?{}", "b".repeat(8_000));
@@ -143,13 +144,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_target_changes_what_the_login_page_is(target in any::<Vec<u8>>()) {
+        fn no_target_changes_the_login_page(target in any::<Vec<u8>>()) {
             let login = Login::parse("https://login.example.com/?next={url}&lang=en").unwrap();
             let location = login.location(SHOP, &target);
             let value = location.strip_prefix("https://login.example.com/?next=").unwrap();
             let value = value.strip_suffix("&lang=en").unwrap();
             prop_assert!(value.bytes().all(|byte| percent::is_unreserved(byte) || byte == b'%'));
-            prop_assert!(location.len() <= LONGEST);
+            prop_assert!(location.len() <= MAX_LOCATION);
         }
     }
 }

@@ -1,26 +1,28 @@
-//! Logging out: which request asks for it, and how it is answered.
+//! The logout route: which requests it matches, and what its local reply says.
 
 use super::matching::{PathCase, PathPattern, method_matches};
 use crate::http::set_cookie::Attributes;
 
+/// The logout route.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Logout {
     /// An exact path.
     pub path: PathPattern,
+    /// Methods in capitals.
     pub methods: Vec<String>,
-    /// Where the person goes then; absent: nowhere.
+    /// The `location` of the 303. `None`: the reply is 204.
     pub redirect: Option<String>,
-    /// What the session's cookies were set with.
+    /// The attributes that the session's cookies were set with.
     pub cookie: Attributes,
 }
 
-/// How many sessions one request may end. A person has one, or two where a cookie of another path lies beside it.
-pub const MOST_SESSIONS: usize = 8;
+/// The maximum number of sessions that one request ends. A browser has one, or two with cookies of different paths.
+pub const MAX_SESSIONS: usize = 8;
 
 impl Logout {
-    /// Whether a request of this method asks for it, at one reading of its path.
+    /// Whether a request of this method matches, with one reading of its path.
     #[must_use]
-    pub fn is_asked_for(&self, method: &[u8], path: &[u8], case: PathCase) -> bool {
+    pub fn matches(&self, method: &[u8], path: &[u8], case: PathCase) -> bool {
         self.path.matches(path, case) && self.methods.iter().any(|listed| method_matches(listed, method))
     }
 }
@@ -30,7 +32,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_asked_for_at_its_path_with_its_methods() {
+    fn it_matches_its_path_and_methods() {
         let logout = Logout {
             path: PathPattern::parse("/logout").unwrap(),
             methods: vec!["POST".to_owned(), "GET".to_owned()],
@@ -46,9 +48,9 @@ mod tests {
             ("POST", "/logout/all", false),
             ("POST", "/", false),
         ] {
-            let found = logout.is_asked_for(method.as_bytes(), path.as_bytes(), PathCase::Ignore);
+            let found = logout.matches(method.as_bytes(), path.as_bytes(), PathCase::Ignore);
             assert_eq!(found, asked, "{method} {path}");
         }
-        assert!(!logout.is_asked_for(b"POST", b"/Logout", PathCase::Exact));
+        assert!(!logout.matches(b"POST", b"/Logout", PathCase::Exact));
     }
 }

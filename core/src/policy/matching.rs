@@ -1,20 +1,21 @@
-//! Which requests a rule is for: hosts, methods and path patterns.
+//! Matching of requests: hosts, methods and path patterns.
 
 use std::fmt;
 
 use crate::http::authority::{Host, HostPattern};
 use crate::http::path;
 
-/// Whether paths are matched without regard to ASCII case.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// Whether the ASCII case of paths matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PathCase {
-    #[default]
+    /// `/ADMIN` matches `/admin`.
     Ignore,
+    /// It does not.
     Exact,
 }
 
 impl PathCase {
-    /// The form in which the bytes of paths are equal that match the same.
+    /// The normal form of a path's byte.
     #[must_use]
     #[inline(always)]
     pub fn fold(self, byte: u8) -> u8 {
@@ -24,7 +25,7 @@ impl PathCase {
         }
     }
 
-    /// Whether paths, or parts of them, match the same.
+    /// Whether paths, or parts of them, are equal.
     #[must_use]
     pub fn same(self, a: &[u8], b: &[u8]) -> bool {
         match self {
@@ -34,18 +35,18 @@ impl PathCase {
     }
 }
 
-/// A pattern that paths are held against.
+/// A path pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PathPattern {
-    /// This path, with or without one slash at its end. Kept without it, so `/` is empty.
+    /// This path, with or without one trailing slash. It is stored without it, so `/` is empty.
     Exact(String),
-    /// This path and all below it. Kept without the slash at its end, so `/*` is empty.
+    /// This path and all below it. It is stored without the trailing slash, so `/*` is empty.
     Prefix(String),
 }
 
 impl PathPattern {
-    /// Takes `/exact` and `/prefix/*`. A pattern that has more than one reading, or a `*` elsewhere, could not decide
-    /// what servers make of a path, so it is refused.
+    /// Parses `/exact` and `/prefix/*`. `None` for a path that is not plain (see [`path::is_plain`]), or with a `*`
+    /// elsewhere.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (stem, prefix) = match text.strip_suffix("/*") {
@@ -58,6 +59,7 @@ impl PathPattern {
         plain.then(|| if prefix { Self::Prefix(stem()) } else { Self::Exact(stem()) })
     }
 
+    /// Whether one reading of a path matches.
     #[must_use]
     pub fn matches(&self, path: &[u8], case: PathCase) -> bool {
         match self {
@@ -69,7 +71,7 @@ impl PathPattern {
         }
     }
 
-    /// Whether every path that `other` matches is matched by this pattern too.
+    /// Whether this pattern matches every path that `other` matches.
     fn includes(&self, other: &Self, case: PathCase) -> bool {
         match (self, other) {
             (Self::Exact(_), Self::Prefix(_)) => false,
@@ -79,7 +81,7 @@ impl PathPattern {
 }
 
 impl fmt::Display for PathPattern {
-    /// As it would be written.
+    /// The configuration's form of the pattern.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Exact(stem) if stem.is_empty() => f.write_str("/"),
@@ -89,32 +91,41 @@ impl fmt::Display for PathPattern {
     }
 }
 
-/// Which requests a rule is for; each list that is there must match.
+/// The requests that a rule applies to. Each list that is given must match; within a list, one entry must.
 #[derive(Clone, Debug, Default)]
 pub struct Match {
+    /// Hosts, without ports.
     pub hosts: Option<Vec<HostPattern>>,
+    /// Methods in capitals.
     pub methods: Option<Vec<String>>,
+    /// Path patterns.
     pub paths: Option<Vec<PathPattern>>,
 }
 
-/// What of a request rules look at. The path is one reading of it, absent for `OPTIONS *` and CONNECT.
+/// The properties of a request that rules match.
 #[derive(Clone, Copy)]
 pub struct Target<'a> {
+    /// The host of the authority, if it is well-formed.
     pub host: Option<&'a Host>,
+    /// The method.
     pub method: &'a [u8],
+    /// One reading of the path. `None` for `OPTIONS *` and CONNECT.
     pub path: Option<&'a [u8]>,
 }
 
-/// What of a request a rule is not for.
+/// A list of a [`Match`] that does not match a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Miss {
+pub enum Mismatch {
+    /// `hosts`.
     Host,
+    /// `methods`.
     Method,
+    /// `paths`.
     Path,
 }
 
 impl Match {
-    /// Whether the lists of hosts and methods match; an index has looked at the paths.
+    /// Whether the hosts and methods match. [`super::path_index::PathIndex`] matches the paths.
     #[must_use]
     pub fn matches_beside_path(&self, target: Target<'_>) -> bool {
         self.matches_host(target) && self.matches_method(target)
@@ -132,21 +143,21 @@ impl Match {
         self.methods.as_ref().is_none_or(method)
     }
 
-    /// The lists that do not match; none, where the rule is for the request.
+    /// The lists that do not match; empty if the rule applies to the request.
     #[must_use]
-    pub fn misses(&self, target: Target<'_>, case: PathCase) -> Vec<Miss> {
+    pub fn mismatches(&self, target: Target<'_>, case: PathCase) -> Vec<Mismatch> {
         let path = |patterns: &Vec<PathPattern>| {
             target.path.is_some_and(|path| patterns.iter().any(|pattern| pattern.matches(path, case)))
         };
         let lists = [
-            (Miss::Host, self.matches_host(target)),
-            (Miss::Method, self.matches_method(target)),
-            (Miss::Path, self.paths.as_ref().is_none_or(path)),
+            (Mismatch::Host, self.matches_host(target)),
+            (Mismatch::Method, self.matches_method(target)),
+            (Mismatch::Path, self.paths.as_ref().is_none_or(path)),
         ];
-        lists.into_iter().filter(|(_, matches)| !matches).map(|(miss, _)| miss).collect()
+        lists.into_iter().filter(|(_, matches)| !matches).map(|(list, _)| list).collect()
     }
 
-    /// Whether every request that `other` matches is matched here too, as far as it shows list by list.
+    /// Whether this matches every request that `other` matches, compared list by list.
     #[must_use]
     pub fn includes(&self, other: &Self, case: PathCase) -> bool {
         fn covers<T>(ours: Option<&Vec<T>>, theirs: Option<&Vec<T>>, includes: impl Fn(&T, &T) -> bool) -> bool {
@@ -162,7 +173,7 @@ impl Match {
     }
 }
 
-/// `GET` includes HEAD, which asks for the same without its body (RFC 9110, section 9.3.2).
+/// Whether a listed method matches. `GET` includes HEAD, which is GET without a response body (RFC 9110, section 9.3.2).
 pub(super) fn method_matches(listed: &str, method: &[u8]) -> bool {
     listed.as_bytes() == method || (listed == "GET" && method == b"HEAD")
 }
@@ -204,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_is_shown_as_it_would_be_written() {
+    fn a_pattern_is_shown_in_the_form_of_the_configuration() {
         for text in ["/", "/*", "/admin", "/admin/*"] {
             assert_eq!(pattern(text).to_string(), text);
         }
@@ -212,26 +223,26 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_match_can_be_told() {
+    fn mismatches_are_the_lists_that_do_not_match() {
         let rule = Match {
             hosts: Some(vec![HostPattern::parse("a.example").unwrap()]),
             methods: Some(vec!["GET".to_owned()]),
             paths: Some(vec![pattern("/x/*")]),
         };
         let host = Host::parse(b"a.example").unwrap();
-        let misses = |host, method: &str, path: Option<&str>| {
+        let mismatches = |host, method: &str, path: Option<&str>| {
             let target = Target { host, method: method.as_bytes(), path: path.map(str::as_bytes) };
-            rule.misses(target, PathCase::Ignore)
+            rule.mismatches(target, PathCase::Ignore)
         };
-        assert_eq!(misses(Some(&host), "HEAD", Some("/X/y")), []);
-        assert_eq!(misses(None, "GET", Some("/x")), [Miss::Host]);
-        assert_eq!(misses(Some(&host), "PUT", None), [Miss::Method, Miss::Path]);
+        assert_eq!(mismatches(Some(&host), "HEAD", Some("/X/y")), []);
+        assert_eq!(mismatches(None, "GET", Some("/x")), [Mismatch::Host]);
+        assert_eq!(mismatches(Some(&host), "PUT", None), [Mismatch::Method, Mismatch::Path]);
         let target = Target { host: None, method: b"PUT", path: None };
-        assert_eq!(Match::default().misses(target, PathCase::Ignore), []);
+        assert_eq!(Match::default().mismatches(target, PathCase::Ignore), []);
     }
 
     #[test]
-    fn case_is_ignored_unless_it_is_said_to_matter() {
+    fn case_is_ignored_unless_the_path_case_is_exact() {
         assert!(matches("/admin/*", "/ADMIN/x"));
         assert!(matches("/Admin", "/aDMIN/"));
         assert!(!pattern("/admin/*").matches(b"/ADMIN/x", PathCase::Exact));
@@ -239,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn patterns_that_a_server_may_read_otherwise_are_refused() {
+    fn patterns_with_several_readings_are_refused() {
         for wrong in [
             "", "admin", "*", "*.ico", "/a*", "/a/*/b", "/a/**", "//", "//a", "/a//b", "/a/./b", "/../a", "/a%2fb",
             "/a;b", "/a b", "/a?b", "/ä", "/a\\b", "/a//", "/a//*", "//*",
@@ -249,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn get_includes_head_and_nothing_else_includes_another() {
+    fn only_get_includes_another_method_which_is_head() {
         assert!(method_matches("GET", b"HEAD"));
         assert!(!method_matches("HEAD", b"GET"));
         assert!(!method_matches("GET", b"get"));

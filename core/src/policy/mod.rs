@@ -1,13 +1,13 @@
-//! What a site asks of its requests: which rule holds, which origins may write, what a session's state leads to.
+//! Policy: rules, requirements, limits, token sources, annotation, origins, login, logout and session changes.
 
 pub mod annotation;
 pub mod decision;
-pub mod index;
 pub mod limits;
 pub mod login;
 pub mod logout;
 pub mod matching;
 pub mod origins;
+pub mod path_index;
 pub mod requirements;
 pub mod rules;
 pub mod selection;

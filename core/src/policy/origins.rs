@@ -1,27 +1,27 @@
-//! Which web origins may write: a guard against requests forged by foreign pages.
+//! The origin check: protection against cross-site request forgery (CSRF) and cross-site WebSocket hijacking.
 //!
-//! Browsers name the page that a request comes from in `Origin` (Fetch Standard, section 3.2) on every request that
-//! is not GET or HEAD and on every WebSocket handshake, which no same-origin policy holds back otherwise (RFC 6455,
-//! section 10.2).
+//! Browsers send `Origin` (Fetch Standard, "`Origin` header") with every request that is not GET or HEAD, and with every
+//! WebSocket handshake, to which the same-origin policy does not apply (RFC 6455, section 10.2).
 
 use crate::http::origin::Origin;
 
-/// Whether the origin of a request has to be looked at: it can change something, or opens a channel that can.
+/// Whether the origin of a request is checked: its method is not safe, or it is a WebSocket handshake. GET, HEAD and
+/// OPTIONS are safe (RFC 9110, section 9.2.1).
 #[must_use]
-pub fn guarded(method: &[u8], websocket: bool) -> bool {
+pub fn is_checked(method: &[u8], websocket: bool) -> bool {
     websocket || !matches!(method, b"GET" | b"HEAD" | b"OPTIONS")
 }
 
-/// Whether these values of `Origin` may write: none at all, or one that is listed or the request's own. Several are
-/// none that a browser sends.
-pub fn admitted<'a>(listed: &[Origin], own: Option<&Origin>, mut values: impl Iterator<Item = &'a [u8]>) -> bool {
+/// Whether a request with these values of `Origin` is allowed: it has none, or a single one that is listed or `own`, the
+/// origin of the request's host. Browsers never send several.
+pub fn is_allowed<'a>(listed: &[Origin], own: Option<&Origin>, mut values: impl Iterator<Item = &'a [u8]>) -> bool {
     let Some(value) = values.next() else { return true };
     let origin = Origin::parse(value).filter(|_| values.next().is_none());
     origin.is_some_and(|origin| listed.contains(&origin) || own == Some(&origin))
 }
 
-/// The single value of `Origin`, if it is listed: what `access-control-allow-origin` may repeat.
-pub fn listed_value<'a>(listed: &[Origin], value: Option<&'a [u8]>) -> Option<&'a str> {
+/// The value of `access-control-allow-origin`: the value of `Origin`, if it is listed.
+pub fn allow_origin_value<'a>(listed: &[Origin], value: Option<&'a [u8]>) -> Option<&'a str> {
     let value = value?;
     let origin = Origin::parse(value)?;
     listed.contains(&origin).then(|| std::str::from_utf8(value).ok()).flatten()
@@ -37,7 +37,7 @@ mod tests {
 
     fn admits(values: &[&str]) -> bool {
         let own = origin("https://shop.example");
-        admitted(&[origin("https://friend.example")], Some(&own), values.iter().map(|value| value.as_bytes()))
+        is_allowed(&[origin("https://friend.example")], Some(&own), values.iter().map(|value| value.as_bytes()))
     }
 
     #[test]
@@ -68,13 +68,13 @@ mod tests {
     }
 
     #[test]
-    fn reading_is_not_guarded_but_a_websocket_is() {
+    fn safe_methods_are_not_checked_but_a_websocket_is() {
         for method in ["GET", "HEAD", "OPTIONS"] {
-            assert!(!guarded(method.as_bytes(), false), "{method}");
+            assert!(!is_checked(method.as_bytes(), false), "{method}");
         }
         for method in ["POST", "PUT", "PATCH", "DELETE", "get", "PROPFIND", "CONNECT", ""] {
-            assert!(guarded(method.as_bytes(), false), "{method}");
+            assert!(is_checked(method.as_bytes(), false), "{method}");
         }
-        assert!(guarded(b"GET", true));
+        assert!(is_checked(b"GET", true));
     }
 }

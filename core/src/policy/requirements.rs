@@ -1,56 +1,70 @@
-//! What a rule asks of a session beside that there is one: conditions on its fields, all of which must hold.
+//! Requirements: conditions on a session's fields, combined with AND.
 
 use std::borrow::Cow;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use crate::policy::annotation::Field;
+use crate::session::data::Scalar;
 use crate::session::json;
-use crate::session::session::{Scalar, Session};
+use crate::session::session::Session;
 use crate::session::token::Token;
 
-/// A value that a field is held against. Equality is by JSON type, and numbers are equal by value.
+/// A constant that a field is compared with. Equality includes the JSON type; numbers are compared by value.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Constant {
+    /// A string.
     Text(String),
+    /// A number.
     Number(f64),
+    /// `true` or `false`.
     Bool(bool),
 }
 
+/// A condition on a field.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Condition {
+    /// The field equals one of these.
     OneOf(Vec<Constant>),
+    /// The session has the field, or lacks it.
     Present(bool),
+    /// The field is a number of at most this.
     AtMost(f64),
+    /// The field is a number of at least this.
     AtLeast(f64),
-    /// The field holds a time, in seconds since 1970, that is at most so many milliseconds ago.
+    /// The field is a time in seconds since 1970, at most this many milliseconds ago.
     Within(u64),
-    /// The field is the address of whoever sent the request.
+    /// The field is the client's address.
     IsClient,
 }
 
-/// A condition on a field. A field that the session lacks fails it, but for `present: false`.
+/// A field and its condition. An absent field fails every condition but `present: false`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Requirement {
+    /// The field.
     pub field: Field,
+    /// Its condition.
     pub condition: Condition,
 }
 
-/// What requirements are held against.
+/// The facts that requirements are evaluated against. The time and the address are asked for only if needed.
 #[derive(Clone, Copy)]
 pub struct Facts<'a> {
+    /// The session.
     pub session: &'a Session,
+    /// Its token.
     pub token: &'a Token,
+    /// The time, in milliseconds since 1970.
     pub now_ms: &'a dyn Fn() -> u64,
-    /// The address that the proxy trusts to be the client's, as the host tells it: with a port.
+    /// The client's address with a port, as Envoy determines it (`source.address`).
     pub client: &'a dyn Fn() -> Option<Vec<u8>>,
 }
 
-/// How far ahead of the clock a time may lie that a service noted: clocks differ a little. One that lies further ahead
-/// was not noted in seconds, or not honestly.
+/// The tolerated clock skew for [`Condition::Within`], in seconds. A time further in the future fails: it is not in
+/// seconds, or wrong.
 const MAX_AHEAD_S: f64 = 60.0;
 
-/// What a session holds in a field.
+/// The value of a field.
 enum Value<'a> {
     Text(Cow<'a, str>),
     Number(f64),
@@ -60,6 +74,7 @@ enum Value<'a> {
 }
 
 impl Requirement {
+    /// Whether the condition holds.
     #[must_use]
     pub fn holds(&self, facts: Facts<'_>) -> bool {
         let value = facts.value(&self.field);
@@ -83,7 +98,7 @@ impl Requirement {
 }
 
 impl Requirement {
-    /// What the session holds in the field, in words; absent, where it lacks it.
+    /// The field's value for a message. `None` if the session lacks it.
     #[must_use]
     pub fn found(&self, facts: Facts<'_>) -> Option<String> {
         facts.value(&self.field).map(|value| match value {
@@ -95,13 +110,13 @@ impl Requirement {
     }
 }
 
-/// The address in what the host tells of a peer: `192.0.2.1:8080` or `[::1]:8080`.
+/// The address of `192.0.2.1:8080` or `[::1]:8080`.
 fn client_address(peer: &[u8]) -> Option<IpAddr> {
     let peer: SocketAddr = std::str::from_utf8(peer).ok()?.parse().ok()?;
     Some(unmapped(peer.ip()))
 }
 
-/// An IPv4 address as such, also where it is written as one of IPv6 (RFC 4291, section 2.5.5.2).
+/// Turns an IPv4-mapped IPv6 address (RFC 4291, section 2.5.5.2) into the IPv4 address.
 fn unmapped(address: IpAddr) -> IpAddr {
     address.to_canonical()
 }
@@ -129,7 +144,7 @@ impl<'a> Facts<'a> {
                 Scalar::Number(number) => Value::number(number)?,
                 Scalar::Bool(flag) => Value::Bool(flag),
             },
-            // Nobody asks what is required of a session that is not active.
+            // Requirements are evaluated for active sessions only.
             Field::Status => Value::Text("active".into()),
         })
     }
@@ -162,7 +177,7 @@ impl fmt::Display for Constant {
 }
 
 impl fmt::Display for Requirement {
-    /// As it would be written, without its braces.
+    /// The configuration's form of the requirement, without braces.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ", self.field)?;
         match &self.condition {
@@ -260,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn a_field_that_is_missing_fails_all_but_that_it_is_missing() {
+    fn an_absent_field_fails_every_condition_but_its_absence() {
         for condition in [
             Condition::OneOf(vec![text("")]),
             Condition::Present(true),
@@ -278,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn data_is_present_if_there_is_some() {
+    fn data_is_present_if_it_has_a_key() {
         let empty: Rc<Session> = Parts { id: "a".into(), ttl: "1", ..Parts::default() }.into();
         let token = Token::parse(token_made_at(NOW_MS).as_bytes(), &|| NOW_MS).unwrap();
         let facts = Facts { session: &empty, token: &token, now_ms: &|| NOW_MS, client: &|| None };
@@ -286,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn bounds_hold_for_numbers_alone_and_include_themselves() {
+    fn bounds_are_inclusive_and_fail_for_other_types() {
         assert!(holds("age", Condition::AtMost(42.0)));
         assert!(!holds("age", Condition::AtMost(41.9)));
         assert!(holds("ttl", Condition::AtLeast(7200.0)));
@@ -297,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_is_within_a_duration_if_it_is_no_longer_ago() {
+    fn a_time_is_within_a_duration_up_to_its_end() {
         // 600 s before now.
         let at = |now_ms, ms| holds_at(now_ms, "", "d.auth_time", Condition::Within(ms));
         assert!(at(NOW_MS, 600_000));
@@ -307,14 +322,14 @@ mod tests {
     }
 
     #[test]
-    fn a_time_that_lies_far_ahead_is_no_time_that_was_noted() {
+    fn a_time_far_in_the_future_fails() {
         let ahead = |seconds: u64| holds_at((1_759_999_400 - seconds) * 1_000, "", "d.auth_time", Condition::Within(1));
         assert!(ahead(60));
         assert!(!ahead(61));
     }
 
     #[test]
-    fn an_address_is_the_clients_however_it_is_written() {
+    fn all_spellings_of_the_clients_address_are_equal() {
         let is_client = |client: &str| holds_at(NOW_MS, client, "ip", Condition::IsClient);
         assert!(is_client("192.0.2.1:80"));
         assert!(is_client("[::ffff:192.0.2.1]:80"));
@@ -326,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_session_holds_in_a_field_can_be_told() {
+    fn the_value_of_a_field_can_be_shown() {
         let token = Token::parse(token_made_at(NOW_MS).as_bytes(), &|| NOW_MS).unwrap();
         let session = session();
         let facts = Facts { session: &session, token: &token, now_ms: &|| NOW_MS, client: &|| None };
@@ -346,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn a_requirement_is_shown_as_it_would_be_written() {
+    fn a_requirement_is_shown_in_the_form_of_the_configuration() {
         let shown = |field: &str, condition| Requirement { field: Field::parse(field).unwrap(), condition }.to_string();
         let roles = Condition::OneOf(vec![text("admin"), Constant::Number(1.5), Constant::Bool(true)]);
         assert_eq!(shown("d.role", roles), r#"d.role one_of ["admin", 1.5, true]"#);

@@ -1,78 +1,84 @@
-//! Rules: what each asks of the requests that it matches, and which of them decides.
+//! Rules, and the selection of the one that applies to a request.
 
 use std::rc::Rc;
 
-use super::index::PathIndex;
 use super::login::Login;
 use super::matching::{Match, PathCase, Target};
+use super::path_index::PathIndex;
 use super::requirements::Requirement;
 use crate::http::origin::Origin;
 use crate::policy::annotation::Annotation;
 use crate::policy::token_source::Source;
 use crate::rest_sessions::backend::Backend;
 
-/// Whether a rule asks for a session.
+/// Whether a rule requires a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SessionMode {
-    /// Without an active session the request is turned away.
+    /// A request without an active session is denied.
     Required,
-    /// The request passes in any case, annotated where there is a session.
+    /// A request passes with or without a session, annotated if it has one.
     Optional,
-    /// Nobody asks for a session.
+    /// No lookup is made.
     Off,
 }
 
-/// What becomes of a required session while rest-sessions is away.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// The decision on a required session during an outage of rest-sessions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FailureMode {
-    #[default]
+    /// Deny (fail closed).
     Deny,
+    /// Pass with any well-formed token (fail open).
     Allow,
 }
 
-/// What becomes of a person whose session does not meet a requirement.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// The reply to a navigation whose session fails a requirement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnForbidden {
-    #[default]
+    /// 403.
     Deny,
-    /// Sent to log in again.
+    /// A redirect to the login page.
     Login,
 }
 
-/// Which genuine preflights pass without a session.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// Which CORS preflights (Fetch Standard, "CORS-preflight fetch") pass without a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CorsPreflight {
-    /// Those whose origin the rule lists.
-    #[default]
+    /// Those from an origin that the rule lists.
     Listed,
     /// All of them.
     Pass,
 }
 
-/// What holds for the requests that a rule matches.
+/// A rule, with everything that it inherits.
 #[derive(Debug)]
 pub struct Rule {
-    /// The rule's name, or its place: `rules[3]`, `default`.
+    /// The rule's name in logs, or its position: `rules[3]`, `default`.
     pub label: Rc<str>,
+    /// Whether a session is required.
     pub session: SessionMode,
+    /// The service and app that hold the sessions.
     pub backend: Rc<Backend>,
+    /// Where tokens are, in order of precedence.
     pub sources: Vec<Source>,
+    /// The headers for the upstream.
     pub annotation: Annotation,
+    /// The decision during an outage.
     pub failure_mode: FailureMode,
-    /// The oldest answer from a cache that may be used; absent: any that the cache keeps.
+    /// The maximum age of a cache entry, in milliseconds. `None`: any entry that the cache holds.
     pub max_staleness_ms: Option<u64>,
-    /// The origins that may write, beside the request's own. Absent: nobody asks.
+    /// The allowed origins beside the request's own. `None`: the origin is not checked.
     pub origins: Option<Vec<Origin>>,
-    /// What must hold for a session, all of it.
+    /// The requirements, combined with AND.
     pub require: Vec<Requirement>,
+    /// The reply to a navigation if a requirement fails.
     pub on_forbidden: OnForbidden,
-    /// Where people are sent to log in; absent: nowhere.
+    /// The login page for navigations without a session. `None`: they get 401.
     pub login: Option<Login>,
-    /// How long a request may be open until its session is asked for again; absent: it is not.
+    /// The interval of rechecks of open streams, in milliseconds. `None`: no recheck.
     pub recheck_ms: Option<u64>,
     /// Whether responses may change the session.
     pub writes_back: bool,
-    /// Nothing happens to a request; what would have been is counted.
+    /// Shadow mode: requests pass unchanged, and the decision is only counted.
     pub shadow: bool,
 }
 
@@ -86,26 +92,27 @@ impl Rule {
     }
 }
 
-/// All rules of a configuration, the first that matches decides.
+/// All rules of a configuration. The first one that matches applies.
 #[derive(Debug)]
 pub struct Rules {
     list: Vec<(Match, Rc<Rule>)>,
     fallback: Rc<Rule>,
     path_case: PathCase,
     index: PathIndex,
-    name_hosts: bool,
-    name_methods: bool,
-    name_paths: bool,
+    uses_hosts: bool,
+    uses_methods: bool,
+    uses_paths: bool,
 }
 
 impl Rules {
+    /// The rules in their order. `fallback` applies if none matches.
     #[must_use]
     pub fn new(list: Vec<(Match, Rc<Rule>)>, fallback: Rc<Rule>, path_case: PathCase) -> Self {
         let any = |named: fn(&Match) -> bool| list.iter().any(|(matches, _)| named(matches));
         Self {
-            name_hosts: any(|matches| matches.hosts.is_some()),
-            name_methods: any(|matches| matches.methods.is_some()),
-            name_paths: any(|matches| matches.paths.is_some()),
+            uses_hosts: any(|matches| matches.hosts.is_some()),
+            uses_methods: any(|matches| matches.methods.is_some()),
+            uses_paths: any(|matches| matches.paths.is_some()),
             path_case,
             index: PathIndex::new(list.iter().map(|(matches, _)| matches), path_case),
             list,
@@ -113,37 +120,41 @@ impl Rules {
         }
     }
 
+    /// Whether any rule matches on hosts.
     #[must_use]
-    pub fn name_hosts(&self) -> bool {
-        self.name_hosts
+    pub fn uses_hosts(&self) -> bool {
+        self.uses_hosts
     }
 
+    /// Whether any rule matches on methods.
     #[must_use]
-    pub fn name_methods(&self) -> bool {
-        self.name_methods
+    pub fn uses_methods(&self) -> bool {
+        self.uses_methods
     }
 
+    /// Whether any rule matches on paths.
     #[must_use]
-    pub fn name_paths(&self) -> bool {
-        self.name_paths
+    pub fn uses_paths(&self) -> bool {
+        self.uses_paths
     }
 
+    /// Whether the case of paths matters.
     #[must_use]
     pub fn path_case(&self) -> PathCase {
         self.path_case
     }
 
-    /// What the rules match, in their order.
+    /// The matches of the rules, in their order, without the fallback.
     pub fn matches(&self) -> impl Iterator<Item = &Match> {
         self.list.iter().map(|(matches, _)| matches)
     }
 
-    /// Every rule, the one where none matches last.
+    /// All rules in their order, then the fallback.
     pub fn iter(&self) -> impl Iterator<Item = &Rc<Rule>> {
         self.list.iter().map(|(_, rule)| rule).chain([&self.fallback])
     }
 
-    /// The rule that decides for such a request.
+    /// The rule that applies to a request.
     #[must_use]
     pub fn select(&self, target: Target<'_>) -> &Rc<Rule> {
         let first = self.index.first(target.path, |place| {

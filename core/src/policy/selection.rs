@@ -10,8 +10,8 @@ use super::logout::Logout;
 use super::matching::Target;
 use super::rules::{Rule, Rules};
 use crate::http::authority::{Authority, Host, HostPattern};
+use crate::http::local_reply::Denial;
 use crate::http::path::{self, Ambiguity};
-use crate::http::reply::Denial;
 
 /// What the selection depends on.
 #[derive(Clone, Copy)]
@@ -89,7 +89,7 @@ impl<'c> Selector<'c> {
     ///
     /// [`Denial::BadHost`], [`Denial::UnknownHost`].
     pub fn host(self, authority: &[u8]) -> Result<Option<Host>, Denial> {
-        if self.hosts.is_none() && !self.rules.name_hosts() {
+        if self.hosts.is_none() && !self.rules.uses_hosts() {
             return Ok(None);
         }
         let host = Authority::parse(authority).ok_or(Denial::BadHost)?.host;
@@ -106,7 +106,7 @@ impl<'c> Selector<'c> {
     /// Rules name paths, and the path is one that no honest client sends.
     pub fn paths<'a>(self, request: RequestLine<'a>) -> Result<Paths<'a>, Ambiguity> {
         let has_no_path = request.method == b"CONNECT" || (request.method == b"OPTIONS" && request.target == b"*");
-        if has_no_path || !(self.rules.name_paths() || self.logout.is_some()) {
+        if has_no_path || !(self.rules.uses_paths() || self.logout.is_some()) {
             return Ok(Paths::None);
         }
         let (path, _) = path::split_query(request.target);
@@ -116,7 +116,7 @@ impl<'c> Selector<'c> {
         match path::readings(path) {
             Ok(readings) => Ok(Paths::Readings(readings)),
             // Without rules for paths, only the logout depends on the path, and this path is no logout.
-            Err(_) if !self.rules.name_paths() => Ok(Paths::None),
+            Err(_) if !self.rules.uses_paths() => Ok(Paths::None),
             Err(ambiguity) => Err(ambiguity),
         }
     }
@@ -124,10 +124,8 @@ impl<'c> Selector<'c> {
     /// What one reading of the path selects.
     #[must_use]
     pub fn select_at(self, host: Option<&Host>, method: &[u8], path: Option<&[u8]>) -> Selected<'c> {
-        let is_logout = self
-            .logout
-            .zip(path)
-            .is_some_and(|(logout, path)| logout.is_asked_for(method, path, self.rules.path_case()));
+        let is_logout =
+            self.logout.zip(path).is_some_and(|(logout, path)| logout.matches(method, path, self.rules.path_case()));
         Selected { rule: self.rules.select(Target { host, method, path }), is_logout }
     }
 

@@ -1,31 +1,37 @@
-//! What an upstream wants to happen to its request's session, as the headers of its response say it.
+//! Session changes: the response headers by which an upstream sets keys of a session or ends it.
 
 use crate::rest_sessions::body;
 use crate::session::data::push_string;
 use crate::session::json::{self, Value};
 
+/// A change that a response requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// The body of the call: keys and their new values; a key whose value is `null` goes.
+    /// Set keys. The body of the call: a JSON object of keys and values, where `null` removes a key.
     Set(String),
+    /// End the session.
     Kill,
 }
 
-/// Why nothing of what a response says is done.
+/// Why a change is ignored as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unfit {
+pub enum Rejection {
+    /// A value is not a JSON object, or repeats a key.
     NotJson,
+    /// A member is an array, an object or an invalid string.
     Nested,
+    /// There are no members.
     Empty,
-    /// A key that upstreams may not set.
+    /// Upstreams may not set this key.
     Key,
+    /// The body exceeds the limit of rest-sessions.
     TooLarge,
-    /// Ending a session is asked for with `1`.
+    /// The header that ends the session has another value than `1`.
     Kill,
 }
 
-impl Unfit {
-    /// The word for it in logs.
+impl Rejection {
+    /// The name of the reason in logs.
     #[must_use]
     pub fn reason(self) -> &'static str {
         match self {
@@ -39,19 +45,23 @@ impl Unfit {
     }
 }
 
-/// The longest body that rest-sessions takes, in bytes.
+/// The maximum size of a body that rest-sessions accepts, in bytes.
 const MAX_BODY: usize = 60_000;
 
-/// Reads the values of both headers, in their order; `None` where there are none. Values of one header merge into one
-/// change, and those that a proxy has joined to one line are as good as several (RFC 9110, section 5.3).
+/// Parses the values of both headers, in their order. `None` without any value. All values of the set header merge into
+/// one change, also those that a proxy joined with commas (RFC 9110, section 5.3). Ending the session wins over setting.
+///
+/// # Errors
+///
+/// If any part of the change is malformed or not permitted.
 pub fn read<'a>(
     sets: impl Iterator<Item = &'a [u8]>,
     kills: impl Iterator<Item = &'a [u8]>,
     may_set: &dyn Fn(&str) -> bool,
-) -> Result<Option<Change>, Unfit> {
+) -> Result<Option<Change>, Rejection> {
     let mut kills = kills.peekable();
     if kills.peek().is_some() {
-        return if kills.any(|value| value == b"1") { Ok(Some(Change::Kill)) } else { Err(Unfit::Kill) };
+        return if kills.any(|value| value == b"1") { Ok(Some(Change::Kill)) } else { Err(Rejection::Kill) };
     }
     let sets: Vec<&[u8]> = sets.collect();
     if sets.is_empty() {
@@ -61,14 +71,14 @@ pub fn read<'a>(
     merged(&list, may_set).map(|body| Some(Change::Set(body)))
 }
 
-/// One object of all that stand in a list. What is set twice is as it was set last.
-fn merged(list: &[u8], may_set: &dyn Fn(&str) -> bool) -> Result<String, Unfit> {
+/// Merges the objects of a JSON array into one. The last value of a key wins.
+fn merged(list: &[u8], may_set: &dyn Fn(&str) -> bool) -> Result<String, Rejection> {
     let Some(Value::Items(objects)) = std::str::from_utf8(list).ok().and_then(json::read) else {
-        return Err(Unfit::NotJson);
+        return Err(Rejection::NotJson);
     };
     let mut members = Vec::new();
     for object in objects {
-        members.extend(json::members(object.get()).ok_or(Unfit::NotJson)?);
+        members.extend(json::members(object.get()).ok_or(Rejection::NotJson)?);
     }
     let order = json::in_order(&members);
     let mut text = String::from("{");
@@ -77,25 +87,25 @@ fn merged(list: &[u8], may_set: &dyn Fn(&str) -> bool) -> Result<String, Unfit> 
         if next.is_some_and(|(next, _)| next == key) {
             continue;
         }
-        let value = members.get(*index).map(|(_, value)| *value).ok_or(Unfit::NotJson)?;
+        let value = members.get(*index).map(|(_, value)| *value).ok_or(Rejection::NotJson)?;
         if value.get() != "null" && body::scalar(value).is_err() {
-            return Err(Unfit::Nested);
+            return Err(Rejection::Nested);
         }
         if !may_set(key) {
-            return Err(Unfit::Key);
+            return Err(Rejection::Key);
         }
         if text.len() > 1 {
             text.push(',');
         }
         push_string(&mut text, key);
         text.push(':');
-        // As it was written: a number that is read and written again may be another one.
+        // The raw text, since parsing and printing a number may change it.
         text.push_str(value.get());
     }
     text.push('}');
     match text.len() {
-        2 => Err(Unfit::Empty),
-        length if length > MAX_BODY => Err(Unfit::TooLarge),
+        2 => Err(Rejection::Empty),
+        length if length > MAX_BODY => Err(Rejection::TooLarge),
         _ => Ok(text),
     }
 }
@@ -107,7 +117,7 @@ mod tests {
 
     use super::*;
 
-    fn set(values: &[&str]) -> Result<Option<Change>, Unfit> {
+    fn set(values: &[&str]) -> Result<Option<Change>, Rejection> {
         read(values.iter().map(|value| value.as_bytes()), [].into_iter(), &|key| key != "role")
     }
 
@@ -119,12 +129,12 @@ mod tests {
     }
 
     #[test]
-    fn without_a_value_there_is_nothing_to_do() {
+    fn without_a_value_there_is_no_change() {
         assert_eq!(set(&[]), Ok(None));
     }
 
     #[test]
-    fn values_are_passed_on_as_they_were_written() {
+    fn raw_values_are_passed_on_unchanged() {
         for (value, expected) in [
             (r#"{"cart":3,"tmp":null}"#, r#"{"cart":3,"tmp":null}"#),
             (
@@ -140,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn several_values_merge_in_their_order_however_they_were_joined() {
+    fn several_values_merge_in_their_order() {
         let merged = r#"{"a":3,"b":null,"c":1}"#;
         assert_eq!(body(&[r#"{"a":1,"b":2}"#, r#"{"b":null,"c":1}"#, r#"{"a":3}"#]), merged);
         assert_eq!(body(&[r#"{"a":1,"b":2}, {"b":null,"c":1}"#, r#"{"a":3}"#]), merged);
@@ -148,50 +158,50 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_fit_is_not_done_in_part_either() {
+    fn a_change_is_ignored_as_a_whole() {
         for (values, why) in [
-            (&["{"][..], Unfit::NotJson),
-            (&["null"], Unfit::NotJson),
-            (&["[]"], Unfit::NotJson),
-            (&["1"], Unfit::NotJson),
-            (&[r#"{"a":1}]"#], Unfit::NotJson),
-            (&[r#"{"a":1},"#], Unfit::NotJson),
-            (&[r#"{"a":1}{"b":2}"#], Unfit::NotJson),
-            (&[r#"{"a":01}"#], Unfit::NotJson),
-            (&[r#"{"a":1,"a":2}"#], Unfit::NotJson),
-            (&[r#"{"a":1}"#, "junk"], Unfit::NotJson),
-            (&[r#"{"a":{}}"#], Unfit::Nested),
-            (&[r#"{"a":1,"b":[1]}"#], Unfit::Nested),
-            (&[r#"{"a":"\ud800"}"#], Unfit::Nested),
-            (&["{}"], Unfit::Empty),
-            (&["{}", " { } "], Unfit::Empty),
-            (&[r#"{"role":"admin"}"#], Unfit::Key),
-            (&[r#"{"a":1,"\u0072ole":"admin"}"#], Unfit::Key),
-            (&[r#"{"a":1}"#, r#"{"role":null}"#], Unfit::Key),
+            (&["{"][..], Rejection::NotJson),
+            (&["null"], Rejection::NotJson),
+            (&["[]"], Rejection::NotJson),
+            (&["1"], Rejection::NotJson),
+            (&[r#"{"a":1}]"#], Rejection::NotJson),
+            (&[r#"{"a":1},"#], Rejection::NotJson),
+            (&[r#"{"a":1}{"b":2}"#], Rejection::NotJson),
+            (&[r#"{"a":01}"#], Rejection::NotJson),
+            (&[r#"{"a":1,"a":2}"#], Rejection::NotJson),
+            (&[r#"{"a":1}"#, "junk"], Rejection::NotJson),
+            (&[r#"{"a":{}}"#], Rejection::Nested),
+            (&[r#"{"a":1,"b":[1]}"#], Rejection::Nested),
+            (&[r#"{"a":"\ud800"}"#], Rejection::Nested),
+            (&["{}"], Rejection::Empty),
+            (&["{}", " { } "], Rejection::Empty),
+            (&[r#"{"role":"admin"}"#], Rejection::Key),
+            (&[r#"{"a":1,"\u0072ole":"admin"}"#], Rejection::Key),
+            (&[r#"{"a":1}"#, r#"{"role":null}"#], Rejection::Key),
         ] {
             assert_eq!(set(values), Err(why), "{values:?}");
         }
-        assert_eq!(set(&[""]), Err(Unfit::Empty));
-        assert_eq!(read([&b"{\"a\":\"\xff\"}"[..]].into_iter(), [].into_iter(), &|_| true), Err(Unfit::NotJson));
+        assert_eq!(set(&[""]), Err(Rejection::Empty));
+        assert_eq!(read([&b"{\"a\":\"\xff\"}"[..]].into_iter(), [].into_iter(), &|_| true), Err(Rejection::NotJson));
     }
 
     #[test]
     fn a_body_may_have_as_many_bytes_as_rest_sessions_takes() {
         let with = |length: usize| format!(r#"{{"a":"{}"}}"#, "x".repeat(length - 8));
         assert_eq!(body(&[&with(60_000)]).len(), 60_000);
-        assert_eq!(set(&[&with(60_001)]), Err(Unfit::TooLarge));
+        assert_eq!(set(&[&with(60_001)]), Err(Rejection::TooLarge));
         assert_eq!(body(&[&format!("{}     ", with(60_000))]).len(), 60_000, "spaces do not go along");
     }
 
     #[test]
-    fn ending_wins_over_setting_and_is_asked_for_with_1() {
+    fn ending_a_session_takes_1_and_wins_over_setting() {
         let kills = |kills: &[&'static str]| {
             read([&b"{\"a\":1}"[..]].into_iter(), kills.iter().map(|value| value.as_bytes()), &|_| true)
         };
         assert_eq!(kills(&["1"]), Ok(Some(Change::Kill)));
         assert_eq!(kills(&["0", "1"]), Ok(Some(Change::Kill)));
         for other in ["0", "", "true", "11", "1, 1"] {
-            assert_eq!(kills(&[other]), Err(Unfit::Kill), "{other}");
+            assert_eq!(kills(&[other]), Err(Rejection::Kill), "{other}");
         }
     }
 
@@ -202,7 +212,7 @@ mod tests {
         }
 
         #[test]
-        fn what_is_sent_says_what_the_upstream_said(
+        fn the_body_is_the_merge_of_the_objects(
             objects in proptest::collection::vec(
                 proptest::collection::btree_map("[a-cé\"]{0,2}", prop_oneof![
                     Just(Value::Null), any::<bool>().prop_map(Value::from), any::<i64>().prop_map(Value::from),
@@ -220,7 +230,7 @@ mod tests {
             }
             let values: Vec<&str> = values.iter().map(String::as_str).collect();
             if expected.is_empty() {
-                prop_assert_eq!(set(&values), Err(Unfit::Empty));
+                prop_assert_eq!(set(&values), Err(Rejection::Empty));
             } else {
                 let sent: Value = serde_json::from_str(&body(&values)).unwrap();
                 prop_assert_eq!(sent, Value::Object(expected));

@@ -1,4 +1,4 @@
-//! Where a token may stand in a request, how it is found there, and how it is taken out.
+//! Token sources: where a request may carry a token, how it is found, and how it is removed.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,14 +9,15 @@ use crate::http::path::split_query;
 use crate::http::{cookie, query};
 use crate::session::token::Token;
 
-/// A place in a request that may hold a token.
+/// A place in a request that may carry a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// A cookie of this name; case matters.
+    /// The cookie of this name (case-sensitive).
     Cookie(String),
-    /// A header of this name (lower case), after a prefix whose case does not matter.
+    /// The header of this name (lower case), after a prefix that is compared without case.
     Header { name: String, prefix: Option<String> },
-    /// A parameter of the query: of WebSocket upgrades, whose clients cannot set headers, or of any request.
+    /// The query parameter of this name: of WebSocket handshakes, since browsers cannot set their headers, or with `any`
+    /// of all requests.
     Query { name: String, any: bool },
 }
 
@@ -30,25 +31,29 @@ impl fmt::Display for Source {
     }
 }
 
-/// What of a request may hold a token.
+/// The parts of a request that may carry a token.
 #[derive(Clone, Copy)]
 pub struct RequestView<'a> {
+    /// The headers.
     pub headers: &'a Headers,
     /// Path and query, as sent.
     pub target: &'a [u8],
+    /// Whether it is a WebSocket handshake.
     pub websocket: bool,
 }
 
-/// What the sources of a rule hold.
+/// The result of a search for a token.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Found<'s> {
+    /// No source has a token.
     Nothing,
+    /// The token, and the first source that has one.
     Token(Token, &'s Source),
-    /// The first source that holds a token holds two different ones: nobody can say which one is meant.
+    /// The first source with a token has two different ones.
     Conflict,
 }
 
-/// Reads the sources in their order; the first that holds a token decides. The time is asked for where there may be one.
+/// Searches the sources in their order. The first one with a token decides. See [`Token::parse`] for `now_ms`.
 pub fn find<'s>(sources: &'s [Source], view: RequestView<'_>, now_ms: &dyn Fn() -> u64) -> Found<'s> {
     for source in sources {
         let mut token = None;
@@ -68,7 +73,7 @@ pub fn find<'s>(sources: &'s [Source], view: RequestView<'_>, now_ms: &dyn Fn() 
     Found::Nothing
 }
 
-/// Every token in all sources, each once and no more than so many.
+/// The distinct tokens of all sources, at most `most`.
 #[must_use]
 pub fn all(sources: &[Source], view: RequestView<'_>, now_ms: &dyn Fn() -> u64, most: usize) -> Vec<Token> {
     let mut tokens = Vec::new();
@@ -84,7 +89,7 @@ pub fn all(sources: &[Source], view: RequestView<'_>, now_ms: &dyn Fn() -> u64, 
     tokens
 }
 
-/// The header changes that take every occurrence of these sources out of a request, and nothing else.
+/// The header changes that remove all occurrences of these sources from a request, and nothing else.
 #[must_use]
 pub fn removals(sources: &[Source], view: RequestView<'_>) -> Vec<HeaderChange> {
     let mut changes = Vec::new();
@@ -123,7 +128,7 @@ pub fn removals(sources: &[Source], view: RequestView<'_>) -> Vec<HeaderChange> 
     changes
 }
 
-/// Path and query without the parameters of this name; `None` if there are none.
+/// Path and query without the parameters of this name. `None` if there are none.
 fn without_parameter(target: &[u8], name: &str) -> Option<Vec<u8>> {
     let (path, query) = split_query(target);
     let without = query::without(query?, name)?;
@@ -136,7 +141,7 @@ fn without_parameter(target: &[u8], name: &str) -> Option<Vec<u8>> {
 }
 
 impl Source {
-    /// Path and query without what may hold a token, on whatever requests it is looked for there.
+    /// Path and query without this source's query parameter, also on requests where the parameter carries no token.
     #[must_use]
     pub fn without_query(&self, target: Vec<u8>) -> Vec<u8> {
         match self {
@@ -145,7 +150,7 @@ impl Source {
         }
     }
 
-    /// Every value that stands where this source says, a token or not.
+    /// Calls `each` with every value of this source, whether it is a token or not.
     pub fn each_value(&self, view: RequestView<'_>, each: &mut dyn FnMut(&[u8])) {
         match self {
             Self::Cookie(name) => {
@@ -169,13 +174,13 @@ impl Source {
     }
 }
 
-/// The values in a line: Envoy joins lines of some names with commas, as RFC 9110, section 5.3 lets it, and no token has
-/// one.
+/// The comma-separated values of a header line. Envoy joins some headers with commas (RFC 9110, section 5.3), and a token
+/// has no comma.
 fn values(line: &[u8]) -> impl Iterator<Item = &[u8]> {
     line.split(|byte| *byte == b',')
 }
 
-/// The line without the values that have the prefix; borrowed if it has none.
+/// The line without the values that have the prefix. Borrowed if there are none.
 fn without_prefix<'a>(line: &'a [u8], prefix: Option<&str>) -> Cow<'a, [u8]> {
     let stays = |value: &&[u8]| after_prefix(value, prefix).is_none();
     if values(line).all(|value| stays(&value)) {
@@ -185,7 +190,7 @@ fn without_prefix<'a>(line: &'a [u8], prefix: Option<&str>) -> Cow<'a, [u8]> {
     Cow::Owned(kept.join(&b',').trim_ascii().to_vec())
 }
 
-/// What follows the prefix in a header's value, without spaces around it; `None` if the prefix is not there.
+/// The rest of a header's value after the prefix, trimmed. `None` without the prefix.
 fn after_prefix<'a>(value: &'a [u8], prefix: Option<&str>) -> Option<&'a [u8]> {
     let Some(prefix) = prefix else { return Some(value.trim_ascii()) };
     let (start, rest) = value.trim_ascii_start().split_at_checked(prefix.len())?;
@@ -260,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_without_its_prefix_holds_no_token() {
+    fn a_header_without_its_prefix_has_no_token() {
         let one = one();
         for wrong in [one.clone(), format!("Basic {one}"), format!("Bearer{one}"), "Bearer".into()] {
             assert_eq!(found(&[authorization()], &[("authorization", &wrong)], "/"), "nothing", "{wrong}");
@@ -274,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_that_were_joined_with_commas_are_read_as_if_they_were_not() {
+    fn header_lines_joined_with_commas_are_read_as_several() {
         let (one, two) = (one(), two());
         let joined = |value: &str| found(&[authorization(), query(true)], &[("authorization", value)], "/");
         assert_eq!(joined(&format!("Basic dTpw,Bearer {one}")), "one in header:authorization");
@@ -291,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn a_query_holds_a_token_on_websockets_or_where_it_may_anywhere() {
+    fn a_query_parameter_has_a_token_on_websockets_or_with_any() {
         let target = format!("/ws?a=1&token={}", one());
         assert_eq!(found(&[query(false)], &[], &target), "nothing");
         assert_eq!(found(&[query(true)], &[], &target), "one in query:token");
@@ -313,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn cookies_of_other_names_stay_as_they_are_line_by_line() {
+    fn cookies_of_other_names_stay_unchanged_line_by_line() {
         let lines = [("cookie", "a=1; session-cookie=x;  b=\"2\""), ("cookie", "c=3"), ("cookie", "session-cookie=y")];
         let changes = removed(&[cookie()], &lines, "/");
         assert_eq!(changes.first(), Some(&remove("cookie")));
@@ -322,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn header_values_with_the_prefix_go_and_others_stay() {
+    fn header_values_with_the_prefix_are_removed_and_others_stay() {
         let lines = [("authorization", "Bearer junk"), ("authorization", "Basic dTpw")];
         assert_eq!(
             removed(&[authorization()], &lines, "/"),
@@ -332,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn query_parameters_go_where_they_may_hold_a_token() {
+    fn query_parameters_are_removed_where_they_can_have_a_token() {
         let path = |target: &str| HeaderChange::Replace(":path".into(), target.to_owned().into());
         assert_eq!(removed(&[query(true)], &[], "/a?x=1&token=t&y"), [path("/a?x=1&y")]);
         assert_eq!(removed(&[query(true)], &[], "/a?%74oken=t"), [path("/a")]);
@@ -342,7 +347,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_is_found_in_what_was_taken_out(
+        fn no_token_is_found_after_removal(
             cookies in proptest::collection::vec("((a|session-cookie|session-cookie2)[= ;]{0,2}(b|\"?T\"?)[; ]{0,2}){0,4}", 0..3),
             query_string in "((token|%74oken|x)(=T)?&?){0,4}",
         ) {

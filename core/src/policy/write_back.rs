@@ -1,26 +1,27 @@
-//! Changing sessions from responses: which headers say so, which keys they may name, and what a failure leads to.
+//! The settings for session changes by responses: header names, permitted keys, and the reaction to a failure.
 
 use crate::http::reserved::ReservedHeaders;
 
-/// What becomes of a response whose change could not be made.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What happens to a response whose change failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnFailure {
-    /// It goes on to the client.
-    #[default]
+    /// It passes to the client.
     Pass,
     /// It is replaced by a 503.
     Deny,
 }
 
-/// Which keys of a session's data upstreams may set.
+/// The keys of a session's data that upstreams may set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Keys {
+    /// These.
     Only(Vec<String>),
-    /// All but those that requirements read: an upstream must not decide what its own callers may do.
+    /// All but these, which requirements read: an upstream must not change its own clients' permissions.
     AllBut(Vec<String>),
 }
 
 impl Keys {
+    /// Whether upstreams may set the key.
     #[must_use]
     pub fn contain(&self, key: &str) -> bool {
         let names = |keys: &[String]| keys.iter().any(|name| name == key);
@@ -31,14 +32,18 @@ impl Keys {
     }
 }
 
+/// The settings for session changes by responses.
 #[derive(Debug)]
 pub struct WriteBack {
-    /// In lower case.
+    /// The name of the header that sets keys, in lower case.
     pub set_header: String,
+    /// The name of the header that ends the session, in lower case.
     pub kill_header: String,
-    /// Both, in all their spellings: no client sees them.
+    /// Both names: they are removed from every response, in all spellings.
     pub names: ReservedHeaders,
+    /// The keys that may be set.
     pub keys: Keys,
+    /// The reaction to a failure.
     pub on_failure: OnFailure,
 }
 

@@ -4,9 +4,10 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
+use crate::session::data::Scalar;
 use crate::session::json::{self, Member};
-use crate::session::lookup::{BadAnswer, Failure, Lookup};
-use crate::session::session::{Parts, Scalar};
+use crate::session::lookup::{BadResponse, Failure, Lookup};
+use crate::session::session::Parts;
 
 /// Reads the answer to a lookup.
 #[must_use]
@@ -36,7 +37,7 @@ fn members(body: &[u8]) -> Option<Vec<Member<'_>>> {
 }
 
 fn shape(wrong: &'static str) -> Failure {
-    Failure::Bad(BadAnswer::Shape(wrong))
+    Failure::Bad(BadResponse::Shape(wrong))
 }
 
 /// `None` for `{}`, the word for "there is no such session".
@@ -109,7 +110,7 @@ mod tests {
 
     fn wrong(body: &str) -> &'static str {
         match ok(body) {
-            Lookup::Failed(Failure::Bad(BadAnswer::Shape(wrong))) => wrong,
+            Lookup::Failed(Failure::Bad(BadResponse::Shape(wrong))) => wrong,
             other => panic!("{body} was read as {other:?}"),
         }
     }
@@ -219,7 +220,7 @@ mod tests {
     #[test]
     fn an_answer_that_is_not_utf_8_is_a_bad_one() {
         let lookup = lookup(b"{\"id\":\"\xff\",\"ttl\":1}");
-        assert!(matches!(lookup, Lookup::Failed(Failure::Bad(BadAnswer::Shape(_)))), "{lookup:?}");
+        assert!(matches!(lookup, Lookup::Failed(Failure::Bad(BadResponse::Shape(_)))), "{lookup:?}");
     }
 
     #[test]
@@ -227,7 +228,7 @@ mod tests {
         assert_eq!(killed(br#"{"kill":1}"#), Ok(true));
         assert_eq!(killed(br#" { "kill" : 0 } "#), Ok(false));
         for wrong in ["", "{}", "1", r#"{"kill":"1"}"#, r#"{"kill":2}"#, r#"{"kill":1,"x":1}"#, r#"{"kill":1.0}"#] {
-            assert!(matches!(killed(wrong.as_bytes()), Err(Failure::Bad(BadAnswer::Shape(_)))), "{wrong}");
+            assert!(matches!(killed(wrong.as_bytes()), Err(Failure::Bad(BadResponse::Shape(_)))), "{wrong}");
         }
     }
 

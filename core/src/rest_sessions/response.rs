@@ -1,6 +1,6 @@
 //! The response of rest-sessions to a call, and what its status alone says.
 
-use crate::session::lookup::{BadAnswer, Failure, Outage};
+use crate::session::lookup::{BadResponse, Failure, Outage};
 
 /// How far the host's timers and its clock may disagree, in milliseconds.
 const TIMER_SLACK_MS: u64 = 5;
@@ -40,8 +40,8 @@ impl CalloutResponse {
             Self::Complete { status: 503, from_service: false, .. } => outage(Outage::Connect),
             Self::Complete { status: status @ (429 | 500..), .. } => outage(Outage::Status(*status)),
             Self::Complete { status: 200, body: Body::Read(body), .. } => Ok(body),
-            Self::Complete { status: 200, body: Body::TooLarge, .. } => bad(BadAnswer::TooLarge),
-            Self::Complete { status, .. } => bad(BadAnswer::Status(*status)),
+            Self::Complete { status: 200, body: Body::TooLarge, .. } => bad(BadResponse::TooLarge),
+            Self::Complete { status, .. } => bad(BadResponse::Status(*status)),
         }
     }
 }
@@ -64,7 +64,7 @@ mod tests {
     #[test]
     fn a_body_that_is_too_large_is_a_bad_response() {
         let response = CalloutResponse::Complete { status: 200, from_service: true, body: Body::TooLarge };
-        assert_eq!(response.body(false), Err(Failure::Bad(BadAnswer::TooLarge)));
+        assert_eq!(response.body(false), Err(Failure::Bad(BadResponse::TooLarge)));
     }
 
     #[test]
@@ -82,7 +82,7 @@ mod tests {
     fn any_other_status_is_a_bad_response() {
         assert_eq!(status(200, true), Ok(b"{}".to_vec()));
         for code in [0, 100, 201, 204, 301, 400, 401, 403, 404, 413] {
-            assert_eq!(status(code, true), Err(Failure::Bad(BadAnswer::Status(code))));
+            assert_eq!(status(code, true), Err(Failure::Bad(BadResponse::Status(code))));
         }
     }
 }

@@ -1,28 +1,30 @@
-//! What services keep in a session: compact JSON in printable ASCII, and how one value is found in it.
+//! A session's data (`d` of rest-sessions): kept as compact JSON in printable ASCII, with an index of its members.
 
 use std::borrow::Cow;
 use std::fmt::Write;
 
 use crate::session::json;
 
-/// A value in a session's data.
+/// A value of a session's data. rest-sessions keeps no nested values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scalar<'a> {
+    /// A decoded string.
     Text(Cow<'a, str>),
-    /// As it was sent.
+    /// The JSON text of a number, as rest-sessions sent it, so that no digit is lost.
     Number(&'a str),
+    /// `true` or `false`.
     Bool(bool),
 }
 
-/// Where a member's key and its value end. The form of the JSON, `{"key":value,"key":value}`, leaves no doubt where
-/// they begin.
+/// The offsets at which a member's key and value end. The form of the JSON, `{"key":value,"key":value}`, says where they
+/// start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Member {
     key_end: u32,
     end: u32,
 }
 
-/// Writes the data after what stands in the text.
+/// Appends the data to the text. The offsets of the members count from the start of the data.
 pub(super) fn write(data: &[(Cow<'_, str>, Scalar<'_>)], text: &mut String) -> Box<[Member]> {
     let start = text.len();
     let at = |text: &String| narrow(text.len().saturating_sub(start));
@@ -46,12 +48,12 @@ pub(super) fn write(data: &[(Cow<'_, str>, Scalar<'_>)], text: &mut String) -> B
     members.into()
 }
 
-/// A place in a session's text: an answer has 256 KiB at most, and no byte becomes more than six.
+/// An offset in a session's text. It fits: a response has 256 KiB at most, and encoding makes at most six bytes of one.
 pub(super) fn narrow(at: usize) -> u32 {
     u32::try_from(at).unwrap_or(u32::MAX)
 }
 
-/// The value of a key.
+/// The value of a key. Keys are compared after decoding.
 pub(super) fn find<'a>(json: &'a str, members: &[Member], wanted: &str) -> Option<Scalar<'a>> {
     let mut start = 1usize;
     for member in members {
@@ -73,7 +75,7 @@ fn scalar(json: &str) -> Option<Scalar<'_>> {
     })
 }
 
-/// What a string in JSON says; borrowed where no escape stands in it.
+/// Decodes a JSON string; borrowed if it has no escapes.
 fn decoded(text: &str) -> Option<Cow<'_, str>> {
     let inner = text.strip_prefix('"')?.strip_suffix('"')?;
     if inner.as_bytes().contains(&b'\\') {
@@ -82,6 +84,7 @@ fn decoded(text: &str) -> Option<Cow<'_, str>> {
     Some(Cow::Borrowed(inner))
 }
 
+/// Appends a string as JSON in printable ASCII (RFC 8259, section 7).
 pub fn push_string(json: &mut String, text: &str) {
     json.push('"');
     if text.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\') {
@@ -146,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_found_as_it_is_and_not_as_it_is_written() {
+    fn keys_are_compared_after_decoding() {
         let (json, members) = written(&[("a\\", text("one")), ("b", text("a\\\\")), ("a\\\\", text("two"))]);
         assert_eq!(find(&json, &members, "a\\"), Some(text("one")));
         assert_eq!(find(&json, &members, "a\\\\"), Some(text("two")));
@@ -156,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn what_holds_no_escape_is_not_copied() {
+    fn strings_without_escapes_are_not_copied() {
         let (json, members) = written(&[("plain", text("Peter, \u{7e}{}:1 ")), ("escaped", text("é"))]);
         let borrowed = |key| matches!(find(&json, &members, key), Some(Scalar::Text(Cow::Borrowed(_))));
         assert!(borrowed("plain"));
@@ -165,7 +168,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn data_reads_back_as_what_it_was(data in proptest::collection::btree_map("[a\"\\\\é]{0,3}|.*", ".*", 0..5)) {
+        fn data_is_parsed_to_itself(data in proptest::collection::btree_map("[a\"\\\\é]{0,3}|.*", ".*", 0..5)) {
             let scalars: Vec<_> = data.iter().map(|(key, value)| (key.as_str(), text(value))).collect();
             let (json, members) = written(&scalars);
             prop_assert!(json.bytes().all(|byte| (b' '..=b'~').contains(&byte)), "{}", json);

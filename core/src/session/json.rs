@@ -1,7 +1,7 @@
-//! JSON, read one level at a time: what stands inside is text until somebody asks what it says.
+//! JSON, parsed one level at a time: the values of members and items stay raw text.
 //!
-//! Whatever a value is, it is taken as what it is, and whoever asked looks whether it will do. Asked for a value of a
-//! certain kind, the library would word an error that nobody reads, which costs the module 13 KB.
+//! Every type of value is accepted, and the caller matches on it. Asking serde for a certain type compiles its error
+//! messages, which nothing reads and which cost the module 13 KB.
 
 use std::borrow::Cow;
 use std::collections::BinaryHeap;
@@ -10,38 +10,44 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// A member of an object, whose value is not read yet.
+/// A member of an object: its decoded key and the raw JSON of its value.
 pub type Member<'a> = (Cow<'a, str>, &'a RawValue);
 
-/// What a text says.
+/// A JSON value, parsed one level deep.
 pub enum Value<'a> {
+    /// `null`.
     Null,
+    /// `true` or `false`.
     Bool(bool),
+    /// A number, as a double.
     Number(f64),
-    /// Borrowed where no escape stands in it.
+    /// A string; borrowed if it has no escapes.
     Text(Cow<'a, str>),
+    /// The raw items of an array.
     Items(Vec<&'a RawValue>),
-    /// Keys may be repeated.
+    /// The members of an object. Keys may be repeated.
     Members(Vec<Member<'a>>),
 }
 
-/// Reads one value, and nothing behind it; `None` for what is no JSON.
+/// Parses one value. `None` if the text is not JSON, or if anything but white space follows the value.
 #[must_use]
 pub fn read(text: &str) -> Option<Value<'_>> {
     serde_json::from_str(text).ok()
 }
 
+/// Parses a number.
 #[must_use]
 pub fn number(text: &str) -> Option<f64> {
     if let Value::Number(number) = read(text)? { Some(number) } else { None }
 }
 
+/// Parses a string.
 #[must_use]
 pub fn text(text: &str) -> Option<Cow<'_, str>> {
     if let Value::Text(text) = read(text)? { Some(text) } else { None }
 }
 
-/// An object whose keys differ.
+/// Parses an object. `None` if a key is repeated.
 #[must_use]
 pub fn members(text: &str) -> Option<Vec<Member<'_>>> {
     let Value::Members(members) = read(text)? else { return None };
@@ -49,10 +55,10 @@ pub fn members(text: &str) -> Option<Vec<Member<'_>>> {
     in_order(&members).windows(2).all(differ).then_some(members)
 }
 
-/// The keys of members and their places, in the order of the keys.
+/// The keys of members with their indexes, sorted by key, then by index.
 #[must_use]
 pub fn in_order<'m>(members: &'m [Member<'_>]) -> Vec<(&'m str, usize)> {
-    // A heap sorts with an eighth of the code, and keys are few.
+    // Heapsort compiles to an eighth of the code of `sort`, and keys are few.
     let keys: BinaryHeap<(&str, usize)> = members.iter().enumerate().map(|(at, (key, _))| (key.as_ref(), at)).collect();
     keys.into_sorted_vec()
 }
@@ -109,7 +115,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Value<'a> {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value<'de>, A::Error> {
                 let mut members: Vec<Member<'de>> = Vec::new();
                 while let Some(key) = map.next_key::<Value<'de>>()? {
-                    // A key is always a string.
+                    // Keys are always strings.
                     if let Value::Text(key) = key {
                         members.push((key, map.next_value()?));
                     }
@@ -141,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_inside_stays_as_it_was_written() {
+    fn raw_values_are_unchanged() {
         let Some(Value::Members(members)) = read(r#" {"a" : 1.10, "b\u0063": [ 1 ], "a": "\ud83d\ude00"} "#) else {
             panic!("an object")
         };
@@ -150,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_compared_as_they_are_meant() {
+    fn repeated_keys_are_found_after_decoding() {
         assert!(members(r#"{"a":1,"b":2}"#).is_some() && members("{}").is_some());
         for other in [r#"{"a":1,"a":2}"#, r#"{"\u0061":1,"b":0,"a":2}"#, "[]", "null", "{", ""] {
             assert!(members(other).is_none(), "{other}");
@@ -158,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_json_is_none() {
+    fn malformed_json_is_refused() {
         for text in
             ["", "{", "[1,]", "{\"a\":}", "tru", "01", "1.", "\"\u{1}\"", "\"\\ud83d\"", "{} {}", "{1:2}", "nul"]
         {
@@ -168,7 +174,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_says_what_any_other_reader_reads(text in "[\\[\\]{}:,\"\\\\ a1.e-]{0,12}|null|true|-?[0-9]{1,3}(\\.[0-9]{1,3})?") {
+        fn values_are_those_of_another_parser(text in "[\\[\\]{}:,\"\\\\ a1.e-]{0,12}|null|true|-?[0-9]{1,3}(\\.[0-9]{1,3})?") {
             let meant = serde_json::from_str::<serde_json::Value>(&text).ok();
             let meant = meant.map(|value| match value {
                 // Numbers are doubles here.

@@ -1,54 +1,58 @@
-//! What asking rest-sessions came to.
+//! The result of a lookup in rest-sessions.
 
 use std::fmt;
 use std::rc::Rc;
 
 use crate::session::session::Session;
 
-/// The longest body, in bytes, that an answer may have.
+/// The maximum size of the body of a response, in bytes.
 pub const MAX_BODY: usize = 256 * 1024;
 
-/// The answer to the question whether there is a session.
+/// Whether there is a session for a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Lookup {
+    /// There is this one.
     Active(Rc<Session>),
-    /// rest-sessions says that there is none.
+    /// There is none.
     None,
+    /// Unknown.
     Failed(Failure),
 }
 
-/// Why it is not known.
+/// Why a lookup failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// Nobody could say.
+    /// rest-sessions is unavailable.
     Outage(Outage),
-    /// What came back cannot be an answer to the question.
-    Bad(BadAnswer),
-    /// Too many calls were under way already, so none was made.
+    /// It responded with something that is not the result of a lookup.
+    Bad(BadResponse),
+    /// The service's `max_in_flight` calls were in flight, so none was made.
     Busy,
 }
 
-/// Why rest-sessions could not say. Only these count as an outage.
+/// Why rest-sessions is unavailable. These failures count for the circuit breaker and for `failure_mode`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outage {
-    /// No answer within the time that a lookup may take.
+    /// No response within `rest_sessions.timeout`.
     Timeout,
     /// The connection was refused or reset.
     Connect,
-    /// 429 or a status from 500 up.
+    /// Status 429, or 500 and above.
     Status(u16),
-    /// The host did not take the call: no such cluster, no endpoint, its circuit breaker is open.
+    /// Envoy refused the call: the cluster is unknown, it has no endpoint, or its circuit breaker is open.
     Dispatch,
-    /// So many calls in a row were outages that none is made for a while.
+    /// The filter's own circuit breaker is open.
     Breaker,
 }
 
-/// Why an answer is none.
+/// Why a response is not the result of a lookup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BadAnswer {
+pub enum BadResponse {
+    /// An unexpected status.
     Status(u16),
+    /// A body of more than [`MAX_BODY`] bytes.
     TooLarge,
-    /// 200, but not a session: what is wrong with it. Never a part of the answer.
+    /// Status 200 with a body that is not a session. The text says what is wrong, and never quotes the body.
     Shape(&'static str),
 }
 
@@ -59,12 +63,12 @@ impl fmt::Display for Outage {
             Self::Connect => f.write_str("connection refused or reset"),
             Self::Status(status) => write!(f, "status {status}"),
             Self::Dispatch => f.write_str("no such cluster, no endpoint, or its circuit breaker is open"),
-            Self::Breaker => f.write_str("too many outages in a row; nobody asks for a while"),
+            Self::Breaker => f.write_str("too many outages in a row; the circuit breaker is open"),
         }
     }
 }
 
-impl fmt::Display for BadAnswer {
+impl fmt::Display for BadResponse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Status(status) => write!(f, "status {status}"),

@@ -1,30 +1,35 @@
-//! A live session, laid out to be kept by the hundred thousand and to be passed on without a copy.
+//! An active session, laid out so that a cache can hold many and its parts become header values without a copy.
 
 use std::borrow::Cow;
 use std::rc::Rc;
 
 use crate::http::bytes::Bytes;
-pub use crate::session::data::Scalar;
-use crate::session::data::{self, Member};
-use crate::session::json;
+use crate::session::data::{self, Member, Scalar};
+use crate::session::{heap, json};
 
-/// A session as rest-sessions tells it, before it is laid out. Numbers keep the text that was sent, so that none drifts
-/// on its way.
+/// The fields of a session in the response of rest-sessions. Numbers keep their JSON text, so that no digit is lost.
+/// [`Rc<Session>`] is made from them.
 #[derive(Debug, Default)]
 pub struct Parts<'a> {
+    /// The user's id.
     pub id: Cow<'a, str>,
+    /// The client's address when the session was made.
     pub ip: Option<Cow<'a, str>>,
+    /// The time to live, in seconds.
     pub ttl: &'a str,
+    /// The seconds since the last use before this lookup.
     pub idle: Option<&'a str>,
+    /// The number of reads.
     pub reads: Option<&'a str>,
+    /// The number of writes.
     pub writes: Option<&'a str>,
-    /// It ends when its time is up, however often it is used.
+    /// The session expires at a fixed time: use does not extend it.
     pub no_resave: bool,
-    /// What services keep in the session, in the order in which it came; the keys differ.
+    /// The session's data, in the order of the response. Keys are unique.
     pub data: Vec<(Cow<'a, str>, Scalar<'a>)>,
 }
 
-/// All text in one block: the parts in the order of their ends below, then the data.
+/// An active session. All text is in one allocation: the fields in the order of the offsets below, then the data.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Session {
     text: Rc<str>,
@@ -32,17 +37,13 @@ pub struct Session {
     id_end: u32,
     ip_end: u32,
     ttl_end: u32,
-    /// No number is empty: where one ends with what stands before it, it was not told.
+    /// A number is never empty: an end equal to the previous one means that the field is absent.
     idle_end: u32,
     reads_end: u32,
     writes_end: u32,
     has_ip: bool,
     slides: bool,
 }
-
-/// What an allocation takes beside its bytes, and the counts of an [`Rc`].
-pub(super) const BLOCK_BYTES: usize = 8;
-pub(super) const RC_BYTES: usize = 2 * size_of::<usize>();
 
 impl From<Parts<'_>> for Rc<Session> {
     fn from(parts: Parts<'_>) -> Self {
@@ -72,7 +73,7 @@ impl From<Parts<'_>> for Rc<Session> {
     }
 }
 
-/// Milliseconds of a number of seconds.
+/// The milliseconds of a JSON number of seconds, saturating at zero and `u64::MAX`.
 fn millis(seconds: &str) -> Option<u64> {
     let seconds = json::number(seconds)?;
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it saturates, at zero too")]
@@ -89,31 +90,37 @@ impl Session {
         Some(self.part(start, end)).filter(|text| !text.is_empty())
     }
 
+    /// The user's id.
     #[must_use]
     pub fn id(&self) -> &str {
         self.part(0, self.id_end)
     }
 
+    /// The client's address when the session was made.
     #[must_use]
     pub fn ip(&self) -> Option<&str> {
         self.has_ip.then(|| self.part(self.id_end, self.ip_end))
     }
 
+    /// The time to live in seconds, as JSON.
     #[must_use]
     pub fn ttl(&self) -> &str {
         self.part(self.ip_end, self.ttl_end)
     }
 
+    /// The seconds since the last use before this lookup, as JSON.
     #[must_use]
     pub fn idle(&self) -> Option<&str> {
         self.number(self.ttl_end, self.idle_end)
     }
 
+    /// The number of reads, as JSON.
     #[must_use]
     pub fn reads(&self) -> Option<&str> {
         self.number(self.idle_end, self.reads_end)
     }
 
+    /// The number of writes, as JSON.
     #[must_use]
     pub fn writes(&self) -> Option<&str> {
         self.number(self.reads_end, self.writes_end)
@@ -125,48 +132,47 @@ impl Session {
         self.text.get(self.writes_end as usize..).unwrap_or_default()
     }
 
-    /// One value of the data.
+    /// The value of a key of the data.
     #[must_use]
     pub fn data(&self, key: &str) -> Option<Scalar<'_>> {
         data::find(self.data_json(), &self.members, key)
     }
 
-    /// What one of the others gave, to be kept beyond the session; shared where it stands in the session's text.
+    /// Makes bytes of a slice that another method returned. They share the session's text.
     #[must_use]
     pub fn share(&self, part: &str) -> Bytes {
         Bytes::part(&self.text, part)
     }
 
-    /// Whether its time starts anew with each use.
+    /// Whether the session has sliding expiration: each use restarts its time to live.
     #[must_use]
     pub fn slides(&self) -> bool {
         self.slides
     }
 
-    /// How long it lives from now on if nobody uses it.
+    /// The time to live without further use, in milliseconds; zero if it is not a number.
     #[must_use]
     pub fn ttl_ms(&self) -> u64 {
         millis(self.ttl()).unwrap_or(0)
     }
 
-    /// How long it had not been used before it was asked for, if that was told.
+    /// The time since the last use before this lookup, in milliseconds.
     #[must_use]
     pub fn idle_ms(&self) -> Option<u64> {
         millis(self.idle()?)
     }
 
-    /// How long all its text is.
+    /// The size of all its text, in bytes.
     #[must_use]
     pub fn text_bytes(&self) -> usize {
         self.text.len()
     }
 
-    /// What it takes in memory.
+    /// The memory that it takes, in bytes, overhead of its allocations included.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        let blocks = if self.members.is_empty() { 2 * BLOCK_BYTES } else { 3 * BLOCK_BYTES };
-        let heap = [size_of::<Self>(), RC_BYTES, self.text.len(), RC_BYTES, size_of_val::<[_]>(&self.members)];
-        heap.into_iter().fold(blocks, usize::saturating_add)
+        let members = heap::of_box(size_of_val::<[_]>(&self.members));
+        heap::of_rc(size_of::<Self>()).saturating_add(heap::of_rc(self.text.len())).saturating_add(members)
     }
 }
 
@@ -181,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_gives_back_what_it_was_told() {
+    fn a_session_returns_the_fields_that_it_was_made_from() {
         let session: Rc<Session> = Parts {
             id: "Zoë".into(),
             ip: Some("::1".into()),
@@ -203,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_told_is_not_there() {
+    fn absent_fields_are_absent() {
         let session = session("1");
         assert_eq!((session.ip(), session.idle(), session.reads(), session.writes()), (None, None, None, None));
         assert_eq!(session.data_json(), "{}");
@@ -211,13 +217,13 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_address_was_told_all_the_same() {
+    fn an_empty_address_is_not_absent() {
         let session: Rc<Session> = Parts { id: "u".into(), ip: Some("".into()), ttl: "1", ..Parts::default() }.into();
         assert_eq!(session.ip(), Some(""));
     }
 
     #[test]
-    fn its_parts_are_shared_and_not_copied() {
+    fn slices_are_shared_and_not_copied() {
         let session = session("7200");
         for part in [session.id(), session.ttl(), session.data_json()] {
             let shared = session.share(part);
@@ -227,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn its_time_is_read_from_any_number() {
+    fn a_ttl_is_read_from_any_number() {
         for (ttl, millis) in [
             ("7200", 7_200_000),
             ("1.5", 1_500),
@@ -246,7 +252,7 @@ mod tests {
 
     #[cfg(target_pointer_width = "64")]
     #[test]
-    fn two_hundred_bytes_of_answer_take_three_hundred_of_memory() {
+    fn two_hundred_bytes_of_response_take_three_hundred_of_memory() {
         let sent =
             r#"{"id":"user123","r":12,"w":3,"ttl":86400,"idle":273,"ip":"192.168.99.22","d":{"name":"Peter Smithson","#
                 .to_owned()
@@ -263,6 +269,6 @@ mod tests {
         let without = session("1").bytes();
         let data = vec![("k".into(), Scalar::Bool(true))];
         let with: Rc<Session> = Parts { id: "u".into(), ttl: "1", data, ..Parts::default() }.into();
-        assert_eq!(with.bytes() - without, "\"k\":true".len() + size_of::<Member>() + BLOCK_BYTES);
+        assert_eq!(with.bytes() - without, "\"k\":true".len() + heap::of_box(size_of::<Member>()));
     }
 }

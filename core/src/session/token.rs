@@ -1,31 +1,31 @@
-//! The token of rest-sessions: 64 letters and digits, the last nine of which tell when it was made.
+//! The token of rest-sessions: 64 letters and digits, of which the last nine encode its creation time.
 
 use std::fmt;
 use std::hash::BuildHasher;
 use std::rc::Rc;
 
-use crate::session::session::{BLOCK_BYTES, RC_BYTES};
+use crate::session::heap;
 
-/// How far ahead of the clock a token's creation may lie: clocks differ a little.
+/// The tolerated clock skew for creation times in the future, in milliseconds.
 const MAX_AHEAD_MS: u64 = 60_000;
 
 /// 55 random characters, the letter `Z`, the creation time in milliseconds in base 36.
 const LENGTH: usize = 64;
 const RANDOM: usize = 55;
 
-/// A well-formed token. It is a secret: there is no way to print it but to ask for its text, for the call.
+/// A well-formed token. It is a secret: `Debug` hides it, and only [`Token::reveal`] returns its text.
 ///
-/// Whoever has to remember it shares the text: a request hands its token on many times, and each copy of so many bytes
-/// is a call out of the module.
+/// Clones share the text by reference count.
 #[derive(Clone, Eq, Hash)]
 #[expect(clippy::derived_hash_with_manual_eq, reason = "what is equal is the same text")]
 pub struct Token(Rc<str>);
 
 impl Token {
-    /// What a token that is kept takes on the heap.
-    pub const HEAP_BYTES: usize = BLOCK_BYTES + RC_BYTES + LENGTH;
+    /// The heap that a token takes, in bytes.
+    pub const HEAP_BYTES: usize = heap::of_rc(LENGTH);
 
-    /// Reads a token; `None` if it is none, or one that says that it was made in the future.
+    /// Parses a token. `None` if it is malformed, or if its creation time is more than 60 s in the future. `now_ms` is
+    /// called at most once, and only for a well-formed token with a creation time.
     #[must_use]
     pub fn parse(bytes: &[u8], now_ms: &dyn Fn() -> u64) -> Option<Self> {
         if bytes.len() != LENGTH || !words(bytes).all(is_alphanumeric) {
@@ -36,20 +36,20 @@ impl Token {
         (!ahead).then_some(Self(std::str::from_utf8(bytes).ok()?.into()))
     }
 
-    /// When the token was made, if it bears a time as rest-sessions writes it.
+    /// The creation time, in milliseconds since 1970. `None` if the token has none in the form of rest-sessions.
     #[must_use]
     pub fn created_ms(&self) -> Option<u64> {
         created_ms(self.0.as_bytes())
     }
 
-    /// The token itself, for the path of a call and nothing else.
+    /// The token's text, for the path of a call to rest-sessions alone.
     #[must_use]
     pub fn reveal(&self) -> &str {
         &self.0
     }
 
-    /// What stands for the token in logs: a keyed hash, cut to 32 bits. The key lives as long as its worker does, so
-    /// a digest can be compared within a worker's lines and tells nothing without the key.
+    /// The token's stand-in in logs: a keyed hash, truncated to 32 bits. Each worker has a random key, so digests can be
+    /// compared within the lines of one worker, and reveal nothing without its key.
     #[must_use]
     pub fn digest(&self, key: &impl BuildHasher) -> Digest {
         Digest(key.hash_one(self) >> 32)
@@ -57,7 +57,7 @@ impl Token {
 }
 
 impl PartialEq for Token {
-    /// Looks at all of both, so that the time it takes does not tell how much of a guess was right.
+    /// Compares in constant time.
     #[inline(always)]
     fn eq(&self, other: &Self) -> bool {
         words(self.0.as_bytes()).zip(words(other.0.as_bytes())).fold(0, |differ, (own, word)| differ | (own ^ word))
@@ -65,7 +65,7 @@ impl PartialEq for Token {
     }
 }
 
-/// The bytes of a token, eight at once.
+/// The bytes of a token, eight at a time.
 #[inline(always)]
 fn words(token: &[u8]) -> impl Iterator<Item = u64> {
     token.as_chunks().0.iter().map(|word| u64::from_le_bytes(*word))
@@ -79,13 +79,13 @@ const fn each(byte: u8) -> u64 {
 #[inline(always)]
 fn is_alphanumeric(word: u64) -> bool {
     const HIGHS: u64 = each(0x80);
-    /// The high bit of each byte that is of this range. Bytes below 0x80 carry nothing into the next one.
+    /// Sets the high bit of each byte in this range. Bytes below 0x80 do not carry into the next.
     #[inline(always)]
     fn within(word: u64, first: u8, last: u8) -> u64 {
         let at_least = |low: u8| word.wrapping_add(each(0x80_u8.wrapping_sub(low)));
         at_least(first) & !at_least(last.wrapping_add(1))
     }
-    // A letter's case is one bit.
+    // 0x20 is the bit of a letter's case.
     let found = within(word | each(0x20), b'a', b'z') | within(word, b'0', b'9');
     word & HIGHS == 0 && found & HIGHS == HIGHS
 }
@@ -93,7 +93,7 @@ fn is_alphanumeric(word: u64) -> bool {
 #[inline(always)]
 fn created_ms(token: &[u8]) -> Option<u64> {
     let (_, [b'Z', digits @ ..]) = token.split_at_checked(RANDOM)? else { return None };
-    // Eight digits stay far below what 64 bits hold.
+    // Eight base-36 digits fit into 42 bits.
     let mut time = 0_u64;
     for digit in digits {
         let value = match digit {
@@ -112,7 +112,7 @@ impl fmt::Debug for Token {
     }
 }
 
-/// See [`Token::digest`].
+/// A token's stand-in in logs. See [`Token::digest`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Digest(u64);
 
@@ -142,7 +142,7 @@ pub mod tests {
     }
 
     #[test]
-    fn a_token_tells_when_it_was_made() {
+    fn a_token_has_a_creation_time() {
         let text = token_made_at(NOW_MS - 5);
         let token = Token::parse(text.as_bytes(), &|| NOW_MS).unwrap();
         assert_eq!(token.created_ms(), Some(NOW_MS - 5));
@@ -150,14 +150,14 @@ pub mod tests {
     }
 
     #[test]
-    fn a_token_from_more_than_a_minute_ahead_is_none() {
+    fn a_token_created_more_than_a_minute_in_the_future_is_refused() {
         assert!(Token::parse(token_made_at(NOW_MS + 60_000).as_bytes(), &|| NOW_MS).is_some());
         assert!(Token::parse(token_made_at(NOW_MS + 60_001).as_bytes(), &|| NOW_MS).is_none());
         assert!(Token::parse(format!("{}Z{}", "a".repeat(55), "zzzzzzzz").as_bytes(), &|| NOW_MS).is_none());
     }
 
     #[test]
-    fn a_token_of_another_kind_is_a_token_without_a_time() {
+    fn a_token_in_another_form_has_no_creation_time() {
         let token = Token::parse("a".repeat(64).as_bytes(), &|| NOW_MS).unwrap();
         assert_eq!(token.created_ms(), None);
         let upper = format!("{}ZZZZZZZZZ", "a".repeat(55));
@@ -165,7 +165,7 @@ pub mod tests {
     }
 
     #[test]
-    fn anything_else_than_64_letters_and_digits_is_no_token() {
+    fn a_token_is_exactly_64_letters_and_digits() {
         for wrong in ["", "a", &"a".repeat(63), &"a".repeat(65), &format!("{}-", "a".repeat(63)), &"ä".repeat(32)] {
             assert!(Token::parse(wrong.as_bytes(), &|| NOW_MS).is_none(), "{wrong}");
         }
@@ -188,7 +188,7 @@ pub mod tests {
         }
 
         #[test]
-        fn one_byte_that_is_neither_letter_nor_digit_is_found_wherever_it_is(
+        fn one_invalid_byte_is_found_at_any_position(
             token in "[a-zA-Z0-9]{64}", place in 0usize..64, byte in any::<u8>()
         ) {
             let mut bytes = token.into_bytes();
@@ -206,7 +206,7 @@ pub mod tests {
         }
 
         #[test]
-        fn what_is_accepted_is_what_rest_sessions_would_accept(bytes in "[a-zA-Z0-9]{63,65}|.{64}") {
+        fn tokens_are_those_that_rest_sessions_accepts(bytes in "[a-zA-Z0-9]{63,65}|.{64}") {
             let well_formed = bytes.len() == 64 && bytes.bytes().all(|byte| byte.is_ascii_alphanumeric());
             let token = Token::parse(bytes.as_bytes(), &|| u64::MAX);
             prop_assert_eq!(token.is_some(), well_formed);

@@ -20,10 +20,10 @@ use crate::action::{Action, Completion, HeaderMap, StreamId, StreamRef};
 use crate::cache::shared_data::Unavailable;
 use crate::config::Config;
 use crate::exchange::{self, Context, Effects, Refused, Surroundings};
-use crate::http::reply::{Denial, Reply};
+use crate::http::local_reply::{Denial, LocalReply};
 use crate::rest_sessions::client::CallId;
 use crate::rest_sessions::response::CalloutResponse;
-use crate::telemetry::{Counter, Gauge, Line, Outcome};
+use crate::telemetry::{Counter, Gauge, LogLine, Outcome};
 
 pub use event::Event;
 use pending::PendingStreams;
@@ -184,7 +184,7 @@ impl Worker {
     fn response(&mut self, cx: &Context<'_>, call: CallId, response: &CalloutResponse, actions: &mut Vec<Action>) {
         self.completions_left = COMPLETIONS;
         let Some(pending) = self.sessions.take(call) else {
-            actions.push(Action::Log(Line::UnknownCall { call }));
+            actions.push(Action::Log(LogLine::UnknownCall { call }));
             return;
         };
         let now_ms = cx.now_ms_or(pending.deadline_ms());
@@ -227,7 +227,7 @@ impl Worker {
         if is_undecided {
             actions.push(Action::Count(Counter::Outcome(Outcome::DeniedUnavailable)));
         }
-        actions.push(Action::Log(Line::HostCallRefused { status: status.0 }));
-        actions.push(Action::Reply(Reply::new(Denial::Unavailable { retry: false }, "", None)));
+        actions.push(Action::Log(LogLine::HostCallRefused { status: status.0 }));
+        actions.push(Action::Reply(LocalReply::new(Denial::Unavailable { retry: false }, "", None)));
     }
 }

@@ -1,19 +1,20 @@
-//! From annotations as they are written to headers that a service can trust.
+//! Compiles `annotate`, and checks the names of its headers.
 
 use std::rc::Rc;
 
 use super::super::problems::Path;
 use super::super::raw;
+use super::super::reader::Defaulted;
 use super::super::values::{Entries, HeaderName, ParseText, Text};
 use super::{Compiler, WRITE_BACK_NAMES};
 use crate::http::name::Alias;
 use crate::policy::annotation::{Annotation, Field};
 
-/// The headers that tell an upstream who it serves; taken out also where other names are in use, since an upstream
-/// that reads them would believe them.
+/// The default header names. They are reserved also if others are configured, since an upstream that still reads them
+/// would trust them.
 pub const NAMES: [&str; 2] = ["x-session-user", "x-session-data"];
 
-/// Headers that belong to one connection (RFC 9110, section 7.6.1), or to the request itself.
+/// Headers of the connection (RFC 9110, section 7.6.1), or of the request itself.
 const NOT_FOR_ANNOTATION: [&str; 11] = [
     "connection",
     "keep-alive",
@@ -28,27 +29,16 @@ const NOT_FOR_ANNOTATION: [&str; 11] = [
     "cookie",
 ];
 
-pub fn default() -> Annotation {
-    Annotation { headers: NAMES.map(Rc::from).into_iter().zip([Field::Id, Field::Data]).collect(), max_bytes: 6144 }
-}
-
 impl Compiler<'_> {
     pub fn annotation(&self, raw: &raw::Annotate, at: &Path<'_>) -> Annotation {
-        let default = default();
         Annotation {
-            headers: match raw.headers.as_given() {
-                Some(entries) => self.annotated(entries, &at.key("headers")),
-                None => default.headers,
-            },
-            max_bytes: match raw.max_bytes.copied() {
-                Some(max_bytes) => usize::try_from(max_bytes.0).unwrap_or(usize::MAX),
-                None => default.max_bytes,
-            },
+            headers: self.annotated(&raw.headers, &at.key("headers")),
+            max_bytes: usize::try_from(raw.max_bytes.0).unwrap_or(usize::MAX),
         }
     }
 
-    /// What else a header of this name is for.
-    pub fn is_taken(&self, name: &str) -> Option<&'static str> {
+    /// Why a header of this name cannot carry the filter's own value, if so.
+    pub fn name_conflict(&self, name: &str) -> Option<&'static str> {
         if NOT_FOR_ANNOTATION.contains(&name) || name.starts_with("content-") {
             Some("belongs to the connection or the request itself; expected another name")
         } else if self.token_headers.contains(&Alias::of(name)) {
@@ -58,17 +48,19 @@ impl Compiler<'_> {
         }
     }
 
-    fn annotated(&self, entries: &Entries<Text<Field>>, at: &Path<'_>) -> Vec<(Rc<str>, Field)> {
+    fn annotated(&self, entries: &Defaulted<Entries<Text<Field>>>, at: &Path<'_>) -> Vec<(Rc<str>, Field)> {
         let mut seen: Vec<(Alias, String)> = Vec::new();
         let mut headers = Vec::new();
         for (written, field) in &entries.0 {
             let at = at.key(written);
             let Some(HeaderName(name)) = HeaderName::parse(written) else {
-                self.note(&at, format!("found a name that is none, expected {}", HeaderName::EXPECTED));
+                self.note(&at, format!("found an invalid name, expected {}", HeaderName::EXPECTED));
                 continue;
             };
             let alias = Alias::of(&name);
-            if let Some(taken) = self.is_taken(&name) {
+            if entries.as_given().is_none() {
+                // A key that uses a default name for something else is reported by its own check.
+            } else if let Some(taken) = self.name_conflict(&name) {
                 self.note(&at, taken);
             } else if WRITE_BACK_NAMES.into_iter().any(|taken| Alias::of(taken) == alias) {
                 self.note(&at, "is how upstreams change sessions; expected another name");

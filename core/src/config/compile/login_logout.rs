@@ -1,5 +1,4 @@
-//! From login and logout as they are written to ways that people can go: no login page that needs a login, no cookie
-//! that no browser would delete.
+//! Compiles `login` and `logout`, and checks that the login page needs no session and that browsers delete the cookies.
 
 use super::super::problems::Path;
 use super::super::raw;
@@ -21,44 +20,36 @@ impl Compiler<'_> {
     pub fn logout(&self, raw: &raw::Logout, at: &Path<'_>) -> Logout {
         let path = raw.path.required(&at.key("path"), "the path that logs out, such as \"/logout\"", self.problems);
         let methods = self.at_least_one(&raw.methods, &at.key("methods"));
-        let written = raw.cookie.as_given();
-        let mut cookie = Attributes::default();
-        if let Some(raw) = written {
-            cookie = Attributes {
-                path: raw.path.as_given().map_or(cookie.path, |path| path.0.0.clone()),
-                domain: raw.domain.as_given().map(|domain| domain.0.0.clone()),
-                secure: raw.secure.copied().unwrap_or(cookie.secure),
-                same_site: raw.same_site.copied().unwrap_or(cookie.same_site),
-            };
-        }
         Logout {
             path: path.map_or_else(|| PathPattern::Exact(String::new()), |path| path.0.0.clone()),
-            methods: match methods {
-                Some(methods) => methods.into_iter().map(|method| method.0.0.clone()).collect(),
-                None => vec!["POST".to_owned()],
-            },
+            methods: methods.into_iter().map(|method| method.0.0.clone()).collect(),
             redirect: raw.redirect.as_given().map(|redirect| redirect.0.0.clone()),
-            cookie,
+            cookie: Attributes {
+                path: raw.cookie.path.0.0.clone(),
+                domain: raw.cookie.domain.as_given().map(|domain| domain.0.0.clone()),
+                secure: *raw.cookie.secure,
+                same_site: *raw.cookie.same_site,
+            },
         }
     }
 
-    /// Notes cookies that browsers would not delete.
-    pub fn cookies_can_be_deleted(&self, logout: &Logout, rules: &Rules, at: &Path<'_>) {
+    /// Notes session cookies that browsers would not delete on logout.
+    pub fn check_cookies(&self, logout: &Logout, rules: &Rules, at: &Path<'_>) {
         let mut seen: Vec<&str> = Vec::new();
         for source in rules.iter().flat_map(|rule| &rule.sources) {
             if let Source::Cookie(name) = source
                 && !seen.contains(&name.as_str())
             {
                 seen.push(name);
-                if let Some(trouble) = logout.cookie.trouble(name) {
-                    self.note(&at.key("cookie"), format!("{name} would not be deleted: {trouble}"));
+                if let Some(rejection) = logout.cookie.rejection(name) {
+                    self.note(&at.key("cookie"), format!("{name} would not be deleted: {rejection}"));
                 }
             }
         }
     }
 
-    /// Notes login pages that cannot be told what was asked for, or that themselves need a login.
-    pub fn logins_lead_somewhere(
+    /// Notes login pages that need a session themselves, or that have `{url}` without known hosts.
+    pub fn check_login_pages(
         &self,
         rules: &Rules,
         defaults: &Defaults,
@@ -79,12 +70,12 @@ impl Compiler<'_> {
                 _ => &in_list,
             };
             let at = holder.key("login");
-            if login.returns() && known_hosts.is_empty() {
+            if login.has_return_url() && known_hosts.is_empty() {
                 let message = "{url} needs the hosts that people may be brought back to; \
                                name them in hosts, or in match.hosts of rules";
                 self.note(&at, message);
             }
-            if let Some(closed) = closed_page(login, rules, known_hosts, hosts_are_listed) {
+            if let Some(closed) = rule_requiring_session(login, rules, known_hosts, hosts_are_listed) {
                 let message = format!(
                     "the login page needs a session itself, under the rule {:?}; \
                      give it a rule of its own with session off or optional",
@@ -96,7 +87,7 @@ impl Compiler<'_> {
     }
 }
 
-/// Whether anybody on this host is sent to this login: a rule for all of the host comes before those that follow it.
+/// Whether any request on this host is redirected to this login page. A rule for the whole host hides later ones.
 fn leads_from(login: &Login, rules: &Rules, host: Option<&Host>) -> bool {
     let matches = rules.matches().map(Some).chain([None]);
     for (matches, rule) in matches.zip(rules.iter()) {
@@ -115,8 +106,8 @@ fn leads_from(login: &Login, rules: &Rules, host: Option<&Host>) -> bool {
     false
 }
 
-/// The rule under which a login page needs a session, if that can be seen.
-fn closed_page<'a>(
+/// The rule that requires a session for a login page, if that is certain.
+fn rule_requiring_session<'a>(
     login: &Login,
     rules: &'a Rules,
     known_hosts: &[HostPattern],
@@ -131,7 +122,7 @@ fn closed_page<'a>(
         (rule.session == SessionMode::Required && !rule.shadow).then_some(&**rule)
     };
     match &own {
-        // A host that is served here for sure; of another, nobody can tell what stands before it.
+        // Only a host that is certainly served here: for another one, the filter's rules do not apply.
         Some(host) => known_hosts.iter().any(|pattern| pattern.matches(host)).then(|| rule_at(Some(host))).flatten(),
         None => {
             let exact = known_hosts.iter().filter_map(|pattern| match pattern {

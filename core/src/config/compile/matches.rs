@@ -1,23 +1,23 @@
-//! From `match` as it is written to what a rule is for, and rules that no request can reach.
+//! Compiles `match`, and finds rules that no request can reach.
 
 use super::super::problems::Path;
 use super::super::raw;
-use super::super::reader::Field;
+use super::super::reader::Defaulted;
 use super::{Compiler, bare, is_valid};
 use crate::policy::matching::{Match, PathCase};
 
 impl Compiler<'_> {
     pub fn matches(&self, raw: &raw::Match, at: &Path<'_>) -> Match {
-        let methods = self.at_least_one(&raw.methods, &at.key("methods"));
+        let methods = raw.methods.as_given().map(|list| self.at_least_one(list, &at.key("methods")));
         Match {
-            hosts: self.at_least_one(&raw.hosts, &at.key("hosts")).map(bare),
+            hosts: raw.hosts.as_given().map(|list| bare(self.at_least_one(list, &at.key("hosts")))),
             methods: methods.map(|methods| methods.into_iter().map(|method| method.0.0.clone()).collect()),
-            paths: self.at_least_one(&raw.paths, &at.key("paths")).map(bare),
+            paths: raw.paths.as_given().map(|list| bare(self.at_least_one(list, &at.key("paths")))),
         }
     }
 
-    /// Notes a rule that is never reached: it is a mistake, and a dangerous one if it was to forbid something.
-    pub fn is_reached(&self, earlier: &[Known<'_>], rule: &Known<'_>, case: PathCase, at: &Path<'_>) {
+    /// Notes a rule that no request can reach, since an earlier one matches all its requests.
+    pub fn check_reachable(&self, earlier: &[ListedRule<'_>], rule: &ListedRule<'_>, case: PathCase, at: &Path<'_>) {
         if let Some(other) = earlier.iter().find(|other| other.matches.includes(&rule.matches, case)) {
             let (this, other_at, other) =
                 (rule.shown(), Path::Root.key("rules").index(other.index).to_string(), other.shown());
@@ -29,24 +29,20 @@ impl Compiler<'_> {
     }
 }
 
-/// A rule as it is written in a list.
-pub struct Known<'a> {
+/// A rule of the list.
+pub struct ListedRule<'a> {
     pub index: usize,
     pub name: Option<&'a str>,
     pub matches: Match,
 }
 
-impl Known<'_> {
+impl ListedRule<'_> {
     fn shown(&self) -> String {
         self.name.map_or_else(String::new, |name| format!(" ({name:?})"))
     }
 }
 
-/// Whether what a rule matches is what was written.
-pub fn are_valid(raw: &Field<raw::Match>) -> bool {
-    match raw {
-        Field::Absent => true,
-        Field::Invalid => false,
-        Field::Given(raw) => is_valid(&raw.hosts) && is_valid(&raw.methods) && is_valid(&raw.paths),
-    }
+/// Whether all lists of a `match` are valid.
+pub fn are_valid(raw: &Defaulted<raw::Match>) -> bool {
+    raw.is_valid() && is_valid(&raw.hosts) && is_valid(&raw.methods) && is_valid(&raw.paths)
 }

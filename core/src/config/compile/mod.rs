@@ -1,7 +1,7 @@
-//! From the keys as written to a configuration that holds together: defaults, and what keys mean to each other.
+//! Compiles the raw configuration: inheritance by rules, and checks of how keys depend on each other.
 //!
-//! A value that was mistaken has been noted, and a configuration with a mistake is not used. So from here on it is as
-//! good as absent, and the search for further mistakes goes on.
+//! A configuration with a problem is not used. So an invalid value, which has been noted by the reader, is treated as
+//! absent here, and the search for further problems goes on.
 
 mod annotation;
 mod login_logout;
@@ -14,11 +14,11 @@ mod write_back;
 
 use std::rc::Rc;
 
-use super::Config;
+use super::compiled::Config;
 use super::problems::{Path, Problems};
 use super::raw::{self, List};
 use super::reader::Field;
-use super::values::{HeaderName, Integer, Millis, OrOff, Text};
+use super::values::{HeaderName, OrOff, Text};
 use crate::cache;
 use crate::http::authority::HostPattern;
 use crate::http::name::Alias;
@@ -32,21 +32,22 @@ use crate::policy::write_back::WriteBack;
 use crate::rest_sessions::backend::Service;
 use services::Backends;
 
-/// The response headers by which upstreams change sessions; a request that bears them could be echoed.
+/// The default response headers for session changes. They are reserved in requests too, since an upstream could echo
+/// a request's headers.
 const WRITE_BACK_NAMES: [&str; 2] = ["x-session-set", "x-session-kill"];
 
-/// Headers by which a client may ask an upstream for another method, or path, than the one that the rule was found by.
+/// Headers by which a client can make some upstreams use another method or path than the one that rules matched.
 const METHOD_OVERRIDES: [&str; 3] = ["x-http-method-override", "x-http-method", "x-method-override"];
 const PATH_OVERRIDES: [&str; 2] = ["x-original-url", "x-rewrite-url"];
 
 struct Compiler<'a> {
     problems: &'a Problems,
     backends: Backends,
-    /// The headers that any rule takes a token from.
+    /// The headers that are a token source of any rule.
     token_headers: Vec<Alias>,
 }
 
-/// What holds for a rule that does not say otherwise.
+/// What rules inherit from the top level.
 struct Defaults {
     app: Rc<str>,
     service: Service,
@@ -58,6 +59,7 @@ struct Defaults {
     shadow: bool,
 }
 
+/// Compiles a raw configuration. The result is valid if no problem was noted.
 pub fn compile(raw: &raw::Plugin, problems: &Problems) -> Config {
     let root = Path::Root;
     let mut compiler = Compiler { problems, backends: Backends::default(), token_headers: tokens::headers(raw) };
@@ -65,34 +67,29 @@ pub fn compile(raw: &raw::Plugin, problems: &Problems) -> Config {
     let app = raw.app.required(&root.key("app"), "the rest-sessions app", problems);
     let service_at = root.key("rest_sessions");
     let service = raw.rest_sessions.required(&service_at, "an object with at least cluster", problems);
-    let annotation = match raw.annotate.as_given() {
-        Some(raw) => compiler.annotation(raw, &root.key("annotate")),
-        None => annotation::default(),
-    };
     let defaults = Defaults {
         app: app.map_or("", |app| &app.0.0).into(),
         service: service.map(|service| compiler.service(service, &service_at)).unwrap_or_default(),
-        sources: compiler
-            .sources(&raw.token_from, &root.key("token_from"))
-            .unwrap_or_else(|| vec![Source::Cookie("session-cookie".to_owned())]),
-        annotation,
-        failure_mode: raw.failure_mode.copied().unwrap_or_default(),
+        sources: compiler.sources(&raw.token_from, &root.key("token_from")),
+        annotation: compiler.annotation(&raw.annotate, &root.key("annotate")),
+        failure_mode: *raw.failure_mode,
         login: raw.login.as_given().and_then(|login| compiler.login(login, &root.key("login"))),
         writes_back: raw.write_back.as_given().is_some(),
-        shadow: raw.shadow.copied().unwrap_or(false),
+        shadow: *raw.shadow,
     };
     let (rules, rules_are_valid) = compiler.rules(raw, &defaults);
     let logout = raw.logout.as_given().map(|logout| compiler.logout(logout, &root.key("logout")));
-    let hosts: Option<Vec<HostPattern>> = compiler.at_least_one(&raw.hosts, &root.key("hosts")).map(bare);
+    let hosts: Option<Vec<HostPattern>> =
+        raw.hosts.as_given().map(|list| bare(compiler.at_least_one(list, &root.key("hosts"))));
     let known_hosts = match &hosts {
         Some(hosts) => hosts.clone(),
         None => rules.matches().filter_map(|matches| matches.hosts.as_ref()).flatten().cloned().collect(),
     };
     if rules_are_valid && is_valid(&raw.hosts) {
-        compiler.logins_lead_somewhere(&rules, &defaults, &known_hosts, hosts.is_some());
+        compiler.check_login_pages(&rules, &defaults, &known_hosts, hosts.is_some());
     }
     if let Some(logout) = &logout {
-        compiler.cookies_can_be_deleted(logout, &rules, &root.key("logout"));
+        compiler.check_cookies(logout, &rules, &root.key("logout"));
     }
     let write_back = raw.write_back.as_given();
     let write_back = write_back.map(|given| compiler.write_back(given, &rules, &root.key("write_back")));
@@ -111,9 +108,9 @@ pub fn compile(raw: &raw::Plugin, problems: &Problems) -> Config {
         hosts,
         reserved: reserved(&rules, &defaults.annotation, write_back.as_ref(), &raw.remove_headers),
         rules,
-        forward_token: raw.forward_token.copied().unwrap_or(true),
-        cors_preflight: raw.cors_preflight.copied().unwrap_or_default(),
-        filter_state: raw.filter_state.copied().unwrap_or(false),
+        forward_token: *raw.forward_token,
+        cors_preflight: *raw.cors_preflight,
+        filter_state: *raw.filter_state,
         cache,
         limits,
         logout,
@@ -127,34 +124,33 @@ impl Compiler<'_> {
         self.problems.note(at, message);
     }
 
-    /// A list that would say nothing if it were empty.
-    fn at_least_one<'a, T>(&self, list: &'a List<T>, at: &Path<'_>) -> Option<Vec<&'a T>> {
-        let items = items(list);
-        if matches!(list, Field::Given(list) if list.is_empty()) {
+    /// The valid items of a list that may not be empty.
+    fn at_least_one<'a, T>(&self, list: &'a [Field<T>], at: &Path<'_>) -> Vec<&'a T> {
+        if list.is_empty() {
             self.note(at, "found an empty list, expected at least one entry, or the key left out");
         }
-        items
+        items(list)
     }
 
     fn cache(&self, raw: &raw::Cache, at: &Path<'_>) -> cache::Settings {
         let ttl = raw.ttl.required(&at.key("ttl"), "how long a session is kept, such as \"5s\"", self.problems);
         cache::Settings {
             ttl_ms: ttl.map_or(0, |ttl| ttl.0),
-            negative_ttl_ms: raw.negative_ttl.copied().unwrap_or(Millis(1_000)).0,
-            stale_if_error_ms: raw.stale_if_error.copied().unwrap_or(Millis(0)).0,
-            max_bytes: usize::try_from(raw.max_bytes.copied().unwrap_or(Integer(8_388_608)).0).unwrap_or(usize::MAX),
-            shared: raw.shared.copied().unwrap_or(true),
+            negative_ttl_ms: raw.negative_ttl.0,
+            stale_if_error_ms: raw.stale_if_error.0,
+            max_bytes: usize::try_from(raw.max_bytes.0).unwrap_or(usize::MAX),
+            shared: *raw.shared,
         }
     }
 }
 
-/// The items of a list; absent if it is.
-fn items<T>(list: &List<T>) -> Option<Vec<&T>> {
-    list.as_given().map(|list| list.iter().filter_map(Field::as_given).collect())
+/// The valid items of a list.
+fn items<T>(list: &[Field<T>]) -> Vec<&T> {
+    list.iter().filter_map(Field::as_given).collect()
 }
 
-/// Whether a list holds what was written in it.
-fn is_valid<T>(list: &List<T>) -> bool {
+/// Whether a list and all its items are valid.
+fn is_valid<T>(list: &Field<List<T>>) -> bool {
     match list {
         Field::Absent => true,
         Field::Invalid => false,
@@ -162,23 +158,25 @@ fn is_valid<T>(list: &List<T>) -> bool {
     }
 }
 
+/// The parsed values of strings.
 fn bare<T: Clone>(texts: Vec<&Text<T>>) -> Vec<T> {
     texts.into_iter().map(|text| text.0.clone()).collect()
 }
 
+/// The headers that are removed from every request.
 fn reserved(
     rules: &Rules,
     annotation: &Annotation,
     write_back: Option<&WriteBack>,
-    removed: &List<Text<HeaderName>>,
+    removed: &Field<List<Text<HeaderName>>>,
 ) -> ReservedHeaders {
     let all = rules.iter().map(|rule| &rule.annotation).chain([annotation]);
     let annotated = all.flat_map(|annotation| annotation.headers.iter().map(|(name, _)| &**name));
-    let removed: Vec<&str> = match items(removed) {
-        Some(names) => names.into_iter().map(|name| name.0.0.as_str()).collect(),
+    let removed: Vec<&str> = match removed.as_given() {
+        Some(names) => items(names).into_iter().map(|name| name.0.0.as_str()).collect(),
         None => {
-            let methods = METHOD_OVERRIDES.into_iter().filter(|_| rules.name_methods());
-            methods.chain(PATH_OVERRIDES.into_iter().filter(|_| rules.name_paths())).collect()
+            let methods = METHOD_OVERRIDES.into_iter().filter(|_| rules.uses_methods());
+            methods.chain(PATH_OVERRIDES.into_iter().filter(|_| rules.uses_paths())).collect()
         }
     };
     let fixed = annotation::NAMES.into_iter().chain(WRITE_BACK_NAMES);

@@ -1,16 +1,18 @@
-//! From requirements as they are written to conditions that can be met.
+//! Compiles `require`, and checks that each condition can hold.
 
 use super::super::problems::Path;
 use super::super::raw::{self, List};
+use super::super::reader::Field;
 use super::super::scalars::Scalar;
 use super::Compiler;
-use crate::policy::annotation::Field;
+use crate::policy::annotation::Field as SessionField;
 use crate::policy::requirements::{Condition, Requirement};
 
 impl Compiler<'_> {
-    pub fn requirements(&self, list: &List<raw::Requirement>, at: &Path<'_>) -> Vec<Requirement> {
+    pub fn requirements(&self, list: &Field<List<raw::Requirement>>, at: &Path<'_>) -> Vec<Requirement> {
+        let Some(list) = list.as_given() else { return Vec::new() };
         self.at_least_one(list, at);
-        let list = list.as_given().into_iter().flatten().enumerate();
+        let list = list.iter().enumerate();
         list.filter_map(|(index, raw)| self.requirement(raw.as_given()?, &at.index(index))).collect()
     }
 
@@ -34,13 +36,13 @@ impl Compiler<'_> {
         }
         let field = field?.0.clone();
         let condition = self.condition(raw, at)?;
-        self.field_is_fit(&field, &condition, at);
+        self.check_field(&field, &condition, at);
         Some(Requirement { field, condition })
     }
 
-    /// The one condition that is given.
+    /// The condition. The caller has checked that exactly one is given.
     fn condition(&self, raw: &raw::Requirement, at: &Path<'_>) -> Option<Condition> {
-        let one_of = self.at_least_one(&raw.one_of, &at.key("one_of"));
+        let one_of = raw.one_of.as_given().map(|list| self.at_least_one(list, &at.key("one_of")));
         let constants = one_of.or_else(|| raw.equals.as_given().map(|constant| vec![constant]));
         let one_of =
             || Some(Condition::OneOf(constants?.into_iter().map(|Scalar(constant)| constant.clone()).collect()));
@@ -52,18 +54,18 @@ impl Compiler<'_> {
             .or_else(|| raw.is_client.copied().map(|_| Condition::IsClient))
     }
 
-    /// Notes a requirement that no session could meet, or that says nothing of the session.
-    fn field_is_fit(&self, field: &Field, condition: &Condition, at: &Path<'_>) {
+    /// Notes a field that does not fit its condition, or that every lookup resets.
+    fn check_field(&self, field: &SessionField, condition: &Condition, at: &Path<'_>) {
         let at = at.key("field");
         match (field, condition) {
-            (Field::Idle | Field::Reads | Field::Writes, _) => self.note(
+            (SessionField::Idle | SessionField::Reads | SessionField::Writes, _) => self.note(
                 &at,
                 format!("{field} changes with every lookup; expected one of id, ip, ttl, age, d, d.KEY, status"),
             ),
-            (Field::Data, condition) if !matches!(condition, Condition::Present(_)) => {
+            (SessionField::Data, condition) if !matches!(condition, Condition::Present(_)) => {
                 self.note(&at, "d is all data; expected d.KEY, or the condition present");
             }
-            (field, Condition::IsClient) if *field != Field::Ip => {
+            (field, Condition::IsClient) if *field != SessionField::Ip => {
                 self.note(&at, format!("found {field}, expected ip, which is_client is about"));
             }
             _ => {}

@@ -1,48 +1,42 @@
-//! From rules as they are written to rules that say everything: what one leaves out holds as at the top.
+//! Compiles rules: keys that a rule omits are inherited from the top level.
 
 use std::rc::Rc;
 
 use super::super::problems::Path;
 use super::super::raw;
 use super::super::reader::Field;
-use super::matches::{Known, are_valid};
+use super::matches::{ListedRule, are_valid};
 use super::{Compiler, Defaults, OrOff, bare, items};
-use crate::policy::matching::Match;
 use crate::policy::rules::{FailureMode, OnForbidden, Rule, Rules, SessionMode};
 
 impl Compiler<'_> {
-    /// All rules, and whether each of them is for what was written.
+    /// All rules, and whether all matches are valid.
     pub fn rules(&mut self, raw: &raw::Plugin, defaults: &Defaults) -> (Rules, bool) {
         let rules_at = Path::Root.key("rules");
-        let case = raw.path_case.copied().unwrap_or_default();
-        let case_is_valid = !matches!(raw.path_case, Field::Invalid);
+        let case = *raw.path_case;
+        let case_is_valid = raw.path_case.is_valid();
         let mut all_valid = case_is_valid;
-        let mut known: Vec<Known<'_>> = Vec::new();
+        let mut known: Vec<ListedRule<'_>> = Vec::new();
         let mut rules = Vec::new();
-        for (index, raw) in raw.rules.as_given().into_iter().flatten().enumerate() {
+        for (index, raw) in raw.rules.iter().enumerate() {
             let at = rules_at.index(index);
             let Field::Given(raw) = raw else {
                 all_valid = false;
                 continue;
             };
             let name = raw.name.as_given().map(|name| name.0.0.as_str());
-            let matches = match &raw.matches {
-                Field::Given(raw) => self.matches(raw, &at.key("match")),
-                Field::Absent | Field::Invalid => Match::default(),
-            };
+            let matches = self.matches(&raw.matches, &at.key("match"));
             let valid = are_valid(&raw.matches);
             all_valid = all_valid && valid;
             if valid && case_is_valid {
-                let this = Known { index, name, matches: matches.clone() };
-                self.is_reached(&known, &this, case, &at);
+                let this = ListedRule { index, name, matches: matches.clone() };
+                self.check_reachable(&known, &this, case, &at);
                 known.push(this);
             }
             let label = name.map_or_else(|| at.to_string().into(), Rc::from);
             rules.push((matches, Rc::new(self.rule(raw, defaults, &at, label))));
         }
-        let required = raw::Rule { session: Field::Given(SessionMode::Required), ..raw::Rule::default() };
-        let fallback = raw.default.as_given().map_or(&required, |fallback| &fallback.0);
-        let fallback = self.rule(fallback, defaults, &Path::Root.key("default"), "default".into());
+        let fallback = self.rule(&raw.default.0, defaults, &Path::Root.key("default"), "default".into());
         (Rules::new(rules, Rc::new(fallback), case), all_valid)
     }
 
@@ -57,37 +51,40 @@ impl Compiler<'_> {
             label,
             session: session.copied().unwrap_or(SessionMode::Required),
             backend: self.backends.backend(service, &app),
-            sources: self.sources(&raw.token_from, &at.key("token_from")).unwrap_or_else(|| defaults.sources.clone()),
+            sources: match raw.token_from.as_given() {
+                Some(list) => self.sources(list, &at.key("token_from")),
+                None => defaults.sources.clone(),
+            },
             annotation: match raw.annotate.as_given() {
                 Some(annotate) => self.annotation(annotate, &at.key("annotate")),
                 None => defaults.annotation.clone(),
             },
             failure_mode: raw.failure_mode.copied().unwrap_or(defaults.failure_mode),
             max_staleness_ms: raw.max_staleness.copied().map(|duration| duration.0),
-            origins: items(&raw.origins).map(bare),
+            origins: raw.origins.as_given().map(|list| bare(items(list))),
             require: self.requirements(&raw.require, &at.key("require")),
-            on_forbidden: raw.on_forbidden.copied().unwrap_or_default(),
+            on_forbidden: *raw.on_forbidden,
             login: match raw.login.as_given() {
                 Some(OrOff::On(login)) => self.login(login, &at.key("login")),
                 Some(OrOff::Off) => None,
                 None => defaults.login.clone(),
             },
             recheck_ms: raw.recheck.copied().map(|duration| duration.0),
-            writes_back: defaults.writes_back && raw.write_back.copied().unwrap_or(true),
-            shadow: raw.shadow.copied().unwrap_or(false) || defaults.shadow,
+            writes_back: defaults.writes_back && *raw.write_back,
+            shadow: *raw.shadow || defaults.shadow,
         };
-        self.holds_together(&rule, at);
+        self.check_rule(&rule, at);
         rule
     }
 
-    /// Notes what a rule asks for that could not be.
-    fn holds_together(&self, rule: &Rule, at: &Path<'_>) {
+    /// Notes keys of a rule that contradict each other.
+    fn check_rule(&self, rule: &Rule, at: &Path<'_>) {
         if !rule.require.is_empty() {
             let at = at.key("require");
             if rule.session != SessionMode::Required {
                 self.note(&at, "is only for session: required; expected that, or no require");
             } else if rule.failure_mode == FailureMode::Allow {
-                let message = "means nothing with failure_mode: allow, which lets in whoever it is; \
+                let message = "has no effect with failure_mode: allow, which passes any token; \
                                expected failure_mode: deny";
                 self.note(&at, message);
             }

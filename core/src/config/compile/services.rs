@@ -6,7 +6,7 @@ use std::rc::Rc;
 use super::super::problems::{Path, quoted};
 use super::super::raw;
 use super::super::reader::Field;
-use super::super::values::{CallAuthority, Integer, Millis, ParseText};
+use super::super::values::{CallAuthority, ParseText};
 use super::{Compiler, OrOff};
 use crate::rest_sessions::backend::{Backend, Namespace, NamespaceId, Service, ServiceId, TargetId};
 use crate::rest_sessions::breaker;
@@ -47,14 +47,13 @@ impl Compiler<'_> {
                 Field::Absent if !cluster.is_empty() => self.authority_of(cluster, at),
                 Field::Absent | Field::Invalid => String::new(),
             },
-            path_prefix: raw.path_prefix.as_given().map_or_else(String::new, |prefix| prefix.0.0.clone()),
-            timeout_ms: raw.timeout.copied().unwrap_or(Millis(500)).0,
-            retries: raw.retries.copied().unwrap_or(Integer(1)).0,
-            max_in_flight: usize::try_from(raw.max_in_flight.copied().unwrap_or(Integer(256)).0).unwrap_or(usize::MAX),
-            breaker: match raw.breaker.as_given() {
-                Some(OrOff::On(raw)) => Some(breaker(raw)),
-                Some(OrOff::Off) => None,
-                None => Some(breaker(&raw::Breaker::default())),
+            path_prefix: raw.path_prefix.0.0.clone(),
+            timeout_ms: raw.timeout.0,
+            retries: raw.retries.0,
+            max_in_flight: usize::try_from(raw.max_in_flight.0).unwrap_or(usize::MAX),
+            breaker: match &*raw.breaker {
+                OrOff::On(raw) => Some(breaker(raw)),
+                OrOff::Off => None,
             },
         }
     }
@@ -71,8 +70,5 @@ impl Compiler<'_> {
 }
 
 fn breaker(raw: &raw::Breaker) -> breaker::Settings {
-    breaker::Settings {
-        failures: u32::try_from(raw.failures.copied().unwrap_or(Integer(5)).0).unwrap_or(u32::MAX),
-        open_for_ms: raw.open_for.copied().unwrap_or(Millis(1_000)).0,
-    }
+    breaker::Settings { failures: u32::try_from(raw.failures.0).unwrap_or(u32::MAX), open_for_ms: raw.open_for.0 }
 }

@@ -1,25 +1,25 @@
-//! From `token_from` as it is written to the places where a token may stand.
+//! Compiles `token_from`, the token sources.
 
 use super::super::problems::Path;
-use super::super::raw::{self, List};
+use super::super::raw;
 use super::super::reader::Field;
 use super::{Compiler, WRITE_BACK_NAMES, annotation, items};
 use crate::http::name::Alias;
 use crate::policy::token_source::Source;
 
-/// The headers that any rule takes a token from.
+/// The headers that are a token source of any rule.
 pub fn headers(raw: &raw::Plugin) -> Vec<Alias> {
-    let rules = items(&raw.rules).unwrap_or_default().into_iter();
-    let lists = rules.chain(raw.default.as_given().map(|fallback| &fallback.0)).map(|rule| &rule.token_from);
-    let sources = lists.chain([&raw.token_from]).filter_map(items).flatten();
+    let rules = items(&raw.rules).into_iter().chain([&raw.default.0]);
+    let lists = rules.filter_map(|rule| rule.token_from.as_given()).chain([&*raw.token_from]);
+    let sources = lists.flat_map(|list| items(list));
     sources.filter_map(|source| source.header.as_given()).map(|name| Alias::of(&name.0.0)).collect()
 }
 
 impl Compiler<'_> {
-    pub fn sources(&self, list: &List<raw::TokenFrom>, at: &Path<'_>) -> Option<Vec<Source>> {
-        self.at_least_one(list, at)?;
+    pub fn sources(&self, list: &[Field<raw::TokenFrom>], at: &Path<'_>) -> Vec<Source> {
+        self.at_least_one(list, at);
         let mut sources: Vec<Source> = Vec::new();
-        for (index, source) in list.as_given()?.iter().enumerate() {
+        for (index, source) in list.iter().enumerate() {
             let at = at.index(index);
             match source.as_given().and_then(|source| self.source(source, &at)) {
                 Some(source) if sources.contains(&source) => {
@@ -28,7 +28,7 @@ impl Compiler<'_> {
                 source => sources.extend(source),
             }
         }
-        Some(sources)
+        sources
     }
 
     fn source(&self, raw: &raw::TokenFrom, at: &Path<'_>) -> Option<Source> {
@@ -47,7 +47,7 @@ impl Compiler<'_> {
             return Some(Source::Cookie(name.0.0.clone()));
         }
         if let Field::Given(name) = &raw.query {
-            return Some(Source::Query { name: name.0.0.clone(), any: raw.any.copied().unwrap_or(false) });
+            return Some(Source::Query { name: name.0.0.clone(), any: *raw.any });
         }
         let name = &raw.header.as_given()?.0.0;
         let taken = annotation::NAMES.iter().chain(&WRITE_BACK_NAMES).map(|name| Alias::of(name));

@@ -1,10 +1,10 @@
-//! From write-back as it is written to changes that no upstream can misuse.
+//! Compiles `write_back`, and checks its headers and keys.
 
 use super::super::problems::Path;
 use super::super::raw;
-use super::super::reader::Field;
+use super::super::reader::Defaulted;
 use super::super::values::{DataKey, HeaderName, Text};
-use super::{Compiler, WRITE_BACK_NAMES, annotation, items};
+use super::{Compiler, annotation, items};
 use crate::http::name::Alias;
 use crate::http::reserved::ReservedHeaders;
 use crate::policy::annotation::Field as SessionField;
@@ -13,9 +13,8 @@ use crate::policy::write_back::{Keys, WriteBack};
 
 impl Compiler<'_> {
     pub fn write_back(&self, raw: &raw::WriteBack, rules: &Rules, at: &Path<'_>) -> WriteBack {
-        let [set, kill] = WRITE_BACK_NAMES;
-        let set_header = self.response_header(&raw.set_header, set, rules, &at.key("set_header"));
-        let kill_header = self.response_header(&raw.kill_header, kill, rules, &at.key("kill_header"));
+        let set_header = self.response_header(&raw.set_header, rules, &at.key("set_header"));
+        let kill_header = self.response_header(&raw.kill_header, rules, &at.key("kill_header"));
         if Alias::of(&set_header) == Alias::of(&kill_header) {
             self.note(&at.key("kill_header"), "reads like set_header; expected another name");
         }
@@ -23,18 +22,20 @@ impl Compiler<'_> {
             names: ReservedHeaders::new([set_header.as_str(), kill_header.as_str()]),
             set_header,
             kill_header,
-            keys: match items(&raw.keys) {
-                Some(keys) => Keys::Only(keys.into_iter().map(|Text(DataKey(key))| key.clone()).collect()),
+            keys: match raw.keys.as_given() {
+                Some(keys) => Keys::Only(items(keys).into_iter().map(|Text(DataKey(key))| key.clone()).collect()),
                 None => self.all_but_required(rules, &at.key("keys")),
             },
-            on_failure: raw.on_failure.copied().unwrap_or_default(),
+            on_failure: *raw.on_failure,
         }
     }
 
-    fn response_header(&self, name: &Field<Text<HeaderName>>, default: &str, rules: &Rules, at: &Path<'_>) -> String {
-        let Some(Text(HeaderName(name))) = name.as_given() else { return default.to_owned() };
+    fn response_header(&self, name: &Defaulted<Text<HeaderName>>, rules: &Rules, at: &Path<'_>) -> String {
+        let (is_default, Text(HeaderName(name))) = (name.as_given().is_none(), &**name);
         let annotated = || rules.iter().flat_map(|rule| &rule.annotation.headers).map(|(name, _)| &**name);
-        if let Some(taken) = self.is_taken(name) {
+        if is_default {
+            // A key that uses a default name for something else is reported by its own check.
+        } else if let Some(taken) = self.name_conflict(name) {
             self.note(at, taken);
         } else if name == "set-cookie" {
             self.note(at, "is how cookies are set; expected another name");
@@ -44,7 +45,7 @@ impl Compiler<'_> {
         name.clone()
     }
 
-    /// Every key but those that any requirement reads.
+    /// All keys except those that any requirement reads.
     fn all_but_required(&self, rules: &Rules, at: &Path<'_>) -> Keys {
         let mut read = Vec::new();
         for field in rules.iter().flat_map(|rule| &rule.require).map(|requirement| &requirement.field) {

@@ -1,5 +1,6 @@
-//! The configuration's JSON Schema (draft 2020-12), made from the types that read it, for editors and for checks that
-//! stand before any filter: what it refuses, the filter refuses; what keys mean to each other, the filter alone knows.
+//! The configuration's JSON Schema (draft 2020-12), generated from the types of `raw`, for editors and CI.
+//!
+//! The filter refuses everything that the schema refuses, and more: most dependencies between keys are not in the schema.
 
 mod ranges;
 mod shapes;
@@ -8,12 +9,13 @@ use std::borrow::Cow;
 
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
+use super::duration::{Millis, shown};
 use super::raw::{Fallback, Plugin, Rule};
 use super::reader::Field;
 use super::scalars::{Bound, Scalar};
-use super::values::{Entries, HeaderName, Integer, Millis, OrOff, ParseText, Text, shown};
+use super::values::{Entries, HeaderName, Integer, OrOff, ParseText, Text};
 use shapes::Shape;
 
 /// The schema of a whole configuration.
@@ -22,100 +24,7 @@ pub fn of_configuration() -> Value {
     SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<Plugin>().to_value()
 }
 
-/// A key of an object.
-pub(super) struct Key {
-    pub name: &'static str,
-    /// The lines of its documentation.
-    pub about: &'static [&'static str],
-    pub schema: Schema,
-    pub mark: Option<Mark>,
-    /// What holds where it is left out, if that is a value by itself.
-    pub default: Option<Value>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Mark {
-    Required,
-    /// A list that would say nothing if it were empty.
-    Filled,
-}
-
-/// An object of these keys and no others.
-pub(super) fn object(about: &[&str], keys: Vec<Key>) -> Schema {
-    let mut properties = Map::new();
-    let mut required = Vec::new();
-    for Key { name, about, mut schema, mark, default } in keys {
-        let form = schema.remove("description");
-        let about = [Some(paragraph(about)), form.as_ref().and_then(Value::as_str).map(str::to_owned)];
-        schema.insert("description".to_owned(), about.into_iter().flatten().collect::<Vec<_>>().join(" ").into());
-        if let Some(default) = default {
-            schema.insert("default".to_owned(), default);
-        }
-        match mark {
-            Some(Mark::Required) => required.push(name),
-            Some(Mark::Filled) => {
-                schema.insert("minItems".to_owned(), 1.into());
-            }
-            None => {}
-        }
-        properties.insert(name.to_owned(), schema.to_value());
-    }
-    let mut schema = json_schema!({
-        "type": "object",
-        "description": paragraph(about),
-        "properties": properties,
-        "additionalProperties": false,
-    });
-    if !required.is_empty() {
-        schema.insert("required".to_owned(), required.into());
-    }
-    schema
-}
-
-fn paragraph(lines: &[&str]) -> String {
-    lines.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" ")
-}
-
-/// Exactly one of these keys.
-fn one_of(schema: &mut Schema, keys: &[&str]) {
-    let each: Vec<Value> = keys.iter().map(|key| json!({"required": [key]})).collect();
-    schema.insert("oneOf".to_owned(), each.into());
-}
-
-pub(super) fn one_source(mut schema: Schema) -> Schema {
-    one_of(&mut schema, &["cookie", "header", "query"]);
-    schema.insert("dependentRequired".to_owned(), json!({"prefix": ["header"], "any": ["query"]}));
-    schema
-}
-
-pub(super) fn one_condition(mut schema: Schema) -> Schema {
-    one_of(&mut schema, &["one_of", "equals", "present", "at_most", "at_least", "within", "is_client"]);
-    if let Some(is_client) = schema.pointer_mut("/properties/is_client").and_then(Value::as_object_mut) {
-        is_client.insert("const".to_owned(), true.into());
-    }
-    schema.insert("dependentSchemas".to_owned(), json!({"is_client": {"properties": {"field": {"const": "ip"}}}}));
-    schema.insert("properties".to_owned(), with_fit_field(schema.get("properties")));
-    schema
-}
-
-/// Fields that every lookup resets say nothing of a session.
-fn with_fit_field(properties: Option<&Value>) -> Value {
-    let mut properties = properties.cloned().unwrap_or_default();
-    if let Some(field) = properties.get_mut("field").and_then(Value::as_object_mut) {
-        field.insert("not".to_owned(), json!({"enum": ["idle", "r", "w"]}));
-    }
-    properties
-}
-
-pub(super) fn require_is_for_required(mut schema: Schema) -> Schema {
-    schema.insert(
-        "dependentSchemas".to_owned(),
-        json!({"require": {"properties": {"session": {"const": "required"}, "failure_mode": {"const": "deny"}}}}),
-    );
-    schema
-}
-
-/// Gives a type a schema that stands wherever the type does.
+/// Implements `JsonSchema` for a type, with a schema that is inlined at each use.
 macro_rules! inline {
     ([$($of:tt)*] $type:ty, |$generator:ident| $schema:expr) => {
         impl<$($of)*> JsonSchema for $type {
@@ -190,7 +99,7 @@ impl JsonSchema for Fallback {
             properties.remove("name");
             properties.remove("match");
         }
-        schema.insert("description".to_owned(), "What holds where no rule matches.".into());
+        schema.insert("description".to_owned(), "The rule that applies if no other rule matches.".into());
         schema
     }
 }

@@ -1,8 +1,8 @@
-//! Ranges of numbers as regular expressions, since JSON Schema knows no durations.
+//! Ranges of durations as regular expressions, since JSON Schema has no durations.
 
-use super::super::values::UNITS;
+use super::super::duration::UNITS;
 
-/// Durations from `min` to `max` milliseconds, in whatever unit.
+/// Durations from `min` to `max` milliseconds, in all units.
 pub fn durations(min: u64, max: u64) -> String {
     let of_units = UNITS.iter().filter_map(|(unit, millis)| {
         let (least, most) = (min.checked_next_multiple_of(*millis)?.checked_div(*millis)?, max.checked_div(*millis)?);
@@ -29,7 +29,7 @@ fn integers(least: u64, most: u64) -> String {
     format!("(?:{})", alternatives.join("|"))
 }
 
-/// The numbers between two of the same length, both included.
+/// The numbers between two numbers of the same length, both included.
 fn of_one_length(low: &[u8], high: &[u8]) -> String {
     let ([first, low_rest @ ..], [last, high_rest @ ..]) = (low, high) else { return String::new() };
     if low.iter().all(|digit| *digit == b'0') && high.iter().all(|digit| *digit == b'9') {

@@ -1,5 +1,4 @@
-//! What texts look like, as regular expressions of ECMA-262. Where one cannot say all that a parser knows, it takes more
-//! than the parser does, never less.
+//! The syntax of strings as regular expressions (ECMA-262). A pattern may accept more than the parser, never less.
 
 use super::super::values::{
     App, CallAuthority, Cluster, CookieDomain, CookieName, CookiePath, DataKey, ExactPath, HeaderName, Method,
@@ -11,7 +10,9 @@ use crate::policy::annotation;
 use crate::policy::login::Login;
 use crate::policy::matching::PathPattern;
 
+/// A type of strings with a pattern.
 pub trait Shape {
+    /// The pattern, anchored at both ends.
     const PATTERN: &'static str;
 }
 
@@ -23,35 +24,35 @@ macro_rules! shapes {
     };
 }
 
-/// A DNS name or an address of IPv4; an address of IPv6 in brackets.
+/// A DNS name, an IPv4 address, or an IPv6 address in brackets.
 macro_rules! host {
     () => {
         r"(?:[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*\.?|\[[0-9A-Fa-f:.]+\])"
     };
 }
 
-/// A token of RFC 9110.
+/// A token (RFC 9110, section 5.6.2).
 macro_rules! token {
     () => {
         r"[A-Za-z0-9!#$%&'*+.^_`|~-]+"
     };
 }
 
-/// Segments of a path that everybody reads the same.
+/// Segments of a path with one reading.
 macro_rules! segments {
     () => {
         r"(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._~!$&'()+,=:@-]+)"
     };
 }
 
-/// An absolute URL up to its path, or nothing, and no second slash after the one that begins the path.
+/// The scheme and authority of a URL, or nothing, before a path that does not start with `//`.
 macro_rules! page {
     () => {
         r"(?:https?://[A-Za-z0-9_.:\[\]-]+)?(?=/)(?!//)"
     };
 }
 
-/// What may stand in a URL here.
+/// The characters of a URL's path, query and fragment.
 macro_rules! visible {
     () => {
         r#"[!#-;=?-\[\]_a-z~]*"#

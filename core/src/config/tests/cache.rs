@@ -1,10 +1,10 @@
-//! What holds for the cache and for the breaker: defaults, ranges, and mistakes by the letter.
+//! The cache and the breaker: defaults, ranges, and the exact problems.
 
 use super::*;
 use crate::config::protobuf::tests::encode_struct;
 
 #[test]
-fn a_cache_needs_no_more_than_a_ttl() {
+fn a_cache_needs_only_a_ttl() {
     let config = parsed(json!({"cache": {"ttl": "5s"}}));
     assert_eq!(
         config.cache,
@@ -19,7 +19,7 @@ fn a_cache_needs_no_more_than_a_ttl() {
 }
 
 #[test]
-fn a_breaker_may_be_given_in_part_or_switched_off_wherever_a_service_stands() {
+fn a_breaker_can_be_partial_or_off_in_every_service() {
     let breaker_of = |breaker: Value| {
         let rule = json!({"match": {"paths": ["/a"]}, "session": "off",
                           "rest_sessions": {"cluster": "b", "breaker": breaker}});
@@ -36,7 +36,7 @@ fn a_breaker_may_be_given_in_part_or_switched_off_wherever_a_service_stands() {
 }
 
 #[test]
-fn a_service_that_is_left_alone_at_another_time_holds_the_same_sessions() {
+fn services_with_different_breakers_share_their_sessions() {
     let config = parsed(json!({"rules": [
         {"match": {"paths": ["/a"]}, "session": "required",
          "rest_sessions": {"cluster": "rest-sessions", "breaker": "off"}}
@@ -47,7 +47,7 @@ fn a_service_that_is_left_alone_at_another_time_holds_the_same_sessions() {
 }
 
 #[test]
-fn a_struct_says_of_them_what_json_says() {
+fn a_struct_and_json_compile_to_the_same() {
     let config = with(json!({
         "rest_sessions": {"cluster": "a", "breaker": {"failures": 7, "open_for": "2s"}},
         "cache": {"ttl": "5s", "max_bytes": 65_536, "shared": false},
@@ -75,7 +75,7 @@ fn as_struct(config: &Value) -> Vec<u8> {
 }
 
 #[test]
-fn ends_of_ranges_are_within_them() {
+fn ranges_are_inclusive() {
     for (breaker, cache, max_staleness) in [
         (
             json!({"failures": 1, "open_for": "100ms"}),
@@ -99,7 +99,7 @@ fn ends_of_ranges_are_within_them() {
 }
 
 #[test]
-fn mistakes_of_the_cache_and_the_breaker_are_told_with_what_is_expected() {
+fn invalid_values_of_the_cache_and_the_breaker_are_reported_with_what_is_expected() {
     let breaker = |breaker: Value| json!({"rest_sessions": {"cluster": "a", "breaker": breaker}});
     let cache = |cache: Value| json!({"cache": cache});
     let with_ttl = |key: &str, value: Value| json!({"cache": {"ttl": "5s", key: value}});

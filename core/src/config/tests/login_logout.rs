@@ -1,11 +1,11 @@
-//! Where people are sent: logins, logouts, limits.
+//! `login`, `logout` and `limits`: what they compile to, and the exact problems.
 
 use super::*;
 use crate::http::set_cookie::{Attributes, SameSite};
 use crate::policy::matching::PathPattern;
 
 #[test]
-fn every_key_of_a_journey_is_taken() {
+fn every_key_of_login_and_logout_is_read() {
     let config = parsed(json!({
         "hosts": ["shop.example.com"],
         "cache": {"ttl": "5s"},
@@ -33,14 +33,14 @@ fn every_key_of_a_journey_is_taken() {
     assert_eq!(logout.cookie, cookie);
     let rules: Vec<_> = config.rules.iter().collect();
     assert!(rules[0].login.is_none());
-    assert!(!rules[1].login.as_ref().unwrap().returns());
+    assert!(!rules[1].login.as_ref().unwrap().has_return_url());
     assert_eq!((rules[1].on_forbidden, rules[1].recheck_ms), (OnForbidden::Login, Some(30_000)));
-    assert!(fallback(&config).login.as_ref().unwrap().returns());
+    assert!(fallback(&config).login.as_ref().unwrap().has_return_url());
     assert!(rules.iter().all(|rule| rule.shadow), "what is in shadow at the top is in shadow everywhere");
 }
 
 #[test]
-fn a_logout_needs_no_more_than_a_path() {
+fn a_logout_needs_only_a_path() {
     let config = parsed(json!({"logout": {"path": "/logout"}}));
     let logout = config.logout.unwrap();
     assert_eq!((logout.methods, logout.redirect), (vec!["POST".to_owned()], None));
@@ -49,7 +49,7 @@ fn a_logout_needs_no_more_than_a_path() {
 }
 
 #[test]
-fn mistakes_are_told_with_what_is_expected() {
+fn invalid_values_are_reported_with_what_is_expected() {
     let url = "an absolute http or https URL, or a path that starts with one `/`, with at most one `{url}` in its \
                path or query";
     let to = "an absolute http or https URL, or a path that starts with one `/`";
@@ -91,7 +91,7 @@ fn mistakes_are_told_with_what_is_expected() {
 }
 
 #[test]
-fn a_login_page_under_a_rule_that_needs_a_session_is_refused_where_it_can_be_seen() {
+fn a_login_page_that_certainly_needs_a_session_is_refused() {
     let closed = |at: &str, label: &str| {
         vec![format!(
             "{at}: the login page needs a session itself, under the rule {label:?}; give it a rule of its own with \
@@ -124,7 +124,7 @@ fn a_login_page_under_a_rule_that_needs_a_session_is_refused_where_it_can_be_see
 }
 
 #[test]
-fn a_login_page_is_not_looked_for_on_a_host_from_which_nobody_is_sent_to_it() {
+fn a_login_page_is_not_checked_on_a_host_that_does_not_redirect_to_it() {
     let hosts = json!(["tea.example.com", "coffee.example.com"]);
     let tenants = |coffee: Value| {
         json!({"hosts": hosts, "login": {"url": "/login"}, "rules": [
@@ -142,7 +142,7 @@ fn a_login_page_is_not_looked_for_on_a_host_from_which_nobody_is_sent_to_it() {
 }
 
 #[test]
-fn one_login_page_is_complained_about_once() {
+fn one_login_page_is_reported_once() {
     let found = problems(json!({"login": {"url": "/login"}, "rules": [
         {"match": {"paths": ["/a"]}, "session": "required"}, {"match": {"paths": ["/b"]}, "session": "required"}
     ]}));
@@ -150,7 +150,7 @@ fn one_login_page_is_complained_about_once() {
 }
 
 #[test]
-fn a_mistake_elsewhere_does_not_make_a_login_page_look_closed() {
+fn an_invalid_rule_does_not_make_the_login_page_need_a_session() {
     let found =
         problems(json!({"login": {"url": "/login"}, "rules": [{"match": {"paths": ["login"]}, "session": "off"}]}));
     assert_eq!(found.len(), 1, "{found:?}");

@@ -1,4 +1,4 @@
-//! What a session may do.
+//! `require`: every condition, and the problems of those that cannot hold.
 
 use super::*;
 use crate::policy::requirements::{Condition, Constant, Requirement};
@@ -40,7 +40,7 @@ fn every_condition_is_taken() {
 }
 
 #[test]
-fn a_requirement_that_could_not_be_met_or_says_nothing_is_refused() {
+fn a_requirement_that_cannot_hold_is_refused() {
     let one = "expected exactly one of one_of, equals, present, at_most, at_least, within, is_client";
     for (requirement, expected) in [
         (json!({"field": "d.a"}), format!("[0]: {one}")),
@@ -83,7 +83,7 @@ fn a_requirement_that_could_not_be_met_or_says_nothing_is_refused() {
 }
 
 #[test]
-fn requirements_are_for_sessions_that_are_checked() {
+fn requirements_need_a_required_session() {
     let require = json!([{"field": "d.role", "equals": "admin"}]);
     for session in ["optional", "off"] {
         assert_eq!(
@@ -91,7 +91,7 @@ fn requirements_are_for_sessions_that_are_checked() {
             ["default.require: is only for session: required; expected that, or no require"]
         );
     }
-    let open = "default.require: means nothing with failure_mode: allow, which lets in whoever it is; \
+    let open = "default.require: has no effect with failure_mode: allow, which passes any token; \
                 expected failure_mode: deny";
     let allow = |top: &str, rule: Value| {
         let mut default = json!({"session": "required", "require": require});

@@ -1,4 +1,4 @@
-//! Changing sessions from responses.
+//! `write_back`: what it compiles to, and the exact problems.
 
 use super::*;
 use crate::policy::write_back::{Keys, OnFailure};
@@ -8,7 +8,7 @@ fn requiring(field: &str) -> Value {
 }
 
 #[test]
-fn it_is_off_unless_it_is_asked_for_and_then_on_for_every_rule_that_does_not_say_otherwise() {
+fn it_is_off_without_the_key_and_with_it_on_for_every_rule_that_does_not_switch_it_off() {
     let config = parsed(json!({}));
     assert!(config.write_back.is_none() && !fallback(&config).writes_back);
     let config = parsed(json!({"write_back": {}, "rules": [
@@ -34,7 +34,7 @@ fn every_key_is_taken() {
 }
 
 #[test]
-fn upstreams_may_not_set_what_any_requirement_reads_unless_keys_say_so() {
+fn upstreams_may_set_keys_of_requirements_only_if_listed() {
     let keys = |write_back: Value, field: &str| {
         parsed(json!({"write_back": write_back, "rules": requiring(field)})).write_back.unwrap().keys
     };
@@ -48,7 +48,7 @@ fn upstreams_may_not_set_what_any_requirement_reads_unless_keys_say_so() {
 }
 
 #[test]
-fn names_that_responses_need_for_something_else_are_refused() {
+fn names_with_another_purpose_are_refused() {
     for (header, why) in [
         ("set-cookie", "is how cookies are set; expected another name"),
         ("content-type", "belongs to the connection or the request itself; expected another name"),
@@ -69,7 +69,7 @@ fn names_that_responses_need_for_something_else_are_refused() {
 }
 
 #[test]
-fn mistakes_are_told_with_what_is_expected() {
+fn invalid_values_are_reported_with_what_is_expected() {
     for (write_back, expected) in [
         (
             json!({"keys": [""]}),

@@ -1,4 +1,4 @@
-//! Attacks by the server that they aim at, and the closure held against a second, naive implementation.
+//! Known path attacks, each with the server that it aims at, and the closure against a second, naive implementation.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ fn read(path: &str) -> Result<Vec<String>, Ambiguity> {
 }
 
 #[test]
-fn plain_paths_are_those_that_every_server_reads_alike() {
+fn plain_paths_have_one_reading() {
     for path in ["/", "/a", "/a/", "/a/b.c", "/a/.b", "/a/b.", "/...", "/a/.../b", "/-._~", "/!$&'()*+,=:@", "/A/z/09"]
     {
         assert!(is_plain(path.as_bytes()), "{path}");
@@ -40,7 +40,7 @@ fn query_starts_at_the_first_question_mark() {
 }
 
 #[test]
-fn attacks_are_refused_whichever_server_would_fall_for_them() {
+fn known_path_attacks_are_refused() {
     use Ambiguity::*;
     for (server, path, found) in [
         ("Node's URL reads what follows as a host", "//x/admin", LeadingSlashes),
@@ -103,7 +103,7 @@ fn attacks_are_refused_whichever_server_would_fall_for_them() {
 }
 
 #[test]
-fn harmless_paths_are_read_in_every_way_that_a_server_might() {
+fn harmless_paths_have_every_reading_of_a_server() {
     let cases: [(&str, &[&str]); 13] = [
         ("/x%2fadmin", &["/x%2fadmin", "/x/admin"]),
         ("/api/a%2Fb", &["/api/a%2Fb", "/api/a/b"]),
@@ -295,7 +295,7 @@ proptest! {
     }
 
     #[test]
-    fn no_accepted_path_becomes_dangerous_by_whatever_servers_do_to_it(
+    fn no_accepted_path_becomes_dangerous_by_any_normalisation(
         path in any_path(), steps in prop::collection::vec(prop::sample::select(NAIVE_STEPS.to_vec()), 0..=4)
     ) {
         if let Ok(all) = readings(&path) {

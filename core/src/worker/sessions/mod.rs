@@ -20,7 +20,7 @@ use crate::rest_sessions::request::CallRequest;
 use crate::rest_sessions::response::{CalloutResponse, is_late};
 use crate::session::lookup::{Failure, Outage};
 use crate::session::token::Token;
-use crate::telemetry::{Cause, Counter, Gauge, Line, Throttle};
+use crate::telemetry::{Cause, Counter, Gauge, LogLine, Throttle};
 
 use lookups::PendingLookup;
 use mutations::PendingMutation;
@@ -173,7 +173,7 @@ impl Sessions {
         actions.push(Action::Count(Counter::CallFailures(cause)));
         let cluster = &backend.service.cluster;
         if let Some(held_back) = self.throttle.admit(cause, cx.now_ms()) {
-            actions.push(Action::Log(Line::CallFailed { failure, cluster: Rc::clone(cluster), held_back }));
+            actions.push(Action::Log(LogLine::CallFailed { failure, cluster: Rc::clone(cluster), held_back }));
         }
     }
 }

@@ -46,6 +46,7 @@ impl Sessions {
     /// # Errors
     ///
     /// Why no call is made. Then there is no completion.
+    #[expect(clippy::too_many_arguments, reason = "what to do to which session, and for whom")]
     pub fn mutate(
         &mut self,
         cx: &Context<'_>,

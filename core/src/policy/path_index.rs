@@ -1,24 +1,23 @@
-//! Finds rules by path without looking at each: a site of a thousand rules costs little more than one of ten.
+//! An index of rules by path: selection takes time by the path's length, not by the number of rules.
 
 use super::matching::{Match, PathCase, PathPattern};
 
-/// The places of rules in their list, by the paths that they name. Each list of places ascends.
+/// A hash table from path patterns to the positions of their rules. Each list of positions ascends.
 ///
-/// A path is looked through once, and its hash grows on the way: wherever a segment ends, it finds the prefixes that
-/// end there. Nothing but the configuration is ever stored, so whoever chooses paths cannot make the search longer, and
-/// the hash needs no secret.
+/// A lookup walks the path once with a rolling hash, and looks up a prefix where a segment ends. The table holds the
+/// configuration's patterns alone, so clients cannot cause collisions, and the hash needs no secret key.
 #[derive(Debug)]
 pub struct PathIndex {
     case: PathCase,
-    /// A power of two of them.
+    /// Their number is a power of two.
     buckets: Vec<Vec<Stem>>,
-    /// Beyond it, no start of a path is a stem, however long a client makes its path.
+    /// The length of the longest stem, in bytes. The walk ends there.
     longest: usize,
-    /// Rules that name no paths: they are for all requests, those without a path too.
+    /// Rules without path patterns: they match all requests, also those without a path.
     pathless: Vec<usize>,
 }
 
-/// A path that rules name, folded, and where those rules stand.
+/// The case-folded path of patterns, and the positions of their rules.
 #[derive(Debug)]
 struct Stem {
     hash: u32,
@@ -27,7 +26,7 @@ struct Stem {
     prefixes: Vec<usize>,
 }
 
-/// FNV-1a, which takes a byte at a time.
+/// The initial value of FNV-1a, a hash that takes a byte at a time.
 const EMPTY: u32 = 0x811c_9dc5;
 
 #[inline(always)]
@@ -36,6 +35,7 @@ fn grown(hash: u32, byte: u8) -> u32 {
 }
 
 impl PathIndex {
+    /// The index of rules in their order.
     pub fn new<'a>(rules: impl Iterator<Item = &'a Match>, case: PathCase) -> Self {
         let mut pathless = Vec::new();
         let mut named = Vec::new();
@@ -73,23 +73,24 @@ impl PathIndex {
     }
 
     fn bucket(&self, hash: u32) -> usize {
-        // The high bits of a product depend on all bytes, the low ones do not on the high bits of any.
+        // In a product, high bits depend on all bytes, low bits only on low bits.
         let mixed = usize::try_from(hash ^ hash >> 16).unwrap_or_default();
         mixed & self.buckets.len().wrapping_sub(1)
     }
 
-    /// The stem that is this start of a path, whose hash this is.
+    /// The stem that equals `start`, the beginning of a path with this hash.
     fn stem(&self, hash: u32, start: &[u8]) -> Option<&Stem> {
         let bucket = self.buckets.get(self.bucket(hash))?;
         bucket.iter().find(|stem| stem.hash == hash && self.case.same(&stem.path, start))
     }
 
-    /// The first rule whose paths match, if `accepts` agrees. A request without a path matches pathless rules alone.
+    /// The position of the first rule whose paths match and that `accepts` agrees to. A request without a path matches
+    /// only rules without path patterns.
     pub fn first(&self, path: Option<&[u8]>, accepts: impl Fn(usize) -> bool) -> Option<usize> {
         let mut best = None;
         let mut consider = |places: &[usize]| {
             for place in places {
-                // What stands behind the best so far need not be looked at.
+                // Later rules than the best one cannot win.
                 if best.is_some_and(|best| best <= *place) {
                     return;
                 }
@@ -106,7 +107,7 @@ impl PathIndex {
             if end > self.longest {
                 return best;
             }
-            // A prefix ends where a segment does.
+            // Prefixes end with a segment.
             if *byte == b'/'
                 && let Some(stem) = path.get(..end).and_then(|start| self.stem(hash, start))
             {
@@ -139,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn the_earliest_rule_wins_whatever_kind_of_pattern_it_has() {
+    fn the_earliest_rule_wins_with_any_kind_of_pattern() {
         let index = index(&[&["/a/b/*"], &["/a/b/c"], &[], &["/*"]], PathCase::Ignore);
         let first = |path: &str| index.first(Some(path.as_bytes()), |_| true);
         assert_eq!(first("/A/b/c"), Some(0));
@@ -152,7 +153,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_index_finds_what_a_look_at_each_rule_finds(
+        fn the_index_finds_what_a_linear_search_finds(
             rules in proptest::collection::vec(proptest::collection::vec("(/[abA]{1,2}){0,2}(/|/\\*)?", 0..3), 0..6),
             path in "(/[abAB]{0,2}){1,4}",
             refused in 0usize..6,

@@ -1,23 +1,33 @@
-//! The filter's own answers.
+//! Local replies: the responses that the filter sends in place of the upstream's.
 
-/// Why a request is turned away.
+/// Why a request is denied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Denial {
+    /// 401: the rule requires a session, and there is none.
     SessionRequired,
+    /// 403: a requirement of the rule fails.
     Forbidden,
+    /// 403: the rule does not list the request's origin.
     BadOrigin,
+    /// 400: servers could read the path in different ways that matter to the rules.
     AmbiguousPath,
+    /// 400: the authority is malformed.
     BadHost,
+    /// 421: the host is not one of `hosts`.
     UnknownHost,
-    /// In an outage trying again helps; after a bad answer it may not.
+    /// 503: the session is unknown.
     Unavailable {
+        /// Whether the reply has `retry-after`: after an outage, but not after a bad response.
         retry: bool,
     },
+    /// 503: too many calls are in flight.
     Busy,
+    /// 500: the annotation exceeds `annotate.max_bytes`.
     SessionTooLarge,
 }
 
 impl Denial {
+    /// The HTTP status code.
     #[must_use]
     pub fn status(self) -> u16 {
         match self {
@@ -50,7 +60,8 @@ impl Denial {
         }
     }
 
-    /// The gRPC status (<https://grpc.io/docs/guides/status-codes/>), where it is not left to Envoy's own mapping.
+    /// The gRPC status (<https://grpc.io/docs/guides/status-codes/>): 16 is UNAUTHENTICATED, 7 PERMISSION_DENIED, 14
+    /// UNAVAILABLE. `None` leaves it to Envoy's mapping from the HTTP status.
     fn grpc_status(self) -> Option<u32> {
         match self.status() {
             401 => Some(16),
@@ -61,19 +72,22 @@ impl Denial {
     }
 }
 
-/// An answer that is given instead of the upstream's.
+/// A response that the filter sends in place of the upstream's, Envoy's "local reply".
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reply {
+pub struct LocalReply {
+    /// The HTTP status code.
     pub status: u16,
+    /// Names (lower case) and values.
     pub headers: Vec<(&'static str, String)>,
+    /// JSON, or empty.
     pub body: &'static str,
-    /// For gRPC requests only; absent: as Envoy maps the status.
+    /// For gRPC requests only. `None`: Envoy maps the HTTP status.
     pub grpc_status: Option<u32>,
 }
 
-impl Reply {
-    /// The answer for a denial. `app` names the sessions that are asked for; `origin` is a web origin whose scripts may
-    /// read the answer.
+impl LocalReply {
+    /// The reply for a denial. `app` is the realm of `www-authenticate` (RFC 9110, section 11.6.1). `origin` is the web
+    /// origin whose scripts may read the reply.
     #[must_use]
     pub fn new(denial: Denial, app: &str, origin: Option<&str>) -> Self {
         let mut headers =
@@ -87,20 +101,20 @@ impl Reply {
         Self { status: denial.status(), headers, body: denial.body(), grpc_status: denial.grpc_status() }
     }
 
-    /// The answer that sends a person to log in.
+    /// A 302 to the login page at `location`.
     #[must_use]
     pub fn login(location: String, origin: Option<&str>) -> Self {
         let mut headers = vec![
             ("location", location),
             ("cache-control", "no-store".to_owned()),
-            // Another client is told 401 at the same URL.
+            // Requests that are no navigation get 401 at the same URL.
             ("vary", "accept, sec-fetch-mode".to_owned()),
         ];
         share(origin, &mut headers);
         Self { status: 302, headers, body: "", grpc_status: None }
     }
 
-    /// The answer to one who has logged out.
+    /// The reply to a logout: 303 to `redirect`, or 204 without one. `cookies` are values of `set-cookie`.
     #[must_use]
     pub fn logged_out(redirect: Option<&str>, cookies: Vec<String>, origin: Option<&str>) -> Self {
         let mut headers = vec![("cache-control", "no-store".to_owned())];
@@ -111,7 +125,7 @@ impl Reply {
     }
 }
 
-/// Lets scripts of a web origin read the answer (Fetch Standard, section 3.2).
+/// Lets scripts of a web origin read the reply (Fetch Standard, "CORS protocol").
 fn share(origin: Option<&str>, headers: &mut Vec<(&'static str, String)>) {
     if let Some(origin) = origin {
         headers.push(("access-control-allow-origin", origin.to_owned()));
@@ -138,9 +152,9 @@ mod tests {
     ];
 
     #[test]
-    fn every_answer_is_json_with_its_code_and_is_not_stored() {
+    fn every_denial_is_json_with_its_code_and_is_not_stored() {
         for (denial, status, code) in ALL {
-            let reply = Reply::new(denial, "myapp", None);
+            let reply = LocalReply::new(denial, "myapp", None);
             let body: serde_json::Value = serde_json::from_str(reply.body).unwrap();
             assert_eq!(reply.status, status);
             assert_eq!(body["error"], code);
@@ -152,11 +166,11 @@ mod tests {
     }
 
     fn names(denial: Denial, origin: Option<&str>) -> Vec<(&'static str, String)> {
-        Reply::new(denial, "myapp", origin).headers.split_off(2)
+        LocalReply::new(denial, "myapp", origin).headers.split_off(2)
     }
 
     #[test]
-    fn only_a_missing_session_asks_for_one_and_only_an_outage_says_when_to_retry() {
+    fn only_401_has_a_challenge_and_only_an_outage_has_retry_after() {
         for (denial, ..) in ALL {
             let expected = match denial {
                 Denial::SessionRequired => vec![("www-authenticate", "Session realm=\"myapp\"".to_owned())],
@@ -168,8 +182,8 @@ mod tests {
     }
 
     #[test]
-    fn a_person_is_sent_to_log_in_by_an_answer_for_that_person_alone() {
-        let reply = Reply::login("https://login.example.com/".to_owned(), None);
+    fn a_login_redirect_is_not_cached_and_varies_by_kind_of_request() {
+        let reply = LocalReply::login("https://login.example.com/".to_owned(), None);
         assert_eq!(reply.status, 302);
         assert_eq!(
             reply.headers,
@@ -182,9 +196,9 @@ mod tests {
     }
 
     #[test]
-    fn logging_out_deletes_cookies_and_leads_on_where_there_is_somewhere_to_go() {
+    fn a_logout_deletes_cookies_and_redirects_if_configured() {
         let cookies = || vec!["a=; Max-Age=0".to_owned(), "b=; Max-Age=0".to_owned()];
-        let moved = Reply::logged_out(Some("/"), cookies(), None);
+        let moved = LocalReply::logged_out(Some("/"), cookies(), None);
         assert_eq!(moved.status, 303);
         assert_eq!(
             moved.headers,
@@ -195,13 +209,13 @@ mod tests {
                 ("set-cookie", "b=; Max-Age=0".to_owned()),
             ]
         );
-        let stays = Reply::logged_out(None, vec![], Some("https://a.example"));
+        let stays = LocalReply::logged_out(None, vec![], Some("https://a.example"));
         assert_eq!(stays.status, 204);
         assert!(stays.headers.contains(&("access-control-allow-origin", "https://a.example".to_owned())));
     }
 
     #[test]
-    fn scripts_of_a_listed_origin_may_read_the_answer() {
+    fn scripts_of_a_listed_origin_may_read_the_reply() {
         assert_eq!(
             names(Denial::BadOrigin, Some("https://a.example")),
             [
