@@ -1,9 +1,9 @@
 //! Calls and time: what rest-sessions and the network do, and the virtual clock.
 
+use super::abi;
 use super::exports::{self, callback};
 use super::state::{Answer, Call, Cluster, Root, with};
 use super::vm::{Vm, turn};
-use super::wire;
 use std::time::Duration;
 
 impl Vm {
@@ -31,11 +31,11 @@ impl Vm {
             ("content-type", "application/json; charset=utf-8".to_owned()),
             ("x-envoy-upstream-service-time", "1".to_owned()),
         ];
-        self.answer_with(call, wire::pairs(headers), body);
+        self.answer_with(call, abi::pairs(headers), body);
     }
 
     /// An answer with any headers.
-    pub fn answer_with(&mut self, call: &Call, headers: wire::Pairs, body: impl AsRef<[u8]>) {
+    pub fn answer_with(&mut self, call: &Call, headers: abi::Pairs, body: impl AsRef<[u8]>) {
         self.deliver(call.id, Answer { headers: Some(headers), body: Some(body.as_ref().to_vec()) });
     }
 
@@ -63,7 +63,7 @@ impl Vm {
             ("content-length", body.len().to_string()),
             ("content-type", "text/plain".to_owned()),
         ];
-        self.deliver(id, Answer { headers: Some(wire::pairs(headers)), body: Some(body.as_bytes().to_vec()) });
+        self.deliver(id, Answer { headers: Some(abi::pairs(headers)), body: Some(body.as_bytes().to_vec()) });
     }
 
     fn deliver(&mut self, id: u32, answer: Answer) {

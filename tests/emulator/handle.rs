@@ -1,9 +1,9 @@
 //! A stream in a test's hands: what its client and its upstream do, and what became of it.
 
+use super::abi::{self, Pairs};
 use super::state::{Part, Reply, Side, StreamState, with};
 use super::stream::{arrive, context_of, finish, is_alive, show_headers, show_response};
 use super::vm::turn;
-use super::wire::{self, Pairs};
 
 /// A handle on a stream, alive or gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,7 +99,7 @@ impl Stream {
 
     /// The request ends with trailers.
     pub fn sends_trailers<N: AsRef<[u8]>, V: AsRef<[u8]>>(self, trailers: impl IntoIterator<Item = (N, V)>) {
-        let part = Part::Trailers(wire::pairs(trailers));
+        let part = Part::Trailers(abi::pairs(trailers));
         turn(|| arrive(self.index, Side::Request, part));
     }
 
@@ -115,7 +115,7 @@ impl Stream {
         trailers: Option<impl IntoIterator<Item = (M, W)>>,
     ) {
         assert!(self.passed(), "an upstream cannot answer a request that it has not received");
-        let (headers, trailers) = (wire::pairs(headers), trailers.map(wire::pairs));
+        let (headers, trailers) = (abi::pairs(headers), trailers.map(abi::pairs));
         turn(|| show_response(self.index, headers, body.to_vec(), trailers));
     }
 
@@ -133,7 +133,7 @@ impl Stream {
 
 impl Reply {
     pub fn header(&self, name: &str) -> Option<String> {
-        wire::first(&self.headers, name).map(|value| String::from_utf8_lossy(value).into_owned())
+        abi::first(&self.headers, name).map(|value| String::from_utf8_lossy(value).into_owned())
     }
 
     /// `error` of the JSON body.

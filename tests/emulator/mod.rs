@@ -20,17 +20,17 @@
 
 #![allow(dead_code, unused_imports, reason = "every test binary that shares this module uses another part of it")]
 
+mod abi;
 mod calls;
-mod checks;
 mod exports;
 mod handle;
 mod hostcalls;
+mod invariants;
 mod request;
-mod seen;
 mod state;
 mod stream;
+mod telemetry;
 mod vm;
-mod wire;
 
 pub use handle::Stream;
 pub use request::Request;

@@ -1,6 +1,6 @@
 //! Requests as clients send them.
 
-use super::wire::{self, Pairs};
+use super::abi::{self, Pairs};
 
 /// A request: pseudo-headers first, then whatever is added.
 #[derive(Clone)]
@@ -11,7 +11,7 @@ pub struct Request {
 impl Request {
     pub fn new(method: &str, path: &str) -> Self {
         let pseudo = [(":authority", "shop.example.com"), (":path", path), (":method", method), (":scheme", "https")];
-        Self { headers: wire::pairs(pseudo) }
+        Self { headers: abi::pairs(pseudo) }
     }
 
     pub fn get(path: &str) -> Self {
@@ -20,7 +20,7 @@ impl Request {
 
     /// One more header; an earlier one of the same name stays.
     pub fn header(mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Self {
-        self.headers.extend(wire::pairs([(name, value)]));
+        self.headers.extend(abi::pairs([(name, value)]));
         self
     }
 

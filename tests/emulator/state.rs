@@ -1,6 +1,6 @@
 //! What the host knows: contexts, calls, time, metrics, shared data, queues, log lines, and what was done wrong.
 
-use super::wire::{Pairs, readable};
+use super::abi::{Pairs, readable};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
@@ -112,7 +112,7 @@ impl fmt::Debug for Call {
 
 impl Call {
     pub fn header(&self, name: &str) -> Option<String> {
-        super::wire::first(&self.headers, name).map(|value| String::from_utf8_lossy(value).into_owned())
+        super::abi::first(&self.headers, name).map(|value| String::from_utf8_lossy(value).into_owned())
     }
 
     pub fn path(&self) -> String {

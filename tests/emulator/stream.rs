@@ -1,8 +1,8 @@
 //! How a stream moves through the filter: headers, body and trailers both ways, resumption, local replies, its end.
 
+use super::abi::{self, Pairs};
 use super::exports::{self, callback};
 use super::state::{Ending, Farewell, Half, Owner, Part, Reply, Side, StreamState, with};
-use super::wire::{self, Pairs};
 
 fn half(state: &mut StreamState, side: Side) -> &mut Half {
     match side {
@@ -233,8 +233,8 @@ pub fn reply(stream: usize, reply: Reply) {
 
 /// What Envoy makes of a local reply before it sends it: lengths, a type, gRPC's form, no body for HEAD.
 fn envoys_reply(request: &Pairs, reply: &Reply) -> (Pairs, Vec<u8>) {
-    let is_grpc = wire::first(request, "content-type").is_some_and(|value| value.starts_with(b"application/grpc"));
-    let mut headers = wire::pairs([(":status", reply.status.to_string())]);
+    let is_grpc = abi::first(request, "content-type").is_some_and(|value| value.starts_with(b"application/grpc"));
+    let mut headers = abi::pairs([(":status", reply.status.to_string())]);
     headers.extend(reply.headers.iter().cloned());
     if is_grpc {
         let status = match (reply.grpc_status, reply.status) {
@@ -247,7 +247,7 @@ fn envoys_reply(request: &Pairs, reply: &Reply) -> (Pairs, Vec<u8>) {
             (given, _) => given,
         };
         headers.retain(|(name, _)| name != b":status" && name != b"content-type" && name != b"content-length");
-        headers.extend(wire::pairs([
+        headers.extend(abi::pairs([
             (&b":status"[..], &b"200"[..]),
             (b"content-type", b"application/grpc"),
             (b"grpc-status", status.to_string().as_bytes()),
@@ -256,12 +256,12 @@ fn envoys_reply(request: &Pairs, reply: &Reply) -> (Pairs, Vec<u8>) {
         return (headers, Vec::new());
     }
     if !reply.body.is_empty() {
-        headers.extend(wire::pairs([("content-length", reply.body.len().to_string())]));
-        if wire::first(&headers, "content-type").is_none() {
-            headers.extend(wire::pairs([("content-type", "text/plain")]));
+        headers.extend(abi::pairs([("content-length", reply.body.len().to_string())]));
+        if abi::first(&headers, "content-type").is_none() {
+            headers.extend(abi::pairs([("content-type", "text/plain")]));
         }
     }
-    let head = wire::first(request, ":method") == Some(b"HEAD");
+    let head = abi::first(request, ":method") == Some(b"HEAD");
     (headers, if head { Vec::new() } else { reply.body.clone() })
 }
 

@@ -1,8 +1,8 @@
 //! The VM as a test drives it: configurations, requests, calls, time.
 
-use super::checks;
 use super::exports::{self, callback};
 use super::handle::Stream;
+use super::invariants;
 use super::request::Request;
 use super::state::{self, Cluster, Ending, Farewell, Level, Owner, Root, next_context, with};
 use super::stream;
@@ -13,7 +13,7 @@ use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 /// One VM, on this thread. When it is dropped, what the filter did wrong fails the test.
 pub struct Vm {
     root: Root,
-    /// The contexts are of the filter, whose contract the checks know.
+    /// The contexts are of the filter, whose contract the invariants know.
     is_filter: bool,
     /// The SDK's tables and the host belong to the thread.
     thread: PhantomData<*const ()>,
@@ -246,10 +246,10 @@ impl Drop for Vm {
     fn drop(&mut self) {
         // A test that has failed needs no second reason, but its contexts must go before the thread's host does.
         let failed = std::thread::panicking();
-        let mut faults = if failed { Vec::new() } else { checks::at_rest() };
+        let mut faults = if failed { Vec::new() } else { invariants::at_rest() };
         close();
         if !failed {
-            faults.extend(checks::at_the_end(self.is_filter));
+            faults.extend(invariants::at_the_end(self.is_filter));
             assert!(faults.is_empty(), "the filter did what it must not:\n  {}", faults.join("\n  "));
         }
     }

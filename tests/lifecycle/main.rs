@@ -8,17 +8,17 @@ mod emulator;
 
 mod caching;
 mod calls;
+mod coalescing;
 mod configuration;
 mod decisions;
+mod disconnects;
 mod documented;
-mod leaving;
+mod interleavings;
 mod logout;
 mod logs;
 mod open;
 mod phases;
 mod requests;
-mod sharing;
-mod storms;
 mod struct_value;
 mod write_back;
 

@@ -14,25 +14,25 @@
 )]
 
 mod annotation;
-mod answers;
 mod caching;
 mod calls;
+mod coalescing;
 mod configuration;
-mod decision;
+mod decisions;
 mod explain;
 mod faults;
-mod forged;
 mod harness;
 mod limits;
+mod local_replies;
 mod login;
 mod logout;
 mod recheck;
-mod require;
+mod requirements;
+mod reserved_headers;
 mod rules;
 mod shadow;
-mod sharing;
-mod storms;
 mod streams;
+mod stress;
 mod telemetry;
 mod tenants;
 mod tokens;

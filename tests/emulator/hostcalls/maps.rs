@@ -1,8 +1,8 @@
 //! Header maps and buffers: there in their phase, and only then.
 
 use super::{BAD_ARGUMENT, NOT_FOUND, OK, PARSE_FAILURE, text};
+use crate::emulator::abi::{self, Pairs, borrowed, hand_over};
 use crate::emulator::state::with;
-use crate::emulator::wire::{self, Pairs, borrowed, hand_over};
 
 /// The ABI's number for the headers of a call's answer.
 const ANSWER_HEADERS: u32 = 6;
@@ -70,7 +70,7 @@ unsafe extern "C" fn proxy_get_header_map_pairs(map_type: u32, data: *mut *mut u
         });
         Pairs::new()
     });
-    let bytes = if map.is_empty() { Vec::new() } else { wire::serialize(&map) };
+    let bytes = if map.is_empty() { Vec::new() } else { abi::serialize(&map) };
     // SAFETY: the ABI's promise.
     unsafe { hand_over(&bytes, data, size) };
     OK
@@ -79,7 +79,7 @@ unsafe extern "C" fn proxy_get_header_map_pairs(map_type: u32, data: *mut *mut u
 #[unsafe(no_mangle)]
 unsafe extern "C" fn proxy_set_header_map_pairs(map_type: u32, data: *const u8, size: usize) -> u32 {
     // SAFETY: the ABI's promise.
-    let Some(given) = wire::deserialize(unsafe { borrowed(data, size) }) else { return PARSE_FAILURE };
+    let Some(given) = abi::deserialize(unsafe { borrowed(data, size) }) else { return PARSE_FAILURE };
     for (name, value) in &given {
         check_pair(name, value);
     }

@@ -1,8 +1,8 @@
 //! Metrics, by name: two definitions of one name share their value.
 
 use super::{BAD_ARGUMENT, NOT_FOUND, OK, text};
+use crate::emulator::abi::borrowed;
 use crate::emulator::state::{Metric, with};
-use crate::emulator::wire::borrowed;
 
 fn metric_of(id: u32) -> Option<String> {
     with(|host| host.metric_names.iter().find(|(known, _)| *known == id).map(|(_, name)| name.clone()))

@@ -5,8 +5,8 @@ mod metrics;
 mod shared;
 mod streams;
 
+use super::abi::{borrowed, hand_over};
 use super::state::{Level, Owner, with};
-use super::wire::{borrowed, hand_over};
 use std::time::Duration;
 
 /// The ABI's numbers for how a host call went.

@@ -1,8 +1,8 @@
 //! Shared data, compared and swapped, and shared queues.
 
 use super::{CAS_MISMATCH, EMPTY, NOT_FOUND, OK};
+use crate::emulator::abi::{borrowed, hand_over};
 use crate::emulator::state::{Queue, with};
-use crate::emulator::wire::{borrowed, hand_over};
 use std::collections::VecDeque;
 
 #[unsafe(no_mangle)]

@@ -2,8 +2,8 @@
 
 use super::maps::{check_pair, key};
 use super::{BAD_ARGUMENT, INTERNAL_FAILURE, NOT_FOUND, OK, PARSE_FAILURE, text};
+use crate::emulator::abi::{self, borrowed, hand_over};
 use crate::emulator::state::{Action, Call, Cluster, Reply, Root, Side, next_call, with};
-use crate::emulator::wire::{self, borrowed, hand_over};
 use std::time::Duration;
 
 #[unsafe(no_mangle)]
@@ -115,7 +115,7 @@ unsafe extern "C" fn proxy_send_local_response(
     let (details, body, headers) = unsafe {
         (borrowed(details, details_size).to_vec(), borrowed(body, body_size).to_vec(), borrowed(headers, headers_size))
     };
-    let Some(headers) = wire::deserialize(headers) else {
+    let Some(headers) = abi::deserialize(headers) else {
         with(|host| host.violation("the headers of a local reply are not a header map"));
         return PARSE_FAILURE;
     };
@@ -161,9 +161,9 @@ unsafe extern "C" fn proxy_http_call(
     let (cluster, headers, body, trailers) = unsafe {
         (
             text(borrowed(cluster, cluster_size)),
-            wire::deserialize(borrowed(headers, headers_size)),
+            abi::deserialize(borrowed(headers, headers_size)),
             borrowed(body, body_size).to_vec(),
-            wire::deserialize(borrowed(trailers, trailers_size)),
+            abi::deserialize(borrowed(trailers, trailers_size)),
         )
     };
     let (Some(headers), Some(_)) = (headers, trailers) else {
@@ -176,12 +176,12 @@ unsafe extern "C" fn proxy_http_call(
             return BAD_ARGUMENT;
         };
         for required in [":method", ":path", ":authority"] {
-            if wire::first(&headers, required).is_none() {
+            if abi::first(&headers, required).is_none() {
                 host.refusal(format!("a call without {required}"));
                 return BAD_ARGUMENT;
             }
         }
-        let unsendable = wire::first(&headers, ":path").is_some_and(|path| path.iter().any(|b| b"\r\n".contains(b)));
+        let unsendable = abi::first(&headers, ":path").is_some_and(|path| path.iter().any(|b| b"\r\n".contains(b)));
         if state == Cluster::NoEndpoints || unsendable {
             host.refusal(format!("a call to {cluster} that cannot be sent"));
             return INTERNAL_FAILURE;

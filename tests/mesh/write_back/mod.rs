@@ -1,9 +1,9 @@
 //! Services that change and end sessions with a response header.
 
-mod agreement;
-mod changing;
-mod hiding;
-mod waiting;
+mod consistency;
+mod header_removal;
+mod pending_responses;
+mod session_changes;
 
 use serde_json::{Value, json};
 

@@ -1,6 +1,6 @@
 //! The host emulator itself: that it is as strict as Envoy, shown by small contexts that do right and wrong on purpose.
 
-#[path = "emulator/mod.rs"]
+#[path = "../emulator/mod.rs"]
 mod emulator;
 
 use emulator::{Call, Cluster, Ending, Farewell, Level, Request, Stream, Vm};

@@ -1,6 +1,6 @@
 //! What the host has seen: metrics, log lines, refusals.
 
-use super::checks::PREFIX;
+use super::invariants::PREFIX;
 use super::state::{Level, Metric, with};
 use super::vm::Vm;
 
