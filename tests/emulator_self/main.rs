@@ -3,7 +3,7 @@
 #[path = "../emulator/mod.rs"]
 mod emulator;
 
-use emulator::{Call, Cluster, Ending, Farewell, Level, Request, Stream, Vm};
+use emulator::{Call, ClusterState, FinalCallbackOrder, Level, Request, Stream, StreamDestruction, Vm};
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{Action, BufferType, ContextType, MapType, Status};
@@ -115,7 +115,7 @@ impl Drop for Http {
 }
 
 fn vm() -> Vm {
-    Vm::of_module(|| proxy_wasm::set_root_context(|context| Box::new(Root(context))))
+    Vm::for_module(|| proxy_wasm::set_root_context(|context| Box::new(Root(context))))
 }
 
 fn pausing_vm() -> Vm {
@@ -161,11 +161,11 @@ fn a_request_passes_with_the_headers_as_the_filter_left_them() {
     });
     let request = Request::get("/").header("x-forged", "a").header("X-Forged", "b").header("x-set", "0");
     let stream = vm.request(request.header("x-bytes", b"\xff\xfe"));
-    assert_eq!(stream.upstream("x-forged"), None);
-    assert_eq!(stream.upstream_values("x-set"), ["2"]);
-    assert_eq!(stream.upstream("x-added").as_deref(), Some("1"));
+    assert_eq!(stream.upstream_header("x-forged"), None);
+    assert_eq!(stream.upstream_header_values("x-set"), ["2"]);
+    assert_eq!(stream.upstream_header("x-added").as_deref(), Some("1"));
     assert!(stream.upstream_headers().contains(&(b"x-bytes".to_vec(), b"\xff\xfe".to_vec())));
-    stream.is_answered(200);
+    stream.upstream_responds(200);
     assert!(stream.is_gone());
 }
 
@@ -173,15 +173,15 @@ fn a_request_passes_with_the_headers_as_the_filter_left_them() {
 fn a_paused_request_keeps_its_body_and_trailers_until_it_is_resumed() {
     let mut vm = pausing_vm();
     let stream = vm.request_with_body(Request::new("POST", "/"));
-    stream.sends(b"one", false);
-    stream.sends(b"two", false);
-    stream.sends_trailers([("x-checksum", "3")]);
+    stream.send_body(b"one", false);
+    stream.send_body(b"two", false);
+    stream.send_trailers([("x-checksum", "3")]);
     assert!(stream.is_paused() && !stream.passed());
     assert!(!seen().iter().any(|line| line.starts_with("body")));
 
-    let call = vm.stray_call();
+    let call = vm.unknown_call();
     on("answer", from_the_root(stream, resume));
-    vm.answer(&call, 200, "{}");
+    vm.respond(&call, 200, "{}");
     assert!(stream.passed());
     assert_eq!(stream.upstream_body(), b"onetwo");
     assert_eq!(stream.upstream_trailers().unwrap(), [(b"x-checksum".to_vec(), b"3".to_vec())]);
@@ -209,7 +209,7 @@ fn a_whole_map_that_is_gone_reads_as_empty_and_is_a_violation() {
         note(format!("{:?}", hostcalls::get_map_bytes(MapType::HttpRequestHeaders)));
         note(format!("{}", hostcalls::get_map_bytes(MapType::HttpResponseHeaders).unwrap().len()));
     });
-    vm.request(Request::get("/")).is_answered(200);
+    vm.request(Request::get("/")).upstream_responds(200);
     assert_eq!(seen()[2..4], ["Ok([])", "1"]);
     assert!(vm.take_violations()[0].contains("map 0 was read"));
 }
@@ -223,7 +223,7 @@ fn request_headers_are_gone_in_the_response_phase_and_readable_for_the_log() {
             note(format!("{callback}: {}", std::panic::catch_unwind(read).is_ok()));
         });
     }
-    vm.request(Request::get("/")).is_answered(200);
+    vm.request(Request::get("/")).upstream_responds(200);
     assert!(seen().contains(&"response headers: false".to_owned()));
     assert!(seen().contains(&"log: true".to_owned()));
 }
@@ -234,7 +234,7 @@ fn a_local_reply_runs_through_the_streams_own_response_callback_and_ends_it() {
     on("request headers", |_| reply());
     let stream = vm.request(Request::get("/"));
     assert_eq!(seen()[..5], ["request headers", "response headers", "log", "done", "delete"]);
-    assert_eq!(stream.reply().unwrap().status, 401);
+    assert_eq!(stream.local_reply().unwrap().status, 401);
     assert_eq!(stream.client_body(), b"no session");
     assert!(!stream.passed());
 }
@@ -253,14 +253,14 @@ fn a_client_of_grpc_or_head_gets_envoys_form_of_a_local_reply() {
 #[test]
 fn the_end_of_a_stream_can_wait_and_its_last_callbacks_come_in_either_order() {
     let mut vm = vm();
-    vm.set_ending(Ending::ByTest);
-    vm.set_farewell(Farewell::DoneFirst);
+    vm.set_stream_destruction(StreamDestruction::Manual);
+    vm.set_final_callback_order(FinalCallbackOrder::DoneFirst);
     on("request headers", |_| reply());
     let stream = vm.request(Request::get("/"));
     assert!(!stream.is_gone());
-    stream.leaves();
+    stream.disconnect();
     assert_eq!(seen()[2..], ["done", "log", "delete"]);
-    vm.set_ending(Ending::Later);
+    vm.set_stream_destruction(StreamDestruction::Deferred);
     assert!(vm.request(Request::get("/")).is_gone());
 }
 
@@ -275,21 +275,21 @@ fn an_answer_reaches_the_root_after_the_stream_left_but_not_a_stream_that_is_gon
     on("request headers", move |_| unsafe { proxy_on_queue_ready(root, u32::MAX) });
     dispatch_in("queue");
     let stream = vm.request(Request::get("/"));
-    stream.leaves();
+    stream.disconnect();
     let call = vm.call();
-    vm.answer(&call, 200, "{}");
+    vm.respond(&call, 200, "{}");
     assert!(seen().contains(&"answer".to_owned()));
     assert!(vm.calls().is_empty());
 
     dispatch_in("done");
     let stream = vm.request(Request::get("/"));
-    stream.leaves();
+    stream.disconnect();
     let dropped = vm.calls().pop().unwrap();
     let answers = seen().len();
-    vm.answer(&dropped, 200, "{}");
+    vm.respond(&dropped, 200, "{}");
     assert_eq!(seen().len(), answers, "the SDK drops what the stream has asked for");
     let rest = vm.call();
-    vm.answer(&rest, 200, "{}");
+    vm.respond(&rest, 200, "{}");
 }
 
 #[test]
@@ -304,10 +304,10 @@ fn calls_that_envoy_refuses_are_refused_with_its_status() {
         let call = hostcalls::dispatch_http_call("rest-sessions", headers, None, Vec::new(), timeout);
         assert_eq!(call, Err(Status::BadArgument));
     });
-    vm.cluster("empty", Some(Cluster::NoEndpoints));
-    let stray = vm.stray_call();
+    vm.set_cluster("empty", Some(ClusterState::NoEndpoints));
+    let stray = vm.unknown_call();
     assert_eq!(vm.refusals().len(), 4);
-    vm.answer(&stray, 200, "");
+    vm.respond(&stray, 200, "");
 }
 
 #[test]
@@ -330,8 +330,8 @@ fn the_clock_times_calls_out_and_ticks() {
 /// The root asks for ticks, from its own callback.
 fn hostcalls_tick(vm: &mut Vm, period: Duration) {
     on("answer", move |_| hostcalls::set_tick_period(period).unwrap());
-    let call = vm.stray_call();
-    vm.answer(&call, 200, "");
+    let call = vm.unknown_call();
+    vm.respond(&call, 200, "");
     DEEDS.with(|deeds| deeds.borrow_mut().clear());
 }
 
@@ -342,7 +342,7 @@ fn a_reset_call_has_neither_headers_nor_body() {
         let body = hostcalls::get_buffer(BufferType::HttpCallResponseBody, 0, 10).unwrap();
         assert_eq!(body, None);
     });
-    let call = vm.stray_call();
+    let call = vm.unknown_call();
     vm.reset(&call);
     assert!(seen().contains(&"answer of 0 headers and 0 bytes".to_owned()));
 }
@@ -352,18 +352,18 @@ fn a_context_is_effective_as_long_as_the_host_has_its_object() {
     let mut vm = pausing_vm();
     let stream = vm.request(Request::get("/"));
     let context = stream.context();
-    stream.leaves();
+    stream.disconnect();
     on("answer", move |_| note(format!("gone: {:?}", hostcalls::set_effective_context(context))));
-    let call = vm.stray_call();
-    vm.answer(&call, 200, "");
+    let call = vm.unknown_call();
+    vm.respond(&call, 200, "");
     assert!(seen().contains(&"gone: Err(BadArgument)".to_owned()));
 
     vm.keep_deleted_contexts();
     let stream = vm.request(Request::get("/"));
-    stream.leaves();
+    stream.disconnect();
     on("answer", from_the_root(stream, reply));
-    let call = vm.stray_call();
-    vm.answer(&call, 200, "");
+    let call = vm.unknown_call();
+    vm.respond(&call, 200, "");
     let violations = vm.take_violations();
     assert!(violations[0].contains("was replied to after its end"), "{violations:?}");
 }
@@ -376,8 +376,8 @@ fn what_a_root_does_without_an_effective_context_does_nothing_and_is_a_violation
         resume();
         reply();
     });
-    let call = vm.stray_call();
-    vm.answer(&call, 200, "");
+    let call = vm.unknown_call();
+    vm.respond(&call, 200, "");
     assert!(stream.is_paused());
     let violations = vm.take_violations();
     assert!(violations[0].contains("a root context was resumed"), "{violations:?}");
@@ -391,7 +391,7 @@ fn replying_to_another_stream_from_a_headers_callback_freezes_the_one_that_runs(
     PAUSE.with(|pause| *pause.borrow_mut() = false);
     on("request headers", from_the_root(first, reply));
     let second = vm.request(Request::get("/")).may_stay_paused();
-    assert_eq!(first.reply().unwrap().status, 401);
+    assert_eq!(first.local_reply().unwrap().status, 401);
     assert!(second.is_paused(), "it asked to continue, and was stopped all the same");
     assert!(vm.take_violations()[0].contains("one stream replied to another"));
 }
@@ -403,12 +403,12 @@ fn a_second_resume_or_reply_is_a_violation() {
     for deed in [resume as fn(), resume] {
         on("answer", from_the_root(resumed, deed));
     }
-    vm.set_ending(Ending::ByTest);
+    vm.set_stream_destruction(StreamDestruction::Manual);
     for deed in [reply as fn(), reply] {
         on("answer", from_the_root(replied, deed));
     }
-    let call = vm.stray_call();
-    vm.answer(&call, 200, "");
+    let call = vm.unknown_call();
+    vm.respond(&call, 200, "");
     let violations = vm.take_violations();
     assert!(violations[0].contains("resumed while it was not paused"), "{violations:?}");
     assert!(violations[1].contains("replied to twice"), "{violations:?}");
@@ -430,11 +430,11 @@ fn a_call_without_a_timeout_is_a_violation() {
     on("tick", |_| {
         dispatch("rest-sessions", "/", Duration::from_micros(900)).unwrap();
     });
-    let stray = vm.stray_call();
+    let stray = vm.unknown_call();
     assert!(vm.take_violations()[0].contains("no timeout"));
     let calls: Vec<Call> = vm.calls();
     assert_eq!(calls.iter().filter(|call| call.timeout.is_none()).count(), 1);
-    vm.answer(&stray, 200, "");
+    vm.respond(&stray, 200, "");
 }
 
 #[test]
@@ -451,8 +451,8 @@ fn a_queue_is_announced_to_its_root_in_a_later_event() {
         note(String::from_utf8(item).unwrap());
         assert_eq!(hostcalls::dequeue_shared_queue(queue), Ok(None));
     });
-    let call = vm.stray_call();
-    vm.answer(&call, 200, "");
+    let call = vm.unknown_call();
+    vm.respond(&call, 200, "");
     assert_eq!(seen()[2..], ["answer", "enqueued", "queue", "more"]);
 }
 
@@ -467,8 +467,8 @@ fn shared_data_is_compared_and_swapped() {
         assert_eq!(hostcalls::set_shared_data("key", Some(b"three"), cas), Err(Status::CasMismatch));
         assert_eq!(hostcalls::get_shared_data("other").unwrap(), (None, None));
     });
-    let call = vm.stray_call();
-    vm.answer(&call, 200, "");
+    let call = vm.unknown_call();
+    vm.respond(&call, 200, "");
 }
 
 #[test]
@@ -497,7 +497,7 @@ fn a_stream_that_nothing_will_wake_fails_the_test() {
 fn a_request_that_is_not_counted_fails_the_test() {
     let outcome = std::panic::catch_unwind(|| {
         let mut vm = vm();
-        vm.is_the_filter();
+        vm.check_filter_contract();
         vm.request(Request::get("/"));
     });
     let message = *outcome.expect_err("the check fails").downcast::<String>().unwrap();

@@ -31,18 +31,18 @@ fn asks(vm: &mut Vm, path: &str, body: &str) -> Stream {
     let stream = get(vm, path);
     assert!(stream.is_paused(), "it did not ask");
     let call = vm.call();
-    vm.answer(&call, 200, body);
+    vm.respond(&call, 200, body);
     stream
 }
 
 fn status(stream: Stream) -> u32 {
-    stream.refused().map_or(200, |(status, _)| status)
+    stream.denial().map_or(200, |(status, _)| status)
 }
 
 #[track_caller]
 fn served(vm: &mut Vm, path: &str) {
     let stream = get(vm, path);
-    assert_eq!(stream.upstream("x-session-user").as_deref(), Some("user123"), "{:?}", stream.reply());
+    assert_eq!(stream.upstream_header("x-session-user").as_deref(), Some("user123"), "{:?}", stream.local_reply());
 }
 
 #[track_caller]
@@ -64,7 +64,7 @@ fn a_kept_answer_serves_without_a_call_until_its_time_is_over() {
     assert_counters(&vm, &[("allowed_total", 3), ("cache_misses_total", 1), ("cache_hits_total", 2)]);
     vm.advance(Duration::from_millis(1));
     let call = must_ask(&mut vm, "/");
-    vm.answer(&call, 200, SESSION);
+    vm.respond(&call, 200, SESSION);
 }
 
 #[test]
@@ -78,7 +78,7 @@ fn that_there_is_no_session_is_kept_for_its_own_time() {
     );
     vm.advance(Duration::from_millis(300));
     let call = must_ask(&mut vm, "/");
-    vm.answer(&call, 200, NONE);
+    vm.respond(&call, 200, NONE);
 }
 
 #[test]
@@ -86,7 +86,7 @@ fn outages_and_bad_answers_are_not_kept() {
     let mut vm = Vm::with_config(five_seconds());
     for (code, body) in [(500, "{}"), (404, "{}"), (200, "junk")] {
         let call = must_ask(&mut vm, "/");
-        vm.answer(&call, code, body);
+        vm.respond(&call, code, body);
     }
     assert_eq!(vm.gauge("cache_entries"), 0);
     asks(&mut vm, "/", SESSION);
@@ -124,17 +124,17 @@ fn an_answer_past_its_time_serves_in_an_outage_and_no_longer_than_allowed() {
     let strict = get(&mut vm, "/now/a");
     let call = vm.call();
     vm.refuse_connection(&call);
-    assert_eq!(stream.upstream("x-session-user").as_deref(), Some("user123"));
+    assert_eq!(stream.upstream_header("x-session-user").as_deref(), Some("user123"));
     assert_eq!(status(strict), 503, "it takes nothing that is older than now");
     vm.advance(Duration::from_millis(1_999));
     let last = get(&mut vm, "/");
     let call = vm.call();
-    vm.answer(&call, 500, "{}");
+    vm.respond(&call, 500, "{}");
     assert!(last.passed());
     vm.advance(Duration::from_millis(1));
     let late = get(&mut vm, "/");
     let call = vm.call();
-    vm.answer(&call, 500, "{}");
+    vm.respond(&call, 500, "{}");
     assert_eq!(status(late), 503);
     assert_eq!(vm.counter("cache_stale_total"), 2);
 }
@@ -158,7 +158,7 @@ fn a_rule_may_take_fresh_answers_alone() {
     let call = must_ask(&mut vm, "/lately/a");
     let joined = get(&mut vm, "/now/a");
     assert!(joined.is_paused());
-    vm.answer(&call, 200, SESSION);
+    vm.respond(&call, 200, SESSION);
     assert!(joined.passed(), "to join a call that is under way is asking");
     assert_eq!(vm.counter("calls_total"), 3);
 }
@@ -186,7 +186,7 @@ fn junk_tokens_do_not_push_a_session_out() {
     for junk in 2..300 {
         vm.request(Request::get("/").token(&token(junk)));
         let call = vm.call();
-        vm.answer(&call, 200, NONE);
+        vm.respond(&call, 200, NONE);
     }
     served(&mut vm, "/");
     assert!(vm.gauge("cache_bytes") <= 65_536);
@@ -209,16 +209,16 @@ fn after_outages_in_a_row_nobody_asks_until_one_tries() {
     let mut vm = Vm::with_config(config(json!({})));
     for _ in 0..5 {
         let call = must_ask(&mut vm, "/");
-        vm.answer(&call, 500, "{}");
+        vm.respond(&call, 500, "{}");
     }
     assert_eq!(status(get(&mut vm, "/")), 503);
     vm.advance(Duration::from_secs(1));
     let call = must_ask(&mut vm, "/");
     assert_eq!(status(vm.request(Request::get("/").token(&token(2)))), 503, "one tries alone");
-    vm.answer(&call, 200, SESSION);
+    vm.respond(&call, 200, SESSION);
     assert!(vm.request(Request::get("/").token(&token(2))).is_paused());
     let call = vm.call();
-    vm.answer(&call, 200, NONE);
+    vm.respond(&call, 200, NONE);
     assert_eq!(vm.counter("call_failures_breaker_total"), 2);
     assert_eq!(vm.counter("calls_total"), 7);
 }
@@ -251,7 +251,7 @@ impl Workers {
         let stream = self.get(worker, path);
         assert!(stream.is_paused(), "it did not ask");
         let call = self.vm.call();
-        self.vm.answer(&call, 200, body);
+        self.vm.respond(&call, 200, body);
         stream
     }
 }
@@ -261,7 +261,7 @@ fn an_answer_that_one_worker_asked_for_serves_the_other() {
     let mut workers = Workers::new(&five_seconds());
     workers.asks(0, "/", SESSION);
     for _ in 0..2 {
-        assert_eq!(workers.get(1, "/").upstream("x-session-user").as_deref(), Some("user123"));
+        assert_eq!(workers.get(1, "/").upstream_header("x-session-user").as_deref(), Some("user123"));
     }
     let vm = &workers.vm;
     assert_eq!(vm.counter("calls_total"), 1);
@@ -305,15 +305,15 @@ fn who_waits_for_a_call_that_began_before_an_end_asks_again() {
     let early = workers.vm.call();
     let gone = workers.get(1, "/now/a");
     let learns = workers.vm.calls().into_iter().find(|call| call.id != early.id).unwrap();
-    workers.vm.answer(&learns, 200, NONE);
+    workers.vm.respond(&learns, 200, NONE);
     assert_eq!(status(gone), 401);
 
     let later = workers.get(0, "/now/a");
     assert_eq!(workers.vm.calls().len(), 2, "a request after the end does not join the call from before");
-    workers.vm.answer(&early, 200, SESSION);
+    workers.vm.respond(&early, 200, SESSION);
     assert!(waiting.is_paused(), "what was true before the end is told to nobody");
     let again = workers.vm.call();
-    workers.vm.answer(&again, 200, NONE);
+    workers.vm.respond(&again, 200, NONE);
     assert_eq!((status(waiting), status(later)), (401, 401));
     assert_eq!(status(workers.get(0, "/")), 401);
 }
@@ -326,7 +326,7 @@ fn who_asks_again_waits_no_longer_than_its_timeout() {
     let early = workers.vm.call();
     workers.vm.advance(Duration::from_millis(300));
     workers.asks_beside(&early);
-    workers.vm.answer(&early, 200, SESSION);
+    workers.vm.respond(&early, 200, SESSION);
     assert!(waiting.is_paused());
     workers.vm.advance(Duration::from_millis(200));
     assert_eq!(status(waiting), 503);
@@ -337,7 +337,7 @@ impl Workers {
     fn asks_beside(&mut self, other: &Call) {
         let gone = self.get(1, "/now/a");
         let call = self.vm.calls().into_iter().find(|call| call.id != other.id).unwrap();
-        self.vm.answer(&call, 200, NONE);
+        self.vm.respond(&call, 200, NONE);
         assert_eq!(status(gone), 401);
     }
 }
@@ -365,7 +365,7 @@ fn a_shared_answer_of_another_app_or_service_serves_nobody() {
         let stream = workers.vm.request_on(root, Request::get("/").token(&token(1)));
         assert!(stream.is_paused());
         let call = workers.vm.call();
-        workers.vm.answer(&call, 200, NONE);
+        workers.vm.respond(&call, 200, NONE);
     }
     assert_eq!(workers.vm.counter("ends_total"), 0, "they are other sessions");
     assert!(workers.get(0, "/").passed());

@@ -18,7 +18,7 @@ fn a_lookup_is_a_get_of_the_token_that_envoy_may_retry_once() {
     assert!(retried.contains("connect-failure") && retried.contains("reset") && !retried.contains("5xx"), "{retried}");
     assert_eq!(call.timeout, Some(Duration::from_millis(500)));
     assert!(call.body.is_empty());
-    vm.answer(&call, 200, SESSION);
+    vm.respond(&call, 200, SESSION);
 }
 
 #[test]
@@ -40,7 +40,7 @@ fn a_call_bears_the_requests_trace_and_nothing_else_of_it() {
     for absent in ["tracestate", "b3", "x-b3-traceid", "authorization", "cookie"] {
         assert_eq!(call.header(absent), None, "{absent}");
     }
-    vm.answer(&call, 200, SESSION);
+    vm.respond(&call, 200, SESSION);
     assert!(stream.passed());
 }
 
@@ -53,7 +53,7 @@ fn a_waiter_is_released_when_the_timeout_is_over_and_not_before() {
     vm.advance(Duration::from_millis(249));
     assert!(stream.is_paused());
     vm.advance(Duration::from_millis(1));
-    assert_eq!(stream.refused(), Some((503, "sessions_unavailable".to_owned())));
+    assert_eq!(stream.denial(), Some((503, "sessions_unavailable".to_owned())));
     assert_eq!(vm.counter("call_failures_timeout_total"), 1);
     assert_eq!(vm.gauge("in_flight"), 0);
 }
@@ -63,7 +63,7 @@ fn the_duration_of_a_call_is_recorded_in_milliseconds() {
     let mut vm = Vm::with_config(three_routes());
     let (_, call) = waiting(&mut vm, "/");
     vm.advance(Duration::from_millis(37));
-    vm.answer(&call, 200, SESSION);
+    vm.respond(&call, 200, SESSION);
     assert_eq!(vm.histogram("call_duration_ms"), [37]);
 }
 
@@ -72,11 +72,11 @@ fn one_sessions_bad_answer_does_not_touch_the_others() {
     let mut vm = Vm::with_config(three_routes());
     let streams = [1, 2, 3].map(|n| vm.request(Request::get("/").token(&token(n))));
     let calls = vm.calls();
-    vm.answer(&calls[1], 200, r#"{"id":7}"#);
-    vm.answer(&calls[0], 200, SESSION);
-    vm.answer(&calls[2], 200, SESSION);
+    vm.respond(&calls[1], 200, r#"{"id":7}"#);
+    vm.respond(&calls[0], 200, SESSION);
+    vm.respond(&calls[2], 200, SESSION);
     assert!(streams[0].passed() && streams[2].passed());
-    assert_eq!(streams[1].refused().unwrap().0, 503);
+    assert_eq!(streams[1].denial_status(), Some(503));
 }
 
 #[test]
@@ -90,8 +90,8 @@ fn an_answer_without_a_readable_status_is_no_session_of_anybody() {
     for headers in answers {
         let mut vm = Vm::with_config(three_routes());
         let (stream, call) = waiting(&mut vm, "/");
-        vm.answer_with(&call, headers, SESSION);
-        assert_eq!(stream.refused().unwrap().0, 503);
+        vm.respond_with_headers(&call, headers, SESSION);
+        assert_eq!(stream.denial_status(), Some(503));
     }
 }
 
@@ -101,7 +101,7 @@ fn no_retries_means_that_envoy_is_told_of_none() {
     let (_, call) = waiting(&mut vm, "/");
     assert_eq!(call.header("x-envoy-max-retries"), None);
     assert_eq!(call.header("x-envoy-retry-on"), None);
-    vm.answer(&call, 200, SESSION);
+    vm.respond(&call, 200, SESSION);
 }
 
 #[test]
@@ -109,7 +109,7 @@ fn without_a_cache_each_request_asks_anew() {
     let mut vm = Vm::with_config(three_routes());
     for _ in 0..3 {
         let (stream, call) = waiting(&mut vm, "/");
-        vm.answer(&call, 200, SESSION);
+        vm.respond(&call, 200, SESSION);
         assert!(stream.passed());
     }
     assert_eq!(vm.counter("calls_total"), 3);

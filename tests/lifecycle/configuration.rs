@@ -52,10 +52,10 @@ fn a_struct_configures_as_json_does() {
     let mut vm = Vm::new();
     vm.configure_bytes(&encode(&config)).expect("a Struct is a configuration");
     let (stream, call) = waiting(&mut vm, "/");
-    assert_eq!(vm.request(Request::get("/").token(&token(2))).refused().unwrap().1, "sessions_busy");
-    vm.answer(&call, 200, SESSION);
-    assert_eq!(stream.upstream("x-session-user").as_deref(), Some("user123"));
-    assert_eq!(stream.upstream("cookie"), None);
+    assert_eq!(vm.request(Request::get("/").token(&token(2))).denial().unwrap().1, "sessions_busy");
+    vm.respond(&call, 200, SESSION);
+    assert_eq!(stream.upstream_header("x-session-user").as_deref(), Some("user123"));
+    assert_eq!(stream.upstream_header("cookie"), None);
 }
 
 #[test]
@@ -149,9 +149,9 @@ fn a_refused_configuration_leaves_the_one_before_it_at_work() {
     let mut vm = Vm::with_config(three_routes());
     let (stream, call) = waiting(&mut vm, "/");
     vm.configure(config(json!({"default": {"session": "off"}, "bogus": true}))).expect_err("a key is unknown");
-    vm.answer(&call, 200, NONE);
-    assert_eq!(stream.refused().unwrap().0, 401);
-    assert_eq!(vm.request(Request::get("/")).refused().unwrap().0, 401);
+    vm.respond(&call, 200, NONE);
+    assert_eq!(stream.denial_status(), Some(401));
+    assert_eq!(vm.request(Request::get("/")).denial_status(), Some(401));
 }
 
 #[test]
@@ -172,22 +172,22 @@ fn two_configurations_in_one_vm_keep_to_themselves() {
     assert_eq!(calls[1].path(), format!("/other/get/{}", token(1)));
     assert_eq!([calls[0].root, calls[1].root, calls[2].root], [old, new, old]);
 
-    vm.answer(&calls[1], 200, super::session_of("new"));
+    vm.respond(&calls[1], 200, super::session_of("new"));
     assert!(old_stream.is_paused() && late_stream.is_paused());
-    vm.answer(&old_call, 200, super::session_of("old"));
-    vm.answer(&calls[2], 200, NONE);
-    assert_eq!(new_stream.upstream("x-user").as_deref(), Some("new"));
-    assert_eq!(new_stream.upstream("x-session-user"), None);
-    assert_eq!(old_stream.upstream("x-session-user").as_deref(), Some("old"));
-    assert_eq!(late_stream.upstream("x-session-status").as_deref(), Some("none"));
+    vm.respond(&old_call, 200, super::session_of("old"));
+    vm.respond(&calls[2], 200, NONE);
+    assert_eq!(new_stream.upstream_header("x-user").as_deref(), Some("new"));
+    assert_eq!(new_stream.upstream_header("x-session-user"), None);
+    assert_eq!(old_stream.upstream_header("x-session-user").as_deref(), Some("old"));
+    assert_eq!(late_stream.upstream_header("x-session-status").as_deref(), Some("none"));
 
     for stream in [old_stream, late_stream, new_stream] {
-        stream.is_answered(200);
+        stream.upstream_responds(200);
     }
     vm.retire(old);
     let stream = vm.request(Request::get("/").header("x-token", token(3)));
     let call = vm.call();
-    vm.answer(&call, 200, SESSION);
+    vm.respond(&call, 200, SESSION);
     assert!(stream.passed());
 }
 

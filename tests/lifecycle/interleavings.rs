@@ -1,6 +1,6 @@
 //! Whatever happens, in whatever order: nobody gets another's session, nobody waits for ever, everybody counts once.
 
-use super::emulator::{Ending, Farewell, Request, Root, Stream, Vm};
+use super::emulator::{FinalCallbackOrder, Request, Root, Stream, StreamDestruction, Vm};
 use super::{NONE, three_routes, token};
 use proptest::prelude::*;
 use serde_json::json;
@@ -158,7 +158,7 @@ impl Storm {
             request = request.token(&token(number));
         }
         let stream = match on {
-            On::Heir(gone) => self.vm.request_as(gone, request),
+            On::Heir(gone) => self.vm.request_reusing_id(gone, request),
             On::Worker(_) if body => self.vm.request_with_body(request),
             On::Worker(worker) => self.vm.request_on(self.workers[worker % self.workers.len()], request),
         };
@@ -179,7 +179,7 @@ impl Storm {
                 let in_use: Vec<_> =
                     self.clients.iter().filter(|c| !c.stream.is_gone()).map(|c| c.stream.context()).collect();
                 // The id of one that left while it waited is the one that an answer may still come for.
-                let waited = |c: &Client| !c.stream.passed() && c.stream.reply().is_none();
+                let waited = |c: &Client| !c.stream.passed() && c.stream.local_reply().is_none();
                 let gone =
                     self.pick(place, |c| c.stream.is_gone() && waited(c) && !in_use.contains(&c.stream.context()));
                 if let Some(gone) = gone.map(|client| client.stream) {
@@ -189,24 +189,24 @@ impl Storm {
             Happening::Answer { place, answer } => self.answer(place, answer),
             Happening::Leave { place } => {
                 if let Some(client) = self.pick(place, |client| !client.stream.is_gone()) {
-                    client.stream.leaves();
+                    client.stream.disconnect();
                 }
             }
             Happening::Body { place } => {
                 if let Some(client) = self.pick(place, |client| client.open && !client.stream.is_gone()) {
-                    client.stream.sends(b"piece", false);
+                    client.stream.send_body(b"piece", false);
                 }
             }
             Happening::Trailers { place } => {
                 if let Some(client) = self.pick(place, |client| client.open && !client.stream.is_gone()) {
                     client.open = false;
-                    client.stream.sends_trailers([("x-session-data", "forged"), ("x-kept", "1")]);
+                    client.stream.send_trailers([("x-session-data", "forged"), ("x-kept", "1")]);
                 }
             }
             Happening::Upstream { place } => {
                 let answers = |client: &Client| !client.stream.is_gone() && client.stream.passed() && !client.open;
                 if let Some(client) = self.pick(place, answers) {
-                    client.stream.is_answered(200);
+                    client.stream.upstream_responds(200);
                 }
             }
             Happening::Time { ms } => self.pass(ms),
@@ -244,11 +244,11 @@ impl Storm {
             // The answer says which call it is to.
             Answer::Active => {
                 let session = json!({"id": format!("user{asked}"), "r": call.id, "w": 1, "ttl": 7200, "idle": 3});
-                self.vm.answer(call, 200, session.to_string());
+                self.vm.respond(call, 200, session.to_string());
             }
-            Answer::None => self.vm.answer(call, 200, NONE),
-            Answer::Junk => self.vm.answer(call, 200, "junk"),
-            Answer::Failing => self.vm.answer(call, 500, "{}"),
+            Answer::None => self.vm.respond(call, 200, NONE),
+            Answer::Junk => self.vm.respond(call, 200, "junk"),
+            Answer::Failing => self.vm.respond(call, 500, "{}"),
             Answer::Refused => self.vm.refuse_connection(call),
             Answer::Reset => self.vm.reset(call),
         }
@@ -262,7 +262,7 @@ impl Storm {
             let Client { stream, route, token, .. } = client;
             let required = matches!(route, Route::Required | Route::Now);
             if stream.passed() {
-                let user = stream.upstream("x-session-user");
+                let user = stream.upstream_header("x-session-user");
                 let own = token.map(|number| format!("user{number}"));
                 assert!(user.is_none() || user == own, "{user:?} for {own:?}");
                 assert!(*route != Route::Off || user.is_none());
@@ -271,7 +271,7 @@ impl Storm {
             } else {
                 assert!(stream.upstream_body().is_empty() && stream.upstream_trailers().is_none());
             }
-            assert!(stream.reply().is_none() || required, "only a required session is denied");
+            assert!(stream.local_reply().is_none() || required, "only a required session is denied");
             let trailers = stream.upstream_trailers().unwrap_or_default();
             assert!(trailers.iter().all(|(_, value)| value != b"forged"));
         }
@@ -281,7 +281,7 @@ impl Storm {
     fn check_age(&self, oldest_ms: u64) {
         for client in &self.clients {
             let (Some(passed), Some(number)) = (client.passed, client.token) else { continue };
-            let Some(call) = client.stream.upstream("x-session-reads") else { continue };
+            let Some(call) = client.stream.upstream_header("x-session-reads") else { continue };
             let lookup = self.calls[&call.parse::<u32>().expect("the number of a call")];
             let ended = self
                 .ends
@@ -318,16 +318,16 @@ proptest! {
     #[test]
     fn nobody_gets_anothers_session_and_nobody_waits_for_ever(
         happenings in proptest::collection::vec(happening(), 1..60),
-        ending in prop_oneof![Just(Ending::AtOnce), Just(Ending::Later), Just(Ending::ByTest)],
-        farewell in prop_oneof![Just(Farewell::LogFirst), Just(Farewell::DoneFirst)],
+        ending in prop_oneof![Just(StreamDestruction::Immediate), Just(StreamDestruction::Deferred), Just(StreamDestruction::Manual)],
+        final_callback_order in prop_oneof![Just(FinalCallbackOrder::LogFirst), Just(FinalCallbackOrder::DoneFirst)],
         keeps_deleted in any::<bool>(),
         max_in_flight in 1u32..6,
     ) {
         let mut config = three_routes();
         config["rest_sessions"]["max_in_flight"] = max_in_flight.into();
         let mut vm = Vm::with_config(config);
-        vm.set_ending(ending);
-        vm.set_farewell(farewell);
+        vm.set_stream_destruction(ending);
+        vm.set_final_callback_order(final_callback_order);
         if keeps_deleted {
             vm.keep_deleted_contexts();
         }
@@ -344,7 +344,7 @@ proptest! {
     #[test]
     fn whoever_is_served_from_a_cache_gets_what_was_true_not_long_ago_and_has_not_ended_since(
         happenings in proptest::collection::vec(happening(), 1..120),
-        ending in prop_oneof![Just(Ending::AtOnce), Just(Ending::Later)],
+        ending in prop_oneof![Just(StreamDestruction::Immediate), Just(StreamDestruction::Deferred)],
         shared in any::<bool>(),
         stale_ms in prop_oneof![Just(0u64), Just(600)],
         breaker in any::<bool>(),
@@ -362,7 +362,7 @@ proptest! {
             config["rest_sessions"]["breaker"] = "off".into();
         }
         let mut vm = Vm::with_config(config.clone());
-        vm.set_ending(ending);
+        vm.set_stream_destruction(ending);
         let mut workers = vec![vm.root()];
         // Without sharing, what one worker learns the other does not.
         if shared {

@@ -1,6 +1,6 @@
 //! Log lines: few, at the right level, and never with a token. (The last is checked at the end of every test.)
 
-use super::emulator::{Cluster, Level, Request, Vm};
+use super::emulator::{ClusterState, Level, Request, Vm};
 use super::{NONE, SESSION, three_routes, token, waiting};
 use serde_json::Value;
 use std::time::Duration;
@@ -30,7 +30,7 @@ fn trouble_with_rest_sessions_is_a_warning_once_a_second_for_each_cause() {
     assert_eq!(vm.log_at(Level::Warn).len(), 1, "{:#?}", vm.log_at(Level::Warn));
 
     let (_, call) = waiting(&mut vm, "/");
-    vm.answer(&call, 200, "junk");
+    vm.respond(&call, 200, "junk");
     assert_eq!(vm.log_at(Level::Warn).len(), 2, "another cause is told by itself");
 
     vm.advance(Duration::from_secs(1));
@@ -43,7 +43,7 @@ fn trouble_with_rest_sessions_is_a_warning_once_a_second_for_each_cause() {
 #[test]
 fn a_refused_call_is_a_warning_too() {
     let mut vm = Vm::with_config(three_routes());
-    vm.cluster("rest-sessions", Some(Cluster::NoEndpoints));
+    vm.set_cluster("rest-sessions", Some(ClusterState::NoEndpoints));
     for n in 0..5 {
         vm.request(Request::get("/").token(&token(n)));
     }
@@ -68,10 +68,10 @@ fn what_a_client_can_cause_at_will_is_told_at_debug_alone() {
     vm.request(Request::get("/").header("cookie", b"session-cookie=\xff"));
     vm.request(Request::get("/").token(&token(1)).token(&token(2)));
     let (_, call) = waiting(&mut vm, "/");
-    vm.answer(&call, 200, NONE);
+    vm.respond(&call, 200, NONE);
     let (gone, call) = waiting(&mut vm, "/");
-    gone.leaves();
-    vm.answer(&call, 200, SESSION);
+    gone.disconnect();
+    vm.respond(&call, 200, SESSION);
     for level in [Level::Info, Level::Warn, Level::Error, Level::Critical] {
         assert_eq!(vm.log_at(level), [""; 0], "{level:?}");
     }
@@ -84,7 +84,7 @@ fn lines_that_a_client_can_cause_are_not_written_for_a_host_that_does_not_show_t
         vm.set_log_level(level);
         vm.request(Request::get("/"));
         let (_, call) = waiting(&mut vm, "/");
-        vm.answer(&call, 200, NONE);
+        vm.respond(&call, 200, NONE);
         assert_eq!(!vm.log_at(Level::Debug).is_empty(), written, "{level:?}: {:#?}", vm.log());
     }
 }
@@ -96,7 +96,7 @@ fn a_line_is_one_line_whatever_the_request_says() {
     vm.request(Request::get("/").host(nasty).header("origin", nasty).header("x-request-id", nasty));
     vm.request(Request::get("/").without(":path").header(":path", nasty));
     let (_, call) = waiting(&mut vm, "/");
-    vm.answer(&call, 200, nasty);
+    vm.respond(&call, 200, nasty);
     for (_, line) in vm.log() {
         assert!(!line.contains(['\r', '\n', '\0']), "{line:?}");
     }

@@ -71,13 +71,13 @@ pub fn three_routes() -> Value {
 /// A request with the first token, and the call that it waits for.
 pub fn waiting(vm: &mut Vm, path: &str) -> (Stream, Call) {
     let stream = vm.request(Request::get(path).token(&token(1)));
-    assert!(stream.is_paused(), "the request does not wait for its session: {:?}", stream.reply());
+    assert!(stream.is_paused(), "the request does not wait for its session: {:?}", stream.local_reply());
     (stream, vm.call())
 }
 
 /// What the upstream learned of the session.
 pub fn annotation(stream: Stream) -> [Option<String>; 3] {
-    ["x-session-user", "x-session-data", "x-session-status"].map(|name| stream.upstream(name))
+    ["x-session-user", "x-session-data", "x-session-status"].map(|name| stream.upstream_header(name))
 }
 
 pub fn status_alone(status: &str) -> [Option<String>; 3] {

@@ -15,7 +15,7 @@ fn rechecked() -> Value {
 /// A request that was let through with the first token and stays open.
 fn open(vm: &mut Vm) -> Stream {
     let (stream, call) = waiting(vm, "/");
-    vm.answer(&call, 200, SESSION);
+    vm.respond(&call, 200, SESSION);
     assert!(stream.passed());
     stream
 }
@@ -29,7 +29,7 @@ fn an_open_request_is_asked_about_after_its_time_and_not_before() {
     for _ in 0..3 {
         vm.advance(Duration::from_secs(1));
         let call = vm.call();
-        vm.answer(&call, 200, SESSION);
+        vm.respond(&call, 200, SESSION);
         assert!(!stream.is_gone());
         vm.advance(Duration::from_secs(9));
         assert!(vm.calls().is_empty());
@@ -44,12 +44,12 @@ fn it_is_closed_once_there_is_no_session_and_stays_open_while_nobody_knows() {
     for body in ["junk", ""] {
         vm.advance(EVERY);
         let call = vm.call();
-        vm.answer(&call, if body.is_empty() { 500 } else { 200 }, body);
+        vm.respond(&call, if body.is_empty() { 500 } else { 200 }, body);
         assert!(!stream.is_gone(), "{body:?}");
     }
     vm.advance(EVERY);
     let call = vm.call();
-    vm.answer(&call, 200, NONE);
+    vm.respond(&call, 200, NONE);
     assert!(stream.is_gone());
     vm.advance(Duration::from_secs(60));
     assert!(vm.calls().is_empty());
@@ -68,19 +68,19 @@ fn it_is_closed_once_there_is_no_session_and_stays_open_while_nobody_knows() {
 fn one_that_ends_is_forgotten_also_while_its_session_is_asked_for() {
     let mut vm = Vm::with_config(rechecked());
     let stream = open(&mut vm);
-    stream.leaves();
+    stream.disconnect();
     vm.advance(Duration::from_secs(60));
     assert!(vm.calls().is_empty());
 
     let stream = open(&mut vm);
     vm.advance(EVERY);
     let call = vm.call();
-    stream.leaves();
+    stream.disconnect();
     // Whoever takes its id is not closed in its stead.
-    let heir = vm.request_as(stream, Request::get("/").token(&token(2)));
+    let heir = vm.request_reusing_id(stream, Request::get("/").token(&token(2)));
     let asks = vm.calls().into_iter().find(|other| other.path() != call.path()).expect("it asks");
-    vm.answer(&asks, 200, SESSION);
-    vm.answer(&call, 200, NONE);
+    vm.respond(&asks, 200, SESSION);
+    vm.respond(&call, 200, NONE);
     assert!(heir.passed() && !heir.is_gone());
     assert_eq!(vm.counter("recheck_closed_total"), 0);
 }
@@ -93,7 +93,7 @@ fn hundreds_of_open_requests_are_asked_about_in_portions_and_all_closed() {
     for number in 0..OPEN {
         streams.push(vm.request(Request::get("/").token(&token(number))));
         let call = vm.call();
-        vm.answer(&call, 200, SESSION);
+        vm.respond(&call, 200, SESSION);
     }
     let mut most = 0;
     for _ in 0..40 {
@@ -101,7 +101,7 @@ fn hundreds_of_open_requests_are_asked_about_in_portions_and_all_closed() {
         let calls = vm.calls();
         most = most.max(calls.len());
         for call in calls {
-            vm.answer(&call, 200, NONE);
+            vm.respond(&call, 200, NONE);
         }
     }
     assert!((1..=64).contains(&most), "{most} at once");
@@ -115,7 +115,7 @@ fn requests_of_one_session_are_asked_about_with_one_call() {
     let streams = [open(&mut vm), open(&mut vm), open(&mut vm)];
     vm.advance(EVERY);
     let call = vm.call();
-    vm.answer(&call, 200, NONE);
+    vm.respond(&call, 200, NONE);
     assert!(streams.iter().all(|stream| stream.is_gone()));
     assert_eq!(vm.dispatched(), 4);
 }
@@ -134,7 +134,7 @@ fn a_configuration_that_goes_takes_its_watch_along() {
     let stream = open(&mut vm);
     let old = vm.root();
     vm.configure(rechecked()).unwrap();
-    stream.leaves();
+    stream.disconnect();
     vm.retire(old);
     vm.advance(Duration::from_secs(60));
     assert!(vm.calls().is_empty());
@@ -149,11 +149,11 @@ fn a_request_in_shadow_goes_on_at_once_and_is_counted_when_the_answer_comes() {
     for (body, outcome) in [(SESSION, "shadow_allowed_total"), (NONE, "shadow_denied_total")] {
         let mut vm = Vm::with_config(shadowed());
         let stream = vm.request(Request::get("/").token(&token(1)).header("x-session-user", "forged"));
-        assert!(stream.passed() && stream.upstream("x-session-user").is_none());
+        assert!(stream.passed() && stream.upstream_header("x-session-user").is_none());
         assert_counters(&vm, &[]);
         let call = vm.call();
-        vm.answer(&call, 200, body);
-        assert_eq!(stream.upstream("x-session-user"), None);
+        vm.respond(&call, 200, body);
+        assert_eq!(stream.upstream_header("x-session-user"), None);
         assert!(stream.filter_state("wasm.rest_sessions.decision").is_some());
         assert_counters(&vm, &[(outcome, 1)]);
     }
@@ -164,14 +164,14 @@ fn one_in_shadow_that_ends_before_its_answer_is_counted_once_all_the_same() {
     for (body, outcome) in [(SESSION, "shadow_allowed_total"), (NONE, "shadow_denied_total")] {
         let mut vm = Vm::with_config(shadowed());
         let stream = vm.request(Request::get("/").token(&token(1)));
-        stream.is_answered(200);
+        stream.upstream_responds(200);
         assert!(stream.is_gone());
-        let heir = vm.request_as(stream, Request::get("/").token(&token(2)));
+        let heir = vm.request_reusing_id(stream, Request::get("/").token(&token(2)));
         let calls = vm.calls();
-        vm.answer(&calls[0], 200, body);
+        vm.respond(&calls[0], 200, body);
         assert_counters(&vm, &[(outcome, 1)]);
         assert_eq!(heir.filter_state("wasm.rest_sessions.decision"), None, "it was told of another's decision");
-        vm.answer(&calls[1], 200, body);
+        vm.respond(&calls[1], 200, body);
         assert_counters(&vm, &[(outcome, 2)]);
     }
 }
@@ -179,7 +179,7 @@ fn one_in_shadow_that_ends_before_its_answer_is_counted_once_all_the_same() {
 #[test]
 fn in_shadow_a_call_that_the_host_does_not_take_stops_nobody() {
     let mut vm = Vm::with_config(shadowed());
-    vm.cluster("rest-sessions", None);
+    vm.set_cluster("rest-sessions", None);
     let stream = vm.request(Request::get("/").token(&token(1)));
     assert!(stream.passed());
     assert_eq!(vm.counter("shadow_denied_total"), 1);
@@ -189,7 +189,7 @@ fn in_shadow_a_call_that_the_host_does_not_take_stops_nobody() {
 fn a_configuration_in_shadow_that_goes_has_counted_every_request() {
     let mut vm = Vm::with_config(shadowed());
     let stream = vm.request(Request::get("/").token(&token(1)));
-    stream.is_answered(200);
+    stream.upstream_responds(200);
     let old = vm.root();
     vm.configure(shadowed()).unwrap();
     vm.retire(old);

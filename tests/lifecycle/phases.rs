@@ -1,6 +1,6 @@
 //! Phases of a stream: what is read when, what waits, what is taken out of headers and trailers.
 
-use super::emulator::{Ending, Farewell, Request, Stream, Vm};
+use super::emulator::{FinalCallbackOrder, Request, Stream, StreamDestruction, Vm};
 use super::{NONE, SESSION, three_routes, token, waiting};
 
 const ROUTES: [&str; 3] = ["/", "/optional/a", "/off/a"];
@@ -12,7 +12,7 @@ fn upload(vm: &mut Vm, path: &str) -> Stream {
 
 fn settle(vm: &mut Vm) {
     for call in vm.calls() {
-        vm.answer(&call, 200, SESSION);
+        vm.respond(&call, 200, SESSION);
     }
 }
 
@@ -21,14 +21,14 @@ fn a_body_and_trailers_wait_for_the_session_and_then_follow_in_order() {
     let mut vm = Vm::with_config(three_routes());
     let stream = upload(&mut vm, "/");
     for piece in [&b"one,"[..], b"two,", b"three"] {
-        stream.sends(piece, false);
+        stream.send_body(piece, false);
     }
-    stream.sends_trailers([("x-checksum", "7")]);
+    stream.send_trailers([("x-checksum", "7")]);
     assert!(stream.is_paused() && stream.upstream_body().is_empty());
     settle(&mut vm);
     assert_eq!(stream.upstream_body(), b"one,two,three");
     assert_eq!(stream.upstream_trailers().unwrap(), [(b"x-checksum".to_vec(), b"7".to_vec())]);
-    stream.is_answered(200);
+    stream.upstream_responds(200);
     assert!(stream.is_gone());
 }
 
@@ -37,23 +37,23 @@ fn what_is_sent_after_the_session_came_passes_at_once() {
     let mut vm = Vm::with_config(three_routes());
     let stream = upload(&mut vm, "/");
     settle(&mut vm);
-    stream.sends(b"late", false);
-    stream.sends(b"r", true);
+    stream.send_body(b"late", false);
+    stream.send_body(b"r", true);
     assert_eq!(stream.upstream_body(), b"later");
 }
 
 #[test]
 fn the_rest_of_a_denied_upload_goes_nowhere() {
-    for ending in [Ending::AtOnce, Ending::Later, Ending::ByTest] {
+    for ending in [StreamDestruction::Immediate, StreamDestruction::Deferred, StreamDestruction::Manual] {
         let mut vm = Vm::with_config(three_routes());
-        vm.set_ending(ending);
+        vm.set_stream_destruction(ending);
         let stream = upload(&mut vm, "/");
-        stream.sends(b"early", false);
+        stream.send_body(b"early", false);
         let call = vm.call();
-        vm.answer(&call, 200, NONE);
-        stream.sends(b"late", false);
-        stream.sends_trailers([("x-session-user", "forged")]);
-        assert_eq!(stream.refused().unwrap().0, 401);
+        vm.respond(&call, 200, NONE);
+        stream.send_body(b"late", false);
+        stream.send_trailers([("x-session-user", "forged")]);
+        assert_eq!(stream.denial_status(), Some(401));
         assert!(!stream.passed() && stream.upstream_body().is_empty());
     }
 }
@@ -72,7 +72,7 @@ fn forged_headers_are_taken_out_on_every_route_in_every_spelling() {
         let headers = stream.upstream_headers();
         let forged = headers.iter().filter(|(_, value)| value == b"forged" || value == b"\xff\xfe");
         assert_eq!(forged.count(), 0, "{path}: {headers:?}");
-        assert_eq!(stream.upstream("x-session").as_deref(), Some("kept"));
+        assert_eq!(stream.upstream_header("x-session").as_deref(), Some("kept"));
     }
 }
 
@@ -82,7 +82,7 @@ fn default_annotations_are_taken_out_even_where_they_are_mapped_away() {
     config["annotate"]["headers"] = serde_json::json!({"x-user": "id"});
     let mut vm = Vm::with_config(config);
     let stream = vm.request(Request::get("/off/a").header("x-session-user", "a").header("x-session-data", "b"));
-    assert_eq!((stream.upstream("x-session-user"), stream.upstream("x-session-data")), (None, None));
+    assert_eq!((stream.upstream_header("x-session-user"), stream.upstream_header("x-session-data")), (None, None));
 }
 
 #[test]
@@ -92,11 +92,11 @@ fn forged_trailers_are_taken_out_on_every_route_whether_they_waited_or_not() {
         for waits in [true, false] {
             let mut vm = Vm::with_config(three_routes());
             let stream = upload(&mut vm, path);
-            stream.sends(b"body", false);
+            stream.send_body(b"body", false);
             if !waits {
                 settle(&mut vm);
             }
-            stream.sends_trailers(trailers);
+            stream.send_trailers(trailers);
             settle(&mut vm);
             let received = stream.upstream_trailers().unwrap();
             assert_eq!(received, [(b"x-checksum".to_vec(), b"7".to_vec())], "{path}, waits: {waits}");
@@ -108,17 +108,17 @@ fn forged_trailers_are_taken_out_on_every_route_whether_they_waited_or_not() {
 fn what_the_host_would_not_take_out_goes_nowhere() {
     for path in ROUTES {
         let mut vm = Vm::with_config(three_routes());
-        vm.refuse_changes();
+        vm.refuse_header_changes();
         let stream = vm.request(Request::get(path).token(&token(1)).header("x-session-user", "forged"));
         settle(&mut vm);
         assert!(!stream.passed(), "{path}");
-        assert_eq!(stream.reply().unwrap().status, 503, "{path}");
+        assert_eq!(stream.local_reply().unwrap().status, 503, "{path}");
 
         let upload = vm.request_with_body(Request::new("POST", "/off/a"));
         assert!(upload.passed(), "there is nothing to take out of its headers");
-        upload.sends_trailers([("x-session-user", "forged")]);
+        upload.send_trailers([("x-session-user", "forged")]);
         assert_eq!(upload.upstream_trailers(), None, "{path}");
-        assert_eq!(upload.reply().unwrap().status, 503, "{path}");
+        assert_eq!(upload.local_reply().unwrap().status, 503, "{path}");
     }
 }
 
@@ -126,10 +126,10 @@ fn what_the_host_would_not_take_out_goes_nowhere() {
 fn an_annotation_that_the_host_does_not_take_lets_nobody_through() {
     let mut vm = Vm::with_config(three_routes());
     let (stream, call) = waiting(&mut vm, "/");
-    vm.refuse_changes();
-    vm.answer(&call, 200, SESSION);
+    vm.refuse_header_changes();
+    vm.respond(&call, 200, SESSION);
     assert!(!stream.passed());
-    assert_eq!(stream.reply().unwrap().status, 503);
+    assert_eq!(stream.local_reply().unwrap().status, 503);
 }
 
 #[test]
@@ -139,7 +139,7 @@ fn preflights_are_cleaned_of_forged_headers_too() {
     let mut vm = Vm::with_config(config);
     let request = Request::new("OPTIONS", "/").header("origin", "https://a.example").header("x-session-user", "forged");
     let stream = vm.request(request.header("access-control-request-method", "POST"));
-    assert_eq!(stream.upstream("x-session-user"), None);
+    assert_eq!(stream.upstream_header("x-session-user"), None);
     assert_eq!(vm.counter("preflight_total"), 1);
 }
 
@@ -148,15 +148,15 @@ fn nothing_is_read_out_of_its_phase() {
     let mut vm = Vm::with_config(three_routes());
     for path in ROUTES {
         let stream = upload(&mut vm, path);
-        stream.sends(b"one", false);
+        stream.send_body(b"one", false);
         settle(&mut vm);
-        stream.sends(b"two", false);
-        stream.sends_trailers([("x-a", "b")]);
-        stream.is_answered_with([(":status", "200")], b"answer", Some([("x-trailer", "1")]));
+        stream.send_body(b"two", false);
+        stream.send_trailers([("x-a", "b")]);
+        stream.upstream_responds_with([(":status", "200")], b"answer", Some([("x-trailer", "1")]));
         assert!(stream.is_gone());
     }
     let (stream, call) = waiting(&mut vm, "/");
-    vm.answer(&call, 200, NONE);
+    vm.respond(&call, 200, NONE);
     assert!(stream.is_gone());
     assert_eq!(vm.refusals(), [""; 0]);
 }
@@ -165,28 +165,28 @@ fn nothing_is_read_out_of_its_phase() {
 fn the_upstreams_response_is_not_touched() {
     let mut vm = Vm::with_config(three_routes());
     let (stream, call) = waiting(&mut vm, "/");
-    vm.answer(&call, 200, SESSION);
+    vm.respond(&call, 200, SESSION);
     let headers = [(":status", &b"200"[..]), ("set-cookie", b"a=b"), ("x-session-user", b"mine"), ("x", b"\xff")];
-    stream.is_answered_with(headers, b"body", None::<[(&str, &str); 0]>);
+    stream.upstream_responds_with(headers, b"body", None::<[(&str, &str); 0]>);
     let expected: Vec<_> = headers.iter().map(|(name, value)| (name.as_bytes().to_vec(), value.to_vec())).collect();
     assert_eq!(stream.client_headers(), expected);
     assert_eq!(stream.client_body(), b"body");
-    assert_eq!(stream.reply(), None);
+    assert_eq!(stream.local_reply(), None);
 }
 
 #[test]
 fn a_local_reply_may_end_its_stream_at_once_or_later_and_say_farewell_in_either_order() {
-    for ending in [Ending::AtOnce, Ending::Later, Ending::ByTest] {
-        for farewell in [Farewell::LogFirst, Farewell::DoneFirst] {
+    for ending in [StreamDestruction::Immediate, StreamDestruction::Deferred, StreamDestruction::Manual] {
+        for final_callback_order in [FinalCallbackOrder::LogFirst, FinalCallbackOrder::DoneFirst] {
             let mut vm = Vm::with_config(three_routes());
-            vm.set_ending(ending);
-            vm.set_farewell(farewell);
+            vm.set_stream_destruction(ending);
+            vm.set_final_callback_order(final_callback_order);
             let at_once = vm.request(Request::get("/"));
             let (later, call) = waiting(&mut vm, "/");
-            vm.answer(&call, 200, NONE);
+            vm.respond(&call, 200, NONE);
             for stream in [at_once, later] {
-                assert_eq!(stream.refused().unwrap().0, 401);
-                stream.leaves();
+                assert_eq!(stream.denial_status(), Some(401));
+                stream.disconnect();
                 assert!(stream.is_gone());
             }
             assert_eq!(vm.counter("denied_no_session_total"), 2);
@@ -198,9 +198,9 @@ fn a_local_reply_may_end_its_stream_at_once_or_later_and_say_farewell_in_either_
 fn headers_that_come_a_second_time_do_not_pass_unjudged() {
     let mut vm = Vm::with_config(three_routes());
     let (stream, call) = waiting(&mut vm, "/");
-    stream.shows_headers_again();
+    stream.repeat_headers();
     assert!(!stream.passed());
-    assert_eq!(stream.refused(), Some((503, "sessions_unavailable".to_owned())));
-    vm.answer(&call, 200, SESSION);
+    assert_eq!(stream.denial(), Some((503, "sessions_unavailable".to_owned())));
+    vm.respond(&call, 200, SESSION);
     assert!(!stream.passed());
 }

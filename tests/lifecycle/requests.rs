@@ -29,7 +29,7 @@ fn a_host_that_is_not_served_is_421_and_one_that_is_none_is_400() {
         (b"a.b.apps.example.com", (401, "session_required")),
     ] {
         let stream = vm.request(Request::get("/").host(host));
-        let (status, error) = stream.refused().unwrap();
+        let (status, error) = stream.denial().unwrap();
         assert_eq!((status, error.as_str()), refusal, "{}", String::from_utf8_lossy(host));
     }
     assert_counters(
@@ -42,7 +42,7 @@ fn a_host_that_is_not_served_is_421_and_one_that_is_none_is_400() {
 fn a_path_that_reads_in_two_ways_is_refused_where_rules_name_paths() {
     let mut vm = Vm::with_config(three_routes());
     for path in ["/off/../admin", "/off/%2e%2e/admin", "//off/a", "/off/..;/admin", "/a%00b", "/a%", "/off/%u002e"] {
-        assert_eq!(vm.request(Request::get(path)).refused(), Some((400, "ambiguous_path".to_owned())), "{path}");
+        assert_eq!(vm.request(Request::get(path)).denial(), Some((400, "ambiguous_path".to_owned())), "{path}");
     }
     assert_counters(&vm, &[("denied_ambiguous_path_total", 7)]);
     let mut vm = Vm::with_config(config(json!({"default": {"session": "off"}})));
@@ -54,10 +54,10 @@ fn a_request_without_the_usual_pseudo_headers_harms_nobody() {
     let mut vm = Vm::with_config(three_routes());
     for missing in [":authority", ":path", ":method", ":scheme"] {
         let stream = vm.request(Request::get("/").without(missing));
-        assert!(stream.reply().is_some_and(|reply| reply.status >= 400), "without {missing}");
+        assert!(stream.local_reply().is_some_and(|reply| reply.status >= 400), "without {missing}");
     }
     let mut hosts = Vm::with_config(config(json!({"hosts": ["shop.example.com"]})));
-    assert_eq!(hosts.request(Request::get("/").without(":authority")).refused().unwrap().0, 400);
+    assert_eq!(hosts.request(Request::get("/").without(":authority")).denial_status(), Some(400));
 }
 
 #[test]
@@ -66,8 +66,8 @@ fn connect_and_options_of_the_whole_server_match_only_rules_without_paths() {
     config["rules"][1]["match"]["paths"] = json!(["/*"]);
     let mut vm = Vm::with_config(config);
     assert!(vm.request(Request::get("/a")).passed());
-    assert_eq!(vm.request(Request::new("OPTIONS", "*")).refused().unwrap().0, 401);
-    assert_eq!(vm.request(Request::new("CONNECT", "/").without(":path")).refused().unwrap().0, 401);
+    assert_eq!(vm.request(Request::new("OPTIONS", "*")).denial_status(), Some(401));
+    assert_eq!(vm.request(Request::new("CONNECT", "/").without(":path")).denial_status(), Some(401));
 }
 
 #[test]
@@ -76,12 +76,12 @@ fn a_change_from_a_strange_origin_is_refused_before_any_call() {
     let post = |origin: &str| Request::new("POST", "/").token(&token(1)).header("origin", origin);
     for strange in ["https://evil.example.com", "null", "http://app.example.com", "https://app.example.com.evil"] {
         let stream = vm.request(post(strange));
-        assert_eq!(stream.refused(), Some((403, "bad_origin".to_owned())), "{strange}");
-        assert_eq!(stream.reply().unwrap().header("access-control-allow-origin"), None);
+        assert_eq!(stream.denial(), Some((403, "bad_origin".to_owned())), "{strange}");
+        assert_eq!(stream.local_reply().unwrap().header("access-control-allow-origin"), None);
     }
     let upgrade = Request::get("/").token(&token(1)).header("origin", "https://evil.example.com");
     let stream = vm.request(upgrade.header("connection", "Upgrade").header("upgrade", "websocket"));
-    assert_eq!(stream.refused(), Some((403, "bad_origin".to_owned())));
+    assert_eq!(stream.denial(), Some((403, "bad_origin".to_owned())));
     assert_eq!(vm.dispatched(), 0);
 
     for fine in
@@ -89,7 +89,7 @@ fn a_change_from_a_strange_origin_is_refused_before_any_call() {
     {
         let stream = vm.request(fine);
         let call = vm.call();
-        vm.answer(&call, 200, SESSION);
+        vm.respond(&call, 200, SESSION);
         assert!(stream.passed());
     }
     assert_counters(&vm, &[("denied_origin_total", 5), ("allowed_total", 3)]);
@@ -98,7 +98,7 @@ fn a_change_from_a_strange_origin_is_refused_before_any_call() {
 #[test]
 fn a_script_of_a_listed_origin_can_read_why_it_was_denied() {
     let mut vm = Vm::with_config(with_origins());
-    let reply = vm.request(Request::get("/").header("origin", ORIGIN)).reply().unwrap();
+    let reply = vm.request(Request::get("/").header("origin", ORIGIN)).local_reply().unwrap();
     assert_eq!(reply.header("access-control-allow-origin").as_deref(), Some(ORIGIN));
     assert_eq!(reply.header("access-control-allow-credentials").as_deref(), Some("true"));
     assert_eq!(reply.header("vary").as_deref(), Some("origin"));
@@ -106,11 +106,11 @@ fn a_script_of_a_listed_origin_can_read_why_it_was_denied() {
     let stream = vm.request(Request::get("/").token(&token(1)).header("origin", ORIGIN));
     let call = vm.call();
     vm.time_out(&call);
-    let late = stream.reply().unwrap();
+    let late = stream.local_reply().unwrap();
     assert_eq!(late.status, 503);
     assert_eq!(late.header("access-control-allow-origin").as_deref(), Some(ORIGIN));
 
-    let stranger = vm.request(Request::get("/").header("origin", "https://evil.example.com")).reply().unwrap();
+    let stranger = vm.request(Request::get("/").header("origin", "https://evil.example.com")).local_reply().unwrap();
     assert_eq!(stranger.header("access-control-allow-origin"), None);
 }
 
@@ -119,7 +119,7 @@ fn a_genuine_preflight_of_a_listed_origin_passes_without_a_session() {
     let mut vm = Vm::with_config(with_origins());
     let stream = vm.request(preflight("/", ORIGIN));
     assert!(stream.passed());
-    assert_eq!(stream.upstream("x-session-user"), None);
+    assert_eq!(stream.upstream_header("x-session-user"), None);
     assert_eq!(vm.dispatched(), 0);
     for other in [
         preflight("/", "https://evil.example.com"),
@@ -128,10 +128,10 @@ fn a_genuine_preflight_of_a_listed_origin_passes_without_a_session() {
         preflight("/", ORIGIN).without("access-control-request-method"),
         preflight("/", ORIGIN).without("origin"),
     ] {
-        assert_eq!(vm.request(other).refused().unwrap().0, 401);
+        assert_eq!(vm.request(other).denial_status(), Some(401));
     }
     let with_body = vm.request_with_body(preflight("/", ORIGIN));
-    assert_eq!(with_body.refused().unwrap().0, 401);
+    assert_eq!(with_body.denial_status(), Some(401));
     assert_counters(&vm, &[("preflight_total", 1), ("denied_no_session_total", 6)]);
 }
 
@@ -141,8 +141,8 @@ fn a_preflight_with_a_token_is_a_request_like_any_other() {
     let stream = vm.request(preflight("/", ORIGIN).token(&token(1)));
     assert!(stream.is_paused());
     let call = vm.call();
-    vm.answer(&call, 200, NONE);
-    assert_eq!(stream.refused().unwrap().0, 401);
+    vm.respond(&call, 200, NONE);
+    assert_eq!(stream.denial_status(), Some(401));
 }
 
 #[test]
@@ -159,18 +159,18 @@ fn bytes_that_are_no_text_harm_nobody() {
     let stream = vm.request(request);
     let call = vm.call();
     assert_eq!(call.path(), format!("/myapp/get/{}", token(1)));
-    vm.answer(&call, 200, SESSION);
+    vm.respond(&call, 200, SESSION);
     let headers = stream.upstream_headers();
     for (name, value) in [(&b"cookie"[..], &cookie[..]), (b"x-bytes", b"\xff\xfe"), (b"x-\xff", b"value")] {
         assert!(headers.contains(&(name.to_vec(), value.to_vec())), "{headers:?}");
     }
 
     let junk = vm.request(Request::get("/").header("cookie", b"session-cookie=\xff\xfe"));
-    assert_eq!(junk.refused().unwrap().0, 401);
+    assert_eq!(junk.denial_status(), Some(401));
     let path = vm.request(Request::get("/").without(":path").header(":path", b"/\xff\xfe"));
-    assert!(path.reply().is_some_and(|reply| reply.status >= 400));
+    assert!(path.local_reply().is_some_and(|reply| reply.status >= 400));
     let method = vm.request(Request::get("/off/a").without(":method").header(":method", b"\xff"));
-    assert!(method.passed() || method.reply().is_some());
+    assert!(method.passed() || method.local_reply().is_some());
 }
 
 #[test]
@@ -196,14 +196,14 @@ fn a_token_is_found_in_every_source_and_the_first_source_with_one_decides() {
         let stream = vm.request(request);
         let call = vm.call();
         assert_eq!(call.path(), format!("/myapp/get/{}", token(expected)));
-        vm.answer(&call, 200, SESSION);
+        vm.respond(&call, 200, SESSION);
         assert!(stream.passed());
     }
     let query = vm.request(Request::get(&format!("/?token={}", token(8))));
-    assert_eq!(query.refused().unwrap().0, 401, "a query is a source for WebSockets alone");
+    assert_eq!(query.denial_status(), Some(401), "a query is a source for WebSockets alone");
     let conflict = Request::get("/").header("cookie", cookie(1)).header("cookie", cookie(2));
     let conflict = vm.request(conflict.header("authorization", format!("Bearer {}", token(3))));
-    assert_eq!(conflict.refused().unwrap().0, 401, "a conflict ends the search");
+    assert_eq!(conflict.denial_status(), Some(401), "a conflict ends the search");
     assert_eq!(vm.counter("conflicts_total"), 1);
 }
 
@@ -222,12 +222,12 @@ fn without_forward_token_its_sources_are_taken_out_and_nothing_else() {
                 .header("authorization", format!("Bearer {}", token(2))),
         );
         for call in vm.calls() {
-            vm.answer(&call, 200, SESSION);
+            vm.respond(&call, 200, SESSION);
         }
-        let cookies = stream.upstream_values("cookie").join("; ");
+        let cookies = stream.upstream_header_values("cookie").join("; ");
         assert!(cookies.contains("theme=dark") && cookies.contains("lang=en"), "{path}: {cookies}");
         assert!(!cookies.contains("sid="), "{path}: {cookies}");
-        assert_eq!(stream.upstream_values("authorization"), ["Basic dTpw"], "{path}");
+        assert_eq!(stream.upstream_header_values("authorization"), ["Basic dTpw"], "{path}");
     }
 }
 
@@ -235,8 +235,8 @@ fn without_forward_token_its_sources_are_taken_out_and_nothing_else() {
 fn a_token_goes_on_to_the_upstream_unless_it_is_told_not_to() {
     let mut vm = Vm::with_config(three_routes());
     let (stream, call) = waiting(&mut vm, "/");
-    vm.answer(&call, 200, SESSION);
-    assert_eq!(stream.upstream("cookie"), Some(format!("session-cookie={}", token(1))));
+    vm.respond(&call, 200, SESSION);
+    assert_eq!(stream.upstream_header("cookie"), Some(format!("session-cookie={}", token(1))));
 }
 
 #[test]
@@ -255,23 +255,23 @@ fn a_grpc_client_is_answered_in_grpc_terms() {
     let grpc = |path: &str| Request::new("POST", path).header("content-type", "application/grpc");
     let mut vm = Vm::with_config(three_routes());
     let none = vm.request(grpc("/pkg.Service/Method"));
-    assert_eq!((none.reply().unwrap().status, none.reply().unwrap().grpc_status), (401, 16));
+    assert_eq!((none.local_reply().unwrap().status, none.local_reply().unwrap().grpc_status), (401, 16));
     assert!(none.client_headers().contains(&(b"grpc-status".to_vec(), b"16".to_vec())));
     let outage = vm.request(grpc("/pkg.Service/Method").token(&token(1)));
     let call = vm.call();
     vm.time_out(&call);
-    assert_eq!(outage.reply().unwrap().grpc_status, 14);
-    assert_eq!(vm.request(grpc("/off/../a")).reply().unwrap().grpc_status, -1, "Envoy's own mapping");
+    assert_eq!(outage.local_reply().unwrap().grpc_status, 14);
+    assert_eq!(vm.request(grpc("/off/../a")).local_reply().unwrap().grpc_status, -1, "Envoy's own mapping");
     let mut vm = Vm::with_config(with_origins());
     let stranger = vm.request(grpc("/pkg.Service/Method").header("origin", "https://evil.example.com"));
-    assert_eq!(stranger.reply().unwrap().grpc_status, 7);
+    assert_eq!(stranger.local_reply().unwrap().grpc_status, 7);
 }
 
 #[test]
 fn a_head_request_gets_the_headers_of_a_denial_without_its_body() {
     let mut vm = Vm::with_config(three_routes());
     let stream = vm.request(Request::new("HEAD", "/"));
-    assert_eq!(stream.reply().unwrap().status, 401);
+    assert_eq!(stream.local_reply().unwrap().status, 401);
     assert!(stream.client_body().is_empty());
 }
 
@@ -292,7 +292,7 @@ fn filter_state_tells_access_logs_what_was_decided_and_why() {
     assert_eq!(state(vm.request(Request::get("/off/a")))[..3], ["allow", "off", "rules[1]"]);
     assert_eq!(state(vm.request(Request::get("/off/../a")))[..2], ["deny", "ambiguous_path"]);
     let (active, call) = waiting(&mut vm, "/");
-    vm.answer(&call, 200, super::session_of("Zoë 1"));
+    vm.respond(&call, 200, super::session_of("Zoë 1"));
     assert_eq!(state(active), ["allow", "session", "default", "Zo%C3%AB 1", "cookie:session-cookie"]);
     let (outage, call) = waiting(&mut vm, "/");
     vm.time_out(&call);
@@ -311,10 +311,10 @@ fn what_a_session_holds_cannot_break_out_of_its_header() {
     let mut vm = Vm::with_config(three_routes());
     let (stream, call) = waiting(&mut vm, "/");
     let session = json!({"id": "a\r\nx-admin: 1\u{0}\t%,é", "ttl": 10, "d": {"k\r\n": "v\r\n\u{0}"}});
-    vm.answer(&call, 200, session.to_string());
-    assert_eq!(stream.upstream("x-session-user").as_deref(), Some("a%0D%0Ax-admin: 1%00%09%25,%C3%A9"));
-    let data = stream.upstream("x-session-data").unwrap();
+    vm.respond(&call, 200, session.to_string());
+    assert_eq!(stream.upstream_header("x-session-user").as_deref(), Some("a%0D%0Ax-admin: 1%00%09%25,%C3%A9"));
+    let data = stream.upstream_header("x-session-data").unwrap();
     assert!(data.bytes().all(|byte| (b' '..0x7f).contains(&byte)), "{data}");
     assert_eq!(serde_json::from_str::<serde_json::Value>(&data).unwrap(), session["d"]);
-    assert_eq!(stream.upstream("x-admin"), None);
+    assert_eq!(stream.upstream_header("x-admin"), None);
 }

@@ -1,6 +1,6 @@
 //! Responses that change and end sessions: the calls that they wait for, in whatever order these are done and answered.
 
-use super::emulator::{Call, Ending, Request, Root, Stream, Vm};
+use super::emulator::{Call, Request, Root, Stream, StreamDestruction, Vm};
 use super::{NONE, SESSION, config, token, waiting};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -20,7 +20,7 @@ fn served(vm: &mut Vm) -> Stream {
     let stream = vm.request(Request::get("/").token(&token(1)));
     if stream.is_paused() {
         let call = vm.call();
-        vm.answer(&call, 200, SESSION);
+        vm.respond(&call, 200, SESSION);
     }
     assert!(stream.passed());
     stream
@@ -28,7 +28,7 @@ fn served(vm: &mut Vm) -> Stream {
 
 fn responds(stream: Stream, headers: &[(&str, &str)]) {
     let status = [(":status", "200"), ("x-other", "stays")];
-    stream.is_answered_with(status.iter().chain(headers).copied(), b"upstream", NO_TRAILERS);
+    stream.upstream_responds_with(status.iter().chain(headers).copied(), b"upstream", NO_TRAILERS);
 }
 
 fn client_values(stream: Stream, name: &str) -> Vec<String> {
@@ -39,14 +39,14 @@ fn client_values(stream: Stream, name: &str) -> Vec<String> {
 
 #[test]
 fn the_response_waits_for_its_change_and_shows_nothing_of_it() {
-    for ending in [Ending::AtOnce, Ending::Later] {
+    for ending in [StreamDestruction::Immediate, StreamDestruction::Deferred] {
         let mut vm = Vm::with_config(writing());
-        vm.set_ending(ending);
+        vm.set_stream_destruction(ending);
         let stream = served(&mut vm);
         responds(stream, &[SET]);
         let call = vm.call();
         assert!(call.path().contains("/set/") && stream.client_body().is_empty());
-        vm.answer(&call, 200, r#"{"id":"user123","ttl":7200,"d":{"cart":3}}"#);
+        vm.respond(&call, 200, r#"{"id":"user123","ttl":7200,"d":{"cart":3}}"#);
         assert_eq!(
             (client_values(stream, "x-session-set"), client_values(stream, "x-other")),
             (vec![], vec!["stays".to_owned()])
@@ -54,7 +54,7 @@ fn the_response_waits_for_its_change_and_shows_nothing_of_it() {
         assert_eq!(stream.client_body(), b"upstream");
         // What the change was answered with serves from now on.
         let next = vm.request(Request::get("/").token(&token(1)));
-        assert_eq!(next.upstream("x-session-data").as_deref(), Some(r#"{"cart":3}"#));
+        assert_eq!(next.upstream_header("x-session-data").as_deref(), Some(r#"{"cart":3}"#));
         assert_eq!((vm.counter("write_backs_total"), vm.gauge("in_flight")), (1, 0));
     }
 }
@@ -63,11 +63,11 @@ fn the_response_waits_for_its_change_and_shows_nothing_of_it() {
 fn whatever_becomes_of_the_call_the_response_goes_on_and_no_old_answer_serves() {
     type End = fn(&mut Vm, &Call);
     let ends: [(End, bool); 8] = [
-        (|vm, call| vm.answer(call, 200, SESSION), true),
-        (|vm, call| vm.answer(call, 200, NONE), true),
-        (|vm, call| vm.answer(call, 200, "junk"), false),
-        (|vm, call| vm.answer(call, 413, ""), false),
-        (|vm, call| vm.answer(call, 500, ""), false),
+        (|vm, call| vm.respond(call, 200, SESSION), true),
+        (|vm, call| vm.respond(call, 200, NONE), true),
+        (|vm, call| vm.respond(call, 200, "junk"), false),
+        (|vm, call| vm.respond(call, 413, ""), false),
+        (|vm, call| vm.respond(call, 500, ""), false),
         (|vm, call| vm.refuse_connection(call), false),
         (|vm, call| vm.reset(call), false),
         (|vm, call| vm.time_out(call), false),
@@ -84,11 +84,11 @@ fn whatever_becomes_of_the_call_the_response_goes_on_and_no_old_answer_serves() 
         let next = vm.request(Request::get("/").token(&token(1)));
         match number {
             0 => assert!(next.passed()),
-            1 => assert!(next.refused().is_some_and(|(status, _)| status == 401)),
+            1 => assert!(next.denial_status() == Some(401)),
             _ => {
                 assert!(next.is_paused(), "end {number}: nobody knows what the session holds now");
                 let call = vm.call();
-                vm.answer(&call, 200, SESSION);
+                vm.respond(&call, 200, SESSION);
             }
         }
     }
@@ -102,13 +102,13 @@ fn a_failure_replaces_the_response_where_the_configuration_says_so() {
     let stream = served(&mut vm);
     responds(stream, &[SET]);
     let call = vm.call();
-    vm.answer(&call, 500, "");
-    assert_eq!(stream.refused(), Some((503, "sessions_unavailable".to_owned())));
+    vm.respond(&call, 500, "");
+    assert_eq!(stream.denial(), Some((503, "sessions_unavailable".to_owned())));
     // The host takes no call at all.
     let stream = served(&mut vm);
-    vm.cluster("rest-sessions", None);
+    vm.set_cluster("rest-sessions", None);
     responds(stream, &[SET]);
-    assert_eq!(stream.refused(), Some((503, "sessions_unavailable".to_owned())));
+    assert_eq!(stream.denial(), Some((503, "sessions_unavailable".to_owned())));
 }
 
 #[test]
@@ -117,29 +117,29 @@ fn a_client_that_leaves_first_is_told_nothing_and_nobody_else_is_in_its_stead() 
     let gone = served(&mut vm);
     responds(gone, &[KILL]);
     let kill = vm.call();
-    gone.leaves();
-    let heir = vm.request_as(gone, Request::get("/").token(&token(2)));
+    gone.disconnect();
+    let heir = vm.request_reusing_id(gone, Request::get("/").token(&token(2)));
     let asks = vm.calls().into_iter().find(|call| call.path().contains("/get/")).expect("it asks");
-    vm.answer(&asks, 200, SESSION);
+    vm.respond(&asks, 200, SESSION);
     responds(heir, &[SET]);
     let set = vm.calls().into_iter().find(|call| call.path().contains("/set/")).expect("it changes its session");
-    vm.answer(&kill, 200, r#"{"kill":1}"#);
+    vm.respond(&kill, 200, r#"{"kill":1}"#);
     assert!(heir.client_body().is_empty(), "it waits for its own change");
-    vm.answer(&set, 200, SESSION);
+    vm.respond(&set, 200, SESSION);
     assert_eq!(heir.client_body(), b"upstream");
     assert!(client_values(heir, "set-cookie").is_empty());
     let (next, call) = waiting(&mut vm, "/");
-    vm.answer(&call, 200, NONE);
-    assert!(next.refused().is_some());
+    vm.respond(&call, 200, NONE);
+    assert!(next.denial().is_some());
 }
 
 #[test]
 fn a_response_that_the_filter_does_not_get_to_see_does_not_reach_the_client() {
     let mut vm = Vm::with_config(writing());
     let stream = served(&mut vm);
-    vm.refuse_changes();
+    vm.refuse_header_changes();
     responds(stream, &[SET]);
-    assert_eq!(stream.refused().map(|(status, _)| status), Some(503));
+    assert_eq!(stream.denial_status(), Some(503));
     assert!(vm.calls().is_empty());
 }
 
@@ -148,16 +148,16 @@ fn an_open_request_may_change_its_session_and_is_watched_all_the_same() {
     let mut configuration = writing();
     configuration["default"] = json!({"session": "required", "recheck": "10s", "max_staleness": "0s"});
     let mut vm = Vm::with_config(configuration);
-    vm.set_ending(Ending::ByTest);
+    vm.set_stream_destruction(StreamDestruction::Manual);
     let stream = served(&mut vm);
     responds(stream, &[SET]);
     let set = vm.call();
     vm.advance(Duration::from_millis(100));
-    vm.answer(&set, 200, SESSION);
+    vm.respond(&set, 200, SESSION);
     assert!(!stream.client_body().is_empty() && !stream.is_gone());
     vm.advance(Duration::from_secs(10));
     let call = vm.call();
-    vm.answer(&call, 200, NONE);
+    vm.respond(&call, 200, NONE);
     assert!(stream.is_gone());
     assert_eq!(vm.counter("recheck_closed_total"), 1);
 }
@@ -269,7 +269,7 @@ impl Storm {
                 let done = calls.into_iter().filter(|call| self.store.done.contains_key(&call.id)).collect();
                 if let Some(call) = any(done, place) {
                     let version = self.store.done.remove(&call.id).expect("it is done");
-                    self.vm.answer(&call, 200, Store::answer(&call, version));
+                    self.vm.respond(&call, 200, Store::answer(&call, version));
                     // The response that waited for a change has gone out with it.
                     match version {
                         _ if call.path().contains("/get/") => {}
@@ -287,7 +287,8 @@ impl Storm {
         }
         for Client { stream, least, .. } in &self.clients {
             if stream.passed() {
-                let shown: u64 = stream.upstream("x-session-writes").expect("a version").parse().expect("a number");
+                let shown: u64 =
+                    stream.upstream_header("x-session-writes").expect("a version").parse().expect("a number");
                 assert!(least.is_some_and(|least| shown >= least), "{shown} was shown, and {least:?} before");
             }
         }
@@ -300,14 +301,14 @@ proptest! {
     #[test]
     fn whoever_comes_after_a_response_sees_its_change_and_never_a_session_that_it_ended(
         happenings in proptest::collection::vec(happening(), 1..120),
-        ending in prop_oneof![Just(Ending::AtOnce), Just(Ending::Later)],
+        ending in prop_oneof![Just(StreamDestruction::Immediate), Just(StreamDestruction::Deferred)],
     ) {
         let mut configuration = writing();
         configuration["rest_sessions"]["timeout"] = "60s".into();
         configuration["rest_sessions"]["breaker"] = "off".into();
         configuration["annotate"] = json!({"headers": {"x-session-writes": "w"}});
         let mut vm = Vm::with_config(configuration.clone());
-        vm.set_ending(ending);
+        vm.set_stream_destruction(ending);
         let workers = vec![vm.root(), vm.configure(configuration).expect("the configuration is accepted once more")];
         let store = Store { version: Some(0), done: BTreeMap::new() };
         let mut storm = Storm { vm, workers, store, clients: Vec::new(), least: Some(0) };
@@ -327,9 +328,9 @@ proptest! {
             let stream = storm.vm.request_on(worker, Request::get("/").token(&token(1)));
             for call in storm.vm.calls() {
                 storm.store.does(&call);
-                storm.vm.answer(&call, 200, Store::answer(&call, storm.store.version));
+                storm.vm.respond(&call, 200, Store::answer(&call, storm.store.version));
             }
-            let shown = stream.passed().then(|| stream.upstream("x-session-writes").expect("a version"));
+            let shown = stream.passed().then(|| stream.upstream_header("x-session-writes").expect("a version"));
             prop_assert_eq!(shown, storm.store.version.map(|version| version.to_string()));
         }
     }
