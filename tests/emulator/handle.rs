@@ -72,7 +72,7 @@ impl Stream {
     }
 
     /// The status of the local reply.
-    pub fn denial_status(self) -> Option<u32> {
+    pub fn local_reply_status(self) -> Option<u32> {
         self.local_reply().map(|reply| reply.status)
     }
 

@@ -1,15 +1,17 @@
-//! Clients that leave, and answers that come late, in another order, or for nobody.
+//! Clients that disconnect, and call responses that arrive late, out of order or for an unknown call.
 
-use super::emulator::{FinalCallbackOrder, Request, Vm};
-use super::{NONE, SESSION, annotation, assert_counters, session_of, three_routes, token, waiting};
+use super::emulator::{Call, FinalCallbackOrder, Request, Vm};
+use super::{
+    NONE, SESSION, annotation, assert_counters, pending_request, resolved_request, session_of, three_routes, token,
+};
 use std::time::Duration;
 
 #[test]
-fn a_client_that_leaves_before_its_answer_is_counted_as_abandoned() {
-    for final_callback_order in [FinalCallbackOrder::LogFirst, FinalCallbackOrder::DoneFirst] {
+fn a_client_that_disconnects_before_the_call_response_is_counted_as_abandoned() {
+    for order in [FinalCallbackOrder::LogFirst, FinalCallbackOrder::DoneFirst] {
         let mut vm = Vm::with_config(three_routes());
-        vm.set_final_callback_order(final_callback_order);
-        let (stream, call) = waiting(&mut vm, "/");
+        vm.set_final_callback_order(order);
+        let (stream, call) = pending_request(&mut vm, "/");
         stream.disconnect();
         assert_counters(&vm, &[("abandoned_total", 1)]);
         vm.respond(&call, 200, SESSION);
@@ -20,9 +22,9 @@ fn a_client_that_leaves_before_its_answer_is_counted_as_abandoned() {
 }
 
 #[test]
-fn whatever_comes_for_a_client_that_has_left_harms_nobody() {
-    type End = fn(&mut Vm, &super::Call);
-    let ends: [End; 6] = [
+fn any_call_outcome_for_a_disconnected_client_leaves_other_requests_unaffected() {
+    type Outcome = fn(&mut Vm, &Call);
+    let outcomes: [Outcome; 6] = [
         |vm, call| vm.respond(call, 200, NONE),
         |vm, call| vm.respond(call, 200, "junk"),
         |vm, call| vm.respond(call, 500, ""),
@@ -30,30 +32,29 @@ fn whatever_comes_for_a_client_that_has_left_harms_nobody() {
         |vm, call| vm.reset(call),
         |vm, call| vm.time_out(call),
     ];
-    for keeps_deleted in [false, true] {
-        for end in ends {
+    for keep_deleted in [false, true] {
+        for outcome in outcomes {
             let mut vm = Vm::with_config(three_routes());
-            if keeps_deleted {
+            if keep_deleted {
                 vm.keep_deleted_contexts();
             }
-            let (gone, call) = waiting(&mut vm, "/");
-            let stays = vm.request(Request::get("/").token(&token(2)));
+            let (gone, call) = pending_request(&mut vm, "/");
+            let remaining = vm.request(Request::get("/").token(&token(2)));
             gone.disconnect();
-            end(&mut vm, &call);
-            assert!(gone.local_reply().is_none() && stays.is_paused());
+            outcome(&mut vm, &call);
+            assert!(gone.local_reply().is_none() && remaining.is_paused());
             let call = vm.call();
             vm.respond(&call, 200, session_of("second"));
-            assert_eq!(stays.upstream_header("x-session-user").as_deref(), Some("second"));
+            assert_eq!(remaining.upstream_header("x-session-user").as_deref(), Some("second"));
             assert_eq!((vm.counter("abandoned_total"), vm.counter("allowed_total")), (1, 1));
         }
     }
 }
 
 #[test]
-fn a_client_may_leave_after_its_request_has_passed() {
+fn a_disconnect_after_the_request_has_passed_keeps_its_outcome() {
     let mut vm = Vm::with_config(three_routes());
-    let (stream, call) = waiting(&mut vm, "/");
-    vm.respond(&call, 200, SESSION);
+    let stream = resolved_request(&mut vm, "/", SESSION);
     stream.disconnect();
     let off = vm.request(Request::get("/off/a"));
     off.disconnect();
@@ -61,7 +62,7 @@ fn a_client_may_leave_after_its_request_has_passed() {
 }
 
 #[test]
-fn a_client_may_leave_in_the_middle_of_its_upload() {
+fn a_disconnect_during_an_upload_is_counted_as_abandoned() {
     let mut vm = Vm::with_config(three_routes());
     let stream = vm.request_with_body(Request::new("POST", "/").token(&token(1)));
     stream.send_body(b"half", false);
@@ -73,7 +74,7 @@ fn a_client_may_leave_in_the_middle_of_its_upload() {
 }
 
 #[test]
-fn answers_in_the_reverse_order_reach_those_who_asked() {
+fn call_responses_in_reverse_order_reach_the_matching_requests() {
     let mut vm = Vm::with_config(three_routes());
     let streams: Vec<_> = (0..5).map(|n| vm.request(Request::get("/").token(&token(n)))).collect();
     let calls = vm.calls();
@@ -89,38 +90,38 @@ fn answers_in_the_reverse_order_reach_those_who_asked() {
 }
 
 #[test]
-fn a_stream_that_takes_the_id_of_one_that_left_never_gets_its_session() {
+fn a_stream_with_a_reused_id_never_gets_the_previous_streams_session() {
     let mut vm = Vm::with_config(three_routes());
-    let (gone, first) = waiting(&mut vm, "/");
+    let (gone, first) = pending_request(&mut vm, "/");
     gone.disconnect();
-    let heir = vm.request_reusing_id(gone, Request::get("/").token(&token(2)));
-    assert_eq!(heir.context(), gone.context());
+    let reused = vm.request_reusing_id(gone, Request::get("/").token(&token(2)));
+    assert_eq!(reused.context(), gone.context());
     vm.respond(&first, 200, session_of("first"));
-    assert!(heir.is_paused(), "the answer was for the one that left");
+    assert!(reused.is_paused(), "the response was for the previous stream with this id");
     let second = vm.call();
     vm.respond(&second, 200, session_of("second"));
-    assert_eq!(heir.upstream_header("x-session-user").as_deref(), Some("second"));
+    assert_eq!(reused.upstream_header("x-session-user").as_deref(), Some("second"));
     assert_counters(&vm, &[("abandoned_total", 1), ("allowed_total", 1)]);
 }
 
 #[test]
-fn a_stream_that_takes_an_id_and_passes_is_not_resumed_by_the_old_answer() {
+fn a_passed_stream_with_a_reused_id_ignores_the_previous_streams_call_response() {
     let mut vm = Vm::with_config(three_routes());
-    let (gone, first) = waiting(&mut vm, "/");
+    let (gone, first) = pending_request(&mut vm, "/");
     gone.disconnect();
-    let heir = vm.request_reusing_id(gone, Request::get("/off/a"));
+    let reused = vm.request_reusing_id(gone, Request::get("/off/a"));
     vm.respond(&first, 200, NONE);
-    assert!(heir.passed() && heir.local_reply().is_none());
-    assert_eq!(annotation(heir), [None, None, None]);
+    assert!(reused.passed() && reused.local_reply().is_none());
+    assert_eq!(annotation(reused), [None, None, None]);
 }
 
 #[test]
-fn an_answer_to_a_call_that_the_filter_does_not_know_is_dropped() {
+fn the_response_to_an_unknown_call_is_dropped() {
     let mut vm = Vm::with_config(three_routes());
-    let (stream, call) = waiting(&mut vm, "/");
-    let strays = [vm.unknown_call(), vm.unknown_call()];
-    vm.respond(&strays[0], 200, SESSION);
-    vm.reset(&strays[1]);
+    let (stream, call) = pending_request(&mut vm, "/");
+    let unknown = [vm.unknown_call(), vm.unknown_call()];
+    vm.respond(&unknown[0], 200, SESSION);
+    vm.reset(&unknown[1]);
     assert!(stream.is_paused());
     vm.respond(&call, 200, SESSION);
     assert!(stream.passed());
@@ -128,7 +129,7 @@ fn an_answer_to_a_call_that_the_filter_does_not_know_is_dropped() {
 }
 
 #[test]
-fn calls_that_everybody_has_left_end_and_the_next_request_asks_anew() {
+fn a_call_without_pending_requests_times_out_and_the_next_request_starts_another() {
     let mut vm = Vm::with_config(three_routes());
     let streams = [1, 1, 2].map(|n| vm.request(Request::get("/").token(&token(n))));
     for stream in streams {
@@ -136,13 +137,12 @@ fn calls_that_everybody_has_left_end_and_the_next_request_asks_anew() {
     }
     vm.advance(Duration::from_millis(500));
     assert_eq!((vm.calls().len(), vm.gauge("in_flight"), vm.counter("abandoned_total")), (0, 0, 3));
-    let (third, call) = waiting(&mut vm, "/");
-    vm.respond(&call, 200, SESSION);
+    let third = resolved_request(&mut vm, "/", SESSION);
     assert!(third.passed());
 }
 
 #[test]
-fn a_storm_of_clients_that_leave_loses_nobody_who_stays() {
+fn mass_disconnects_leave_every_remaining_request_decided() {
     for (body, denied) in [(SESSION, false), (NONE, true)] {
         let mut vm = Vm::with_config(three_routes());
         let streams: Vec<_> = (0..256).map(|n| vm.request(Request::get("/").token(&token(n)))).collect();
@@ -162,7 +162,7 @@ fn a_storm_of_clients_that_leave_loses_nobody_who_stays() {
 }
 
 #[test]
-fn one_event_may_lead_a_stream_from_its_answer_to_its_end() {
+fn one_event_can_take_a_stream_from_its_call_response_to_its_destruction() {
     let mut vm = Vm::with_config(three_routes());
     let upload = vm.request_with_body(Request::new("POST", "/").token(&token(1)));
     upload.send_body(b"body", false);
@@ -170,22 +170,20 @@ fn one_event_may_lead_a_stream_from_its_answer_to_its_end() {
     let call = vm.call();
     vm.respond(&call, 200, SESSION);
     assert_eq!((upload.upstream_body(), upload.upstream_trailers()), (b"body".to_vec(), Some(Vec::new())));
-    let (denied, call) = waiting(&mut vm, "/");
-    vm.respond(&call, 200, NONE);
+    let denied = resolved_request(&mut vm, "/", NONE);
     assert!(denied.is_gone() && denied.denial().is_some());
 }
 
 #[test]
-fn a_configuration_that_goes_leaves_no_answer_behind() {
+fn deleting_a_configuration_cancels_its_calls() {
     let mut vm = Vm::with_config(three_routes());
-    let (stream, _) = waiting(&mut vm, "/");
+    let (stream, _) = pending_request(&mut vm, "/");
     let old = vm.root();
     stream.disconnect();
     vm.configure(three_routes()).unwrap();
     vm.retire(old);
     assert!(vm.calls().is_empty());
-    assert_eq!(vm.gauge("in_flight"), 0, "the host has cancelled the call, so it is under way no more");
-    let (next, call) = waiting(&mut vm, "/");
-    vm.respond(&call, 200, SESSION);
+    assert_eq!(vm.gauge("in_flight"), 0, "the host has cancelled the call");
+    let next = resolved_request(&mut vm, "/", SESSION);
     assert!(next.passed());
 }
