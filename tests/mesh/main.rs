@@ -1,8 +1,8 @@
-//! The filter as it is shipped, in a real Envoy, before real and faulty session services.
+//! The shipped filter in a real Envoy, with real and faulty session services.
 //!
-//! Nothing here but `explain` is linked to the filter: the module at `dist/` is loaded by Envoy, and what it does is
-//! observed from outside, at the client, at the upstream, at the session service, and in Envoy's own statistics. Run it
-//! with `make test`, which builds the module and names the programs in `ENVOY_BIN` and `REDIS_SERVER_BIN`.
+//! Envoy loads the module at `dist/`. The tests observe it from outside: at the client, the upstream and the session
+//! service, and in Envoy's statistics and logs. Only `explain` links the filter's core. `make test-rust` builds the module
+//! and sets `ENVOY_BIN` and `REDIS_SERVER_BIN`.
 
 #![allow(
     clippy::arithmetic_side_effects,
@@ -10,9 +10,10 @@
     clippy::indexing_slicing,
     clippy::panic,
     clippy::unwrap_used,
-    reason = "a test that cannot go on should stop, and say where"
+    reason = "a test that cannot continue panics with its location"
 )]
 
+mod ambiguous_paths;
 mod annotation;
 mod caching;
 mod calls;
@@ -26,10 +27,12 @@ mod limits;
 mod local_replies;
 mod login;
 mod logout;
+mod origins;
 mod recheck;
 mod requirements;
 mod reserved_headers;
 mod rules;
+mod setup;
 mod shadow;
 mod streams;
 mod stress;

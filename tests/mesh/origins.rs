@@ -1,0 +1,140 @@
+//! Origins and CORS: which pages may send what, which preflights pass, and which denials scripts can read.
+
+use serde_json::json;
+
+use crate::harness::client::{Request, Response};
+use crate::harness::envoy::Cluster;
+use crate::harness::mesh::{Mesh, Setup, plugin};
+use crate::harness::stub::Stub;
+use crate::harness::token;
+
+const APP: &str = "https://app.example.com";
+const FOREIGN: &str = "https://evil.example.org";
+
+/// A rule for each kind of `origins`: listed, own only, listed on an off route, and listed with an unreachable service.
+fn origins(stub: &Stub) -> Mesh {
+    Setup::new(plugin(json!({
+        "rules": [
+            {"match": {"paths": ["/listed"]}, "session": "required", "origins": [APP]},
+            {"match": {"paths": ["/own"]}, "session": "required", "origins": []},
+            {"match": {"paths": ["/off"]}, "session": "off", "origins": [APP]},
+            {"match": {"paths": ["/refusing"]}, "session": "required", "origins": [APP], "rest_sessions": {"cluster": "refusing"}},
+        ],
+    })))
+    .sessions(stub.address())
+    .cluster(Cluster::refusing("refusing"))
+    .start()
+}
+
+fn cors_headers(response: &Response) -> [Option<String>; 3] {
+    ["access-control-allow-origin", "access-control-allow-credentials", "vary"].map(|name| response.header(name))
+}
+
+#[test]
+fn a_denial_is_readable_only_for_scripts_of_a_listed_origin() {
+    let stub = Stub::knowing_everyone();
+    let mesh = origins(&stub);
+    let readable = [Some(APP.to_owned()), Some("true".to_owned()), Some("origin".to_owned())];
+    let token = token::fresh();
+
+    let denied = mesh.denies(&Request::get("/listed").header("origin", APP), 401, "session_required");
+    assert_eq!(cors_headers(&denied).map(|value| value.map(|value| value.to_ascii_lowercase())), readable);
+    let denied =
+        mesh.denies(&Request::get("/refusing").header("origin", APP).session(&token), 503, "sessions_unavailable");
+    assert_eq!(cors_headers(&denied).map(|value| value.map(|value| value.to_ascii_lowercase())), readable);
+
+    let allowed_origin = |response: &Response| response.header("access-control-allow-origin");
+    let denied = mesh.denies(&Request::get("/listed").header("origin", FOREIGN), 401, "session_required");
+    assert_eq!(allowed_origin(&denied), None);
+    let denied = mesh.denies(&Request::get("/own").header("origin", APP), 401, "session_required");
+    assert_eq!(allowed_origin(&denied), None);
+    let denied = mesh.denies(&Request::get("/").header("origin", APP), 401, "session_required");
+    assert_eq!(allowed_origin(&denied), None);
+}
+
+#[test]
+fn unsafe_requests_and_websockets_of_a_foreign_origin_are_denied_where_origins_are_checked() {
+    let stub = Stub::knowing_everyone();
+    let mesh = origins(&stub);
+    let token = token::fresh();
+    let own = "http://shop.example.com";
+    for target in ["/listed", "/own", "/off"] {
+        for origin in [FOREIGN, "null", "https://app.example.com.evil.org", "https://app.example.com:8443", ""] {
+            for method in ["POST", "PUT", "DELETE", "PATCH"] {
+                let request = Request::new(method, target).session(&token).header("origin", origin);
+                mesh.denies(&request, 403, "bad_origin");
+            }
+            mesh.denies(&Request::upgrade(target).session(&token).header("origin", origin), 403, "bad_origin");
+            mesh.passes(&Request::get(target).session(&token).header("origin", origin));
+        }
+        mesh.passes(&Request::new("POST", target).session(&token).header("origin", own));
+        mesh.passes(&Request::upgrade(target).session(&token).header("origin", own));
+        mesh.passes(&Request::new("POST", target).session(&token));
+        let two_origins = Request::new("POST", target).session(&token).header("origin", own).header("origin", FOREIGN);
+        mesh.denies(&two_origins, 403, "bad_origin");
+    }
+    mesh.passes(&Request::new("POST", "/listed").session(&token).header("origin", APP));
+    mesh.passes(&Request::upgrade("/listed").session(&token).header("origin", APP));
+    mesh.denies(&Request::new("POST", "/own").session(&token).header("origin", APP), 403, "bad_origin");
+    // Behind a listener that terminates TLS, the own origin is the one that the client sees.
+    let over_tls = |origin: &str| {
+        Request::new("POST", "/own").session(&token).header("x-forwarded-proto", "https").header("origin", origin)
+    };
+    mesh.passes(&over_tls("https://shop.example.com"));
+    mesh.denies(&over_tls(own), 403, "bad_origin");
+    // A rule without `origins` does not check them.
+    mesh.passes(&Request::new("POST", "/").session(&token).header("origin", FOREIGN));
+}
+
+fn preflight(target: &str, origin: &str) -> Request {
+    Request::new("OPTIONS", target).header("origin", origin).header("access-control-request-method", "PUT")
+}
+
+#[test]
+fn only_a_valid_preflight_of_a_listed_origin_passes_without_a_session() {
+    let stub = Stub::knowing_everyone();
+    let mesh = origins(&stub);
+    let seen = mesh.passes(&preflight("/listed", APP));
+    assert_eq!(seen.session_headers(), [""; 0]);
+    mesh.expect_outcomes(&[("preflight_total", 1)]);
+
+    let invalid = [
+        ("of a foreign origin", preflight("/listed", FOREIGN)),
+        ("where no origin is listed", preflight("/own", APP)),
+        ("where origins are not checked", preflight("/", APP)),
+        ("without a method to ask for", Request::new("OPTIONS", "/listed").header("origin", APP)),
+        ("with two methods to ask for", preflight("/listed", APP).header("access-control-request-method", "PUT")),
+        ("without an origin", Request::new("OPTIONS", "/listed").header("access-control-request-method", "PUT")),
+        ("with two origins", preflight("/listed", APP).header("origin", APP)),
+        ("with a body", preflight("/listed", APP).body("x")),
+    ];
+    for (case, request) in &invalid {
+        println!("a preflight {case}");
+        mesh.denies(request, 401, "session_required");
+    }
+    // A preflight with a token is an ordinary request, whose session is looked up.
+    let token = token::fresh();
+    mesh.passes(&preflight("/listed", APP).session(&token));
+    assert_eq!(stub.calls_for(&token).len(), 1);
+    mesh.expect_outcomes(&[
+        ("preflight_total", 1),
+        ("denied_no_session_total", invalid.len() as u64),
+        ("allowed_total", 1),
+    ]);
+}
+
+#[test]
+fn cors_preflight_pass_passes_every_valid_preflight() {
+    let stub = Stub::knowing_everyone();
+    let mesh = Setup::new(plugin(json!({
+        "cors_preflight": "pass",
+        "rules": [{"match": {"paths": ["/listed"]}, "session": "required", "origins": [APP]}],
+    })))
+    .sessions(stub.address())
+    .start();
+    for request in [preflight("/", FOREIGN), preflight("/listed", APP), preflight("/listed", FOREIGN)] {
+        mesh.passes(&request);
+    }
+    mesh.denies(&preflight("/", APP).body("x"), 401, "session_required");
+    mesh.expect_outcomes(&[("preflight_total", 3), ("denied_no_session_total", 1)]);
+}
