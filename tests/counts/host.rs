@@ -1,4 +1,4 @@
-//! The smallest host that the shipped module runs in: it answers the same to the same, and counts.
+//! A minimal deterministic host for the shipped module, which counts instructions and host calls.
 
 use std::collections::BTreeMap;
 
@@ -7,47 +7,47 @@ use wasmi::{
     Caller, CompilationMode, Config, Engine, Error, Extern, ExternType, Instance, Linker, Memory, Module, Store, Val,
 };
 
-/// What a part of a request's life cost.
+/// The cost of one phase of a request.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub struct Cost {
-    /// What wasmi takes as fuel.
+    /// Instructions, as wasmi counts fuel.
     pub instructions: u64,
-    /// Calls of the host, by name.
+    /// The number of host calls, by name.
     pub host_calls: BTreeMap<String, u64>,
 }
 
 pub type Headers = Vec<(String, String)>;
 
-/// Milliseconds since 1970, forever.
+/// The time of the host, in milliseconds since 1970; it never advances.
 const NOW_MS: u64 = 1_800_000_000_000;
 
-/// Statuses of the ABI.
+/// The ABI's status codes of host calls.
 const OK: u32 = 0;
 const NOT_FOUND: u32 = 1;
 const CAS_MISMATCH: u32 = 8;
 const EMPTY: u32 = 7;
 
-/// Enough for anything that is measured here; what runs away ends.
+/// The limit on instructions of one phase: it ends an endless loop.
 const FUEL: u64 = 1_000_000_000;
 
 #[derive(Default)]
 pub struct Host {
     configuration: String,
-    /// By the ABI's number of the map.
+    /// Header maps, by their number in the ABI.
     maps: BTreeMap<u32, Headers>,
-    answer: String,
+    call_response: String,
     shared: BTreeMap<Vec<u8>, (Vec<u8>, u32)>,
     metrics: Vec<i64>,
     queues: u32,
     calls: u32,
     counts: BTreeMap<String, u64>,
-    /// What the module did about the request.
+    /// The status of the local reply, if the module has sent one.
     pub replied: Option<u32>,
     pub resumed: bool,
     pub log: Vec<String>,
 }
 
-/// Numbers of the ABI's maps and buffers.
+/// The ABI's numbers of header maps and buffers.
 pub const REQUEST_HEADERS: u32 = 0;
 pub const REQUEST_TRAILERS: u32 = 1;
 pub const RESPONSE_HEADERS: u32 = 2;
@@ -55,14 +55,14 @@ const CALL_HEADERS: u32 = 6;
 const CALL_BODY: u32 = 4;
 const CONFIGURATION: u32 = 7;
 
-/// A module that can be run and counted. It is translated as a whole at once, since that would be counted too.
+/// Loads a module for counting. It is translated eagerly, since lazy translation would be counted as well.
 pub fn load(module: &[u8]) -> Module {
     let mut config = Config::default();
     config.consume_fuel(true).compilation_mode(CompilationMode::Eager);
     Module::new(&Engine::new(&config), module).expect("the shipped module is valid")
 }
 
-/// A module that runs, with its host.
+/// A running module with its host.
 pub struct Vm {
     pub store: Store<Host>,
     instance: Instance,
@@ -73,18 +73,18 @@ impl Vm {
         let engine = module.engine();
         let mut linker = Linker::new(engine);
         for import in module.imports() {
-            let ExternType::Func(ty) = import.ty() else { panic!("{} is no function", import.name()) };
+            let ExternType::Func(ty) = import.ty() else { panic!("the import {} is no function", import.name()) };
             let name = import.name().to_owned();
-            let answers = !ty.results().is_empty();
+            let has_result = !ty.results().is_empty();
             let call = move |mut caller: Caller<'_, Host>, arguments: &[Val], results: &mut [Val]| {
                 *caller.data_mut().counts.entry(name.clone()).or_default() += 1;
-                let status = Call { caller: &mut caller, arguments }.run(&name)?;
-                if answers {
+                let status = HostCall { caller: &mut caller, arguments }.run(&name)?;
+                if has_result {
                     results[0] = Val::I32(status.cast_signed());
                 }
                 Ok(())
             };
-            linker.func_new(import.module(), import.name(), ty.clone(), call).expect("each import is given once");
+            linker.func_new(import.module(), import.name(), ty.clone(), call).expect("each import is defined once");
         }
         let mut store = Store::new(engine, Host { configuration, ..Host::default() });
         store.set_fuel(FUEL).expect("fuel is counted");
@@ -99,22 +99,23 @@ impl Vm {
         vm
     }
 
-    /// Calls an export, as the host does.
+    /// Calls an export of the module.
     pub fn call(&mut self, name: &str, arguments: &[u32]) -> Option<u32> {
-        let export = self.instance.get_func(&self.store, name).unwrap_or_else(|| panic!("{name} is not exported"));
+        let export =
+            self.instance.get_func(&self.store, name).unwrap_or_else(|| panic!("the module does not export {name}"));
         let arguments: Vec<_> = arguments.iter().map(|argument| Val::I32(argument.cast_signed())).collect();
         let mut results = vec![Val::I32(0); export.ty(&self.store).results().len()];
         export.call(&mut self.store, &arguments, &mut results).unwrap_or_else(|error| {
-            panic!("{name} trapped: {error}; the log says {:#?}", self.store.data().log);
+            panic!("{name} trapped: {error}; the log: {:#?}", self.store.data().log);
         });
         results.first().and_then(Val::i32).map(i32::cast_unsigned)
     }
 
-    /// What the calls in `part` cost.
-    pub fn cost(&mut self, part: impl FnOnce(&mut Self)) -> Cost {
+    /// The cost of a phase.
+    pub fn cost(&mut self, phase: impl FnOnce(&mut Self)) -> Cost {
         self.store.set_fuel(FUEL).expect("fuel is counted");
         self.store.data_mut().counts.clear();
-        part(self);
+        phase(self);
         let left = self.store.get_fuel().expect("fuel is counted");
         Cost { instructions: FUEL - left, host_calls: std::mem::take(&mut self.store.data_mut().counts) }
     }
@@ -125,37 +126,37 @@ impl Vm {
         count
     }
 
-    /// The number of the last call that the module made.
+    /// The id of the last HTTP call that the module dispatched; 0 before the first.
     pub fn last_call(&self) -> u32 {
         self.store.data().calls
     }
 
-    /// rest-sessions answers a call with this body.
-    pub fn answer(&mut self, call: u32, body: &str) {
+    /// rest-sessions responds to a call with status 200 and this body.
+    pub fn respond(&mut self, call: u32, body: &str) {
         let headers =
             [(":status", "200"), ("content-type", "application/json"), ("x-envoy-upstream-service-time", "1")];
         let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned()));
         let count = self.set_map(CALL_HEADERS, headers.to_vec());
-        self.store.data_mut().answer = body.to_owned();
-        let size = u32::try_from(body.len()).expect("answers are small");
+        self.store.data_mut().call_response = body.to_owned();
+        let size = u32::try_from(body.len()).expect("call responses are small");
         self.call("proxy_on_http_call_response", &[ROOT, call, count, size, 0]);
     }
 }
 
-/// The root context's number; requests have higher ones.
+/// The id of the root context; streams have higher ones.
 pub const ROOT: u32 = 1;
 
-/// One call of the host.
-struct Call<'a, 'caller> {
+/// One host call.
+struct HostCall<'a, 'caller> {
     caller: &'a mut Caller<'caller, Host>,
     arguments: &'a [Val],
 }
 
-impl Call<'_, '_> {
+impl HostCall<'_, '_> {
     fn run(&mut self, name: &str) -> Result<u32, Error> {
         match name {
             "proxy_get_current_time_nanoseconds" => self.write(0, &(NOW_MS * 1_000_000).to_le_bytes()),
-            // Warnings are shown, debug is not: as Envoy is run.
+            // Log level warning, as Envoy is usually run.
             "proxy_get_log_level" => self.write(0, &3_u32.to_le_bytes()),
             "proxy_log" => {
                 let line = String::from_utf8_lossy(&self.bytes(1)?).into_owned();
@@ -164,11 +165,11 @@ impl Call<'_, '_> {
             }
             "proxy_get_header_map_pairs" => {
                 let map = self.caller.data().maps.get(&self.number(0)).cloned().unwrap_or_default();
-                self.hand_over(&serialized(&map), 1)
+                self.write_allocated(&serialized(&map), 1)
             }
             "proxy_get_buffer_bytes" => match self.number(0) {
-                CALL_BODY => self.hand_over(&self.caller.data().answer.clone().into_bytes(), 3),
-                CONFIGURATION => self.hand_over(&self.caller.data().configuration.clone().into_bytes(), 3),
+                CALL_BODY => self.write_allocated(&self.caller.data().call_response.clone().into_bytes(), 3),
+                CONFIGURATION => self.write_allocated(&self.caller.data().configuration.clone().into_bytes(), 3),
                 _ => Ok(NOT_FOUND),
             },
             "proxy_remove_header_map_value" => {
@@ -221,14 +222,14 @@ impl Call<'_, '_> {
                 match self.caller.data().shared.get(&key).cloned() {
                     Some((value, cas)) => {
                         self.write(4, &cas.to_le_bytes())?;
-                        self.hand_over(&value, 2)
+                        self.write_allocated(&value, 2)
                     }
                     None => Ok(NOT_FOUND),
                 }
             }
             "proxy_set_shared_data" => {
                 let (key, value, expected) = (self.bytes(0)?, self.bytes(2)?, self.number(4));
-                // A name that was never set takes any version, as in Envoy.
+                // Under a name that was never set, any version is accepted, as in Envoy.
                 let current = self.caller.data().shared.get(&key).map(|(_, cas)| *cas);
                 if current.is_some_and(|current| expected != 0 && expected != current) {
                     return Ok(CAS_MISMATCH);
@@ -236,7 +237,7 @@ impl Call<'_, '_> {
                 self.caller.data_mut().shared.insert(key, (value, current.unwrap_or(0) + 1));
                 Ok(OK)
             }
-            // The keys of hash maps: the same in every run.
+            // The seeds of hash maps, the same in every run.
             "random_get" => {
                 let size = usize::try_from(self.number(1)).expect("an address space of 32 bits");
                 self.write(0, &vec![0x5a; size])
@@ -246,7 +247,7 @@ impl Call<'_, '_> {
                 self.write(1, &[0; 4])
             }
             "environ_get" => Ok(OK),
-            other => Err(Error::new(format!("the host of tests/counts does not know {other}; teach it in host.rs"))),
+            other => Err(Error::new(format!("the host of tests/counts does not implement {other}; add it in host.rs"))),
         }
     }
 
@@ -258,23 +259,23 @@ impl Call<'_, '_> {
         self.caller.get_export("memory").and_then(Extern::into_memory).expect("the module has a memory")
     }
 
-    /// The bytes at the address in one argument, as many as the next one says.
+    /// The bytes at the address in this argument; the next argument is their number.
     fn bytes(&self, index: usize) -> Result<Vec<u8>, Error> {
         let mut bytes = vec![0; self.number(index + 1) as usize];
         self.memory().read(&*self.caller, self.number(index) as usize, &mut bytes).map_err(outside)?;
         Ok(bytes)
     }
 
-    /// Writes to the address in an argument.
+    /// Writes bytes to the address in this argument.
     fn write(&mut self, index: usize, bytes: &[u8]) -> Result<u32, Error> {
         let at = self.number(index) as usize;
         self.memory().write(&mut *self.caller, at, bytes).map_err(outside)?;
         Ok(OK)
     }
 
-    /// Puts bytes into memory that the module allocates, and tells where and how many to the addresses in an argument
-    /// and the next one.
-    fn hand_over(&mut self, bytes: &[u8], index: usize) -> Result<u32, Error> {
+    /// Copies bytes into memory that the module allocates. Their address and number are written to the addresses in this
+    /// argument and the next one.
+    fn write_allocated(&mut self, bytes: &[u8], index: usize) -> Result<u32, Error> {
         let size = u32::try_from(bytes.len()).expect("an address space of 32 bits");
         let mut data = 0;
         if size > 0 {
@@ -287,13 +288,14 @@ impl Call<'_, '_> {
         self.write(index + 1, &size.to_le_bytes())
     }
 
-    /// Changes the header map that the first argument names.
+    /// Changes the header map whose number is the first argument.
     fn map(&mut self, change: impl FnOnce(&mut Headers)) -> Result<u32, Error> {
         let map = self.number(0);
         change(self.caller.data_mut().maps.entry(map).or_default());
         Ok(OK)
     }
 
+    /// Changes the metric whose id is the first argument; the second is the offset.
     fn metric(&mut self, change: impl FnOnce(&mut i64, i64)) -> Result<u32, Error> {
         let offset = self.arguments[1].i64().expect("the offset is a 64-bit number");
         let index = (self.number(0) as usize).wrapping_sub(1);
@@ -304,10 +306,10 @@ impl Call<'_, '_> {
 }
 
 fn outside(error: wasmi::errors::MemoryError) -> Error {
-    Error::new(format!("the module points outside of its memory: {error}"))
+    Error::new(format!("the module accesses memory out of bounds: {error}"))
 }
 
-/// A map as it stands in memory: a count, the lengths of every pair, then names and values, each with a zero after.
+/// Encodes a map: the count, the lengths of every pair, then names and values, each followed by a zero byte.
 fn serialized(headers: &Headers) -> Vec<u8> {
     let word = |number: usize| u32::try_from(number).expect("headers are small").to_le_bytes();
     let mut bytes = word(headers.len()).to_vec();

@@ -1,6 +1,6 @@
-//! The module's exports, and the one way to call them: as a callback of the host.
+//! The module's exports, and the only way to call them: as a callback of the host.
 
-use super::state::{Action, Running, with};
+use super::state::{Action, CurrentCallback, with_host};
 use super::stream;
 
 unsafe extern "C" {
@@ -23,44 +23,44 @@ unsafe extern "C" {
     pub fn proxy_on_delete(context: u32);
 }
 
-/// Envoy overflowed its stack at some 270 streams that were settled one inside the other.
-const DEEPEST: usize = 100;
+/// Envoy overflowed its stack at some 270 nested callbacks.
+const MAX_CALLBACK_DEPTH: usize = 100;
 
-/// Runs one callback of the VM, settles its outcome with `settle`, then does what the callback asked for.
+/// Runs one callback of the VM, applies its outcome with `settle`, then runs the actions that the callback requested.
 ///
-/// `settle` is told whether the callback stopped the stream by replying: Envoy's flag for that belongs to the whole VM,
-/// not to the stream that was replied to.
+/// `settle` receives whether a local reply during the callback stops the iteration. As in Envoy, that flag belongs to
+/// the whole VM and not to the stream that was replied to.
 pub fn callback<T, S>(
     name: &'static str,
     context: u32,
     export: impl FnOnce() -> T,
     settle: impl FnOnce(T, bool) -> S,
 ) -> S {
-    let outer = with(|host| {
+    let outer = with_host(|host| {
         host.depth += 1;
-        if host.depth == DEEPEST {
-            host.violation(format!("{DEEPEST} callbacks run one inside the other: Envoy's stack ends soon"));
+        if host.depth == MAX_CALLBACK_DEPTH {
+            host.record_violation(format!("{MAX_CALLBACK_DEPTH} nested callbacks: Envoy's stack overflows soon"));
         }
-        host.running.replace(Running { name, context, effective: 0 })
+        host.current_callback.replace(CurrentCallback { name, context, effective: 0 })
     });
     let outcome = export();
-    let stopped = with(|host| std::mem::take(&mut host.stop_iteration));
+    let stopped = with_host(|host| std::mem::take(&mut host.stop_iteration));
     let settled = settle(outcome, stopped);
-    with(|host| host.running = outer);
-    // Only the host's outermost view has no callback above it; actions asked for in a nested one run here as well,
-    // which is how a filter that settles many streams at once runs out of stack in Envoy.
+    with_host(|host| host.current_callback = outer);
+    // Actions requested in a nested callback run here as well, below the outer one. That is how a filter that resumes
+    // many streams at once runs out of stack in Envoy.
     run_actions();
-    with(|host| host.depth -= 1);
+    with_host(|host| host.depth -= 1);
     settled
 }
 
-/// Does what callbacks asked for, in order; each may run further callbacks, and those their own actions.
+/// Runs the actions that callbacks requested, in order. Each may run further callbacks, with actions of their own.
 fn run_actions() {
-    while let Some(action) = with(|host| host.actions.pop_front()) {
+    while let Some(action) = with_host(|host| host.actions.pop_front()) {
         match action {
-            Action::Resume { stream, side } => stream::resume(stream, side),
+            Action::Resume { stream, direction } => stream::resume(stream, direction),
             Action::Reply { stream, reply } => stream::reply(stream, reply),
-            Action::Close { stream } => stream::finish(stream),
+            Action::Close { stream } => stream::destroy(stream),
         }
     }
 }

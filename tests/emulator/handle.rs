@@ -1,11 +1,11 @@
-//! A stream in a test's hands: what its client and its upstream do, and what became of it.
+//! A test's handle on a stream: acts as its client and its upstream, and reads what they received.
 
-use super::state::{Part, Reply, Side, StreamState, with};
-use super::stream::{arrive, context_of, finish, is_alive, show_headers, show_response};
-use super::vm::turn;
-use super::wire::{self, Pairs};
+use super::abi::{self, Pairs};
+use super::state::{Direction, Frame, LocalReply, StreamState, with_host};
+use super::stream::{context_of, deliver_headers, deliver_response, destroy, is_alive, receive};
+use super::vm::run_event;
 
-/// A handle on a stream, alive or gone.
+/// A handle on a stream, which stays readable after the stream is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stream {
     pub(super) index: usize,
@@ -13,14 +13,14 @@ pub struct Stream {
 
 impl Stream {
     fn read<T>(self, read: impl FnOnce(&StreamState) -> T) -> T {
-        with(|host| read(&host.streams[self.index]))
+        with_host(|host| read(&host.streams[self.index]))
     }
 
     pub fn context(self) -> u32 {
         context_of(self.index)
     }
 
-    /// The request waits for the filter, and nothing of it has gone upstream.
+    /// The filter has paused the request, and the upstream has received nothing of it.
     pub fn is_paused(self) -> bool {
         self.read(|state| state.alive && state.request.paused)
     }
@@ -36,20 +36,20 @@ impl Stream {
 
     /// The headers that the upstream received.
     pub fn upstream_headers(self) -> Pairs {
-        self.read(|state| state.request.passed_headers.clone()).expect("the request has not gone upstream")
+        self.read(|state| state.request.passed_headers.clone()).expect("the upstream has not received the request")
     }
 
-    /// Every value that the upstream received of a header.
-    pub fn upstream_values(self, name: &str) -> Vec<String> {
+    /// Every value of a header that the upstream received.
+    pub fn upstream_header_values(self, name: &str) -> Vec<String> {
         let headers = self.upstream_headers();
         let values = headers.iter().filter(|(n, _)| n == name.as_bytes());
         values.map(|(_, value)| String::from_utf8_lossy(value).into_owned()).collect()
     }
 
-    /// The only value that the upstream received of a header.
-    pub fn upstream(self, name: &str) -> Option<String> {
-        let mut values = self.upstream_values(name);
-        assert!(values.len() < 2, "{name} went upstream {} times", values.len());
+    /// The value of a header that the upstream received at most once.
+    pub fn upstream_header(self, name: &str) -> Option<String> {
+        let mut values = self.upstream_header_values(name);
+        assert!(values.len() < 2, "the upstream received {name} {} times, at most once was expected", values.len());
         values.pop()
     }
 
@@ -61,14 +61,19 @@ impl Stream {
         self.read(|state| state.request.passed_trailers.clone())
     }
 
-    /// The filter's own answer, as it was passed to the host.
-    pub fn reply(self) -> Option<Reply> {
+    /// The local reply, as the filter passed it to the host.
+    pub fn local_reply(self) -> Option<LocalReply> {
         self.read(|state| state.reply.clone())
     }
 
-    /// The status of the filter's own answer, and the `error` in its body.
-    pub fn refused(self) -> Option<(u32, String)> {
-        self.reply().map(|reply| (reply.status, reply.error()))
+    /// The status of the local reply, and the `error` in its body.
+    pub fn denial(self) -> Option<(u32, String)> {
+        self.local_reply().map(|reply| (reply.status, reply.error()))
+    }
+
+    /// The status of the local reply.
+    pub fn local_reply_status(self) -> Option<u32> {
+        self.local_reply().map(|reply| reply.status)
     }
 
     /// The headers that the client received.
@@ -80,63 +85,64 @@ impl Stream {
         self.read(|state| state.response.passed_body.clone())
     }
 
-    /// Filter state, by the name that access logs use.
+    /// A value of filter state, by the key that access logs use.
     pub fn filter_state(self, name: &str) -> Option<String> {
         self.read(|state| state.filter_state.get(name).map(|value| String::from_utf8_lossy(value).into_owned()))
     }
 
-    /// The request's headers come once more, which no host should do.
-    pub fn shows_headers_again(self) {
+    /// Delivers the request's headers a second time, which no correct host does.
+    pub fn repeat_headers(self) {
         let headers = self.read(|state| state.request.headers.clone());
-        turn(|| show_headers(self.index, Side::Request, headers, true));
+        run_event(|| deliver_headers(self.index, Direction::Request, headers, true));
     }
 
-    /// More of the request's body.
-    pub fn sends(self, bytes: impl AsRef<[u8]>, last: bool) {
-        let part = Part::Body { bytes: bytes.as_ref().to_vec(), last };
-        turn(|| arrive(self.index, Side::Request, part));
+    /// The client sends a chunk of the request's body.
+    pub fn send_body(self, bytes: impl AsRef<[u8]>, end_of_stream: bool) {
+        let frame = Frame::Body { bytes: bytes.as_ref().to_vec(), end_of_stream };
+        run_event(|| receive(self.index, Direction::Request, frame));
     }
 
-    /// The request ends with trailers.
-    pub fn sends_trailers<N: AsRef<[u8]>, V: AsRef<[u8]>>(self, trailers: impl IntoIterator<Item = (N, V)>) {
-        let part = Part::Trailers(wire::pairs(trailers));
-        turn(|| arrive(self.index, Side::Request, part));
+    /// The client sends trailers, which end the request.
+    pub fn send_trailers<N: AsRef<[u8]>, V: AsRef<[u8]>>(self, trailers: impl IntoIterator<Item = (N, V)>) {
+        let frame = Frame::Trailers(abi::pairs(trailers));
+        run_event(|| receive(self.index, Direction::Request, frame));
     }
 
-    /// The upstream answers, and the stream ends.
-    pub fn is_answered(self, status: u32) {
-        self.is_answered_with([(":status", status.to_string())], b"upstream", None::<[(&str, &str); 0]>);
+    /// The upstream responds with this status and the body `upstream`, which ends the stream.
+    pub fn upstream_responds(self, status: u32) {
+        self.upstream_responds_with([(":status", status.to_string())], b"upstream", None::<[(&str, &str); 0]>);
     }
 
-    pub fn is_answered_with<N: AsRef<[u8]>, V: AsRef<[u8]>, M: AsRef<[u8]>, W: AsRef<[u8]>>(
+    /// The upstream responds with these headers, body and trailers, which ends the stream.
+    pub fn upstream_responds_with<N: AsRef<[u8]>, V: AsRef<[u8]>, M: AsRef<[u8]>, W: AsRef<[u8]>>(
         self,
         headers: impl IntoIterator<Item = (N, V)>,
         body: &[u8],
         trailers: Option<impl IntoIterator<Item = (M, W)>>,
     ) {
-        assert!(self.passed(), "an upstream cannot answer a request that it has not received");
-        let (headers, trailers) = (wire::pairs(headers), trailers.map(wire::pairs));
-        turn(|| show_response(self.index, headers, body.to_vec(), trailers));
+        assert!(self.passed(), "the upstream cannot respond: it has not received the request");
+        let (headers, trailers) = (abi::pairs(headers), trailers.map(abi::pairs));
+        run_event(|| deliver_response(self.index, headers, body.to_vec(), trailers));
     }
 
-    /// The client disconnects, or an ended stream that was left to the test goes away.
-    pub fn leaves(self) {
-        turn(|| finish(self.index));
+    /// The client disconnects. Also destroys a finished stream under [`StreamDestruction::Manual`](super::StreamDestruction).
+    pub fn disconnect(self) {
+        run_event(|| destroy(self.index));
     }
 
-    /// This stream may be paused when the test ends.
+    /// Allows this stream to be paused when the test ends.
     pub fn may_stay_paused(self) -> Self {
-        with(|host| host.streams[self.index].may_stay_paused = true);
+        with_host(|host| host.streams[self.index].may_stay_paused = true);
         self
     }
 }
 
-impl Reply {
+impl LocalReply {
     pub fn header(&self, name: &str) -> Option<String> {
-        wire::first(&self.headers, name).map(|value| String::from_utf8_lossy(value).into_owned())
+        abi::first(&self.headers, name).map(|value| String::from_utf8_lossy(value).into_owned())
     }
 
-    /// `error` of the JSON body.
+    /// The `error` in the JSON body; empty where there is none.
     pub fn error(&self) -> String {
         let body: serde_json::Value = serde_json::from_slice(&self.body).unwrap_or_default();
         body.get("error").and_then(serde_json::Value::as_str).unwrap_or_default().to_owned()

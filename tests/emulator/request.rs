@@ -1,8 +1,8 @@
-//! Requests as clients send them.
+//! Builds the requests that clients send.
 
-use super::wire::{self, Pairs};
+use super::abi::{self, Pairs};
 
-/// A request: pseudo-headers first, then whatever is added.
+/// The headers of a request: pseudo-headers first, then the added ones in order.
 #[derive(Clone)]
 pub struct Request {
     pub(super) headers: Pairs,
@@ -11,29 +11,31 @@ pub struct Request {
 impl Request {
     pub fn new(method: &str, path: &str) -> Self {
         let pseudo = [(":authority", "shop.example.com"), (":path", path), (":method", method), (":scheme", "https")];
-        Self { headers: wire::pairs(pseudo) }
+        Self { headers: abi::pairs(pseudo) }
     }
 
     pub fn get(path: &str) -> Self {
         Self::new("GET", path)
     }
 
-    /// One more header; an earlier one of the same name stays.
+    /// Adds a header; earlier values of the same name stay.
     pub fn header(mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Self {
-        self.headers.extend(wire::pairs([(name, value)]));
+        self.headers.extend(abi::pairs([(name, value)]));
         self
     }
 
+    /// Removes every value of a header.
     pub fn without(mut self, name: &str) -> Self {
         self.headers.retain(|(n, _)| n != name.as_bytes());
         self
     }
 
+    /// Replaces the authority.
     pub fn host(self, authority: impl AsRef<[u8]>) -> Self {
         self.without(":authority").header(":authority", authority)
     }
 
-    /// The token in the cookie that the filter reads by default.
+    /// Adds the token in the cookie that the filter reads by default.
     pub fn token(self, token: &str) -> Self {
         self.header("cookie", format!("session-cookie={token}"))
     }

@@ -1,6 +1,6 @@
-//! What the host knows: contexts, calls, time, metrics, shared data, queues, log lines, and what was done wrong.
+//! The state of the host: contexts, calls, time, metrics, shared data, queues, log lines and violations.
 
-use super::wire::{Pairs, readable};
+use super::abi::{Pairs, display};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
@@ -21,76 +21,76 @@ pub enum Level {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Root(pub u32);
 
-/// What a cluster does with a call at once.
+/// How a cluster takes a call at dispatch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cluster {
-    /// Calls are accepted, and answered when the test says so.
+pub enum ClusterState {
+    /// Calls are accepted; the test decides about their responses.
     Healthy,
-    /// No endpoints, or its circuit breaker is open: refused as an internal failure.
+    /// The cluster has no endpoints, or its circuit breaker is open: calls are refused with an internal failure.
     NoEndpoints,
 }
 
-/// When a stream whose response is complete goes away.
+/// When a stream is destroyed whose response is complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
+pub enum StreamDestruction {
     /// Inside the action that sent the last byte, as Envoy does where the whole request has been read.
-    AtOnce,
-    /// Once the event that completed the response is over.
-    Later,
-    /// Never by itself: the test lets the client leave.
-    ByTest,
+    Immediate,
+    /// After the event that completed the response.
+    Deferred,
+    /// When the test disconnects the client.
+    Manual,
 }
 
-/// The order of a stream's last callbacks.
+/// The order of the final callbacks of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Farewell {
-    /// Log, done, delete: what Envoy does, since access logs are written before filters are destroyed.
+pub enum FinalCallbackOrder {
+    /// Log, done, delete: Envoy's order, since it writes access logs before it destroys filters.
     LogFirst,
-    /// Done, log, delete: what the ABI's specification says.
+    /// Done, log, delete: the order of the ABI's specification.
     DoneFirst,
 }
 
-/// One of the two directions of a stream.
+/// The two directions of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
+pub enum Direction {
     Request,
     Response,
 }
 
-/// A local reply as the filter passed it to the host.
+/// A local reply, as the filter passed it to the host.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Reply {
+pub struct LocalReply {
     pub status: u32,
     pub headers: Pairs,
     pub body: Vec<u8>,
-    /// −1 where the filter named none.
+    /// −1 where the filter gave none.
     pub grpc_status: i32,
     pub details: Vec<u8>,
 }
 
-impl fmt::Debug for Reply {
+impl fmt::Debug for LocalReply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { status, headers, body, grpc_status, .. } = self;
         let body = String::from_utf8_lossy(body);
-        write!(f, "{status} (gRPC {grpc_status}) {} {body}", readable(headers))
+        write!(f, "{status} (gRPC {grpc_status}) {} {body}", display(headers))
     }
 }
 
-/// What a callback asked for, done after it.
+/// What a callback requested; the host does it after the callback.
 pub enum Action {
-    Resume { stream: usize, side: Side },
-    Reply { stream: usize, reply: Reply },
+    Resume { stream: usize, direction: Direction },
+    Reply { stream: usize, reply: LocalReply },
     Close { stream: usize },
 }
 
-/// The callback that is running, and the context that its host calls are for.
-pub struct Running {
+/// The running callback, and the effective context of its host calls; 0 where it set none.
+pub struct CurrentCallback {
     pub name: &'static str,
     pub context: u32,
     pub effective: u32,
 }
 
-/// A call to a cluster, as it was dispatched.
+/// An HTTP call to a cluster, as it was dispatched.
 #[derive(Clone)]
 pub struct Call {
     pub id: u32,
@@ -98,7 +98,7 @@ pub struct Call {
     pub cluster: String,
     pub headers: Pairs,
     pub body: Vec<u8>,
-    /// `None`: the host waits for ever.
+    /// `None`: the host waits forever.
     pub timeout: Option<Duration>,
     pub started: Duration,
 }
@@ -106,17 +106,17 @@ pub struct Call {
 impl fmt::Debug for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { id, root, cluster, headers, timeout, started, .. } = self;
-        write!(f, "call {id} of {root:?} to {cluster} at {started:?} for {timeout:?}: {}", readable(headers))
+        write!(f, "call {id} of {root:?} to {cluster} at {started:?} for {timeout:?}: {}", display(headers))
     }
 }
 
 impl Call {
     pub fn header(&self, name: &str) -> Option<String> {
-        super::wire::first(&self.headers, name).map(|value| String::from_utf8_lossy(value).into_owned())
+        super::abi::first(&self.headers, name).map(|value| String::from_utf8_lossy(value).into_owned())
     }
 
     pub fn path(&self) -> String {
-        self.header(":path").expect("the host accepts no call without a path")
+        self.header(":path").expect("the host refuses calls without a path")
     }
 
     pub fn deadline(&self) -> Option<Duration> {
@@ -124,54 +124,54 @@ impl Call {
     }
 }
 
-/// A call's answer while its callback runs; a reset has neither.
+/// The response to a call, while its callback runs. A reset has neither headers nor body.
 #[derive(Default)]
-pub struct Answer {
+pub struct CallResponse {
     pub headers: Option<Pairs>,
     pub body: Option<Vec<u8>>,
 }
 
-/// One direction of a stream: what waits, what has passed, and which maps the filter may touch.
+/// One direction of a stream: what is buffered, what has passed, and which maps the filter may access.
 #[derive(Default)]
-pub struct Half {
+pub struct Message {
     pub headers: Pairs,
     pub trailers: Pairs,
     pub headers_visible: bool,
     pub trailers_visible: bool,
-    /// The piece of the body that the running callback may read.
-    pub piece: Option<Vec<u8>>,
+    /// The chunk of the body that the running callback may access.
+    pub chunk: Option<Vec<u8>>,
     pub paused: bool,
-    /// What arrived while the stream was paused.
-    pub waiting: VecDeque<Part>,
+    /// The frames that arrived while the message was paused.
+    pub buffered: VecDeque<Frame>,
     pub passed_headers: Option<Pairs>,
     pub passed_body: Vec<u8>,
     pub passed_trailers: Option<Pairs>,
     pub complete: bool,
 }
 
-/// What follows the headers of a message.
-pub enum Part {
-    Body { bytes: Vec<u8>, last: bool },
+/// A part of a message after its headers.
+pub enum Frame {
+    Body { bytes: Vec<u8>, end_of_stream: bool },
     Trailers(Pairs),
 }
 
-/// A stream, kept for reading after it is gone.
+/// A stream, kept for tests to read after it is gone.
 pub struct StreamState {
     pub context: u32,
     pub root: u32,
-    pub request: Half,
-    pub response: Half,
-    pub reply: Option<Reply>,
-    /// The VM has a context of it.
+    pub request: Message,
+    pub response: Message,
+    pub reply: Option<LocalReply>,
+    /// The VM has a context for it.
     pub alive: bool,
-    /// Its `on_log` runs: all maps can be read.
+    /// Its `on_log` is running: all maps can be read.
     pub logging: bool,
     pub may_stay_paused: bool,
     pub filter_state: BTreeMap<String, Vec<u8>>,
 }
 
 impl StreamState {
-    /// The map of one of the ABI's numbers, and whether the filter may touch it now.
+    /// The map with this number in the ABI, and whether the filter may access it now.
     pub fn map(&mut self, map_type: u32) -> Option<(bool, &mut Pairs)> {
         match map_type {
             0 => Some((self.request.headers_visible, &mut self.request.headers)),
@@ -183,9 +183,9 @@ impl StreamState {
     }
 }
 
-/// What a context id stands for; an entry lives as long as the host's own object.
+/// What a context id refers to. An entry lives as long as the host's own object.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Owner {
+pub enum ContextKind {
     Root,
     Stream(usize),
 }
@@ -205,25 +205,25 @@ pub struct Queue {
 }
 
 pub struct Host {
-    pub contexts: BTreeMap<u32, Owner>,
+    pub contexts: BTreeMap<u32, ContextKind>,
     pub streams: Vec<StreamState>,
-    /// Streams whose response is complete while `Ending::Later` holds.
-    pub ending_later: Vec<usize>,
-    /// Contexts that the VM has deleted while the host still keeps its object.
-    pub lingering: Vec<u32>,
-    pub keep_lingering: bool,
-    /// Changes of headers and trailers are refused although their map is there.
-    pub refuse_changes: bool,
-    pub running: Option<Running>,
-    /// How many callbacks run, one inside the other.
+    /// Complete streams to destroy after the running event, under `StreamDestruction::Deferred`.
+    pub pending_destruction: Vec<usize>,
+    /// Contexts that the VM has deleted and whose objects the host still keeps.
+    pub deleted_contexts: Vec<u32>,
+    pub keep_deleted_contexts: bool,
+    /// Changes to headers and trailers are refused although their map exists.
+    pub refuse_header_changes: bool,
+    pub current_callback: Option<CurrentCallback>,
+    /// The number of nested callbacks that are running.
     pub depth: usize,
     pub stop_iteration: bool,
     pub actions: VecDeque<Action>,
-    pub ending: Ending,
-    pub farewell: Farewell,
-    pub clusters: BTreeMap<String, Cluster>,
+    pub stream_destruction: StreamDestruction,
+    pub final_callback_order: FinalCallbackOrder,
+    pub clusters: BTreeMap<String, ClusterState>,
     pub calls: BTreeMap<u32, Call>,
-    pub answer: Option<Answer>,
+    pub call_response: Option<CallResponse>,
     pub configuration: Option<Vec<u8>>,
     pub now: Duration,
     pub ticks: BTreeMap<u32, (Duration, Duration)>,
@@ -235,13 +235,13 @@ pub struct Host {
     pub log: Vec<(Level, String)>,
     pub refusals: Vec<String>,
     pub violations: Vec<String>,
-    pub secrets: BTreeSet<String>,
+    pub tokens: BTreeSet<String>,
     pub requests: u64,
     pub dispatched: u64,
     pub properties: BTreeMap<Vec<u8>, Vec<u8>>,
 }
 
-/// 2024-01-01, so that the creation times in tokens of tests can lie before and after.
+/// 2024-01-01: tokens of tests can have creation times before and after it.
 const START: Duration = Duration::from_secs(1_704_067_200);
 
 impl Host {
@@ -249,19 +249,19 @@ impl Host {
         Self {
             contexts: BTreeMap::new(),
             streams: Vec::new(),
-            ending_later: Vec::new(),
-            lingering: Vec::new(),
-            keep_lingering: false,
-            refuse_changes: false,
-            running: None,
+            pending_destruction: Vec::new(),
+            deleted_contexts: Vec::new(),
+            keep_deleted_contexts: false,
+            refuse_header_changes: false,
+            current_callback: None,
             depth: 0,
             stop_iteration: false,
             actions: VecDeque::new(),
-            ending: Ending::AtOnce,
-            farewell: Farewell::LogFirst,
+            stream_destruction: StreamDestruction::Immediate,
+            final_callback_order: FinalCallbackOrder::LogFirst,
             clusters: BTreeMap::new(),
             calls: BTreeMap::new(),
-            answer: None,
+            call_response: None,
             configuration: None,
             now: START,
             ticks: BTreeMap::new(),
@@ -273,53 +273,55 @@ impl Host {
             log: Vec::new(),
             refusals: Vec::new(),
             violations: Vec::new(),
-            secrets: BTreeSet::new(),
+            tokens: BTreeSet::new(),
             requests: 0,
             dispatched: 0,
             properties: BTreeMap::new(),
         }
     }
 
-    /// The context that host calls are for: the effective one if the host still has it, else the running callback's.
-    pub fn target(&self) -> u32 {
-        self.running.as_ref().map_or(0, |running| match running.effective {
+    /// The context of host calls: the effective one if the host still has it, else that of the running callback.
+    pub fn effective_context(&self) -> u32 {
+        self.current_callback.as_ref().map_or(0, |running| match running.effective {
             0 => running.context,
             effective if self.contexts.contains_key(&effective) => effective,
             _ => running.context,
         })
     }
 
-    /// The stream that host calls are for, if they are for one.
-    pub fn target_stream(&self) -> Option<usize> {
-        match self.contexts.get(&self.target()) {
-            Some(Owner::Stream(stream)) => Some(*stream),
+    /// The stream of host calls; `None` for a root context.
+    pub fn effective_stream(&self) -> Option<usize> {
+        match self.contexts.get(&self.effective_context()) {
+            Some(ContextKind::Stream(stream)) => Some(*stream),
             _ => None,
         }
     }
 
-    pub fn violation(&mut self, what: impl AsRef<str>) {
-        let place = self.place();
-        self.violations.push(format!("{} ({place})", what.as_ref()));
+    pub fn record_violation(&mut self, what: impl AsRef<str>) {
+        let location = self.location();
+        self.violations.push(format!("{} ({location})", what.as_ref()));
     }
 
-    pub fn refusal(&mut self, what: impl AsRef<str>) {
-        let place = self.place();
-        self.refusals.push(format!("{} ({place})", what.as_ref()));
+    pub fn record_refusal(&mut self, what: impl AsRef<str>) {
+        let location = self.location();
+        self.refusals.push(format!("{} ({location})", what.as_ref()));
     }
 
-    /// Where the VM is, for messages.
-    pub fn place(&self) -> String {
-        self.running.as_ref().map_or_else(
+    /// The running callback and its contexts, for messages.
+    pub fn location(&self) -> String {
+        self.current_callback.as_ref().map_or_else(
             || "between callbacks".to_owned(),
-            |running| format!("in {} of context {}, acting on {}", running.name, running.context, self.target()),
+            |running| {
+                format!("in {} of context {}, acting on {}", running.name, running.context, self.effective_context())
+            },
         )
     }
 
-    /// Remembers every token in a message, so that the checks can look for it where it must not be.
-    pub fn remember_secrets(&mut self, map: &Pairs) {
+    /// Records every token in a message, for the search for leaked tokens.
+    pub fn record_tokens(&mut self, map: &Pairs) {
         for (_, value) in map {
             for run in value.split(|byte| !byte.is_ascii_alphanumeric()).filter(|run| run.len() == 64) {
-                self.secrets.insert(String::from_utf8_lossy(run).into_owned());
+                self.tokens.insert(String::from_utf8_lossy(run).into_owned());
             }
         }
     }
@@ -327,24 +329,24 @@ impl Host {
 
 thread_local! {
     static HOST: RefCell<Host> = RefCell::new(Host::new());
-    /// Ids go on where the last VM of this thread ended, since the SDK's tables belong to the thread.
+    /// Ids continue from the last VM of this thread, since the SDK's tables belong to the thread.
     static NEXT_CONTEXT: RefCell<u32> = const { RefCell::new(1) };
     static NEXT_CALL: RefCell<u32> = const { RefCell::new(1) };
 }
 
-/// Reads or changes the host. Never across a call into the VM, which comes back through the host calls.
-pub fn with<T>(act: impl FnOnce(&mut Host) -> T) -> T {
-    HOST.with(|host| act(&mut host.borrow_mut()))
+/// Reads or changes the host. `access` must not call into the VM, whose host calls would borrow the host again.
+pub fn with_host<T>(access: impl FnOnce(&mut Host) -> T) -> T {
+    HOST.with(|host| access(&mut host.borrow_mut()))
 }
 
-/// For the panic hook alone, which may find the host in use.
-pub fn peek<T>(read: impl FnOnce(&Host) -> T) -> Option<T> {
+/// Reads the host unless it is borrowed; for the panic hook.
+pub fn try_with_host<T>(read: impl FnOnce(&Host) -> T) -> Option<T> {
     HOST.try_with(|host| host.try_borrow().ok().map(|host| read(&host))).ok().flatten()
 }
 
-/// Forgets everything: a new host for the next VM of this thread.
-pub fn renew() {
-    with(|host| *host = Host::new());
+/// Replaces the host with a new one, for the next VM of this thread.
+pub fn reset_host() {
+    with_host(|host| *host = Host::new());
 }
 
 pub fn next_context() -> u32 {

@@ -1,16 +1,17 @@
-//! Configurations: both forms, refusals, and two of them in one VM.
+//! Configurations: JSON and Struct, refusals, and two configurations in one VM.
 
 use super::emulator::{Level, Request, Vm};
 use super::struct_value::{encode, entry, number};
-use super::{NONE, SESSION, config, three_routes, token, waiting};
+use super::{NONE, SESSION, config, pending_request, session_of, three_routes, token};
 use serde_json::{Value, json};
 
+/// The error lines of a configuration that must be refused.
 fn refused(configuration: Value) -> Vec<String> {
-    Vm::new().configure(configuration).expect_err("the configuration is wrong")
+    Vm::new().configure(configuration).expect_err("the configuration is invalid")
 }
 
 #[test]
-fn every_problem_is_reported_in_a_line_of_its_own() {
+fn every_problem_is_reported_on_its_own_line() {
     let lines = refused(json!({
         "app": "x",
         "rest_sessions": {"cluster": "rest-sessions", "timeout": "5 minutes"},
@@ -27,15 +28,15 @@ fn every_problem_is_reported_in_a_line_of_its_own() {
 }
 
 #[test]
-fn what_is_no_configuration_at_all_is_refused_in_one_line() {
+fn a_malformed_configuration_is_refused_with_one_line() {
     for junk in [&b""[..], b"{", b"[]", b"null", b"\"text\"", b"\x0a", b"\x0a\xff\xff", b"\xff\xfe", b"{}{}"] {
-        let lines = Vm::new().configure_bytes(junk).expect_err("this is no configuration");
+        let lines = Vm::new().configure_bytes(junk).expect_err("the bytes are no configuration");
         assert_eq!(lines.len(), 1, "{junk:?}: {lines:#?}");
     }
 }
 
 #[test]
-fn a_rule_that_can_never_match_is_refused_and_both_are_named() {
+fn an_unreachable_rule_is_refused_naming_both_rules() {
     let lines = refused(config(json!({"rules": [
         {"name": "shop", "match": {"paths": ["/shop/*"]}, "session": "off"},
         {"name": "cart", "match": {"paths": ["/shop/cart"], "methods": ["POST"]}, "session": "required"},
@@ -45,21 +46,21 @@ fn a_rule_that_can_never_match_is_refused_and_both_are_named() {
 }
 
 #[test]
-fn a_struct_configures_as_json_does() {
+fn a_struct_configures_the_filter_like_json() {
     let mut config = three_routes();
     config["rest_sessions"]["max_in_flight"] = json!(1);
     config["forward_token"] = json!(false);
     let mut vm = Vm::new();
     vm.configure_bytes(&encode(&config)).expect("a Struct is a configuration");
-    let (stream, call) = waiting(&mut vm, "/");
-    assert_eq!(vm.request(Request::get("/").token(&token(2))).refused().unwrap().1, "sessions_busy");
-    vm.answer(&call, 200, SESSION);
-    assert_eq!(stream.upstream("x-session-user").as_deref(), Some("user123"));
-    assert_eq!(stream.upstream("cookie"), None);
+    let (stream, call) = pending_request(&mut vm, "/");
+    assert_eq!(vm.request(Request::get("/").token(&token(2))).denial().unwrap().1, "sessions_busy");
+    vm.respond(&call, 200, SESSION);
+    assert_eq!(stream.upstream_header("x-session-user").as_deref(), Some("user123"));
+    assert_eq!(stream.upstream_header("cookie"), None);
 }
 
 #[test]
-fn the_cache_and_the_breaker_are_configured_in_both_forms_and_refused_by_their_path() {
+fn cache_and_breaker_are_parsed_in_both_forms_and_their_errors_name_the_path() {
     let config = |ttl: Value, breaker: Value, max_staleness: &str| {
         let mut config = config(json!({
             "cache": {"ttl": ttl, "negative_ttl": "1s", "stale_if_error": "30s", "max_bytes": 65536, "shared": true},
@@ -71,11 +72,11 @@ fn the_cache_and_the_breaker_are_configured_in_both_forms_and_refused_by_their_p
     let both = |config: &Value| [config.to_string().into_bytes(), encode(config)];
     for breaker in [json!("off"), json!({}), json!({"failures": 5, "open_for": "1s"})] {
         for form in both(&config(json!("5s"), breaker, "0s")) {
-            Vm::new().configure_bytes(&form).expect("nothing is wrong with it");
+            Vm::new().configure_bytes(&form).expect("the configuration is valid");
         }
     }
     for form in both(&config(json!(5), json!(false), "31d")) {
-        let lines = Vm::new().configure_bytes(&form).expect_err("three values are wrong");
+        let lines = Vm::new().configure_bytes(&form).expect_err("three values are invalid");
         assert_eq!(lines.len(), 3, "{lines:#?}");
         for expected in [
             r#"rest_sessions.breaker: found false, expected an object or "off""#,
@@ -88,20 +89,20 @@ fn the_cache_and_the_breaker_are_configured_in_both_forms_and_refused_by_their_p
 }
 
 #[test]
-fn numbers_of_a_struct_that_are_no_integers_are_refused() {
+fn non_integer_numbers_in_a_struct_are_refused() {
     let base = encode(&config(json!({})));
     for wrong in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 6144.5] {
-        let annotate = super::struct_value::encode(&json!({"headers": {}}));
+        let annotate = encode(&json!({"headers": {}}));
         let with_number = [annotate, entry("max_bytes", &number(wrong))].concat();
         let mut nested = vec![5 << 3 | 2, u8::try_from(with_number.len()).unwrap()];
         nested.extend(&with_number);
         let lines = Vm::new().configure_bytes(&[base.clone(), entry("annotate", &nested)].concat());
-        assert_eq!(lines.expect_err("that is no size").len(), 1, "{wrong}");
+        assert_eq!(lines.expect_err("the size is no integer").len(), 1, "{wrong}");
     }
 }
 
 #[test]
-fn every_metric_is_there_at_zero_once_the_filter_is_configured() {
+fn every_metric_is_zero_once_the_filter_is_configured() {
     let vm = Vm::with_config(three_routes());
     for name in [
         "allowed_total",
@@ -145,20 +146,20 @@ fn every_metric_is_there_at_zero_once_the_filter_is_configured() {
 }
 
 #[test]
-fn a_refused_configuration_leaves_the_one_before_it_at_work() {
+fn a_refused_configuration_leaves_the_previous_one_in_force() {
     let mut vm = Vm::with_config(three_routes());
-    let (stream, call) = waiting(&mut vm, "/");
+    let (stream, call) = pending_request(&mut vm, "/");
     vm.configure(config(json!({"default": {"session": "off"}, "bogus": true}))).expect_err("a key is unknown");
-    vm.answer(&call, 200, NONE);
-    assert_eq!(stream.refused().unwrap().0, 401);
-    assert_eq!(vm.request(Request::get("/")).refused().unwrap().0, 401);
+    vm.respond(&call, 200, NONE);
+    assert_eq!(stream.local_reply_status(), Some(401));
+    assert_eq!(vm.request(Request::get("/")).local_reply_status(), Some(401));
 }
 
 #[test]
-fn two_configurations_in_one_vm_keep_to_themselves() {
+fn two_configurations_in_one_vm_are_isolated() {
     let mut vm = Vm::with_config(three_routes());
     let old = vm.root();
-    let (old_stream, old_call) = waiting(&mut vm, "/");
+    let (old_stream, old_call) = pending_request(&mut vm, "/");
     let new = vm
         .configure(json!({
             "app": "other", "rest_sessions": {"cluster": "rest-sessions"},
@@ -168,31 +169,31 @@ fn two_configurations_in_one_vm_keep_to_themselves() {
     let new_stream = vm.request_on(new, Request::get("/").header("x-token", token(1)));
     let late_stream = vm.request_on(old, Request::get("/optional/a").token(&token(2)));
     let calls = vm.calls();
-    assert_eq!(calls.len(), 3, "one token of two apps is two sessions");
+    assert_eq!(calls.len(), 3, "one token under two apps is two sessions, each with its own call");
     assert_eq!(calls[1].path(), format!("/other/get/{}", token(1)));
     assert_eq!([calls[0].root, calls[1].root, calls[2].root], [old, new, old]);
 
-    vm.answer(&calls[1], 200, super::session_of("new"));
+    vm.respond(&calls[1], 200, session_of("new"));
     assert!(old_stream.is_paused() && late_stream.is_paused());
-    vm.answer(&old_call, 200, super::session_of("old"));
-    vm.answer(&calls[2], 200, NONE);
-    assert_eq!(new_stream.upstream("x-user").as_deref(), Some("new"));
-    assert_eq!(new_stream.upstream("x-session-user"), None);
-    assert_eq!(old_stream.upstream("x-session-user").as_deref(), Some("old"));
-    assert_eq!(late_stream.upstream("x-session-status").as_deref(), Some("none"));
+    vm.respond(&old_call, 200, session_of("old"));
+    vm.respond(&calls[2], 200, NONE);
+    assert_eq!(new_stream.upstream_header("x-user").as_deref(), Some("new"));
+    assert_eq!(new_stream.upstream_header("x-session-user"), None);
+    assert_eq!(old_stream.upstream_header("x-session-user").as_deref(), Some("old"));
+    assert_eq!(late_stream.upstream_header("x-session-status").as_deref(), Some("none"));
 
     for stream in [old_stream, late_stream, new_stream] {
-        stream.is_answered(200);
+        stream.upstream_responds(200);
     }
     vm.retire(old);
     let stream = vm.request(Request::get("/").header("x-token", token(3)));
     let call = vm.call();
-    vm.answer(&call, 200, SESSION);
+    vm.respond(&call, 200, SESSION);
     assert!(stream.passed());
 }
 
 #[test]
-fn a_configuration_that_is_accepted_logs_no_error() {
+fn an_accepted_configuration_logs_no_error_or_warning() {
     let vm = Vm::with_config(three_routes());
     assert_eq!((vm.log_at(Level::Error), vm.log_at(Level::Warn)), (Vec::new(), Vec::new()));
 }

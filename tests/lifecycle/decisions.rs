@@ -1,23 +1,26 @@
-//! The decision table, row by row, and the counters that go with it.
+//! The decision table, row by row, and its counters.
 
-use super::emulator::{Call, Cluster, Request, Stream, Vm};
-use super::{NONE, SESSION, annotation, assert_counters, config, status_alone, three_routes, token, waiting};
+use super::emulator::{Call, ClusterState, Request, Stream, Vm};
+use super::{
+    NONE, SESSION, annotation, assert_counters, config, only_status, pending_request, resolved_request, three_routes,
+    token,
+};
 use serde_json::json;
 
-/// One way in which rest-sessions fails, and how it is counted.
+/// How rest-sessions fails, and the counter of that failure.
 type Failure = (fn(&mut Vm, &Call), &'static str);
 
 const OUTAGES: [Failure; 7] = [
     (|vm, call| vm.time_out(call), "call_failures_timeout_total"),
     (|vm, call| vm.refuse_connection(call), "call_failures_connect_total"),
     (|vm, call| vm.reset(call), "call_failures_connect_total"),
-    (|vm, call| vm.answer(call, 429, "slow down"), "call_failures_status_total"),
-    (|vm, call| vm.answer(call, 500, r#"{"name":"invalidFormat"}"#), "call_failures_status_total"),
-    (|vm, call| vm.answer(call, 503, r#"{"error":"redis"}"#), "call_failures_status_total"),
-    (|vm, call| vm.answer(call, 504, "gateway"), "call_failures_status_total"),
+    (|vm, call| vm.respond(call, 429, "slow down"), "call_failures_status_total"),
+    (|vm, call| vm.respond(call, 500, r#"{"name":"invalidFormat"}"#), "call_failures_status_total"),
+    (|vm, call| vm.respond(call, 503, r#"{"error":"redis"}"#), "call_failures_status_total"),
+    (|vm, call| vm.respond(call, 504, "gateway"), "call_failures_status_total"),
 ];
 
-const BAD_ANSWERS: [&str; 9] = [
+const INVALID_BODIES: [&str; 9] = [
     "",
     "not json",
     "[]",
@@ -29,16 +32,17 @@ const BAD_ANSWERS: [&str; 9] = [
     r#"{"id":"u","id":"v","ttl":10}"#,
 ];
 
-fn settled(vm: &mut Vm, path: &str, act: impl FnOnce(&mut Vm, &Call)) -> Stream {
-    let (stream, call) = waiting(vm, path);
-    act(vm, &call);
-    assert!(!stream.is_paused(), "the answer has come");
+/// A request with the first token, after the outcome of its lookup.
+fn request_after(vm: &mut Vm, path: &str, outcome: impl FnOnce(&mut Vm, &Call)) -> Stream {
+    let (stream, call) = pending_request(vm, path);
+    outcome(vm, &call);
+    assert!(!stream.is_paused(), "the request is still paused after the outcome of its lookup");
     stream
 }
 
 fn assert_unavailable(stream: Stream, retry_after: Option<&str>) {
-    assert_eq!(stream.refused(), Some((503, "sessions_unavailable".to_owned())));
-    assert_eq!(stream.reply().unwrap().header("retry-after").as_deref(), retry_after);
+    assert_eq!(stream.denial(), Some((503, "sessions_unavailable".to_owned())));
+    assert_eq!(stream.local_reply().unwrap().header("retry-after").as_deref(), retry_after);
     assert!(!stream.passed());
 }
 
@@ -46,8 +50,8 @@ fn assert_unavailable(stream: Stream, retry_after: Option<&str>) {
 fn a_request_without_a_token_is_denied_where_a_session_is_required() {
     let mut vm = Vm::with_config(three_routes());
     let stream = vm.request(Request::get("/"));
-    let reply = stream.reply().unwrap();
-    assert_eq!(stream.refused(), Some((401, "session_required".to_owned())));
+    let reply = stream.local_reply().unwrap();
+    assert_eq!(stream.denial(), Some((401, "session_required".to_owned())));
     assert_eq!(reply.header("www-authenticate").as_deref(), Some(r#"Session realm="myapp""#));
     assert_eq!(reply.header("content-type").as_deref(), Some("application/json"));
     assert_eq!(reply.header("cache-control").as_deref(), Some("no-store"));
@@ -58,7 +62,7 @@ fn a_request_without_a_token_is_denied_where_a_session_is_required() {
 #[test]
 fn an_active_session_passes_annotated_where_it_is_required() {
     let mut vm = Vm::with_config(three_routes());
-    let stream = settled(&mut vm, "/", |vm, call| vm.answer(call, 200, SESSION));
+    let stream = resolved_request(&mut vm, "/", SESSION);
     let data = r#"{"cart":2,"name":"Zo\u00eb"}"#;
     assert_eq!(annotation(stream), [Some("user123".into()), Some(data.into()), Some("active".into())]);
     assert_counters(&vm, &[("allowed_total", 1)]);
@@ -70,63 +74,63 @@ fn an_active_session_passes_annotated_where_it_is_required() {
 #[test]
 fn an_unknown_session_is_denied_where_it_is_required() {
     let mut vm = Vm::with_config(three_routes());
-    let stream = settled(&mut vm, "/", |vm, call| vm.answer(call, 200, NONE));
-    assert_eq!(stream.refused(), Some((401, "session_required".to_owned())));
+    let stream = resolved_request(&mut vm, "/", NONE);
+    assert_eq!(stream.denial(), Some((401, "session_required".to_owned())));
     assert_counters(&vm, &[("denied_no_session_total", 1)]);
 }
 
 #[test]
-fn an_outage_denies_for_a_moment_where_a_session_is_required() {
-    for (act, cause) in OUTAGES {
+fn an_outage_denies_with_retry_after_where_a_session_is_required() {
+    for (outcome, counter) in OUTAGES {
         let mut vm = Vm::with_config(three_routes());
-        assert_unavailable(settled(&mut vm, "/", act), Some("1"));
-        assert_counters(&vm, &[("denied_unavailable_total", 1), (cause, 1)]);
+        assert_unavailable(request_after(&mut vm, "/", outcome), Some("1"));
+        assert_counters(&vm, &[("denied_unavailable_total", 1), (counter, 1)]);
     }
 }
 
 #[test]
-fn a_bad_answer_denies_without_a_promise_where_a_session_is_required() {
-    for body in BAD_ANSWERS {
+fn an_invalid_response_denies_without_retry_after_where_a_session_is_required() {
+    for body in INVALID_BODIES {
         let mut vm = Vm::with_config(three_routes());
-        assert_unavailable(settled(&mut vm, "/", |vm, call| vm.answer(call, 200, body)), None);
+        assert_unavailable(resolved_request(&mut vm, "/", body), None);
         assert_counters(&vm, &[("denied_unavailable_total", 1), ("call_failures_invalid_total", 1)]);
     }
     for status in [100, 204, 302, 404, 413] {
         let mut vm = Vm::with_config(three_routes());
-        assert_unavailable(settled(&mut vm, "/", |vm, call| vm.answer(call, status, NONE)), None);
+        assert_unavailable(request_after(&mut vm, "/", |vm, call| vm.respond(call, status, NONE)), None);
         assert_eq!(vm.counter("denied_unavailable_total"), 1);
     }
 }
 
 #[test]
-fn an_answer_of_256_kib_is_read_and_one_byte_more_is_a_bad_answer() {
+fn a_call_response_above_256_kib_is_invalid() {
     let body = |size: usize| format!("{SESSION}{}", " ".repeat(size - SESSION.len()));
     let mut vm = Vm::with_config(three_routes());
-    assert!(settled(&mut vm, "/", |vm, call| vm.answer(call, 200, body(256 * 1024))).passed());
-    assert_unavailable(settled(&mut vm, "/", |vm, call| vm.answer(call, 200, body(256 * 1024 + 1))), None);
-    assert_unavailable(settled(&mut vm, "/", |vm, call| vm.answer(call, 200, vec![b'x'; 8 << 20])), None);
+    assert!(resolved_request(&mut vm, "/", body(256 * 1024)).passed());
+    assert_unavailable(resolved_request(&mut vm, "/", body(256 * 1024 + 1)), None);
+    assert_unavailable(resolved_request(&mut vm, "/", vec![b'x'; 8 << 20]), None);
 }
 
 #[test]
-fn failure_mode_allow_lets_an_outage_through_with_its_status_alone() {
-    for (act, cause) in OUTAGES {
+fn failure_mode_allow_passes_outages_with_only_the_status_annotated() {
+    for (outcome, counter) in OUTAGES {
         let mut config = three_routes();
         config["failure_mode"] = json!("allow");
         let mut vm = Vm::with_config(config);
-        let stream = settled(&mut vm, "/", act);
-        assert_eq!(annotation(stream), status_alone("unavailable"));
-        assert_counters(&vm, &[("failed_open_total", 1), (cause, 1)]);
+        let stream = request_after(&mut vm, "/", outcome);
+        assert_eq!(annotation(stream), only_status("unavailable"));
+        assert_counters(&vm, &[("failed_open_total", 1), (counter, 1)]);
     }
 }
 
 #[test]
-fn failure_mode_allow_admits_neither_a_bad_answer_nor_a_missing_session() {
+fn failure_mode_allow_still_denies_invalid_responses_and_missing_sessions() {
     let mut config = three_routes();
     config["failure_mode"] = json!("allow");
     let mut vm = Vm::with_config(config);
-    assert_unavailable(settled(&mut vm, "/", |vm, call| vm.answer(call, 200, "[]")), None);
-    assert_eq!(settled(&mut vm, "/", |vm, call| vm.answer(call, 200, NONE)).refused().unwrap().0, 401);
-    assert_eq!(vm.request(Request::get("/")).refused().unwrap().0, 401);
+    assert_unavailable(resolved_request(&mut vm, "/", "[]"), None);
+    assert_eq!(resolved_request(&mut vm, "/", NONE).local_reply_status(), Some(401));
+    assert_eq!(vm.request(Request::get("/")).local_reply_status(), Some(401));
     assert_counters(
         &vm,
         &[("denied_unavailable_total", 1), ("denied_no_session_total", 2), ("call_failures_invalid_total", 1)],
@@ -137,7 +141,7 @@ fn failure_mode_allow_admits_neither_a_bad_answer_nor_a_missing_session() {
 fn an_optional_route_passes_without_a_token() {
     let mut vm = Vm::with_config(three_routes());
     let stream = vm.request(Request::get("/optional/a"));
-    assert_eq!(annotation(stream), status_alone("none"));
+    assert_eq!(annotation(stream), only_status("none"));
     assert_eq!(vm.dispatched(), 0);
     assert_counters(&vm, &[("anonymous_total", 1)]);
 }
@@ -145,42 +149,42 @@ fn an_optional_route_passes_without_a_token() {
 #[test]
 fn an_optional_route_passes_an_active_session_annotated() {
     let mut vm = Vm::with_config(three_routes());
-    let stream = settled(&mut vm, "/optional/a", |vm, call| vm.answer(call, 200, SESSION));
-    assert_eq!(stream.upstream("x-session-user").as_deref(), Some("user123"));
-    assert_eq!(stream.upstream("x-session-status").as_deref(), Some("active"));
+    let stream = resolved_request(&mut vm, "/optional/a", SESSION);
+    assert_eq!(stream.upstream_header("x-session-user").as_deref(), Some("user123"));
+    assert_eq!(stream.upstream_header("x-session-status").as_deref(), Some("active"));
     assert_counters(&vm, &[("allowed_total", 1)]);
 }
 
 #[test]
 fn an_optional_route_passes_an_unknown_session_as_none() {
     let mut vm = Vm::with_config(three_routes());
-    let stream = settled(&mut vm, "/optional/a", |vm, call| vm.answer(call, 200, NONE));
-    assert_eq!(annotation(stream), status_alone("none"));
+    let stream = resolved_request(&mut vm, "/optional/a", NONE);
+    assert_eq!(annotation(stream), only_status("none"));
     assert_counters(&vm, &[("anonymous_total", 1)]);
 }
 
 #[test]
 fn an_optional_route_passes_in_an_outage() {
-    for (act, cause) in OUTAGES {
+    for (outcome, counter) in OUTAGES {
         let mut vm = Vm::with_config(three_routes());
-        let stream = settled(&mut vm, "/optional/a", act);
-        assert_eq!(annotation(stream), status_alone("unavailable"));
-        assert_counters(&vm, &[("anonymous_total", 1), (cause, 1)]);
+        let stream = request_after(&mut vm, "/optional/a", outcome);
+        assert_eq!(annotation(stream), only_status("unavailable"));
+        assert_counters(&vm, &[("anonymous_total", 1), (counter, 1)]);
     }
 }
 
 #[test]
-fn an_optional_route_passes_at_a_bad_answer() {
-    for body in BAD_ANSWERS {
+fn an_optional_route_passes_on_an_invalid_response() {
+    for body in INVALID_BODIES {
         let mut vm = Vm::with_config(three_routes());
-        let stream = settled(&mut vm, "/optional/a", |vm, call| vm.answer(call, 200, body));
-        assert_eq!(annotation(stream), status_alone("unavailable"));
+        let stream = resolved_request(&mut vm, "/optional/a", body);
+        assert_eq!(annotation(stream), only_status("unavailable"));
         assert_counters(&vm, &[("anonymous_total", 1), ("call_failures_invalid_total", 1)]);
     }
 }
 
 #[test]
-fn a_route_that_is_off_asks_nobody_and_annotates_nothing() {
+fn an_off_route_makes_no_call_and_annotates_nothing() {
     let mut vm = Vm::with_config(three_routes());
     for request in [Request::get("/off/a"), Request::get("/off/a").token(&token(1))] {
         let stream = vm.request(request);
@@ -191,17 +195,17 @@ fn a_route_that_is_off_asks_nobody_and_annotates_nothing() {
 }
 
 #[test]
-fn a_401_is_the_same_whatever_was_wrong_with_the_token() {
+fn every_401_is_identical_regardless_of_the_problem_with_the_token() {
     let mut vm = Vm::with_config(three_routes());
-    let missing = vm.request(Request::get("/")).reply();
+    let missing = vm.request(Request::get("/")).local_reply();
     let mut replies = Vec::new();
     let malformed = [&token(1)[1..], "", "x", &format!("{}Zzzzzzzzz", &token(1)[..55])];
     for value in malformed {
-        replies.push(vm.request(Request::get("/").token(value)).reply());
+        replies.push(vm.request(Request::get("/").token(value)).local_reply());
     }
-    replies.push(vm.request(Request::get("/").token(&token(1)).token(&token(2))).reply());
+    replies.push(vm.request(Request::get("/").token(&token(1)).token(&token(2))).local_reply());
     assert_eq!(vm.dispatched(), 0);
-    replies.push(settled(&mut vm, "/", |vm, call| vm.answer(call, 200, NONE)).reply());
+    replies.push(resolved_request(&mut vm, "/", NONE).local_reply());
     for reply in replies {
         assert_eq!(reply, missing);
     }
@@ -209,55 +213,54 @@ fn a_401_is_the_same_whatever_was_wrong_with_the_token() {
 }
 
 #[test]
-fn beyond_max_in_flight_a_required_session_is_busy_even_where_outages_pass() {
+fn calls_above_max_in_flight_are_denied_as_busy_even_under_failure_mode_allow() {
     let mut config = three_routes();
     config["rest_sessions"]["max_in_flight"] = json!(1);
     config["failure_mode"] = json!("allow");
     let mut vm = Vm::with_config(config);
-    let (first, call) = waiting(&mut vm, "/");
+    let (first, call) = pending_request(&mut vm, "/");
     assert_eq!(vm.gauge("in_flight"), 1);
 
     let busy = vm.request(Request::get("/").token(&token(2)));
-    assert_eq!(busy.refused(), Some((503, "sessions_busy".to_owned())));
-    assert_eq!(busy.reply().unwrap().header("retry-after").as_deref(), Some("1"));
+    assert_eq!(busy.denial(), Some((503, "sessions_busy".to_owned())));
+    assert_eq!(busy.local_reply().unwrap().header("retry-after").as_deref(), Some("1"));
     let optional = vm.request(Request::get("/optional/a").token(&token(3)));
-    assert_eq!(annotation(optional), status_alone("unavailable"));
+    assert_eq!(annotation(optional), only_status("unavailable"));
     assert_eq!(vm.dispatched(), 1);
 
-    vm.answer(&call, 200, SESSION);
+    vm.respond(&call, 200, SESSION);
     assert!(first.passed());
     assert_eq!(vm.gauge("in_flight"), 0);
-    let (again, call) = waiting(&mut vm, "/");
-    vm.answer(&call, 200, SESSION);
+    let again = resolved_request(&mut vm, "/", SESSION);
     assert!(again.passed());
     assert_counters(&vm, &[("allowed_total", 2), ("denied_busy_total", 1), ("anonymous_total", 1)]);
 }
 
 #[test]
-fn a_session_that_is_too_large_is_never_passed_on_in_part() {
+fn an_oversized_session_is_never_annotated_in_part() {
     let mut config = three_routes();
     config["annotate"]["max_bytes"] = json!(16);
     let mut vm = Vm::with_config(config);
     let large = SESSION.replace("user123", "a user with a long name");
-    let required = settled(&mut vm, "/", |vm, call| vm.answer(call, 200, &large));
-    assert_eq!(required.refused(), Some((500, "session_too_large".to_owned())));
-    let optional = settled(&mut vm, "/optional/a", |vm, call| vm.answer(call, 200, &large));
-    assert_eq!(annotation(optional), status_alone("unavailable"));
+    let required = resolved_request(&mut vm, "/", &large);
+    assert_eq!(required.denial(), Some((500, "session_too_large".to_owned())));
+    let optional = resolved_request(&mut vm, "/optional/a", &large);
+    assert_eq!(annotation(optional), only_status("unavailable"));
     assert_counters(&vm, &[("session_too_large_total", 2)]);
 }
 
 #[test]
-fn a_call_that_the_host_refuses_is_an_outage_at_once() {
+fn a_call_refused_at_dispatch_is_an_immediate_outage() {
     let mut elsewhere = three_routes();
     elsewhere["rest_sessions"]["cluster"] = json!("nowhere");
     let mut empty = three_routes();
     empty["rest_sessions"]["cluster"] = json!("empty");
     for config in [elsewhere, empty] {
         let mut vm = Vm::with_config(config);
-        vm.cluster("empty", Some(Cluster::NoEndpoints));
+        vm.set_cluster("empty", Some(ClusterState::NoEndpoints));
         assert_unavailable(vm.request(Request::get("/").token(&token(1))), Some("1"));
         let optional = vm.request(Request::get("/optional/a").token(&token(1)));
-        assert_eq!(annotation(optional), status_alone("unavailable"));
+        assert_eq!(annotation(optional), only_status("unavailable"));
         assert_eq!((vm.dispatched(), vm.gauge("in_flight")), (0, 0));
         assert_eq!(vm.counter("denied_unavailable_total"), 1);
         assert_eq!(vm.counter("anonymous_total"), 1);
@@ -266,26 +269,26 @@ fn a_call_that_the_host_refuses_is_an_outage_at_once() {
 }
 
 #[test]
-fn a_cluster_that_comes_back_is_asked_again() {
+fn calls_resume_once_the_cluster_is_healthy_again() {
     let mut vm = Vm::with_config(three_routes());
-    vm.cluster("rest-sessions", Some(Cluster::NoEndpoints));
+    vm.set_cluster("rest-sessions", Some(ClusterState::NoEndpoints));
     assert_unavailable(vm.request(Request::get("/").token(&token(1))), Some("1"));
-    vm.cluster("rest-sessions", Some(Cluster::Healthy));
-    assert!(settled(&mut vm, "/", |vm, call| vm.answer(call, 200, SESSION)).passed());
+    vm.set_cluster("rest-sessions", Some(ClusterState::Healthy));
+    assert!(resolved_request(&mut vm, "/", SESSION).passed());
 }
 
 #[test]
-fn a_rule_may_name_its_own_app_and_service() {
+fn a_rule_can_set_its_own_app_and_service() {
     let mut vm = Vm::with_config(config(json!({"rules": [{
         "match": {"paths": ["/admin/*"]}, "session": "required", "app": "backoffice",
         "rest_sessions": {"cluster": "outbound|3000||sessions.admin.svc", "path_prefix": "/rs", "timeout": "80ms"},
     }]})));
-    vm.cluster("outbound|3000||sessions.admin.svc", Some(Cluster::Healthy));
-    let (stream, call) = waiting(&mut vm, "/admin/users");
+    vm.set_cluster("outbound|3000||sessions.admin.svc", Some(ClusterState::Healthy));
+    let (stream, call) = pending_request(&mut vm, "/admin/users");
     assert_eq!(call.path(), format!("/rs/backoffice/get/{}", token(1)));
     assert_eq!(call.header(":authority").as_deref(), Some("sessions.admin.svc"));
     assert_eq!(call.timeout.unwrap().as_millis(), 80);
-    vm.answer(&call, 200, NONE);
-    let reply = stream.reply().unwrap();
+    vm.respond(&call, 200, NONE);
+    let reply = stream.local_reply().unwrap();
     assert_eq!(reply.header("www-authenticate").as_deref(), Some(r#"Session realm="backoffice""#));
 }

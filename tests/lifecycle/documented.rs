@@ -6,7 +6,7 @@ use rest_sessions_core::config::Config;
 use rest_sessions_core::telemetry::{CALL_DURATION, Counter, ENDS_EPOCH, Gauge, Outcome};
 use serde_json::Value;
 
-use super::emulator::{Cluster, Request, Vm};
+use super::emulator::{ClusterState, Request, Vm};
 use super::{SESSION, token};
 
 const README: &str = include_str!("../../README.md");
@@ -87,7 +87,7 @@ fn each_tenant_has_sessions_cookies_and_a_login_of_its_own() {
     let text = after("\n### Two tenants in one Envoy\n");
     let (text, _) = text.split_once("\n```json\n").and_then(|(_, text)| text.split_once("\n```\n")).unwrap();
     let mut vm = Vm::with_config(serde_json::from_str::<Value>(text).unwrap());
-    vm.cluster("coffee-sessions", Some(Cluster::Healthy));
+    vm.set_cluster("coffee-sessions", Some(ClusterState::Healthy));
     let [tea, coffee] = [1, 2].map(token);
     let cookies = format!("__Host-tea={tea}; __Host-coffee={coffee}");
     for (host, path, cluster, header, login) in [
@@ -103,16 +103,16 @@ fn each_tenant_has_sessions_cookies_and_a_login_of_its_own() {
         let stream = vm.request(Request::get("/").host(host).header("cookie", &cookies));
         let call = vm.call();
         assert_eq!((call.cluster.as_str(), call.path()), (cluster, path), "{host}");
-        vm.answer(&call, 200, SESSION);
-        assert_eq!(stream.upstream(header).as_deref(), Some("user123"), "{host}");
+        vm.respond(&call, 200, SESSION);
+        assert_eq!(stream.upstream_header(header).as_deref(), Some("user123"), "{host}");
         let person = vm.request(Request::get("/a?b").host(host).header("sec-fetch-mode", "navigate"));
         let next = format!("https://{login}/?next=https%3A%2F%2F{host}%2Fa%3Fb");
-        assert_eq!(person.reply().unwrap().header("location"), Some(next));
+        assert_eq!(person.local_reply().unwrap().header("location"), Some(next));
     }
     let stream = vm.request(Request::new("POST", "/logout").host("coffee.example.com").header("cookie", &cookies));
     let call = vm.call();
     assert_eq!((call.cluster.as_str(), call.path()), ("coffee-sessions", format!("/coffee-shop/kill/{coffee}")));
-    vm.answer(&call, 200, r#"{"kill":1}"#);
+    vm.respond(&call, 200, r#"{"kill":1}"#);
     let deleted = "__Host-coffee=; Max-Age=0; Path=/; Secure; SameSite=Lax";
-    assert_eq!(stream.reply().unwrap().header("set-cookie").as_deref(), Some(deleted));
+    assert_eq!(stream.local_reply().unwrap().header("set-cookie").as_deref(), Some(deleted));
 }

@@ -1,39 +1,46 @@
-//! The filter's life in a host: its real exports, driven natively in a host that is as strict as Envoy.
+//! The filter's exports, driven natively by a host emulator that is as strict as Envoy.
 //!
-//! Every test ends with the host's own checks: no violation, no stream that waits for nothing, every request counted
-//! exactly once, no token in any log line (all of them at trace level), metric, filter state or reply.
+//! At the end of every test the emulator checks its invariants: no violation, no stream that is paused with nothing to
+//! resume it, every request counted exactly once, no token in a log line (at any level), metric, filter state or local
+//! reply.
 
 #[path = "../emulator/mod.rs"]
 mod emulator;
 
 mod caching;
 mod calls;
+mod coalescing;
 mod configuration;
 mod decisions;
+mod disconnects;
 mod documented;
-mod leaving;
+mod interleavings;
 mod logout;
-mod logs;
-mod open;
-mod phases;
+mod origins;
+mod recheck;
 mod requests;
-mod sharing;
-mod storms;
+mod reserved_headers;
+mod shadow;
+mod shared_cache;
+mod streams;
 mod struct_value;
+mod telemetry;
+mod tokens;
 mod write_back;
+mod write_back_interleavings;
 
 use emulator::{Call, Request, Stream, Vm};
 use rest_sessions_filter as _;
 use serde_json::{Value, json};
 
-/// A session as rest-sessions shows it.
+/// A session as rest-sessions returns it.
 pub const SESSION: &str =
     r#"{"id":"user123","r":1,"w":1,"ttl":7200,"idle":3,"ip":"192.0.2.1","d":{"cart":2,"name":"Zoë"}}"#;
 
-/// There is no such session.
+/// What rest-sessions returns for an unknown token.
 pub const NONE: &str = "{}";
 
-/// A session of another user.
+/// A session of this user.
 pub fn session_of(id: &str) -> String {
     json!({"id": id, "r": 1, "w": 1, "ttl": 7200, "idle": 3, "ip": "192.0.2.1"}).to_string()
 }
@@ -48,7 +55,7 @@ pub fn token(number: u32) -> String {
     format!("{}Zlqt00000", random.take(55).collect::<String>())
 }
 
-/// A configuration with these keys beside those that are required.
+/// A configuration with these keys and the required ones.
 pub fn config(keys: Value) -> Value {
     let mut config = json!({"app": "myapp", "rest_sessions": {"cluster": "rest-sessions"}});
     for (key, value) in keys.as_object().expect("keys are an object") {
@@ -57,7 +64,7 @@ pub fn config(keys: Value) -> Value {
     config
 }
 
-/// `/optional/*` and `/off/*` are what they say; everything else is required. The status is shown to the upstream.
+/// `/optional/*` and `/off/*` are optional and off, every other path is required. The status is annotated.
 pub fn three_routes() -> Value {
     config(json!({
         "rules": [
@@ -68,28 +75,60 @@ pub fn three_routes() -> Value {
     }))
 }
 
-/// A request with the first token, and the call that it waits for.
-pub fn waiting(vm: &mut Vm, path: &str) -> (Stream, Call) {
+/// A request with the first token, and the call that it is paused for.
+pub fn pending_request(vm: &mut Vm, path: &str) -> (Stream, Call) {
     let stream = vm.request(Request::get(path).token(&token(1)));
-    assert!(stream.is_paused(), "the request does not wait for its session: {:?}", stream.reply());
+    assert!(
+        stream.is_paused(),
+        "the request is not paused for its session; its local reply: {:?}",
+        stream.local_reply()
+    );
     (stream, vm.call())
 }
 
-/// What the upstream learned of the session.
-pub fn annotation(stream: Stream) -> [Option<String>; 3] {
-    ["x-session-user", "x-session-data", "x-session-status"].map(|name| stream.upstream(name))
+/// A request with the first token, whose lookup has had a 200 with this body.
+pub fn resolved_request(vm: &mut Vm, path: &str, body: impl AsRef<[u8]>) -> Stream {
+    let (stream, call) = pending_request(vm, path);
+    vm.respond(&call, 200, body);
+    stream
 }
 
-pub fn status_alone(status: &str) -> [Option<String>; 3] {
+/// Responds to every call in flight with the session.
+pub fn respond_to_all(vm: &mut Vm) {
+    for call in vm.calls() {
+        vm.respond(&call, 200, SESSION);
+    }
+}
+
+/// One path under each rule of [`three_routes`].
+pub const ROUTES: [&str; 3] = ["/", "/optional/a", "/off/a"];
+
+/// A request with the first token, whose body follows.
+pub fn upload(vm: &mut Vm, path: &str) -> Stream {
+    vm.request_with_body(Request::new("POST", path).token(&token(1)))
+}
+
+/// The status that the client receives: of the local reply, else 200.
+pub fn client_status(stream: Stream) -> u32 {
+    stream.local_reply_status().unwrap_or(200)
+}
+
+/// The annotation that the upstream received: user, data and status.
+pub fn annotation(stream: Stream) -> [Option<String>; 3] {
+    ["x-session-user", "x-session-data", "x-session-status"].map(|name| stream.upstream_header(name))
+}
+
+/// The annotation of a request without an active session.
+pub fn only_status(status: &str) -> [Option<String>; 3] {
     [None, None, Some(status.to_owned())]
 }
 
-/// The only counters that are not zero.
+/// Asserts that these are the only counters above zero, besides `calls_total`.
 #[track_caller]
 pub fn assert_counters(vm: &Vm, expected: &[(&str, u64)]) {
     let mut expected: Vec<_> = expected.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect();
     expected.sort();
     let mut counters = vm.counters();
     counters.retain(|(name, _)| name != "calls_total");
-    assert_eq!(counters, expected);
+    assert_eq!(counters, expected, "the counters above zero");
 }

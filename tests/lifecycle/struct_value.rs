@@ -1,8 +1,8 @@
-//! JSON as a binary `google.protobuf.Struct`, the form in which a YAML bootstrap's configuration arrives.
+//! Encodes JSON as a binary `google.protobuf.Struct`, the form of a configuration in a YAML bootstrap.
 
 use serde_json::{Map, Value};
 
-/// A field of a length, a tag before it.
+/// A length-delimited field.
 fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
     let mut out = vec![number << 3 | 2];
     let mut length = bytes.len();
@@ -15,6 +15,7 @@ fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
     out
 }
 
+/// A `Value` with a number.
 pub fn number(value: f64) -> Vec<u8> {
     let mut out = vec![2 << 3 | 1];
     out.extend(value.to_le_bytes());
@@ -36,11 +37,12 @@ fn object(map: &Map<String, Value>) -> Vec<u8> {
     map.iter().flat_map(|(key, given)| entry(key, &value(given))).collect()
 }
 
-/// One key of a Struct with an encoded value.
+/// A key of a Struct with an encoded `Value`.
 pub fn entry(key: &str, value: &[u8]) -> Vec<u8> {
     field(1, &[field(1, key.as_bytes()), field(2, value)].concat())
 }
 
+/// A Struct with the keys of an object.
 pub fn encode(given: &Value) -> Vec<u8> {
     object(given.as_object().expect("a Struct is an object"))
 }

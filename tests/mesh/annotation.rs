@@ -1,4 +1,4 @@
-//! What the upstream learns of a session, field by field and byte by byte.
+//! Annotation: the request headers that tell the upstream about the session, field by field and byte by byte.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::harness::mesh::{Mesh, Setup, plugin};
 use crate::harness::stub::{Answer, Stub};
 use crate::harness::token;
 
-/// A service that answers with exactly this text.
+/// A session service whose every response has this body.
 fn service(session: &'static str) -> Stub {
     Stub::start(move |_| Answer::text(200, session))
 }
@@ -24,7 +24,7 @@ fn start(stub: &Stub, headers: Value) -> Mesh {
 }
 
 #[test]
-fn every_field_becomes_its_header_and_one_that_the_session_lacks_none() {
+fn each_mapped_field_sets_its_header_and_a_missing_field_sets_none() {
     let stub = service(
         r#"{"id": "user123", "r": 7, "w": 2, "ttl": 7200, "idle": 273, "ip": "192.168.99.22", "no_resave": true,
             "d": {"name": "Peter Smith", "n": 12, "yes": true, "no": false, "a.b": "dotted", "empty": ""}}"#,
@@ -60,12 +60,13 @@ fn every_field_becomes_its_header_and_one_that_the_session_lacks_none() {
     ] {
         assert_eq!(seen.header(name).as_deref(), value, "{name}");
     }
-    let age: u64 = seen.header("x-age").expect("the token says when it was made").parse().expect("whole seconds");
-    assert!((3600..3660).contains(&age), "{age}");
+    let age: u64 =
+        seen.header("x-age").expect("the token has a creation time").parse().expect("the age is in whole seconds");
+    assert!((3600..3660).contains(&age), "the age is {age} s, 3600 to 3660 were expected");
 }
 
 #[test]
-fn session_of_nothing_but_what_it_must_have_sets_only_what_it_has() {
+fn a_minimal_session_sets_only_the_headers_of_its_fields() {
     let stub = service(r#"{"id":"u","ttl":10}"#);
     let mesh = start(&stub, json!({"x-id": "id", "x-ip": "ip", "x-idle": "idle", "x-d": "d", "x-name": "d.name"}));
     let seen = mesh.passes(&Request::get("/").session(&token::fresh()));
@@ -74,7 +75,7 @@ fn session_of_nothing_but_what_it_must_have_sets_only_what_it_has() {
 }
 
 #[test]
-fn strings_are_encoded_so_that_every_byte_can_be_told_again() {
+fn string_values_are_percent_encoded_reversibly() {
     let stub = service(
         r##"{"id": " 50% ü\t\r\nx-admin: 1 \u0000 ", "ttl": 10, "d": {"emoji": "😀", "inner": "a  b", "all": "!\"#&'()*+,-./:;<=>?@[\\]^_`{|}~"}}"##,
     );
@@ -87,7 +88,7 @@ fn strings_are_encoded_so_that_every_byte_can_be_told_again() {
 }
 
 #[test]
-fn data_is_compact_json_in_printable_ascii_that_means_the_same() {
+fn data_is_equivalent_compact_json_in_printable_ascii() {
     let stub = service(
         r#"{"id": "u", "ttl": 10, "d": { "œ": "Zoë 😀", "quote": "a\"b\\c\n", "del": "\u007f" , "slash": "\/" }}"#,
     );
@@ -102,7 +103,7 @@ fn data_is_compact_json_in_printable_ascii_that_means_the_same() {
 }
 
 #[test]
-fn numbers_keep_the_text_that_the_service_sent() {
+fn numbers_keep_the_digits_that_the_service_sent() {
     let stub = service(
         r#"{"id": "u", "ttl": 7200, "idle": 0, "r": 12345678901234567890, "d": {"price": 1.50, "big": 123456789012345678901234567890, "e": 1E3, "minus": -0.0}}"#,
     );
@@ -124,7 +125,7 @@ fn numbers_keep_the_text_that_the_service_sent() {
 }
 
 #[test]
-fn session_that_does_not_fit_is_never_passed_on_in_part() {
+fn an_oversized_session_is_never_annotated_in_part() {
     let stub = Stub::start(|call| {
         let length = if call.path.starts_with("/large") { 90 } else { 80 };
         Answer::json(200, &json!({"id": "0123456789", "ttl": 10, "d": {"k": "x".repeat(length)}}))
@@ -134,7 +135,7 @@ fn session_that_does_not_fit_is_never_passed_on_in_part() {
             "rules": [{"match": {"paths": ["/optional"]}, "session": "optional"}],
             "annotate": {
                 "headers": {"x-session-user": "id", "x-value": "d.k", "x-session-status": "status"},
-                // Ten bytes of the id, eighty of the value, six of the status.
+                // 10 bytes of the id, 80 of the value, 6 of the status.
                 "max_bytes": 96,
             },
         }));
@@ -156,7 +157,7 @@ fn session_that_does_not_fit_is_never_passed_on_in_part() {
 }
 
 #[test]
-fn default_limit_passes_6144_bytes_and_not_one_more() {
+fn the_default_limit_of_the_annotation_is_6144_bytes() {
     let stub = Stub::start(|call| {
         let length = if call.path.starts_with("/large") { 6145 } else { 6144 };
         Answer::json(200, &json!({"id": "u", "ttl": 10, "d": {"k": "x".repeat(length)}}))
@@ -177,7 +178,7 @@ fn default_limit_passes_6144_bytes_and_not_one_more() {
 }
 
 #[test]
-fn nothing_is_annotated_where_the_map_is_empty() {
+fn an_empty_annotation_map_sets_no_headers() {
     let stub = Stub::knowing_everyone();
     let mesh = start(&stub, json!({}));
     let seen = mesh.passes(&Request::get("/").session(&token::fresh()).header("x-session-user", "forged"));

@@ -1,6 +1,5 @@
-//! Answers that are kept and shared, ends that all workers see, and a service that is left alone.
+//! The cache, shared between workers, the ends that every worker sees, and the circuit breaker.
 
-use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -9,52 +8,16 @@ use serde_json::{Value, json};
 use crate::harness::client::Request;
 use crate::harness::mesh::{Mesh, Setup, plugin};
 use crate::harness::sessions::RestSessions;
-use crate::harness::stub::{Answer, Call, Gate, Stub};
+use crate::harness::stub::{Answer, Gate, Stub};
 use crate::harness::token;
 use crate::harness::wait::{until, until_equal};
-
-/// Enough connections that both of two workers serve some of them.
-const CONNECTIONS: usize = 24;
-
-/// A session service that forgets on command, and may be told to fail.
-#[derive(Clone, Default)]
-struct Service {
-    gone: Arc<Mutex<HashSet<String>>>,
-    fails: Arc<Mutex<bool>>,
-}
-
-impl Service {
-    fn start(&self, session: Value) -> Stub {
-        let this = self.clone();
-        Stub::start(move |call: &Call| {
-            if *this.fails.lock().unwrap() {
-                Answer::text(500, "{}")
-            } else if this.gone.lock().unwrap().contains(call.token()) {
-                Answer::none()
-            } else {
-                Answer::json(200, &session)
-            }
-        })
-    }
-
-    fn kill(&self, token: &str) {
-        self.gone.lock().unwrap().insert(token.to_owned());
-    }
-
-    fn fail(&self, fails: bool) {
-        *self.fails.lock().unwrap() = fails;
-    }
-}
+use crate::setup::{CONNECTIONS, Service, extended};
 
 fn session(keys: Value) -> Value {
-    let mut session = json!({"id": "user123", "r": 1, "w": 1, "ttl": 7200, "idle": 3, "ip": "192.0.2.1"});
-    for (key, value) in keys.as_object().unwrap() {
-        session[key] = value.clone();
-    }
-    session
+    extended(json!({"id": "user123", "r": 1, "w": 1, "ttl": 7200, "idle": 3, "ip": "192.0.2.1"}), keys)
 }
 
-/// `/now` takes nothing that is kept, and does not wait for the calls of the others.
+/// `/now` accepts no cached session; its own timeout keeps it from joining the calls of other routes.
 fn cached(cache: Value) -> Value {
     plugin(json!({
         "cache": cache,
@@ -68,7 +31,7 @@ fn mesh(cache: Value, stub: &Stub, workers: u32) -> Mesh {
 }
 
 #[test]
-fn a_second_request_is_answered_from_the_cache_without_a_call() {
+fn a_second_request_is_served_from_the_cache_without_a_call() {
     let stub = Service::default().start(session(json!({"d": {"cart": 2}})));
     let mesh = mesh(json!({"ttl": "1h"}), &stub, 1);
     let request = Request::get("/").session(&token::fresh());
@@ -82,7 +45,7 @@ fn a_second_request_is_answered_from_the_cache_without_a_call() {
 }
 
 #[test]
-fn an_answer_is_asked_for_again_after_its_time() {
+fn a_cached_session_is_looked_up_again_after_its_ttl() {
     let service = Service::default();
     let stub = service.start(session(json!({})));
     let mesh = mesh(json!({"ttl": "300ms"}), &stub, 1);
@@ -90,17 +53,17 @@ fn an_answer_is_asked_for_again_after_its_time() {
     let request = Request::get("/").session(&token);
     let began = Instant::now();
     mesh.passes(&request);
-    until("the answer to be asked for again", || {
+    until("a second lookup", || {
         mesh.passes(&request);
         (stub.calls().len() == 2).then_some(())
     });
     assert!(began.elapsed().as_millis() >= 300);
-    service.kill(&token);
-    until("the end to be seen", || (mesh.send(&request).status == 401).then_some(()));
+    service.end(&token);
+    until("the end of the session to be found", || (mesh.send(&request).status == 401).then_some(()));
 }
 
 #[test]
-fn a_session_that_does_not_slide_is_not_served_past_its_end() {
+fn a_non_sliding_session_is_not_served_after_its_expiry() {
     let service = Service::default();
     let stub = service.start(session(json!({"ttl": 1, "no_resave": true})));
     let mesh = mesh(json!({"ttl": "1h", "stale_if_error": "1h"}), &stub, 1);
@@ -109,17 +72,17 @@ fn a_session_that_does_not_slide_is_not_served_past_its_end() {
     mesh.passes(&request);
     assert_eq!(stub.calls().len(), 1);
     service.fail(true);
-    until("the end of the session", || (mesh.send(&request).status == 503).then_some(()));
+    until("the session to expire", || (mesh.send(&request).status == 503).then_some(()));
     assert_eq!(mesh.counter("cache_stale_total"), 0);
 }
 
 #[test]
-fn that_there_is_no_session_is_kept_for_a_while() {
+fn an_unknown_token_is_cached_for_the_negative_ttl() {
     let service = Service::default();
     let stub = service.start(session(json!({})));
     let mesh = mesh(json!({"ttl": "1h", "negative_ttl": "1h"}), &stub, 1);
     let token = token::fresh();
-    service.kill(&token);
+    service.end(&token);
     for _ in 0..3 {
         mesh.denies(&Request::get("/").session(&token), 401, "session_required");
     }
@@ -127,7 +90,7 @@ fn that_there_is_no_session_is_kept_for_a_while() {
 }
 
 #[test]
-fn an_answer_past_its_time_serves_while_the_service_is_away_and_not_when_it_is_back() {
+fn a_stale_session_is_served_only_while_the_service_is_unavailable() {
     let service = Service::default();
     let stub = service.start(session(json!({})));
     let mesh = mesh(json!({"ttl": "200ms", "stale_if_error": "1h"}), &stub, 1);
@@ -135,19 +98,19 @@ fn an_answer_past_its_time_serves_while_the_service_is_away_and_not_when_it_is_b
     let request = Request::get("/").session(&token);
     mesh.passes(&request);
     service.fail(true);
-    until("a request to pass with a stale answer", || {
+    until("a request to pass with a stale session", || {
         mesh.passes(&request);
         (mesh.counter("cache_stale_total") > 0).then_some(())
     });
     mesh.denies(&Request::get("/now").session(&token), 503, "sessions_unavailable");
     mesh.denies(&Request::get("/").session(&token::fresh()), 503, "sessions_unavailable");
     service.fail(false);
-    service.kill(&token);
-    until("the end to be seen", || (mesh.send(&request).status == 401).then_some(()));
+    service.end(&token);
+    until("the end of the session to be found", || (mesh.send(&request).status == 401).then_some(()));
 }
 
 #[test]
-fn a_flood_of_junk_tokens_leaves_a_session_in_the_cache() {
+fn unknown_tokens_do_not_evict_a_session() {
     let stub = Stub::start(|call| if call.token().starts_with("junk") { Answer::none() } else { Answer::session() });
     let mesh = mesh(json!({"ttl": "1h", "max_bytes": 65_536}), &stub, 1);
     let request = Request::get("/").session(&token::fresh());
@@ -162,12 +125,12 @@ fn a_flood_of_junk_tokens_leaves_a_session_in_the_cache() {
 }
 
 #[test]
-fn what_one_worker_has_asked_for_serves_the_other() {
+fn a_session_looked_up_by_one_worker_is_served_by_the_other() {
     let stub = Service::default().start(session(json!({})));
     let mesh = mesh(json!({"ttl": "1h"}), &stub, 2);
     let request = Request::get("/").session(&token::fresh());
     mesh.passes(&request);
-    until("both workers to have served", || {
+    until("both workers to have served the session", || {
         mesh.passes(&request);
         (mesh.counter("cache_shared_hits_total") == 1).then_some(())
     });
@@ -175,11 +138,11 @@ fn what_one_worker_has_asked_for_serves_the_other() {
 }
 
 #[test]
-fn workers_that_share_nothing_each_ask() {
+fn workers_without_a_shared_cache_each_look_the_session_up() {
     let stub = Service::default().start(session(json!({})));
     let mesh = mesh(json!({"ttl": "1h", "shared": false}), &stub, 2);
     let request = Request::get("/").session(&token::fresh());
-    until("both workers to have asked", || {
+    until("a lookup by each worker", || {
         mesh.passes(&request);
         (stub.calls().len() == 2).then_some(())
     });
@@ -187,7 +150,7 @@ fn workers_that_share_nothing_each_ask() {
 }
 
 #[test]
-fn an_end_that_one_worker_learns_of_is_seen_by_all_from_the_very_next_request_on() {
+fn an_end_found_by_one_worker_applies_to_the_next_request_at_every_worker() {
     let service = Service::default();
     let stub = service.start(session(json!({})));
     let mesh = mesh(json!({"ttl": "1h", "stale_if_error": "1h", "negative_ttl": "0s"}), &stub, 2);
@@ -197,26 +160,26 @@ fn an_end_that_one_worker_learns_of_is_seen_by_all_from_the_very_next_request_on
         for _ in 0..CONNECTIONS {
             mesh.passes(&request);
         }
-        service.kill(&token);
+        service.end(&token);
         mesh.denies(&Request::get("/now").session(&token), 401, "session_required");
         for _ in 0..CONNECTIONS {
             mesh.denies(&request, 401, "session_required");
         }
-        until_equal("each end to be told once", &round, || mesh.counter("ends_total"));
+        until_equal("each end to be counted once", &round, || mesh.counter("ends_total"));
     }
-    assert!(mesh.counter("cache_shared_hits_total") > 0, "one worker served all");
+    assert!(mesh.counter("cache_shared_hits_total") > 0, "one worker served every request, two were expected");
 }
 
 #[test]
-fn who_waits_for_an_answer_from_before_an_end_is_not_told_it_but_asks_again() {
+fn a_lookup_dispatched_before_an_end_is_discarded_and_repeated() {
     let gate = Gate::default();
     let token = token::fresh();
-    let (held, asked) = (gate.clone(), Arc::new(Mutex::new(0)));
-    // The first answer is kept by a worker, the second is late, and what is answered meanwhile is that it is gone.
+    let (held, lookups) = (gate.clone(), Arc::new(Mutex::new(0)));
+    // The first response is cached, the second is held, and every later one says that the session is gone.
     let stub = Stub::start(move |_| {
-        let mut asked = asked.lock().unwrap();
-        *asked += 1;
-        match *asked {
+        let mut lookups = lookups.lock().unwrap();
+        *lookups += 1;
+        match *lookups {
             1 => Answer::session(),
             2 => Answer::After(held.clone(), Box::new(Answer::session())),
             _ => Answer::none(),
@@ -232,18 +195,18 @@ fn who_waits_for_an_answer_from_before_an_end_is_not_told_it_but_asks_again() {
     }));
     let mesh = Setup::new(keys).sessions(stub.address()).start();
     mesh.passes(&Request::get("/").session(&token));
-    let mut waits = mesh.begin(&Request::get("/late").session(&token));
+    let mut pending = mesh.begin(&Request::get("/late").session(&token));
     stub.wait_for_calls(2);
     mesh.denies(&Request::get("/now").session(&token), 401, "session_required");
     gate.open();
-    assert_eq!(waits.read(false).status, 401, "it was told what was true before the end");
+    assert_eq!(pending.read(false).status, 401, "a response from before the end was used");
     mesh.denies(&Request::get("/").session(&token), 401, "session_required");
     assert_eq!(mesh.counter("ends_total"), 1);
     assert_eq!(stub.calls().len(), 5);
 }
 
 #[test]
-fn a_service_that_fails_every_time_is_left_alone_until_one_request_tries() {
+fn a_breaker_stops_calls_to_a_failing_service_until_a_probe_succeeds() {
     let service = Service::default();
     let stub = service.start(session(json!({})));
     let mut keys = plugin(json!({}));
@@ -256,14 +219,14 @@ fn a_service_that_fails_every_time_is_left_alone_until_one_request_tries() {
     }
     let (calls, spared) = (stub.calls().len(), mesh.counter("call_failures_breaker_total"));
     assert_eq!(calls as u64 + spared, 10);
-    assert!(spared >= 5, "{calls} calls were made");
+    assert!(spared >= 5, "{calls} of 10 requests made a call, at most 5 were expected");
     service.fail(false);
-    until("one request to try", || (mesh.send(&request).status == 200).then_some(()));
+    until("a probe to succeed", || (mesh.send(&request).status == 200).then_some(()));
     mesh.passes(&request);
 }
 
 #[test]
-fn a_breaker_that_is_off_leaves_nobody_alone() {
+fn without_a_breaker_every_request_calls_a_failing_service() {
     let service = Service::default();
     let stub = service.start(session(json!({})));
     service.fail(true);
@@ -277,21 +240,21 @@ fn a_breaker_that_is_off_leaves_nobody_alone() {
 }
 
 #[test]
-fn while_redis_is_away_a_kept_session_serves_and_once_it_is_back_it_is_asked_again() {
+fn a_stale_session_is_served_while_redis_is_stopped_and_looked_up_again_once_it_is_back() {
     let mut sessions = RestSessions::over_redis();
     let token = sessions.create("user123", &json!({"cart": 2}));
     let keys = cached(json!({"ttl": "200ms", "stale_if_error": "1h"}));
     let mesh = Setup::new(keys).sessions(sessions.address()).start();
     let request = Request::get("/").session(&token);
     assert_eq!(mesh.passes(&request).values("x-session-user"), ["user123"]);
-    let redis = sessions.redis.as_mut().expect("this service stands on Redis");
+    let redis = sessions.redis.as_mut().expect("this service uses Redis");
     redis.stop();
-    until("a stale answer", || {
+    until("a stale session to be served", || {
         mesh.passes(&request);
         (mesh.counter("cache_stale_total") > 0).then_some(())
     });
-    // It comes back empty: the session is gone, and is found to be.
+    // Redis restarts empty, so the session is gone.
     redis.resume();
-    until("the end to be seen", || (mesh.send(&request).status == 401).then_some(()));
+    until("the end of the session to be found", || (mesh.send(&request).status == 401).then_some(()));
     assert_eq!(mesh.counter("ends_total"), 1);
 }

@@ -1,4 +1,4 @@
-//! Calls to the session service: what goes out, how often, and to whom the answer goes.
+//! Calls to the session service: their headers, their retries, and which request gets their response.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -7,10 +7,11 @@ use serde_json::{Value, json};
 use crate::harness::client::{Connection, Request};
 use crate::harness::envoy::{Cluster, Listener};
 use crate::harness::mesh::{Setup, plugin};
-use crate::harness::stub::{Answer, Call, Gate, Stub};
+use crate::harness::stub::{Answer, Call, Stub};
 use crate::harness::token;
+use crate::setup::{held_service, long_timeout};
 
-/// A service that answers the first calls of each kind by the fault, and all later ones with a session.
+/// A session service that fails the first calls in this way, and responds to later ones with a session.
 fn faulty_at_first(fault: fn(&Call) -> Answer, times: usize) -> Stub {
     let calls = AtomicUsize::new(0);
     Stub::start(move |call| if calls.fetch_add(1, Ordering::SeqCst) < times { fault(call) } else { Answer::session() })
@@ -25,7 +26,7 @@ fn retrying(retries: Option<u32>) -> Value {
 }
 
 #[test]
-fn call_is_made_again_once_after_a_reset_connection() {
+fn a_call_is_retried_once_after_a_reset_connection() {
     let stub = faulty_at_first(|_| Answer::ResetBeforeHeaders, 1);
     let mesh = Setup::new(retrying(None)).sessions(stub.address()).start();
     let token = token::fresh();
@@ -35,7 +36,7 @@ fn call_is_made_again_once_after_a_reset_connection() {
 }
 
 #[test]
-fn call_is_made_again_no_more_often_than_the_configuration_says() {
+fn a_call_is_retried_as_often_as_configured() {
     for (retries, calls) in [(None, 2), (Some(0), 1), (Some(3), 4)] {
         let stub = Stub::start(|_| Answer::ResetBeforeHeaders);
         let mesh = Setup::new(retrying(retries)).sessions(stub.address()).start();
@@ -46,9 +47,9 @@ fn call_is_made_again_no_more_often_than_the_configuration_says() {
 }
 
 #[test]
-fn call_is_not_made_again_after_an_answer() {
-    for answer in [Answer::none(), Answer::text(500, "{}"), Answer::text(503, "{}"), Answer::text(200, "junk")] {
-        let stub = Stub::start(move |_| answer.clone());
+fn a_call_with_a_response_is_not_retried() {
+    for response in [Answer::none(), Answer::text(500, "{}"), Answer::text(503, "{}"), Answer::text(200, "junk")] {
+        let stub = Stub::start(move |_| response.clone());
         let mesh = Setup::new(plugin(json!({}))).sessions(stub.address()).start();
         assert!(matches!(mesh.send(&Request::get("/").session(&token::fresh())).status, 401 | 503));
         assert_eq!(stub.calls().len(), 1);
@@ -56,19 +57,16 @@ fn call_is_not_made_again_after_an_answer() {
 }
 
 #[test]
-fn call_beyond_max_in_flight_is_refused_at_once_and_is_no_outage() {
-    let gate = Gate::default();
-    let held = gate.clone();
-    let stub = Stub::start(move |_| Answer::After(held.clone(), Box::new(Answer::session())));
-    let mut keys = plugin(json!({
+fn calls_above_max_in_flight_are_denied_as_busy_even_under_failure_mode_allow() {
+    let (gate, stub) = held_service(|_| Answer::session());
+    let mut keys = long_timeout(json!({
         "failure_mode": "allow",
         "rules": [{"match": {"paths": ["/optional"]}, "session": "optional"}],
         "annotate": {"headers": {"x-session-user": "id", "x-session-status": "status"}},
     }));
     keys["rest_sessions"]["max_in_flight"] = 2.into();
-    keys["rest_sessions"]["timeout"] = "15s".into();
     let mesh = Setup::new(keys).sessions(stub.address()).start();
-    let mut waiting: Vec<Connection> =
+    let mut pending: Vec<Connection> =
         (0..2).map(|_| mesh.begin(&Request::get("/").session(&token::fresh()))).collect();
     stub.wait_for_calls(2);
     assert_eq!(mesh.counter("in_flight"), 2);
@@ -80,7 +78,7 @@ fn call_beyond_max_in_flight_is_refused_at_once_and_is_no_outage() {
     assert_eq!(stub.calls().len(), 2);
 
     gate.open();
-    for connection in &mut waiting {
+    for connection in &mut pending {
         assert_eq!(connection.read(false).status, 200);
     }
     mesh.passes(&Request::get("/").session(&token::fresh()));
@@ -90,7 +88,7 @@ fn call_beyond_max_in_flight_is_refused_at_once_and_is_no_outage() {
 }
 
 #[test]
-fn call_says_what_is_needed_and_nothing_else_of_the_request() {
+fn a_call_copies_the_trace_headers_of_the_request_and_nothing_else() {
     let stub = Stub::knowing_everyone();
     let mesh = Setup::new(plugin(json!({}))).sessions(stub.address()).start();
     let token = token::fresh();
@@ -124,10 +122,10 @@ fn call_says_what_is_needed_and_nothing_else_of_the_request() {
         assert_eq!(call.headers.iter().filter(|(found, _)| found == name).count(), 1, "{name}");
         assert!(call.headers.contains(&(name.to_owned(), value.into())), "{name}");
     }
-    let id = |values: Vec<String>| values.into_iter().next().expect("Envoy gives every request an id");
+    let id = |values: Vec<String>| values.into_iter().next().expect("Envoy sets x-request-id");
     assert_eq!(id(call_values(&call.headers, "x-request-id")), id(seen.values("x-request-id")));
-    // The rest is the same for every request, or added by Envoy itself.
-    let harmless = [
+    // Headers with the same value in every call, or added by Envoy.
+    let known_headers = [
         "accept",
         "host",
         "x-request-id",
@@ -138,9 +136,12 @@ fn call_says_what_is_needed_and_nothing_else_of_the_request() {
         "content-length",
     ];
     for (name, value) in &call.headers {
-        let known = harmless.contains(&name.as_str()) || traced.iter().any(|(traced, _)| traced == name);
-        assert!(known, "{name} went to the session service");
-        assert!(!value.windows(6).any(|window| window == b"secret"), "{name} went to the session service");
+        let known = known_headers.contains(&name.as_str()) || traced.iter().any(|(traced, _)| traced == name);
+        assert!(known, "the header {name} was sent to the session service");
+        assert!(
+            !value.windows(6).any(|window| window == b"secret"),
+            "a value of the request was sent to the session service in {name}"
+        );
     }
     assert!(!call_values(&call.headers, "x-forwarded-for").join(",").contains("192.0.2.1"));
 }
@@ -154,7 +155,7 @@ fn call_values(headers: &[(String, Vec<u8>)], name: &str) -> Vec<String> {
 }
 
 #[test]
-fn trace_header_is_left_out_where_it_is_too_long_repeated_or_no_visible_ascii() {
+fn a_trace_header_is_dropped_if_too_long_repeated_or_not_visible_ascii() {
     let stub = Stub::knowing_everyone();
     let mesh = Setup::new(plugin(json!({}))).sessions(stub.address()).start();
     let limits = [
@@ -180,21 +181,25 @@ fn trace_header_is_left_out_where_it_is_too_long_repeated_or_no_visible_ascii() 
         let call = stub.only_call_for(&token);
         limits.iter().filter(|(name, _)| !call.values(name).is_empty()).map(|(name, _)| *name).collect::<Vec<_>>()
     };
-    assert_eq!(copied(&|limit| vec![vec![b'a'; limit]]), limits.map(|(name, _)| name), "just short enough");
-    assert_eq!(copied(&|limit| vec![vec![b'a'; limit + 1]]), [""; 0], "one byte too long");
-    assert_eq!(copied(&|_| vec![b"caf\xc3\xa9".to_vec()]), [""; 0], "above ASCII");
-    assert_eq!(copied(&|_| vec![b"a\tb".to_vec()]), [""; 0], "a control character");
-    // Envoy itself replaces a request id that stands twice by one of its own.
+    assert_eq!(
+        copied(&|limit| vec![vec![b'a'; limit]]),
+        limits.map(|(name, _)| name),
+        "values at the limit are copied"
+    );
+    assert_eq!(copied(&|limit| vec![vec![b'a'; limit + 1]]), [""; 0], "values one byte above the limit are dropped");
+    assert_eq!(copied(&|_| vec![b"caf\xc3\xa9".to_vec()]), [""; 0], "values above ASCII are dropped");
+    assert_eq!(copied(&|_| vec![b"a\tb".to_vec()]), [""; 0], "values with a control character are dropped");
+    // Envoy replaces a repeated request id with one of its own.
     let repeated = copied(&|_| vec![b"a".to_vec(), b"b".to_vec()]);
-    assert!(repeated.iter().all(|name| *name == "x-request-id"), "repeated: {repeated:?}");
+    assert!(repeated.iter().all(|name| *name == "x-request-id"), "repeated headers were copied: {repeated:?}");
 }
 
 #[test]
-fn authority_is_the_last_part_of_the_clusters_name_unless_it_is_given() {
-    const OF_ISTIO: &str = "outbound|3000||rest-sessions.default.svc.cluster.local";
+fn the_authority_defaults_to_the_last_part_of_the_cluster_name() {
+    const ISTIO_CLUSTER: &str = "outbound|3000||rest-sessions.default.svc.cluster.local";
     let stub = Stub::knowing_everyone();
     let mut istio = plugin(json!({}));
-    istio["rest_sessions"]["cluster"] = OF_ISTIO.into();
+    istio["rest_sessions"]["cluster"] = ISTIO_CLUSTER.into();
     let mut given = istio.clone();
     given["rest_sessions"]["authority"] = "example.com".into();
     given["rest_sessions"]["path_prefix"] = "/path/to/rest-sessions".into();
@@ -202,7 +207,7 @@ fn authority_is_the_last_part_of_the_clusters_name_unless_it_is_given() {
         .listener(Listener::new("plain", plugin(json!({}))))
         .listener(Listener::new("istio", istio))
         .listener(Listener::new("given", given))
-        .cluster(Cluster::new(OF_ISTIO, stub.address()))
+        .cluster(Cluster::new(ISTIO_CLUSTER, stub.address()))
         .sessions(stub.address())
         .start();
     for (listener, authority, prefix) in [
@@ -219,21 +224,18 @@ fn authority_is_the_last_part_of_the_clusters_name_unless_it_is_given() {
 }
 
 #[test]
-fn client_that_leaves_before_the_answer_is_counted_and_harms_nobody() {
-    let gate = Gate::default();
-    let held = gate.clone();
-    let stub = Stub::start(move |_| Answer::After(held.clone(), Box::new(Answer::session())));
-    let mut keys = plugin(json!({}));
-    keys["rest_sessions"]["timeout"] = "15s".into();
-    let mesh = Setup::new(keys).sessions(stub.address()).start();
-    let leavers: Vec<Connection> = (0..5).map(|_| mesh.begin(&Request::get("/").session(&token::fresh()))).collect();
-    let mut stayer = mesh.begin(&Request::get("/").session(&token::fresh()));
+fn a_client_that_disconnects_before_the_call_response_is_counted_as_abandoned() {
+    let (gate, stub) = held_service(|_| Answer::session());
+    let mesh = Setup::new(long_timeout(json!({}))).sessions(stub.address()).start();
+    let disconnecting: Vec<Connection> =
+        (0..5).map(|_| mesh.begin(&Request::get("/").session(&token::fresh()))).collect();
+    let mut remaining = mesh.begin(&Request::get("/").session(&token::fresh()));
     stub.wait_for_calls(6);
-    drop(leavers);
+    drop(disconnecting);
     mesh.expect_outcomes(&[("abandoned_total", 5)]);
 
     gate.open();
-    assert_eq!(stayer.read(false).status, 200);
+    assert_eq!(remaining.read(false).status, 200);
     mesh.passes(&Request::get("/").session(&token::fresh()));
     mesh.expect_outcomes(&[("abandoned_total", 5), ("allowed_total", 2)]);
     mesh.expect_counters(&[("calls_total", 7)]);
@@ -242,17 +244,10 @@ fn client_that_leaves_before_the_answer_is_counted_and_harms_nobody() {
 }
 
 #[test]
-fn each_of_many_requests_at_once_gets_the_answer_to_its_own_call() {
-    let gate = Gate::default();
-    let held = gate.clone();
-    let stub = Stub::start(move |call| {
-        let session = json!({"id": call.token(), "ttl": 7200});
-        Answer::After(held.clone(), Box::new(Answer::json(200, &session)))
-    });
-    let mut keys = plugin(json!({}));
-    keys["rest_sessions"]["timeout"] = "15s".into();
-    let mesh = Setup::new(keys).sessions(stub.address()).start();
-    let mut waiting: Vec<(String, Request, Connection)> = (0..64)
+fn each_of_many_concurrent_requests_gets_the_response_to_its_own_call() {
+    let (gate, stub) = held_service(|call| Answer::json(200, &json!({"id": call.token(), "ttl": 7200})));
+    let mesh = Setup::new(long_timeout(json!({}))).sessions(stub.address()).start();
+    let mut pending: Vec<(String, Request, Connection)> = (0..64)
         .map(|_| {
             let token = token::fresh();
             let request = Request::get("/").session(&token);
@@ -262,7 +257,7 @@ fn each_of_many_requests_at_once_gets_the_answer_to_its_own_call() {
         .collect();
     stub.wait_for_calls(64);
     gate.open();
-    for (token, request, connection) in &mut waiting {
+    for (token, request, connection) in &mut pending {
         let response = connection.read(false);
         assert_eq!(mesh.seen_for(request, &response).header("x-session-user").as_ref(), Some(&*token));
     }

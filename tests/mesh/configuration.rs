@@ -1,16 +1,17 @@
-//! Configurations: both packings are understood alike, and a bad one stops Envoy with every problem named.
+//! Configurations: Struct and string are equivalent, and an invalid one is refused with every problem named.
 
 use serde_json::{Value, json};
 
 use crate::harness::client::Request;
 use crate::harness::envoy::{Listener, Packing, validate};
 use crate::harness::mesh::{Setup, plugin};
-use crate::harness::stub::{Answer, Gate, Stub};
+use crate::harness::stub::{Answer, Stub};
 use crate::harness::token;
 use crate::harness::wait;
+use crate::setup::{held_service, long_timeout};
 
 #[test]
-fn struct_and_string_configure_the_filter_alike() {
+fn a_struct_and_a_string_configure_the_filter_alike() {
     let stub = Stub::knowing_everyone();
     let mut keys = plugin(json!({
         "rules": [
@@ -45,7 +46,7 @@ fn struct_and_string_configure_the_filter_alike() {
     ]);
 }
 
-/// What Envoy says of a configuration that it must refuse.
+/// Envoy's error output for a configuration that it must refuse.
 #[track_caller]
 fn refusal(configuration: &Value, packing: Packing) -> String {
     let listener = Listener { packing, ..Listener::new("main", configuration.clone()) };
@@ -57,13 +58,13 @@ fn refusal(configuration: &Value, packing: Packing) -> String {
 }
 
 #[test]
-fn good_configuration_is_accepted_by_validation() {
+fn envoy_validation_accepts_a_valid_configuration() {
     let output = validate(&Listener::new("main", plugin(json!({}))), &[]);
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[test]
-fn every_problem_of_a_configuration_is_reported_on_a_line_of_its_own() {
+fn every_problem_is_reported_on_its_own_line() {
     let configuration = json!({
         "app": "my",
         "rest_sessions": {"cluster": "rest-sessions", "timeout": "61s", "retries": 4, "timout": "1s"},
@@ -88,14 +89,17 @@ fn every_problem_of_a_configuration_is_reported_on_a_line_of_its_own() {
             ("write_back.on_failure", "allow"),
         ] {
             let about: Vec<&str> = said.lines().filter(|line| line.contains(&format!("{path}: "))).collect();
-            assert!(about.iter().any(|line| line.contains(found)), "no line about {path} and {found}:\n{said}");
+            assert!(
+                about.iter().any(|line| line.contains(found)),
+                "a line about {path} with {found} was expected:\n{said}"
+            );
         }
-        assert!(!said.contains("rules[0]"), "nothing is wrong with the first rule:\n{said}");
+        assert!(!said.contains("rules[0]"), "the first rule is valid, but is named:\n{said}");
     }
 }
 
 #[test]
-fn bad_configuration_is_refused_with_the_place_and_the_reason() {
+fn an_invalid_configuration_is_refused_naming_path_and_reason() {
     let rules = |rules: Value| plugin(json!({"rules": rules}));
     let cases: Vec<(&str, Value, &str)> = vec![
         ("an app is missing", json!({"rest_sessions": {"cluster": "c"}}), "app"),
@@ -103,13 +107,13 @@ fn bad_configuration_is_refused_with_the_place_and_the_reason() {
         ("the service is missing", json!({"app": "mywebapp"}), "rest_sessions"),
         ("nothing is given", json!({}), "app"),
         (
-            "a rule is hidden by an earlier one",
+            "an earlier rule hides a rule",
             rules(
                 json!([{"name": "all", "session": "off"}, {"name": "never", "match": {"paths": ["/x"]}, "session": "required"}]),
             ),
             "never",
         ),
-        ("a rule says nothing of sessions", rules(json!([{"match": {"paths": ["/x"]}}])), "rules[0].session"),
+        ("a rule has no session mode", rules(json!([{"match": {"paths": ["/x"]}}])), "rules[0].session"),
         (
             "the default has a match",
             plugin(json!({"default": {"match": {"paths": ["/x"]}, "session": "off"}})),
@@ -126,7 +130,7 @@ fn bad_configuration_is_refused_with_the_place_and_the_reason() {
             "rules[0].match.hosts[0]",
         ),
         (
-            "a header may not be annotated",
+            "an annotation uses a protected header",
             plugin(json!({"annotate": {"headers": {"cookie": "id"}}})),
             "annotate.headers",
         ),
@@ -169,40 +173,30 @@ fn bad_configuration_is_refused_with_the_place_and_the_reason() {
             rules(json!([{"session": "required", "origins": ["https://a.example.com/x"]}])),
             "rules[0].origins[0]",
         ),
-        (
-            "a key belongs to a later version",
-            rules(json!([{"session": "required", "require": []}])),
-            "rules[0].require",
-        ),
+        ("a requirement list is empty", rules(json!([{"session": "required", "require": []}])), "rules[0].require"),
     ];
     for (case, configuration, place) in cases {
         println!("{case}");
         let said = refusal(&configuration, Packing::Struct);
-        assert!(said.contains(place), "{case}: {place} is not named:\n{said}");
+        assert!(said.contains(place), "{case}: the error does not name {place}:\n{said}");
     }
 }
 
 #[test]
-fn text_that_is_no_configuration_is_refused() {
+fn a_string_that_is_no_json_object_is_refused() {
     for text in [json!("not an object"), json!([1, 2]), json!(null), json!(1)] {
         refusal(&text, Packing::Text);
     }
 }
 
 #[test]
-fn new_configuration_takes_over_and_the_old_one_still_answers_who_waits_for_it() {
-    let gate = Gate::default();
-    let held = gate.clone();
-    let stub = Stub::start(move |_| Answer::After(held.clone(), Box::new(Answer::session())));
-    let discovered = |keys: Value| {
-        let mut keys = plugin(keys);
-        keys["rest_sessions"]["timeout"] = "15s".into();
-        Listener { discovered: true, ..Listener::new("main", keys) }
-    };
+fn a_new_configuration_takes_over_and_the_old_one_completes_its_pending_requests() {
+    let (gate, stub) = held_service(|_| Answer::session());
+    let discovered = |keys: Value| Listener { discovered: true, ..Listener::new("main", long_timeout(keys)) };
     let old = discovered(json!({"annotate": {"headers": {"x-old": "id"}}}));
     let mesh = Setup::default().listener(old).sessions(stub.address()).start();
     let request = Request::get("/").session(&token::fresh());
-    let mut waiting = mesh.begin(&request);
+    let mut pending = mesh.begin(&request);
     stub.wait_for_calls(1);
 
     mesh.envoy.reconfigure(&discovered(json!({"default": {"session": "off"}})));
@@ -211,13 +205,13 @@ fn new_configuration_takes_over_and_the_old_one_still_answers_who_waits_for_it()
         (response.status == 200).then_some(())
     });
     gate.open();
-    let seen = mesh.seen_for(&request, &waiting.read(false));
+    let seen = mesh.seen_for(&request, &pending.read(false));
     assert_eq!(seen.header("x-old").as_deref(), Some("user123"));
     mesh.passes(&request);
     assert_eq!(stub.calls().len(), 1);
     assert_eq!(mesh.counter("in_flight"), 0);
 
-    // One that is refused changes nothing.
+    // A refused configuration leaves the current one in force.
     mesh.envoy.reconfigure(&discovered(json!({"default": {"session": "required"}, "forward_token": "no"})));
     wait::until("Envoy to refuse the bad configuration", || mesh.envoy.log().contains("forward_token: ").then_some(()));
     mesh.passes(&Request::get("/"));

@@ -1,5 +1,5 @@
-//! What `session-filter explain` says, held against what the filter does in a real Envoy, request by request. Both are
-//! made of the same code, so what this finds is where the command drives it in another way than the shell does.
+//! `session-filter explain` compared with the filter in a real Envoy, request by request. Both run the same core, so a
+//! difference is in how the command and the shell drive it.
 
 mod cases;
 
@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 
-use cases::{Case, Dice};
+use cases::{Case, Random};
 use serde_json::{Value, json};
 use session_filter::explain::{AnswerShown, Assumed, Outcome, Upstream};
 
@@ -18,11 +18,12 @@ use crate::harness::process::program_beside;
 use crate::harness::stub::{Answer, Stub};
 use crate::harness::upstream::Seen;
 use crate::harness::wait;
+use crate::setup::extended;
 
-/// How many requests are made up for each listener.
+/// The number of random requests to each listener.
 const REQUESTS: usize = 300;
 
-/// One line a request: which one it was, and the filter state.
+/// The access log format: the number of the request, and its filter state.
 const STATE: &str = "%REQ(X-CASE)%|%FILTER_STATE(wasm.rest_sessions.decision:PLAIN)%|\
     %FILTER_STATE(wasm.rest_sessions.reason:PLAIN)%|%FILTER_STATE(wasm.rest_sessions.rule:PLAIN)%|\
     %FILTER_STATE(wasm.rest_sessions.user:PLAIN)%|%FILTER_STATE(wasm.rest_sessions.source:PLAIN)%";
@@ -30,9 +31,9 @@ const STATE: &str = "%REQ(X-CASE)%|%FILTER_STATE(wasm.rest_sessions.decision:PLA
 const ANNOTATED: [&str; 6] =
     ["x-session-user", "x-session-data", "x-session-status", "x-session-role", "x-session-ttl", "x-session-ip"];
 
-/// With all that a configuration can ask for.
-fn rich(keys: Value) -> Value {
-    let mut rich = json!({
+/// A configuration that uses every feature.
+fn full_configuration(keys: Value) -> Value {
+    let configuration = json!({
         "rest_sessions": {"cluster": "rest-sessions", "timeout": "5s", "breaker": "off"},
         "token_from": [{"cookie": "session-cookie"}, {"header": "authorization", "prefix": "Bearer "}, {"query": "t"}],
         "annotate": {"headers": {"x-session-user": "id", "x-session-data": "d", "x-session-status": "status",
@@ -60,15 +61,14 @@ fn rich(keys: Value) -> Value {
         ],
         "default": {"session": "required"},
     });
-    rich.as_object_mut().unwrap().extend(keys.as_object().unwrap().clone());
-    plugin(rich)
+    plugin(extended(configuration, keys))
 }
 
-/// What rest-sessions knows, by token.
+/// The sessions of the stub, by token.
 #[derive(Clone, Default)]
-struct Known(Arc<Mutex<HashMap<String, Assumed>>>);
+struct KnownSessions(Arc<Mutex<HashMap<String, Assumed>>>);
 
-impl Known {
+impl KnownSessions {
     fn stub(&self) -> Stub {
         let known = self.clone();
         Stub::start(move |call| {
@@ -85,7 +85,7 @@ impl Known {
 }
 
 #[track_caller]
-fn assert_answered(case: &Case, answer: &AnswerShown, response: &Response, context: &str) {
+fn assert_replied(case: &Case, answer: &AnswerShown, response: &Response, context: &str) {
     let is_grpc = case.headers.iter().any(|(_, value)| value == "application/grpc");
     if is_grpc {
         assert_eq!(response.status, 200, "{context}");
@@ -97,14 +97,14 @@ fn assert_answered(case: &Case, answer: &AnswerShown, response: &Response, conte
     assert_eq!(response.status, answer.status, "{context}");
     let body = if case.method == "HEAD" { "" } else { &answer.body };
     assert_eq!(response.text(), body, "{context}");
-    // Of the connection, or told by Envoy of every answer.
+    // Headers of the connection, and those that Envoy adds to every response.
     let mut found = response.lasting_headers();
     found.retain(|(name, _)| !["server", "content-length", "transfer-encoding", "connection"].contains(&name.as_str()));
     let mut found: Vec<_> = found.into_iter().map(|(name, value)| (name, String::from_utf8(value).unwrap())).collect();
     let mut expected = answer.headers.clone();
     found.sort();
     expected.sort();
-    // An answer without a body needs no type, and Envoy gives it one.
+    // Envoy adds a content type to a local reply without a body.
     if answer.body.is_empty() {
         found.retain(|(name, _)| name != "content-type");
     }
@@ -139,34 +139,40 @@ fn state_of(number: usize, outcome: &Outcome) -> String {
     format!("{number}|{decision}|{reason}|{}|{}|{}", or_none(rule), or_none(user), or_none(source))
 }
 
-/// Sends made-up requests to a listener, and holds each to its explanation; says what the explanations counted.
-fn compare(mesh: &Mesh, listener: &'static str, config: &Value, known: &Known, seed: u64) -> BTreeMap<String, u64> {
-    let mut dice = Dice(seed);
+/// Sends random requests to a listener and compares each response with its explanation. Returns the counters that the
+/// explanations name.
+fn compare(
+    mesh: &Mesh,
+    listener: &'static str,
+    config: &Value,
+    known: &KnownSessions,
+    seed: u64,
+) -> BTreeMap<String, u64> {
+    let mut random = Random(seed);
     let mut counts = BTreeMap::new();
     let mut states = Vec::new();
     let mut statuses = BTreeMap::new();
     for number in 0..REQUESTS {
-        let case = Case::made_up(&mut dice, number);
+        let case = Case::new(&mut random, number);
         known.0.lock().unwrap().insert(case.token.clone(), case.assumed.clone());
         let request = case.request();
         let response = mesh.send_at(listener, &request);
-        let explanation = case.explained(config);
+        let explanation = case.explain(config);
         let [outcome] = explanation.outcomes.as_slice() else { panic!("one outcome was expected: {explanation:#?}") };
         let context =
             format!("request {number} of {listener}:\n{request}{:?}\n{explanation}\n{response:?}", case.assumed);
         match (&outcome.answer, &outcome.upstream) {
-            (Some(answer), None) => assert_answered(&case, answer, &response, &context),
+            (Some(answer), None) => assert_replied(&case, answer, &response, &context),
             (None, Some(upstream)) => {
                 assert!(response.status == 200 || response.status == 101, "{context}");
                 assert_passed(&case, upstream, &mesh.seen_for(&request, &response), &context);
             }
-            _ => panic!("either an answer or an upstream was expected\n{context}"),
+            _ => panic!("either a local reply or an upstream was expected\n{context}"),
         }
-        // What was found by the same path as in the filter is the filter's own word.
         assert_eq!(explanation.rule.as_ref().map(|rule| &rule.label), outcome.rule.as_ref(), "{context}");
         *counts.entry(outcome.counter.trim_start_matches("rest_sessions.").to_owned()).or_default() += 1;
         *statuses.entry(response.status).or_insert(0) += 1;
-        // In shadow, the request may be over before it is known what would have been.
+        // A shadow request may end before its outcome is known.
         if !explanation.rule.as_ref().is_some_and(|rule| rule.shadow) {
             states.push(state_of(number, outcome));
         }
@@ -175,7 +181,7 @@ fn compare(mesh: &Mesh, listener: &'static str, config: &Value, known: &Known, s
     wait::until("the access log of every request", || {
         let log = mesh.envoy.access_log(listener);
         states.iter().all(|state| log.contains(state)).then_some(()).or_else(|| {
-            // Shown where the time is up.
+            // Printed for the case that the time runs out.
             println!("{:?}", states.iter().find(|state| !log.contains(state)));
             None
         })
@@ -184,12 +190,12 @@ fn compare(mesh: &Mesh, listener: &'static str, config: &Value, known: &Known, s
 }
 
 #[test]
-fn what_is_explained_is_what_happens() {
-    let known = Known::default();
+fn each_explanation_equals_the_filters_decision_in_envoy() {
+    let known = KnownSessions::default();
     let stub = known.stub();
     let hosts = json!(["shop.example.com", "*.shop.example.com", "admin.example.com"]);
-    let closed = rich(json!({"hosts": hosts, "forward_token": false}));
-    let open = rich(json!({"path_case": "exact", "cors_preflight": "pass"}));
+    let closed = full_configuration(json!({"hosts": hosts, "forward_token": false}));
+    let open = full_configuration(json!({"path_case": "exact", "cors_preflight": "pass"}));
     let listener = |name, plugin: &Value| Listener { access_log: Some(STATE), ..Listener::new(name, plugin.clone()) };
     let mesh = Setup::default()
         .listener(listener("closed", &closed))
@@ -200,16 +206,15 @@ fn what_is_explained_is_what_happens() {
     for (counter, count) in compare(&mesh, "open", &open, &known, 2) {
         *counts.entry(counter).or_default() += count;
     }
-    // Of nearly every kind of outcome there was one.
-    assert!(counts.len() >= 16, "{counts:?}");
+    assert!(counts.len() >= 16, "at least 16 kinds of outcomes were expected: {counts:?}");
     let counts: Vec<(&str, u64)> = counts.iter().map(|(counter, count)| (counter.as_str(), *count)).collect();
     mesh.expect_outcomes(&counts);
 }
 
 #[test]
-fn the_program_says_what_envoy_does() {
+fn the_explain_command_prints_envoys_status_and_location() {
     let stub = Stub::knowing_everyone();
-    let config = rich(json!({"hosts": ["shop.example.com"]}));
+    let config = full_configuration(json!({"hosts": ["shop.example.com"]}));
     let mesh = Setup::new(config.clone()).sessions(stub.address()).start();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("config.json");
@@ -226,13 +231,17 @@ fn the_program_says_what_envoy_does() {
             command.args(["--header", "accept: text/html"]);
             request = request.header("accept", "text/html");
         }
-        let done = command.output().unwrap();
-        let said: Value = serde_json::from_slice(&done.stdout).unwrap();
+        let output = command.output().unwrap();
+        let explanation: Value = serde_json::from_slice(&output.stdout).unwrap();
         let response = mesh.send(&request);
-        let answered = &said["outcomes"][0]["answer"]["status"];
-        assert_eq!(answered.as_u64().unwrap_or(200), u64::from(response.status), "{said:#}");
-        let location = said["outcomes"][0]["answer"]["headers"].as_array().into_iter().flatten();
+        let status = &explanation["outcomes"][0]["answer"]["status"];
+        assert_eq!(status.as_u64().unwrap_or(200), u64::from(response.status), "{explanation:#}");
+        let location = explanation["outcomes"][0]["answer"]["headers"].as_array().into_iter().flatten();
         let location = location.filter(|header| header[0] == "location").map(|header| header[1].as_str().unwrap());
-        assert_eq!(location.collect::<Vec<_>>(), response.header("location").iter().collect::<Vec<_>>(), "{said:#}");
+        assert_eq!(
+            location.collect::<Vec<_>>(),
+            response.header("location").iter().collect::<Vec<_>>(),
+            "{explanation:#}"
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! Every way in which an answer of the session service can fail to come, or to make sense.
+//! Faults of the session service: calls without a response, and responses that are invalid.
 
 use std::time::{Duration, Instant};
 
@@ -10,13 +10,13 @@ use crate::harness::mesh::{Mesh, Setup, plugin};
 use crate::harness::stub::{Answer, Stub, session};
 use crate::harness::token;
 
-/// How a failed call is counted, and whether it is over in a second.
+/// How a failed call is counted: only an outage is denied with `retry-after`.
 enum Failure {
     Outage(&'static str),
-    BadAnswer(&'static str),
+    Invalid(&'static str),
 }
 
-/// A rule for each fault, required and optional, each with a service of its own.
+/// A required and an optional route for each fault, with a cluster and a path prefix of its own.
 fn rules_for(faults: &[(&'static str, &'static str)]) -> Value {
     let rules: Vec<Value> = faults
         .iter()
@@ -25,7 +25,7 @@ fn rules_for(faults: &[(&'static str, &'static str)]) -> Value {
                 json!({
                     "match": {"paths": [format!("/{fault}/{session}")]},
                     "session": session,
-                    // Enough for an answer of many megabytes, and soon over where none comes.
+                    // Long enough for a response of many megabytes, and short where none comes.
                     "rest_sessions": {"cluster": cluster, "path_prefix": format!("/{fault}"), "timeout": timeout_for(fault)},
                 })
             })
@@ -43,22 +43,25 @@ fn assert_fails(mesh: &Mesh, fault: &str, failure: &Failure) {
     println!("{fault}");
     let (retry_after, counter) = match failure {
         Failure::Outage(counter) => (Some("1"), counter),
-        Failure::BadAnswer(counter) => (None, counter),
+        Failure::Invalid(counter) => (None, counter),
     };
     let before = mesh.counter(counter);
     let token = token::fresh();
     let denied = mesh.denies(&Request::get(&format!("/{fault}/required")).session(&token), 503, "sessions_unavailable");
     assert_eq!(denied.header("retry-after").as_deref(), retry_after, "{fault}");
-    assert!(!denied.headers.iter().any(|(name, _)| name == "set-cookie"), "a session that may live is not ended");
+    assert!(
+        !denied.headers.iter().any(|(name, _)| name == "set-cookie"),
+        "the cookie of a session that may be active was changed"
+    );
     let seen = mesh.passes(&Request::get(&format!("/{fault}/optional")).session(&token));
     assert_eq!(seen.header("x-session-status").as_deref(), Some("unavailable"), "{fault}");
     assert_eq!(seen.header("x-session-user"), None, "{fault}");
     let counts = mesh.envoy.stats("call");
-    assert_eq!(mesh.counter(counter), before + 2, "{counter} counts {fault}: {counts:?}");
+    assert_eq!(mesh.counter(counter), before + 2, "{fault} raises {counter} by two: {counts:?}");
 }
 
 #[test]
-fn service_that_cannot_be_asked_is_an_outage() {
+fn an_unreachable_service_is_an_outage() {
     let stub = Stub::knowing_everyone();
     let faults =
         [("no-such-cluster", "nowhere"), ("no-endpoints", "empty"), ("breaker-open", "full"), ("refused", "refused")];
@@ -78,7 +81,7 @@ fn service_that_cannot_be_asked_is_an_outage() {
 }
 
 #[test]
-fn service_that_gives_no_answer_is_an_outage() {
+fn a_service_without_a_complete_response_is_an_outage() {
     let stub = Stub::start(|call| match call.path.split('/').nth(1).unwrap_or_default() {
         "silence" => Answer::Silence,
         "drip" => Answer::Drip,
@@ -89,14 +92,14 @@ fn service_that_gives_no_answer_is_an_outage() {
     });
     let faults = ["silence", "drip", "reset", "cut", "endless"].map(|fault| (fault, "rest-sessions"));
     let mesh = Setup::new(rules_for(&faults)).sessions(stub.address()).start();
-    // An answer that began in time and did not end in time is cut off by Envoy, which is a timeout too.
+    // Envoy ends a response that is incomplete at the timeout with a timeout as well.
     for fault in ["silence", "drip"] {
         let started = Instant::now();
         assert_fails(&mesh, fault, &Failure::Outage("call_failures_timeout_total"));
         let took = started.elapsed();
         assert!(
             (Duration::from_millis(500)..Duration::from_secs(5)).contains(&took),
-            "{fault} took {took:?}, twice 300ms"
+            "{fault} took {took:?}, two timeouts of 300 ms were expected"
         );
     }
     for fault in ["reset", "cut", "endless"] {
@@ -107,15 +110,14 @@ fn service_that_gives_no_answer_is_an_outage() {
 }
 
 #[test]
-fn service_that_says_it_is_in_trouble_is_an_outage() {
+fn an_error_status_of_the_service_is_an_outage() {
     let faults = ["429", "500", "501", "502", "503", "504", "599"].map(|fault| (fault, "rest-sessions"));
     let stub = Stub::start(|call| {
         let status = call.path.split('/').nth(1).and_then(|status| status.parse().ok());
         status.map_or_else(Answer::session, |status| Answer::json(status, &session()))
     });
     let mesh = Setup::new(rules_for(&faults)).sessions(stub.address()).start();
-    // A 504 of the service's own cannot be told from a timeout for certain; all the others can be told from a
-    // connection that failed.
+    // A 503 or 504 of the service can look like Envoy's own, so their counter is not asserted.
     for (fault, _) in faults.iter().filter(|(fault, _)| !matches!(*fault, "503" | "504")) {
         assert_fails(&mesh, fault, &Failure::Outage("call_failures_status_total"));
     }
@@ -131,7 +133,7 @@ fn service_that_says_it_is_in_trouble_is_an_outage() {
 }
 
 #[test]
-fn answer_of_the_wrong_shape_is_a_bad_answer_and_touches_no_other_session() {
+fn a_malformed_response_is_invalid_and_affects_no_other_session() {
     let bodies: Vec<(&'static str, String)> = vec![
         ("html", "<html></html>".to_owned()),
         ("empty", String::new()),
@@ -162,10 +164,10 @@ fn answer_of_the_wrong_shape_is_a_bad_answer_and_touches_no_other_session() {
     ];
     let faults: Vec<_> = bodies.iter().map(|(name, _)| (*name, "rest-sessions")).collect();
     let count = faults.len() as u64;
-    let answers = bodies.clone();
+    let responses = bodies.clone();
     let stub = Stub::start(move |call| {
         let fault = call.path.split('/').nth(1).unwrap_or_default();
-        match answers.iter().find(|(name, _)| *name == fault) {
+        match responses.iter().find(|(name, _)| *name == fault) {
             Some(("not-utf-8", body)) => {
                 Answer::text(200, body.bytes().map(|b| if b == b'?' { 0xff } else { b }).collect::<Vec<_>>())
             }
@@ -175,14 +177,14 @@ fn answer_of_the_wrong_shape_is_a_bad_answer_and_touches_no_other_session() {
     });
     let mesh = Setup::new(rules_for(&faults)).sessions(stub.address()).start();
     for (fault, _) in &bodies {
-        assert_fails(&mesh, fault, &Failure::BadAnswer("call_failures_invalid_total"));
+        assert_fails(&mesh, fault, &Failure::Invalid("call_failures_invalid_total"));
         mesh.passes(&Request::get("/").session(&token::fresh()));
     }
     mesh.expect_outcomes(&[("denied_unavailable_total", count), ("anonymous_total", count), ("allowed_total", count)]);
 }
 
 #[test]
-fn status_that_rest_sessions_never_sends_is_a_bad_answer() {
+fn a_status_that_rest_sessions_never_sends_is_invalid() {
     let statuses = ["201", "204", "301", "400", "401", "404", "413"];
     let stub = Stub::start(|call| {
         let status = call.path.split('/').nth(1).and_then(|status| status.parse().ok());
@@ -204,7 +206,7 @@ fn status_that_rest_sessions_never_sends_is_a_bad_answer() {
 }
 
 #[test]
-fn large_answer_below_the_limit_is_read_whole() {
+fn a_large_response_below_the_limit_is_read_in_full() {
     let stub = Stub::start(|_| Answer::json(200, &json!({"id": "u", "ttl": 10, "d": {"k": "x".repeat(250 << 10)}})));
     let mesh = Setup::new(plugin(json!({"annotate": {"headers": {"x-id": "id"}}}))).sessions(stub.address()).start();
     assert_eq!(mesh.passes(&Request::get("/").session(&token::fresh())).header("x-id").as_deref(), Some("u"));

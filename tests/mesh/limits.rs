@@ -1,4 +1,4 @@
-//! Sessions that are too old, or lay unused for too long: they are ended, whatever rest-sessions itself allows.
+//! Limits on the age and idle time of sessions: a session beyond one is killed, even if rest-sessions would keep it.
 
 use std::collections::HashSet;
 use std::sync::Mutex;
@@ -12,11 +12,12 @@ use crate::harness::sessions::{APP, RestSessions};
 use crate::harness::stub::{Answer, Call, Stub};
 use crate::harness::token;
 use crate::harness::wait;
+use crate::setup::{CONNECTIONS, extended};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
-/// Knows every token until it is killed.
-fn stub() -> Stub {
+/// A session service that knows every token until it is killed.
+fn killable_service() -> Stub {
     let killed = Mutex::new(HashSet::new());
     Stub::start(move |call: &Call| {
         let mut killed = killed.lock().unwrap();
@@ -29,12 +30,10 @@ fn stub() -> Stub {
 }
 
 fn limited(limits: Value, keys: Value) -> Value {
-    let mut plugin = plugin(json!({"limits": limits}));
-    plugin.as_object_mut().expect("a plugin is an object").extend(keys.as_object().expect("keys").clone());
-    plugin
+    extended(plugin(json!({"limits": limits})), keys)
 }
 
-/// Waits until the session was asked to be killed: once, or again for those who found it still there meanwhile.
+/// Waits for a kill call of the session. Several requests may each cause one.
 #[track_caller]
 fn expect_kill(stub: &Stub, token: &str) {
     let kill = format!("/{APP}/kill/{token}");
@@ -44,8 +43,8 @@ fn expect_kill(stub: &Stub, token: &str) {
 }
 
 #[test]
-fn session_that_was_made_too_long_ago_is_ended_and_counts_as_none() {
-    let stub = stub();
+fn a_session_beyond_its_maximum_age_is_killed_and_denied() {
+    let stub = killable_service();
     let mesh = Setup::new(limited(json!({"age": "12h"}), json!({}))).sessions(stub.address()).start();
     let (old, young) = (token::aged(13 * HOUR), token::aged(11 * HOUR));
     let denied = mesh.denies(&Request::get("/").session(&old), 401, "session_required");
@@ -57,7 +56,7 @@ fn session_that_was_made_too_long_ago_is_ended_and_counts_as_none() {
 }
 
 #[test]
-fn session_that_lay_idle_for_too_long_is_ended_in_the_store() {
+fn a_session_beyond_its_maximum_idle_time_is_killed_in_the_store() {
     let sessions = RestSessions::over_redis();
     let mesh = Setup::new(limited(json!({"idle": "30m"}), json!({"cache": {"ttl": "1s"}})))
         .sessions(sessions.address())
@@ -65,7 +64,7 @@ fn session_that_lay_idle_for_too_long_is_ended_in_the_store() {
     let (idle, used) = (sessions.create("user1", &json!(null)), sessions.create("user2", &json!(null)));
     let last_used = |token: &str, ago: Duration| {
         let then = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970") - ago;
-        let redis = sessions.redis.as_ref().expect("this service stands on Redis");
+        let redis = sessions.redis.as_ref().expect("this service uses Redis");
         redis.command(&["HSET", &format!("rs:{APP}:{token}"), "la", &then.as_secs().to_string()]);
     };
     last_used(&idle, Duration::from_secs(31 * 60));
@@ -80,25 +79,25 @@ fn session_that_lay_idle_for_too_long_is_ended_in_the_store() {
 }
 
 #[test]
-fn cached_session_does_not_outlive_its_age_in_any_worker() {
-    let stub = stub();
+fn a_cached_session_is_denied_at_its_maximum_age_by_every_worker() {
+    let stub = killable_service();
     let keys = limited(json!({"age": "1h"}), json!({"cache": {"ttl": "1h", "stale_if_error": "1h"}}));
     let mesh = Setup::new(keys).sessions(stub.address()).workers(2).start();
     let token = token::aged(HOUR - Duration::from_secs(3));
     let request = Request::get("/").session(&token);
-    for _ in 0..24 {
+    for _ in 0..CONNECTIONS {
         mesh.passes(&request);
     }
-    wait::until("the session to be too old", || (mesh.send(&request).status == 401).then_some(()));
-    for _ in 0..24 {
+    wait::until("the session to reach its maximum age", || (mesh.send(&request).status == 401).then_some(()));
+    for _ in 0..CONNECTIONS {
         mesh.denies(&request, 401, "session_required");
     }
     expect_kill(&stub, &token);
 }
 
 #[test]
-fn optional_route_passes_without_the_session_and_a_person_is_sent_to_log_in() {
-    let stub = stub();
+fn a_session_beyond_a_limit_passes_optional_routes_and_redirects_navigations_to_login() {
+    let stub = killable_service();
     let keys = limited(
         json!({"age": "12h"}),
         json!({
@@ -116,8 +115,8 @@ fn optional_route_passes_without_the_session_and_a_person_is_sent_to_log_in() {
 }
 
 #[test]
-fn session_that_is_seen_in_shadow_alone_is_not_ended() {
-    let stub = stub();
+fn a_session_beyond_a_limit_is_not_killed_in_shadow() {
+    let stub = killable_service();
     let keys = limited(json!({"age": "12h"}), json!({"shadow": true}));
     let mesh = Setup::new(keys).sessions(stub.address()).start();
     let old = token::aged(13 * HOUR);
@@ -127,7 +126,7 @@ fn session_that_is_seen_in_shadow_alone_is_not_ended() {
 }
 
 #[test]
-fn a_kill_that_fails_leaves_the_session_refused_and_is_tried_again_with_the_next_request() {
+fn a_failed_kill_of_a_session_beyond_a_limit_is_repeated_with_the_next_request() {
     let stub = Stub::start(|call: &Call| match call.method.as_str() {
         "DELETE" => Answer::text(500, "{}"),
         _ => Answer::session(),

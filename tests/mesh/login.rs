@@ -1,4 +1,4 @@
-//! People who are sent to log in and come back to where they were; everybody else gets the refusal.
+//! Login: navigations are redirected to the login page with a return URL; other requests are denied.
 
 use serde_json::{Value, json};
 
@@ -8,15 +8,15 @@ use crate::harness::mesh::{Mesh, Setup, plugin};
 use crate::harness::sessions::RestSessions;
 use crate::harness::stub::Stub;
 use crate::harness::token;
+use crate::setup::extended;
 
 const LOGIN: &str = "https://login.example.com/?next={url}";
 
-/// A site of two hosts whose people log in on a third.
+/// A site of two hosts, with its login page on a third.
 fn site(keys: Value) -> (Stub, Mesh) {
     let stub = Stub::knowing_everyone();
-    let mut plugin = plugin(json!({"hosts": ["shop.example.com", "*.shops.example.com"], "login": {"url": LOGIN}}));
-    plugin.as_object_mut().expect("a plugin is an object").extend(keys.as_object().expect("keys").clone());
-    let mesh = Setup::new(plugin).sessions(stub.address()).start();
+    let site = plugin(json!({"hosts": ["shop.example.com", "*.shops.example.com"], "login": {"url": LOGIN}}));
+    let mesh = Setup::new(extended(site, keys)).sessions(stub.address()).start();
     (stub, mesh)
 }
 
@@ -24,9 +24,9 @@ fn navigation(target: &str) -> Request {
     Request::get(target).header("sec-fetch-mode", "navigate").header("accept", "text/html,*/*;q=0.8")
 }
 
-/// Where the person is sent; the answer must be one that no cache keeps for others.
+/// The location of a redirect, which must not be cacheable.
 #[track_caller]
-fn sent_to(request: &Request, response: &Response) -> String {
+fn redirect_location(request: &Request, response: &Response) -> String {
     assert_eq!(response.status, 302, "{}\n{request}", response.text());
     assert_eq!(response.header("cache-control").as_deref(), Some("no-store"), "{request}");
     assert_eq!(response.header("vary").as_deref(), Some("accept, sec-fetch-mode"), "{request}");
@@ -34,12 +34,12 @@ fn sent_to(request: &Request, response: &Response) -> String {
     response.header("location").expect("a redirect has a location")
 }
 
-/// What the login service finds in its parameter `next`.
+/// The return URL in the parameter `next` of a login URL.
 #[track_caller]
-fn next_of(location: &str) -> String {
+fn return_url(location: &str) -> String {
     let value = location.strip_prefix("https://login.example.com/?next=").unwrap_or_else(|| panic!("{location}"));
     let unescaped = value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~%".contains(&byte));
-    assert!(unescaped, "one value of a query, whatever was asked for: {value}");
+    assert!(unescaped, "the parameter has characters that are not percent-encoded: {value}");
     let mut bytes = value.bytes();
     let mut decoded = Vec::new();
     while let Some(byte) = bytes.next() {
@@ -51,15 +51,15 @@ fn next_of(location: &str) -> String {
             decoded.push(byte);
         }
     }
-    String::from_utf8(decoded).expect("what was asked for is text here")
+    String::from_utf8(decoded).expect("the requested URL is UTF-8")
 }
 
 #[test]
-fn a_persons_way_to_a_page_leads_to_log_in_and_nothing_else_does() {
+fn only_navigations_are_redirected_to_login() {
     let (_stub, mesh) = site(json!({}));
     let get = || Request::get("/account?tab=orders");
     let html = ("accept", "text/html,application/xhtml+xml,*/*;q=0.8");
-    let people = [
+    let navigations = [
         ("a browser", get().header("sec-fetch-mode", "navigate").header(html.0, html.1)),
         ("a frame of a page", get().header("sec-fetch-mode", "navigate").header("sec-fetch-dest", "iframe")),
         ("a browser without Fetch Metadata", get().header(html.0, html.1)),
@@ -76,32 +76,36 @@ fn a_persons_way_to_a_page_leads_to_log_in_and_nothing_else_does() {
         ("a WebSocket", Request::upgrade("/ws").header("sec-fetch-mode", "websocket").header(html.0, html.1)),
         ("two modes", get().header("sec-fetch-mode", "navigate").header("sec-fetch-mode", "navigate")),
     ];
-    for (who, request) in &people {
-        println!("{who}");
-        let next = next_of(&sent_to(request, &mesh.send(request)));
+    for (case, request) in &navigations {
+        println!("{case}");
+        let next = return_url(&redirect_location(request, &mesh.send(request)));
         assert_eq!(next, "http://shop.example.com/account?tab=orders");
         let response = mesh.send_h2(request);
-        assert_eq!(next_of(&sent_to(request, &response)), "http://shop.example.com/account?tab=orders", "HTTP/2");
+        assert_eq!(
+            return_url(&redirect_location(request, &response)),
+            "http://shop.example.com/account?tab=orders",
+            "HTTP/2"
+        );
     }
-    for (who, request) in &others {
-        println!("{who}");
+    for (case, request) in &others {
+        println!("{case}");
         mesh.denies(request, 401, "session_required");
     }
     mesh.expect_outcomes(&[
-        ("redirected_total", 2 * people.len() as u64),
+        ("redirected_total", 2 * navigations.len() as u64),
         ("denied_no_session_total", others.len() as u64),
     ]);
 }
 
 #[test]
-fn head_of_a_page_is_sent_to_log_in_without_a_body() {
+fn a_head_navigation_is_redirected_without_a_body() {
     let (_stub, mesh) = site(json!({}));
     let request = Request::new("HEAD", "/account").header("sec-fetch-mode", "navigate");
-    assert_eq!(next_of(&sent_to(&request, &mesh.send(&request))), "http://shop.example.com/account");
+    assert_eq!(return_url(&redirect_location(&request, &mesh.send(&request))), "http://shop.example.com/account");
 }
 
 #[test]
-fn grpc_client_is_told_in_its_own_way_that_it_needs_a_session() {
+fn a_grpc_request_gets_a_grpc_status_instead_of_a_redirect() {
     let (_stub, mesh) = site(json!({}));
     let call = Request::new("POST", "/shop.Orders/List")
         .header("content-type", "application/grpc")
@@ -114,7 +118,7 @@ fn grpc_client_is_told_in_its_own_way_that_it_needs_a_session() {
 }
 
 #[test]
-fn the_way_back_is_the_very_url_that_was_asked_for_whatever_stands_in_it() {
+fn the_return_url_is_the_exact_requested_url() {
     let (_stub, mesh) = site(json!({}));
     for target in [
         "/",
@@ -132,22 +136,22 @@ fn the_way_back_is_the_very_url_that_was_asked_for_whatever_stands_in_it() {
         "/?&&=&",
     ] {
         let request = navigation(target);
-        let next = next_of(&sent_to(&request, &mesh.send(&request)));
+        let next = return_url(&redirect_location(&request, &mesh.send(&request)));
         assert_eq!(next, format!("http://shop.example.com{target}"));
     }
 }
 
 #[test]
-fn the_way_back_leads_to_the_host_as_it_was_asked_for_and_to_no_host_that_is_not_served() {
+fn the_return_url_keeps_the_requested_host_and_never_names_an_unserved_host() {
     let (_stub, mesh) = site(json!({}));
-    for (host, back) in [
+    for (host, expected) in [
         ("shop.example.com:8443", "http://shop.example.com:8443/a"),
         ("SHOP.example.com", "http://shop.example.com/a"),
         ("eu.shops.example.com", "http://eu.shops.example.com/a"),
         ("a.b.shops.example.com:80", "http://a.b.shops.example.com:80/a"),
     ] {
         let request = navigation("/a").host(host);
-        assert_eq!(next_of(&sent_to(&request, &mesh.send(&request))), back, "{host}");
+        assert_eq!(return_url(&redirect_location(&request, &mesh.send(&request))), expected, "{host}");
     }
     mesh.denies(&navigation("/a").host("evil.example.org"), 421, "unknown_host");
     mesh.denies(&navigation("/a").host("shop.example.com.evil.org"), 421, "unknown_host");
@@ -156,7 +160,7 @@ fn the_way_back_leads_to_the_host_as_it_was_asked_for_and_to_no_host_that_is_not
 }
 
 #[test]
-fn host_that_only_some_rules_name_is_known_and_another_one_gets_its_401() {
+fn only_hosts_that_the_configuration_names_are_redirected_to_login() {
     let stub = Stub::knowing_everyone();
     let mesh = Setup::new(plugin(json!({
         "login": {"url": LOGIN},
@@ -165,30 +169,30 @@ fn host_that_only_some_rules_name_is_known_and_another_one_gets_its_401() {
     .sessions(stub.address())
     .start();
     let known = navigation("/a").host("admin.example.com");
-    assert_eq!(next_of(&sent_to(&known, &mesh.send(&known))), "http://admin.example.com/a");
+    assert_eq!(return_url(&redirect_location(&known, &mesh.send(&known))), "http://admin.example.com/a");
     mesh.denies(&navigation("/a").host("evil.example.org"), 401, "session_required");
 }
 
 #[test]
-fn target_in_absolute_form_leads_back_to_the_host_that_it_names() {
+fn the_return_url_of_an_absolute_form_target_has_its_host() {
     let (_stub, mesh) = site(json!({}));
     let request = navigation("http://eu.shops.example.com/a?x=1").host("shop.example.com");
-    assert_eq!(next_of(&sent_to(&request, &mesh.send(&request))), "http://eu.shops.example.com/a?x=1");
+    assert_eq!(return_url(&redirect_location(&request, &mesh.send(&request))), "http://eu.shops.example.com/a?x=1");
     mesh.denies(&navigation("http://evil.example.org/a"), 421, "unknown_host");
 }
 
 #[test]
-fn scheme_of_the_way_back_is_http_or_https_and_nothing_that_a_client_makes_up() {
+fn the_return_url_has_the_scheme_http_or_https_only() {
     let (_stub, mesh) = site(json!({}));
     let secure = navigation("/a").header("x-forwarded-proto", "https");
-    assert_eq!(next_of(&sent_to(&secure, &mesh.send(&secure))), "https://shop.example.com/a");
+    assert_eq!(return_url(&redirect_location(&secure, &mesh.send(&secure))), "https://shop.example.com/a");
     for made_up in ["javascript", "https://evil.example.org/", "ftp", "https, http"] {
         mesh.denies(&navigation("/a").header("x-forwarded-proto", made_up), 401, "session_required");
     }
 }
 
 #[test]
-fn no_token_stands_in_the_way_back() {
+fn the_return_url_contains_no_token() {
     let (_stub, mesh) = site(json!({
         "token_from": [{"cookie": "session-cookie"}, {"query": "token", "any": true}, {"query": "ticket"}],
         "rules": [{"match": {"paths": ["/admin"]}, "session": "required", "require": [{"field": "d.role", "equals": "admin"}],
@@ -196,23 +200,23 @@ fn no_token_stands_in_the_way_back() {
     }));
     let token = token::fresh();
     let forbidden = navigation(&format!("/admin?a=1&token={token}&b=2"));
-    let next = next_of(&sent_to(&forbidden, &mesh.send(&forbidden)));
+    let next = return_url(&redirect_location(&forbidden, &mesh.send(&forbidden)));
     assert_eq!(next, "http://shop.example.com/admin?a=1&b=2");
     let unread = navigation(&format!("/account?ticket={token}&to%6ben={token}x&%74oken=junk&a=1"));
-    let location = sent_to(&unread, &mesh.send(&unread));
+    let location = redirect_location(&unread, &mesh.send(&unread));
     assert!(!location.contains(&token), "{location}");
-    assert_eq!(next_of(&location), "http://shop.example.com/account?a=1");
+    assert_eq!(return_url(&location), "http://shop.example.com/account?a=1");
 }
 
 #[test]
-fn page_that_is_too_long_to_come_back_to_is_come_back_to_in_part() {
+fn an_overlong_return_url_is_cut_to_its_path() {
     let (_stub, mesh) = site(json!({}));
     let request = navigation(&format!("/a?{}", "%20".repeat(3_000)));
-    assert_eq!(next_of(&sent_to(&request, &mesh.send(&request))), "http://shop.example.com/a");
+    assert_eq!(return_url(&redirect_location(&request, &mesh.send(&request))), "http://shop.example.com/a");
 }
 
 #[test]
-fn a_person_logs_in_and_lands_on_the_page_with_its_query() {
+fn login_leads_back_to_the_requested_page_and_query() {
     let sessions = RestSessions::over_redis();
     let mesh = Setup::new(plugin(json!({
         "hosts": ["shop.example.com"],
@@ -222,9 +226,9 @@ fn a_person_logs_in_and_lands_on_the_page_with_its_query() {
     .sessions(sessions.address())
     .start();
     let page = navigation("/account?tab=orders");
-    let location = sent_to(&page, &mesh.send(&page));
+    let location = redirect_location(&page, &mesh.send(&page));
     assert_eq!(location, "/login?next=http%3A%2F%2Fshop.example.com%2Faccount%3Ftab%3Dorders");
-    // No loop: the login page needs no session.
+    // The login page itself needs no session.
     let login = navigation(&location);
     assert_eq!(mesh.passes(&login).target, location);
     let token = sessions.create("user1", &json!({"name": "Ada"}));
@@ -235,7 +239,7 @@ fn a_person_logs_in_and_lands_on_the_page_with_its_query() {
 }
 
 #[test]
-fn outage_and_foreign_pages_are_no_reason_to_log_in() {
+fn outages_and_foreign_origins_are_denied_instead_of_redirected() {
     let (_stub, mesh) = site(json!({
         "rest_sessions": {"cluster": "nowhere"},
         "default": {"session": "required", "origins": []},
@@ -247,7 +251,7 @@ fn outage_and_foreign_pages_are_no_reason_to_log_in() {
 }
 
 #[test]
-fn login_that_needs_a_session_is_refused_before_anybody_is_sent_round_in_circles() {
+fn a_login_page_that_requires_a_session_is_refused_as_a_redirect_loop() {
     let refused = |keys: Value| {
         let output = validate(&Listener::new("main", plugin(keys)), &[]);
         assert!(!output.status.success(), "Envoy accepts it");

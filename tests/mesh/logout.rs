@@ -1,4 +1,4 @@
-//! Logging out: sessions end at rest-sessions, in the cache of every worker and in the browser, or nobody says so.
+//! Logout: the session ends in rest-sessions, in the cache of every worker and in the browser, or the reply is an error.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,20 +11,17 @@ use crate::harness::sessions::{APP, RestSessions};
 use crate::harness::stub::{Answer, Call, Stub};
 use crate::harness::token;
 use crate::harness::wait;
-
-/// Enough connections that both of two workers serve some of them.
-const CONNECTIONS: usize = 24;
+use crate::setup::{CONNECTIONS, extended};
 
 const DELETION: &str = "session-cookie=; Max-Age=0; Path=/; Secure; SameSite=Lax";
 
-fn shop(keys: Value) -> Value {
-    let mut shop = plugin(json!({"logout": {"path": "/logout", "redirect": "/"}, "cache": {"ttl": "1h"}}));
-    shop.as_object_mut().expect("a plugin is an object").extend(keys.as_object().expect("keys").clone());
-    shop
+fn logout_config(keys: Value) -> Value {
+    let logout = json!({"path": "/logout", "redirect": "/"});
+    extended(plugin(json!({"logout": logout, "cache": {"ttl": "1h"}})), keys)
 }
 
 fn start(sessions: &RestSessions, keys: Value) -> Mesh {
-    Setup::new(shop(keys)).sessions(sessions.address()).start()
+    Setup::new(logout_config(keys)).sessions(sessions.address()).start()
 }
 
 fn logout() -> Request {
@@ -44,7 +41,7 @@ fn is_known(sessions: &RestSessions, token: &str) -> bool {
 }
 
 #[test]
-fn who_logs_out_is_logged_out_at_the_store_in_the_cache_and_in_the_browser() {
+fn logout_ends_the_session_in_the_store_and_the_cache_and_deletes_the_cookie() {
     let sessions = RestSessions::over_redis();
     let mesh = start(&sessions, json!({}));
     let token = sessions.create("user1", &json!({"name": "Ada"}));
@@ -56,16 +53,16 @@ fn who_logs_out_is_logged_out_at_the_store_in_the_cache_and_in_the_browser() {
     assert_logged_out(&request, &mesh.send(&request));
     assert!(!is_known(&sessions, &token));
     mesh.denies(&Request::get("/account").session(&token), 401, "session_required");
-    // The same user's other browser is still in.
+    // Another session of the same user stays active.
     mesh.passes(&Request::get("/account").session(&another));
     mesh.expect_outcomes(&[("allowed_total", 3), ("logouts_total", 1), ("denied_no_session_total", 1)]);
     assert_eq!(mesh.counter("ends_total"), 1);
 }
 
 #[test]
-fn every_worker_forgets_the_session_before_the_answer_is_out() {
+fn every_worker_drops_the_session_before_the_logout_reply() {
     let sessions = RestSessions::over_redis();
-    let mesh = Setup::new(shop(json!({}))).sessions(sessions.address()).workers(2).start();
+    let mesh = Setup::new(logout_config(json!({}))).sessions(sessions.address()).workers(2).start();
     for round in 0..20 {
         let token = sessions.create(&format!("user{round}"), &Value::Null);
         let page = Request::get("/account").session(&token);
@@ -81,7 +78,7 @@ fn every_worker_forgets_the_session_before_the_answer_is_out() {
 }
 
 #[test]
-fn logging_out_without_a_session_is_answered_like_success() {
+fn logout_without_a_session_gets_the_same_reply_as_with_one() {
     let sessions = RestSessions::over_redis();
     let mesh = start(&sessions, json!({}));
     let killed = sessions.create("user1", &Value::Null);
@@ -97,12 +94,12 @@ fn logging_out_without_a_session_is_answered_like_success() {
         assert_logged_out(&request, &mesh.send(&request));
         assert_logged_out(&request, &mesh.send_h2(&request));
     }
-    assert_eq!(mesh.counter("ends_total"), 0, "a kill of nothing known is no end");
+    assert_eq!(mesh.counter("ends_total"), 0, "a kill of an unknown token does not count as an end");
     mesh.expect_outcomes(&[("logouts_total", 12)]);
 }
 
 #[test]
-fn two_sessions_of_one_request_both_end() {
+fn every_session_of_a_logout_request_ends() {
     let sessions = RestSessions::over_redis();
     let mesh = start(
         &sessions,
@@ -122,7 +119,7 @@ fn two_sessions_of_one_request_both_end() {
 }
 
 #[test]
-fn cookies_are_deleted_as_they_were_set_and_without_a_redirect_the_answer_is_empty() {
+fn cookies_are_deleted_with_their_attributes_and_logout_without_redirect_replies_204() {
     let sessions = RestSessions::in_memory();
     let cookie = json!({"path": "/app", "secure": false, "same_site": "Strict", "domain": "example.com"});
     let mesh = start(&sessions, json!({"logout": {"path": "/logout", "methods": ["DELETE"], "cookie": cookie}}));
@@ -134,12 +131,12 @@ fn cookies_are_deleted_as_they_were_set_and_without_a_redirect_the_answer_is_emp
         response.values("set-cookie"),
         ["session-cookie=; Max-Age=0; Path=/app; Domain=example.com; SameSite=Strict"]
     );
-    // Another method is a request like any other.
+    // With another method it is an ordinary request.
     mesh.denies(&logout(), 401, "session_required");
 }
 
 #[test]
-fn no_foreign_page_logs_anybody_out() {
+fn logout_requests_from_foreign_origins_are_denied() {
     let sessions = RestSessions::over_redis();
     let mesh = start(&sessions, json!({"logout": {"path": "/logout", "redirect": "/", "methods": ["POST", "GET"]}}));
     let token = sessions.create("user1", &Value::Null);
@@ -148,21 +145,21 @@ fn no_foreign_page_logs_anybody_out() {
         headers.iter().fold(request, |request, (name, value)| request.header(*name, *value))
     };
     for request in [
-        // A form that posts itself, with and without Fetch Metadata.
+        // A cross-site form, with and without Fetch Metadata.
         from("POST", &[("sec-fetch-site", "cross-site"), ("origin", "https://evil.example.org")]),
         from("POST", &[("origin", "https://evil.example.org")]),
         from("POST", &[("origin", "null")]),
-        // An image, and a link, which bear no origin.
+        // An image and a link, which send no origin.
         from("GET", &[("sec-fetch-site", "cross-site"), ("sec-fetch-dest", "image")]),
         from("GET", &[("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate")]),
-        // A header more does not help.
+        // A repeated header is treated as cross-site.
         from("POST", &[("sec-fetch-site", "same-origin"), ("sec-fetch-site", "cross-site")]),
         from("POST", &[("origin", "http://shop.example.com"), ("origin", "https://evil.example.org")]),
     ] {
         let response = mesh.denies(&request, 403, "bad_origin");
         assert_eq!(response.values("set-cookie"), Vec::<String>::new(), "{request}");
     }
-    assert!(is_known(&sessions, &token), "a foreign page has ended a session");
+    assert!(is_known(&sessions, &token), "a request from a foreign origin has ended the session");
     for request in [
         from("POST", &[("sec-fetch-site", "same-origin"), ("origin", "http://shop.example.com")]),
         from("GET", &[("sec-fetch-site", "none")]),
@@ -173,7 +170,7 @@ fn no_foreign_page_logs_anybody_out() {
 }
 
 #[test]
-fn listed_page_of_another_site_logs_out_and_may_read_the_answer() {
+fn a_listed_origin_can_log_out_and_read_the_reply() {
     let sessions = RestSessions::over_redis();
     let mesh = start(&sessions, json!({"default": {"session": "required", "origins": ["https://app.example.org"]}}));
     let token = sessions.create("user1", &Value::Null);
@@ -190,8 +187,8 @@ fn listed_page_of_another_site_logs_out_and_may_read_the_answer() {
     assert!(!is_known(&sessions, &token));
 }
 
-/// A store that ends sessions on the way to it and fails on the way back, or is away at all.
-fn away(fails: &Arc<AtomicBool>) -> Stub {
+/// A session service that responds with 503 while `fails` is set.
+fn failing_service(fails: &Arc<AtomicBool>) -> Stub {
     let fails = Arc::clone(fails);
     Stub::start(move |call: &Call| {
         if fails.load(Ordering::Relaxed) {
@@ -205,10 +202,10 @@ fn away(fails: &Arc<AtomicBool>) -> Stub {
 }
 
 #[test]
-fn while_rest_sessions_is_away_nobody_is_told_to_be_logged_out_and_no_cache_serves_the_session() {
+fn a_failed_logout_replies_503_keeps_the_cookie_and_drops_the_cached_session() {
     let fails = Arc::new(AtomicBool::new(false));
-    let stub = away(&fails);
-    let keys = shop(json!({"cache": {"ttl": "1h", "stale_if_error": "1h"}}));
+    let stub = failing_service(&fails);
+    let keys = logout_config(json!({"cache": {"ttl": "1h", "stale_if_error": "1h"}}));
     let mesh = Setup::new(keys).sessions(stub.address()).workers(2).start();
     let token = token::fresh();
     let page = Request::get("/account").session(&token);
@@ -218,13 +215,17 @@ fn while_rest_sessions_is_away_nobody_is_told_to_be_logged_out_and_no_cache_serv
     fails.store(true, Ordering::Relaxed);
     let response = mesh.denies(&logout().session(&token), 503, "sessions_unavailable");
     assert_eq!(response.header("retry-after").as_deref(), Some("1"));
-    assert_eq!(response.values("set-cookie"), Vec::<String>::new(), "the session may live, and so must its cookie");
+    assert_eq!(
+        response.values("set-cookie"),
+        Vec::<String>::new(),
+        "the session may be active, so its cookie must stay"
+    );
     for _ in 0..CONNECTIONS {
         mesh.denies(&page, 503, "sessions_unavailable");
     }
     fails.store(false, Ordering::Relaxed);
     let again = logout().session(&token);
-    wait::until("rest-sessions to be asked again", || {
+    wait::until("the logout to succeed", || {
         let response = mesh.send(&again);
         (response.status == 303).then(|| assert_logged_out(&again, &response))
     });
@@ -232,23 +233,23 @@ fn while_rest_sessions_is_away_nobody_is_told_to_be_logged_out_and_no_cache_serv
 }
 
 #[test]
-fn a_kill_is_not_repeated_and_what_it_came_with_is_not_passed_on() {
+fn a_kill_is_not_retried_and_carries_nothing_of_the_request() {
     let fails = Arc::new(AtomicBool::new(false));
-    let stub = away(&fails);
-    let mesh = Setup::new(shop(json!({}))).sessions(stub.address()).start();
+    let stub = failing_service(&fails);
+    let mesh = Setup::new(logout_config(json!({}))).sessions(stub.address()).start();
     let token = token::fresh();
     mesh.send(&logout().session(&token).header("x-request-id", "abc-1").body("a form"));
     let call = stub.only_call_for(&token);
     assert_eq!((call.method.as_str(), call.path.as_str()), ("DELETE", format!("/{APP}/kill/{token}").as_str()));
     assert_eq!(call.values("cookie"), Vec::<String>::new());
-    let stubborn = Stub::start(|_| Answer::ResetBeforeHeaders);
-    let mesh = Setup::new(shop(json!({}))).sessions(stubborn.address()).start();
+    let resetting = Stub::start(|_| Answer::ResetBeforeHeaders);
+    let mesh = Setup::new(logout_config(json!({}))).sessions(resetting.address()).start();
     mesh.denies(&logout().session(&token), 503, "sessions_unavailable");
-    assert_eq!(stubborn.calls().len(), 1, "a kill may have been done before its connection was reset");
+    assert_eq!(resetting.calls().len(), 1, "a kill is not retried, since it may have been executed before the reset");
 }
 
 #[test]
-fn a_client_that_leaves_is_logged_out_all_the_same() {
+fn a_logout_completes_after_the_client_disconnects() {
     let sessions = RestSessions::over_redis();
     let mesh = start(&sessions, json!({}));
     let token = sessions.create("user1", &Value::Null);
@@ -259,7 +260,7 @@ fn a_client_that_leaves_is_logged_out_all_the_same() {
 }
 
 #[test]
-fn the_rule_that_matches_says_whose_session_ends() {
+fn logout_ends_the_session_of_the_matching_rule() {
     let sessions = RestSessions::over_redis();
     let mesh = start(
         &sessions,
@@ -277,14 +278,14 @@ fn the_rule_that_matches_says_whose_session_ends() {
     assert_eq!(response.values("set-cookie"), ["admin-cookie=; Max-Age=0; Path=/; Secure; SameSite=Lax"]);
     assert!(is_known(&sessions, &member));
     mesh.denies(&Request::get("/").host("admin.example.com").header("cookie", both.clone()), 401, "session_required");
-    // Under a rule that is off as well.
+    // The same under a rule with `session: off`.
     let at_shop = logout().header("cookie", both);
     assert_logged_out(&at_shop, &mesh.send(&at_shop));
     assert!(!is_known(&sessions, &member));
 }
 
 #[test]
-fn path_that_only_some_servers_read_as_the_logout_is_refused() {
+fn a_path_that_only_some_servers_read_as_the_logout_path_is_denied() {
     let sessions = RestSessions::in_memory();
     let mesh = start(&sessions, json!({"rules": [{"match": {"paths": ["/static/*"]}, "session": "off"}]}));
     let token = sessions.create("user1", &Value::Null);

@@ -1,8 +1,8 @@
-//! The filter as it is shipped, in a real Envoy, before real and faulty session services.
+//! The shipped filter in a real Envoy, with real and faulty session services.
 //!
-//! Nothing here but `explain` is linked to the filter: the module at `dist/` is loaded by Envoy, and what it does is
-//! observed from outside, at the client, at the upstream, at the session service, and in Envoy's own statistics. Run it
-//! with `make test`, which builds the module and names the programs in `ENVOY_BIN` and `REDIS_SERVER_BIN`.
+//! Envoy loads the module at `dist/`. The tests observe it from outside: at the client, the upstream and the session
+//! service, and in Envoy's statistics and logs. Only `explain` links the filter's core. `make test-rust` builds the module
+//! and sets `ENVOY_BIN` and `REDIS_SERVER_BIN`.
 
 #![allow(
     clippy::arithmetic_side_effects,
@@ -10,29 +10,32 @@
     clippy::indexing_slicing,
     clippy::panic,
     clippy::unwrap_used,
-    reason = "a test that cannot go on should stop, and say where"
+    reason = "a test that cannot continue panics with its location"
 )]
 
+mod ambiguous_paths;
 mod annotation;
-mod answers;
 mod caching;
 mod calls;
+mod coalescing;
 mod configuration;
-mod decision;
+mod decisions;
 mod explain;
 mod faults;
-mod forged;
 mod harness;
 mod limits;
+mod local_replies;
 mod login;
 mod logout;
+mod origins;
 mod recheck;
-mod require;
+mod requirements;
+mod reserved_headers;
 mod rules;
+mod setup;
 mod shadow;
-mod sharing;
-mod storms;
 mod streams;
+mod stress;
 mod telemetry;
 mod tenants;
 mod tokens;

@@ -1,22 +1,17 @@
-//! Streams that outlive their sessions: looked at again, and closed once nobody would let them in any more.
-
-use std::collections::HashSet;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+//! Recheck: open streams are looked up again, and closed once their session would no longer be allowed.
 
 use serde_json::{Value, json};
 
 use crate::harness::client::{Connection, Request};
 use crate::harness::mesh::{Mesh, Setup, plugin};
 use crate::harness::sessions::{APP, RestSessions};
-use crate::harness::stub::{Answer, Call, Stub};
+use crate::harness::stub::session;
 use crate::harness::token;
 use crate::harness::wait;
+use crate::setup::{Service, extended};
 
 fn rechecked(keys: Value) -> Value {
-    let mut rule = json!({"session": "required", "recheck": "1s"});
-    rule.as_object_mut().expect("a rule is an object").extend(keys.as_object().expect("keys").clone());
-    plugin(json!({"default": rule}))
+    plugin(json!({"default": extended(json!({"session": "required", "recheck": "1s"}), keys)}))
 }
 
 fn open(mesh: &Mesh, request: &Request) -> Connection {
@@ -33,7 +28,7 @@ fn assert_open(connection: &mut Connection) {
 }
 
 #[test]
-fn websocket_is_closed_once_its_session_is_gone_and_no_other_is() {
+fn a_websocket_is_closed_when_its_session_is_gone_and_others_stay_open() {
     let sessions = RestSessions::over_redis();
     let mesh = Setup::new(rechecked(json!({}))).sessions(sessions.address()).start();
     let [mine, other] = ["user1", "user2"].map(|user| sessions.create(user, &json!(null)));
@@ -47,7 +42,7 @@ fn websocket_is_closed_once_its_session_is_gone_and_no_other_is() {
 }
 
 #[test]
-fn websocket_is_closed_once_a_requirement_fails() {
+fn a_websocket_is_closed_when_a_requirement_fails() {
     let sessions = RestSessions::over_redis();
     let keys = rechecked(json!({"require": [{"field": "d.role", "equals": "admin"}]}));
     let mesh = Setup::new(keys).sessions(sessions.address()).start();
@@ -60,7 +55,7 @@ fn websocket_is_closed_once_a_requirement_fails() {
 }
 
 #[test]
-fn websocket_of_somebody_who_logs_out_elsewhere_is_closed() {
+fn websockets_are_closed_after_a_logout_of_their_session() {
     let sessions = RestSessions::over_redis();
     let mut keys = rechecked(json!({}));
     keys["logout"] = json!({"path": "/logout"});
@@ -76,58 +71,36 @@ fn websocket_of_somebody_who_logs_out_elsewhere_is_closed() {
 }
 
 #[test]
-fn upload_that_goes_on_for_longer_than_its_session_is_cut_off() {
+fn an_upload_is_reset_when_its_session_is_gone() {
     let sessions = RestSessions::over_redis();
     let mesh = Setup::new(rechecked(json!({}))).sessions(sessions.address()).start();
     let token = sessions.create("user1", &json!(null));
     let upload = Request::new("POST", "/upload").session(&token).header("content-length", "1000000");
     let mut connection = mesh.begin(&upload);
     connection.write(b"the first bytes");
-    wait::until_equal("the upload to be let through", &1, || mesh.counter("allowed_total"));
+    wait::until_equal("the upload to pass", &1, || mesh.counter("allowed_total"));
     sessions.kill(&token);
     assert!(connection.is_closed_by_peer());
     assert_eq!(mesh.counter("recheck_closed_total"), 1);
 }
 
-/// A session service that may be told to fail, and to forget.
-#[derive(Clone, Default)]
-struct Service {
-    fails: Arc<AtomicBool>,
-    gone: Arc<Mutex<HashSet<String>>>,
-}
-
-impl Service {
-    fn start(&self) -> Stub {
-        let this = self.clone();
-        Stub::start(move |call: &Call| {
-            if this.fails.load(Ordering::Relaxed) {
-                Answer::text(503, "{}")
-            } else if this.gone.lock().unwrap().contains(call.token()) {
-                Answer::none()
-            } else {
-                Answer::session()
-            }
-        })
-    }
-}
-
 #[test]
-fn while_rest_sessions_is_away_what_is_open_stays_open_and_ends_once_it_is_back() {
+fn an_open_stream_stays_open_while_lookups_fail_and_is_closed_once_its_session_is_found_gone() {
     let service = Service::default();
-    let stub = service.start();
+    let stub = service.start(session());
     let mesh = Setup::new(rechecked(json!({}))).sessions(stub.address()).start();
     let token = token::fresh();
     let mut connection = open(&mesh, &Request::upgrade("/ws").session(&token));
-    service.fails.store(true, Ordering::Relaxed);
+    service.fail(true);
     wait::until("two lookups to fail", || (mesh.counter("call_failures_status_total") >= 2).then_some(()));
     assert_open(&mut connection);
-    service.gone.lock().unwrap().insert(token);
-    service.fails.store(false, Ordering::Relaxed);
+    service.end(&token);
+    service.fail(false);
     assert!(connection.is_closed_by_peer());
 }
 
 #[test]
-fn websocket_over_http_2_is_closed_and_its_connection_is_not() {
+fn closing_a_websocket_over_http_2_keeps_its_connection() {
     let sessions = RestSessions::over_redis();
     let mesh = Setup::new(rechecked(json!({}))).sessions(sessions.address()).start();
     let token = sessions.create("user1", &json!(null));
@@ -139,20 +112,20 @@ fn websocket_over_http_2_is_closed_and_its_connection_is_not() {
         sessions.kill(&token);
         open.join().expect("the WebSocket ends")
     });
-    assert!(ended, "the stream ends, and its connection serves another one");
+    assert!(ended, "the stream was expected to end, and its connection to serve another one");
     assert_eq!(mesh.counter("recheck_closed_total"), 1);
 }
 
 #[test]
-fn hundreds_of_websockets_whose_sessions_end_at_once_are_all_closed() {
+fn hundreds_of_websockets_whose_sessions_end_together_are_all_closed() {
     const OPEN: usize = 300;
     let service = Service::default();
-    let stub = service.start();
+    let stub = service.start(session());
     let mesh = Setup::new(rechecked(json!({}))).sessions(stub.address()).workers(2).start();
     let tokens: Vec<String> = (0..OPEN).map(|_| token::fresh()).collect();
     let mut sockets: Vec<Connection> =
         tokens.iter().map(|token| open(&mesh, &Request::upgrade("/ws").session(token))).collect();
-    service.gone.lock().unwrap().extend(tokens);
+    tokens.iter().for_each(|token| service.end(token));
     for socket in &mut sockets {
         assert!(socket.is_closed_by_peer());
     }
@@ -161,16 +134,16 @@ fn hundreds_of_websockets_whose_sessions_end_at_once_are_all_closed() {
 }
 
 #[test]
-fn request_that_is_over_is_not_asked_about_again() {
+fn a_finished_request_is_not_rechecked() {
     let service = Service::default();
-    let stub = service.start();
+    let stub = service.start(session());
     let mesh = Setup::new(rechecked(json!({}))).sessions(stub.address()).start();
     let (short, long) = (token::fresh(), token::fresh());
     mesh.passes(&Request::get("/").session(&short));
     drop(open(&mesh, &Request::upgrade("/ws").session(&short)));
     let mut connection = open(&mesh, &Request::upgrade("/ws").session(&long));
-    wait::until("the open one to be asked about twice", || (stub.calls_for(&long).len() >= 3).then_some(()));
+    wait::until("two rechecks of the open WebSocket", || (stub.calls_for(&long).len() >= 3).then_some(()));
     assert_open(&mut connection);
-    assert_eq!(stub.calls_for(&short).len(), 2, "once for each of its requests");
+    assert_eq!(stub.calls_for(&short).len(), 2, "one lookup for each of its requests was expected, and no recheck");
     assert_eq!(mesh.counter("recheck_closed_total"), 0);
 }

@@ -1,4 +1,4 @@
-//! The filter beside a running site: nothing that a client or an upstream could notice, and everything counted.
+//! Shadow mode: requests pass unchanged, and their outcomes are counted.
 
 use serde_json::{Value, json};
 
@@ -6,21 +6,20 @@ use crate::harness::client::Request;
 use crate::harness::envoy::{Cluster, Listener};
 use crate::harness::mesh::{Setup, plugin};
 use crate::harness::sessions::{APP, RestSessions};
-use crate::harness::stub::{Answer, Gate, Stub};
+use crate::harness::stub::{Answer, Stub};
 use crate::harness::token;
 use crate::harness::wait;
+use crate::setup::{extended, held_service, long_timeout};
 
 const STATE: &str = "%FILTER_STATE(wasm.rest_sessions.decision:PLAIN)% %FILTER_STATE(wasm.rest_sessions.reason:PLAIN)% \
     %FILTER_STATE(wasm.rest_sessions.rule:PLAIN)% %FILTER_STATE(wasm.rest_sessions.user:PLAIN)%";
 
 fn shadow(keys: Value) -> Value {
-    let mut shadow = plugin(json!({"shadow": true}));
-    shadow.as_object_mut().expect("a plugin is an object").extend(keys.as_object().expect("keys").clone());
-    shadow
+    extended(plugin(json!({"shadow": true})), keys)
 }
 
-/// A policy with all that could turn a request away, send it elsewhere, or change it.
-fn whole_policy() -> Value {
+/// A configuration that would deny, redirect or change requests in every way.
+fn full_configuration() -> Value {
     json!({
         "hosts": ["shop.example.com"],
         "forward_token": false,
@@ -40,12 +39,12 @@ fn whole_policy() -> Value {
 }
 
 #[test]
-fn every_request_reaches_the_upstream_as_it_came_and_counts_as_what_it_would_have_been() {
+fn a_shadow_request_passes_unchanged_and_is_counted_by_its_shadow_outcome() {
     let sessions = RestSessions::over_redis();
     let listener = Listener {
         access_log: Some(STATE),
         ..Listener::new("main", {
-            let mut keys = shadow(whole_policy());
+            let mut keys = shadow(full_configuration());
             keys["filter_state"] = true.into();
             keys
         })
@@ -82,17 +81,17 @@ fn every_request_reaches_the_upstream_as_it_came_and_counts_as_what_it_would_hav
             let lines = mesh.envoy.access_log("main");
             (lines.len() > number).then_some(lines)
         });
-        // What a lookup says may come when the request is over already.
+        // The lookup may complete after the request.
         let late = *looked_up && lines[number] == "- - - -";
-        assert!(late || lines[number] == *expected, "{}, not {expected}\n{request}", lines[number]);
+        assert!(late || lines[number] == *expected, "found {}, expected {expected}\n{request}", lines[number]);
     }
     let known = Request::get(&format!("/{APP}/get/{member}")).send_to(sessions.address());
-    assert_ne!(known.text(), "{}", "shadow has ended a session");
+    assert_ne!(known.text(), "{}", "a request in shadow has ended the session");
     mesh.expect_outcomes(&[("shadow_allowed_total", 4), ("shadow_denied_total", 9)]);
 }
 
 #[test]
-fn forged_headers_go_all_the_same() {
+fn reserved_headers_are_removed_in_shadow() {
     let stub = Stub::knowing_everyone();
     let mesh = Setup::new(shadow(json!({}))).sessions(stub.address()).start();
     let request = Request::get("/").header("x-session-user", "root").header("X_Session.Data", "{}");
@@ -100,14 +99,10 @@ fn forged_headers_go_all_the_same() {
 }
 
 #[test]
-fn no_request_waits_for_rest_sessions_and_each_is_counted_once_it_has_answered() {
+fn shadow_requests_do_not_wait_for_their_lookup_and_are_counted_on_its_response() {
     const REQUESTS: u64 = 20;
-    let gate = Gate::default();
-    let held = gate.clone();
-    let stub = Stub::start(move |_| Answer::After(held.clone(), Box::new(Answer::none())));
-    let mut keys = shadow(json!({}));
-    keys["rest_sessions"]["timeout"] = "15s".into();
-    let mesh = Setup::new(keys).sessions(stub.address()).start();
+    let (gate, stub) = held_service(|_| Answer::none());
+    let mesh = Setup::new(long_timeout(json!({"shadow": true}))).sessions(stub.address()).start();
     for _ in 0..REQUESTS {
         mesh.passes(&Request::get("/").session(&token::fresh()));
     }
@@ -118,7 +113,7 @@ fn no_request_waits_for_rest_sessions_and_each_is_counted_once_it_has_answered()
 }
 
 #[test]
-fn a_clients_own_trouble_is_counted_once_too() {
+fn timeouts_and_disconnects_in_shadow_are_counted_once() {
     let stub = Stub::start(|_| Answer::Silence);
     let mut keys = shadow(json!({}));
     keys["rest_sessions"]["timeout"] = "300ms".into();
@@ -131,7 +126,7 @@ fn a_clients_own_trouble_is_counted_once_too() {
 }
 
 #[test]
-fn one_rule_is_tried_while_the_others_are_in_force() {
+fn one_rule_in_shadow_leaves_the_others_in_force() {
     let stub = Stub::start(|_| Answer::none());
     let mesh = Setup::new(plugin(json!({
         "rules": [{"match": {"paths": ["/new/*"]}, "session": "required", "shadow": true}],
@@ -140,7 +135,7 @@ fn one_rule_is_tried_while_the_others_are_in_force() {
     .start();
     mesh.passes(&Request::get("/new/page").session(&token::fresh()));
     mesh.denies(&Request::get("/page").session(&token::fresh()), 401, "session_required");
-    // No way round the rules in force through one in shadow.
+    // A path that reads as one of a rule in shadow does not bypass the rules in force.
     mesh.denies(&Request::get("/new/..%2fpage"), 400, "ambiguous_path");
     mesh.denies(&Request::get("/new%2fpage"), 400, "ambiguous_path");
     mesh.expect_outcomes(&[
@@ -151,13 +146,13 @@ fn one_rule_is_tried_while_the_others_are_in_force() {
 }
 
 #[test]
-fn a_session_seen_in_shadow_is_used_as_any_other() {
+fn a_lookup_in_shadow_counts_as_a_use_of_the_session() {
     let sessions = RestSessions::over_redis();
     let mesh = Setup::new(shadow(json!({}))).sessions(sessions.address()).start();
     let token = sessions.create("user1", &json!(null));
     mesh.passes(&Request::get("/").session(&token));
     mesh.expect_outcomes(&[("shadow_allowed_total", 1)]);
-    let redis = sessions.redis.as_ref().expect("this service stands on Redis");
+    let redis = sessions.redis.as_ref().expect("this service uses Redis");
     let key = format!("rs:{APP}:{token}");
     assert_eq!(redis.command(&["HINCRBY", &key, "r", "0"]), ":2", "the lookup counts as a read of the session");
 }

@@ -1,4 +1,4 @@
-//! Streams that are more than one request and one answer: uploads that wait, WebSockets, several workers.
+//! Streams beyond one request and one response: held uploads, WebSockets, keep-alive connections, several workers.
 
 use std::time::Duration;
 
@@ -8,35 +8,33 @@ use crate::harness::client::{Connection, Request};
 use crate::harness::envoy::Listener;
 use crate::harness::mesh::{Setup, assert_denied, plugin};
 use crate::harness::sessions::RestSessions;
-use crate::harness::stub::{Answer, Gate, Stub};
+use crate::harness::stub::{Answer, Stub};
 use crate::harness::token;
+use crate::setup::{held_service, long_timeout};
 
 #[test]
-fn upload_of_eight_mebibytes_waits_for_its_session_and_arrives_whole() {
-    let gate = Gate::default();
-    let held = gate.clone();
-    let stub = Stub::start(move |_| Answer::After(held.clone(), Box::new(Answer::session())));
-    let mut keys = plugin(json!({}));
-    keys["rest_sessions"]["timeout"] = "15s".into();
-    let small_buffer = Listener { buffer_limit: Some(65_536), ..Listener::new("main", keys) };
+fn an_upload_of_8_mib_is_held_until_its_session_is_known_and_arrives_complete() {
+    let (gate, stub) = held_service(|_| Answer::session());
+    let configuration = long_timeout(json!({}));
+    let small_buffer = Listener { buffer_limit: Some(65_536), ..Listener::new("main", configuration) };
     let mesh = Setup::default().listener(small_buffer).sessions(stub.address()).start();
-    // No run of it repeats where a buffer could end, so that a lost or doubled piece shows.
+    // The bytes do not repeat at any buffer size, so that a lost or duplicated chunk is detected.
     let upload: Vec<u8> = (0..8_u32 << 20).map(|position| (position.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
     let request = Request::new("POST", "/upload").session(&token::fresh()).body(upload.clone());
     let seen = std::thread::scope(|scope| {
         let sending = scope.spawn(|| mesh.passes(&request));
         stub.wait_for_calls(1);
-        assert_eq!(mesh.upstream.count(), 0, "nothing may pass before the session is known");
+        assert_eq!(mesh.upstream.count(), 0, "the upstream was reached before the session was known");
         gate.open();
-        sending.join().expect("the upload is answered")
+        sending.join().expect("the upload has a response")
     });
     assert_eq!(seen.header("x-session-user").as_deref(), Some("user123"));
     assert_eq!(seen.body.len(), upload.len());
-    assert!(seen.body == upload, "the upload arrived, but not as it was sent");
+    assert!(seen.body == upload, "the upload arrived with other bytes than were sent");
 }
 
 #[test]
-fn websocket_is_opened_with_a_session_and_denied_without() {
+fn a_websocket_opens_with_a_session_and_is_denied_without_one() {
     let sessions = RestSessions::over_redis();
     let mesh = Setup::new(plugin(json!({
         "token_from": [{"cookie": "session-cookie"}, {"query": "token"}],
@@ -60,7 +58,7 @@ fn websocket_is_opened_with_a_session_and_denied_without() {
 }
 
 #[test]
-fn websocket_is_opened_for_pages_of_its_own_and_of_listed_origins_and_for_no_others() {
+fn a_websocket_opens_only_for_its_own_and_listed_origins() {
     let sessions = RestSessions::in_memory();
     let mesh = Setup::new(plugin(json!({
         "default": {"session": "required", "origins": ["https://app.example.org"]},
@@ -73,7 +71,7 @@ fn websocket_is_opened_for_pages_of_its_own_and_of_listed_origins_and_for_no_oth
         from("https://app.example.org"),
         from("http://shop.example.com"),
         from("http://SHOP.example.com:80"),
-        // No page at all.
+        // Without an origin: the client is no page.
         Request::upgrade("/ws").session(&token),
     ] {
         let mut connection = mesh.begin(&request);
@@ -96,7 +94,7 @@ fn websocket_is_opened_for_pages_of_its_own_and_of_listed_origins_and_for_no_oth
 }
 
 #[test]
-fn websocket_over_http_2_is_judged_like_one_over_http_1() {
+fn a_websocket_over_http_2_is_decided_like_one_over_http_1() {
     let stub = Stub::knowing_everyone();
     let mesh = Setup::new(plugin(json!({
         "token_from": [{"cookie": "session-cookie"}, {"query": "token"}],
@@ -122,7 +120,7 @@ fn websocket_over_http_2_is_judged_like_one_over_http_1() {
 }
 
 #[test]
-fn each_request_of_a_kept_connection_is_judged_by_itself() {
+fn each_request_of_a_keep_alive_connection_is_decided_separately() {
     let stub = Stub::start(|call| Answer::json(200, &json!({"id": call.token(), "ttl": 7200})));
     let mesh = Setup::new(plugin(json!({}))).sessions(stub.address()).start();
     let mut connection = Connection::open(mesh.address());
@@ -142,33 +140,26 @@ fn each_request_of_a_kept_connection_is_judged_by_itself() {
 }
 
 #[test]
-fn hundreds_of_waiting_requests_are_answered_when_their_calls_fail_together() {
-    const WAITING: usize = 200;
-    let gate = Gate::default();
-    let held = gate.clone();
-    let stub = Stub::start(move |_| Answer::After(held.clone(), Box::new(Answer::ResetBeforeHeaders)));
-    let mut keys = plugin(json!({}));
-    keys["rest_sessions"]["timeout"] = "15s".into();
+fn hundreds_of_pending_requests_are_denied_when_their_calls_fail_together() {
+    const PENDING: usize = 200;
+    let (gate, stub) = held_service(|_| Answer::ResetBeforeHeaders);
+    let mut keys = long_timeout(json!({}));
     keys["rest_sessions"]["retries"] = 0.into();
     let mesh = Setup::new(keys).sessions(stub.address()).start();
-    let requests: Vec<Request> = (0..WAITING).map(|_| Request::get("/").session(&token::fresh())).collect();
-    let mut waiting: Vec<Connection> = requests.iter().map(|request| mesh.begin(request)).collect();
-    stub.wait_for_calls(WAITING);
+    let requests: Vec<Request> = (0..PENDING).map(|_| Request::get("/").session(&token::fresh())).collect();
+    let mut pending: Vec<Connection> = requests.iter().map(|request| mesh.begin(request)).collect();
+    stub.wait_for_calls(PENDING);
     gate.open();
-    for (request, connection) in requests.iter().zip(&mut waiting) {
+    for (request, connection) in requests.iter().zip(&mut pending) {
         assert_denied(request, &connection.read(false), 503, "sessions_unavailable");
     }
-    mesh.expect_outcomes(&[("denied_unavailable_total", WAITING as u64)]);
+    mesh.expect_outcomes(&[("denied_unavailable_total", PENDING as u64)]);
 }
 
 #[test]
-fn request_waits_for_the_answer_and_is_not_answered_before() {
-    let gate = Gate::default();
-    let held = gate.clone();
-    let stub = Stub::start(move |_| Answer::After(held.clone(), Box::new(Answer::session())));
-    let mut keys = plugin(json!({}));
-    keys["rest_sessions"]["timeout"] = "15s".into();
-    let mesh = Setup::new(keys).sessions(stub.address()).start();
+fn a_request_is_held_until_its_call_has_a_response() {
+    let (gate, stub) = held_service(|_| Answer::session());
+    let mesh = Setup::new(long_timeout(json!({}))).sessions(stub.address()).start();
     let mut connection = mesh.begin(&Request::get("/").session(&token::fresh()));
     stub.wait_for_calls(1);
     assert!(connection.is_silent_for(Duration::from_millis(50)));
@@ -178,7 +169,7 @@ fn request_waits_for_the_answer_and_is_not_answered_before() {
 }
 
 #[test]
-fn several_workers_decide_alike_and_count_together() {
+fn several_workers_decide_alike_and_share_their_counters() {
     const CLIENTS: u64 = 8;
     const ROUNDS: u64 = 10;
     let sessions = RestSessions::over_redis();

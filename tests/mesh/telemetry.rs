@@ -1,4 +1,4 @@
-//! What operators see: counters, filter state, and logs that never show a token.
+//! Telemetry: counters, filter state, and logs without tokens.
 
 use serde_json::json;
 
@@ -10,7 +10,7 @@ use crate::harness::token;
 use crate::harness::wait;
 
 #[test]
-fn every_metric_stands_at_zero_before_the_first_request() {
+fn every_metric_is_zero_before_the_first_request() {
     let stub = Stub::knowing_everyone();
     let mesh = Setup::new(plugin(json!({}))).sessions(stub.address()).start();
     for name in OUTCOMES.iter().chain(&COUNTERS).chain(&["in_flight"]) {
@@ -20,7 +20,7 @@ fn every_metric_stands_at_zero_before_the_first_request() {
 }
 
 #[test]
-fn each_request_counts_exactly_once_by_its_outcome() {
+fn each_request_raises_exactly_its_outcome_counter() {
     let stub = Stub::start(|call| match call.path.split('/').nth(1) {
         Some("large") => Answer::json(200, &json!({"id": "u".repeat(300), "ttl": 10})),
         Some("junk") => Answer::text(200, "junk"),
@@ -87,7 +87,7 @@ const STATE: &str = "%FILTER_STATE(wasm.rest_sessions.decision:PLAIN)% %FILTER_S
     %FILTER_STATE(wasm.rest_sessions.source:PLAIN)%";
 
 #[test]
-fn filter_state_tells_the_access_log_what_was_decided_and_why() {
+fn filter_state_gives_the_access_log_the_decision_and_its_reason() {
     let stub = Stub::start(|call| match call.path.split('/').nth(1) {
         Some("none") => Answer::none(),
         Some("large") => Answer::json(200, &json!({"id": "u".repeat(300), "ttl": 10})),
@@ -151,7 +151,7 @@ fn filter_state_tells_the_access_log_what_was_decided_and_why() {
 }
 
 #[test]
-fn filter_state_stays_empty_unless_it_is_asked_for() {
+fn filter_state_is_empty_unless_configured() {
     let stub = Stub::knowing_everyone();
     let mesh = Setup::default()
         .listener(Listener { access_log: Some(STATE), ..Listener::new("main", plugin(json!({}))) })
@@ -166,7 +166,7 @@ fn filter_state_stays_empty_unless_it_is_asked_for() {
 }
 
 #[test]
-fn trouble_with_the_service_is_logged_as_a_warning_without_the_token() {
+fn failed_calls_are_logged_as_warnings_without_the_token() {
     let stub = Stub::start(|_| Answer::text(500, "{}"));
     let mesh = Setup::new(plugin(json!({}))).sessions(stub.address()).start();
     let token = token::fresh();
@@ -179,6 +179,6 @@ fn trouble_with_the_service_is_logged_as_a_warning_without_the_token() {
             log.lines().filter(|line| line.contains("[warning][wasm]")).map(ToOwned::to_owned).collect();
         (!warnings.is_empty()).then_some(warnings)
     });
-    assert!(warnings.len() < 20, "twenty failures in a moment are not twenty warnings");
-    assert!(!mesh.envoy.log().contains(&token), "the token stands in the log");
+    assert!(warnings.len() < 20, "20 failures within a second logged {} warnings", warnings.len());
+    assert!(!mesh.envoy.log().contains(&token), "the log shows the token");
 }

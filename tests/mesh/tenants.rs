@@ -1,4 +1,4 @@
-//! Two tenants in one Envoy that share nothing: each with its store, its app, its cookie and its login page.
+//! Two isolated tenants in one Envoy, each with its own store, app, cookie and login page.
 
 use serde_json::{Value, json};
 
@@ -61,7 +61,7 @@ fn start(tenants: &[Tenant; 2]) -> Mesh {
 }
 
 #[test]
-fn each_tenants_sessions_open_its_own_host_and_no_other() {
+fn each_tenants_sessions_pass_only_at_its_own_host() {
     let tenants = tenants();
     let mesh = start(&tenants);
     let [red, blue] = &tenants;
@@ -71,24 +71,24 @@ fn each_tenants_sessions_open_its_own_host_and_no_other() {
         assert_eq!(seen.header(&format!("x-{}-user", own.app)).as_deref(), Some("user1"));
         assert_eq!(seen.header(&format!("x-{}-user", other.app)), None);
         assert_eq!(seen.header("x-session-user"), None);
-        // The same token, under either tenant's cookie, is nobody at the other's: cached or not.
+        // The other tenant denies the token under either tenant's cookie, cached or not.
         for cookie in [own.cookie, other.cookie] {
             mesh.denies(&other.get(&format!("{cookie}={token}")), 401, "session_required");
         }
-        // The other's header cannot be brought along either.
-        let forged = own.get(&format!("{}={token}", own.cookie)).header(format!("x-{}-user", other.app), "root");
-        assert_eq!(mesh.passes(&forged).header(&format!("x-{}-user", other.app)), None);
+        // The other tenant's annotation header is removed as well.
+        let spoofed = own.get(&format!("{}={token}", own.cookie)).header(format!("x-{}-user", other.app), "root");
+        assert_eq!(mesh.passes(&spoofed).header(&format!("x-{}-user", other.app)), None);
     }
 }
 
 #[test]
-fn one_token_in_both_stores_is_two_sessions() {
+fn one_token_in_two_stores_is_two_sessions() {
     let tenants = tenants();
     let mesh = start(&tenants);
     let [red, blue] = &tenants;
-    // Two stores that came upon one token: what is known of it here says nothing there.
+    // The same token in both stores is two independent sessions.
     let token = red.store.create_for(red.app, "red-user", &Value::Null);
-    let redis = blue.store.redis.as_ref().expect("this service stands on Redis");
+    let redis = blue.store.redis.as_ref().expect("this service uses Redis");
     let twin = blue.store.create_for(blue.app, "blue-user", &Value::Null);
     let renamed = redis.command(&["RENAME", &format!("rs:blue:{twin}"), &format!("rs:blue:{token}")]);
     assert_eq!(renamed, "+OK");
@@ -109,7 +109,7 @@ fn one_token_in_both_stores_is_two_sessions() {
 }
 
 #[test]
-fn each_tenants_people_log_in_at_its_own_page() {
+fn each_tenants_navigations_are_redirected_to_its_own_login_page() {
     let tenants = tenants();
     let mesh = start(&tenants);
     for (tenant, location) in tenants.iter().zip([
@@ -122,14 +122,14 @@ fn each_tenants_people_log_in_at_its_own_page() {
 }
 
 #[test]
-fn one_tenants_trouble_is_not_the_others() {
+fn an_outage_of_one_tenants_store_does_not_affect_the_other() {
     let mut tenants = tenants();
     let mesh = start(&tenants);
     let [red, blue] = &mut tenants;
     let token = blue.store.create_for(blue.app, "user1", &Value::Null);
     let lost = red.store.create_for(red.app, "user1", &Value::Null);
-    red.store.redis.as_mut().expect("this service stands on Redis").stop();
-    // More outages in a row than open a breaker.
+    red.store.redis.as_mut().expect("this service uses Redis").stop();
+    // More consecutive outages than the breaker's threshold.
     for _ in 0..8 {
         mesh.denies(&red.get(&format!("{}={lost}", red.cookie)), 503, "sessions_unavailable");
     }

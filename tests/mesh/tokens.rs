@@ -1,4 +1,4 @@
-//! Where tokens come from: every source, their order, conflicts, and what is no token at all.
+//! Tokens: their sources, the order of these, conflicts, malformed tokens, and forwarding to the upstream.
 
 use std::time::Duration;
 
@@ -9,8 +9,7 @@ use crate::harness::mesh::{Mesh, Setup, plugin};
 use crate::harness::stub::{Answer, Stub};
 use crate::harness::token;
 
-/// A service at which every token's session belongs to a user of the token's name, so that the upstream sees which
-/// token decided.
+/// A session service whose sessions have the token as user id, so that the upstream sees which token decided.
 fn service() -> Stub {
     Stub::start(|call| Answer::json(200, &json!({"id": call.token(), "ttl": 7200})))
 }
@@ -30,7 +29,7 @@ fn assert_no_token(mesh: &Mesh, request: &Request) {
 }
 
 #[test]
-fn cookie_holds_the_token_wherever_it_stands_among_others_and_with_or_without_quotes() {
+fn the_token_is_read_from_a_cookie_in_any_position_quoted_or_not() {
     let stub = service();
     let mesh = start(&stub, json!([{"cookie": "session-cookie"}]));
     let token = token::fresh();
@@ -61,7 +60,7 @@ fn cookie_holds_the_token_wherever_it_stands_among_others_and_with_or_without_qu
 }
 
 #[test]
-fn every_cookie_header_counts_over_http_1_and_http_2() {
+fn every_cookie_header_is_read_over_http_1_and_http_2() {
     let stub = service();
     let mesh = start(&stub, json!([{"cookie": "session-cookie"}]));
     let token = token::fresh();
@@ -79,7 +78,7 @@ fn every_cookie_header_counts_over_http_1_and_http_2() {
 }
 
 #[test]
-fn header_holds_the_token_with_its_prefix_in_any_case() {
+fn the_token_is_read_from_a_header_with_its_prefix_in_any_case() {
     let stub = service();
     let mesh = start(&stub, json!([{"header": "authorization", "prefix": "Bearer "}]));
     let token = token::fresh();
@@ -96,7 +95,7 @@ fn header_holds_the_token_with_its_prefix_in_any_case() {
 }
 
 #[test]
-fn header_without_prefix_holds_the_bare_token() {
+fn a_header_source_without_prefix_holds_the_bare_token() {
     let stub = service();
     let mesh = start(&stub, json!([{"header": "X-My-Token"}]));
     let token = token::fresh();
@@ -108,7 +107,7 @@ fn header_without_prefix_holds_the_bare_token() {
 }
 
 #[test]
-fn query_holds_the_token_of_websocket_upgrades_only() {
+fn a_query_source_applies_to_websocket_upgrades_only() {
     let stub = service();
     let mesh = start(&stub, json!([{"query": "token"}]));
     let token = token::fresh();
@@ -118,16 +117,16 @@ fn query_holds_the_token_of_websocket_upgrades_only() {
         assert_decided_by(&mesh, &token, &Request::upgrade(&target));
         assert_no_token(&mesh, &Request::get(&target));
     }
-    // What is no upgrade is none by an Upgrade line alone.
-    let pretended = Request::get(&format!("/ws?token={token}")).header("upgrade", "websocket");
-    assert_no_token(&mesh, &pretended);
+    // An Upgrade header alone makes no upgrade.
+    let incomplete = Request::get(&format!("/ws?token={token}")).header("upgrade", "websocket");
+    assert_no_token(&mesh, &incomplete);
     for target in [format!("/ws?Token={token}"), format!("/ws?xtoken={token}"), format!("/ws/token={token}")] {
         assert_no_token(&mesh, &Request::upgrade(&target));
     }
 }
 
 #[test]
-fn query_holds_the_token_of_every_request_where_the_configuration_says_any() {
+fn a_query_source_with_any_applies_to_every_request() {
     let stub = service();
     let mesh = start(&stub, json!([{"query": "token", "any": true}]));
     let token = token::fresh();
@@ -137,7 +136,7 @@ fn query_holds_the_token_of_every_request_where_the_configuration_says_any() {
 }
 
 #[test]
-fn first_source_with_a_token_decides_and_a_conflict_in_it_is_not_healed_by_a_later_one() {
+fn the_first_source_with_a_token_decides_even_if_its_tokens_conflict() {
     let stub = service();
     let mesh = start(
         &stub,
@@ -155,7 +154,7 @@ fn first_source_with_a_token_decides_and_a_conflict_in_it_is_not_healed_by_a_lat
 }
 
 #[test]
-fn what_is_no_token_is_passed_over_and_never_asked_for() {
+fn malformed_tokens_are_skipped_and_never_looked_up() {
     let stub = service();
     let mesh = start(&stub, json!([{"cookie": "session-cookie"}]));
     let token = token::fresh();
@@ -163,7 +162,7 @@ fn what_is_no_token_is_passed_over_and_never_asked_for() {
         ("empty", Vec::new()),
         ("one character short", token[1..].into()),
         ("one character long", format!("{token}a").into()),
-        ("a character of no token", format!("{}-", &token[1..]).into()),
+        ("an invalid character", format!("{}-", &token[1..]).into()),
         ("an escape", format!("%41{}", &token[3..]).into()),
         ("a path", format!("../{}", &token[3..]).into()),
         ("a byte above ASCII", [&token.as_bytes()[1..], b"\xff"].concat()),
@@ -183,7 +182,7 @@ fn what_is_no_token_is_passed_over_and_never_asked_for() {
 }
 
 #[test]
-fn token_is_kept_from_the_upstream_in_every_source_and_on_every_route_where_it_is_not_to_be_forwarded() {
+fn forward_token_false_removes_the_token_from_every_source_on_every_route() {
     let stub = service();
     let mesh = Setup::new(plugin(json!({
         "token_from": [
@@ -224,7 +223,7 @@ fn token_is_kept_from_the_upstream_in_every_source_and_on_every_route_where_it_i
 }
 
 #[test]
-fn token_reaches_the_upstream_as_it_came_unless_that_is_forbidden() {
+fn the_token_reaches_the_upstream_unchanged_by_default() {
     let stub = service();
     let mesh = start(&stub, json!([{"cookie": "session-cookie"}, {"query": "token", "any": true}]));
     let token = token::fresh();
@@ -236,7 +235,7 @@ fn token_reaches_the_upstream_as_it_came_unless_that_is_forbidden() {
 }
 
 #[test]
-fn bytes_that_are_no_text_neither_break_the_filter_nor_change_on_their_way() {
+fn non_utf8_bytes_pass_unchanged_and_never_break_the_filter() {
     let stub = service();
     let mesh = start(&stub, json!([{"cookie": "session-cookie"}, {"header": "authorization", "prefix": "Bearer "}]));
     let token = token::fresh();
@@ -259,7 +258,7 @@ fn bytes_that_are_no_text_neither_break_the_filter_nor_change_on_their_way() {
 
 /// A page of `evil.example.com` may set a cookie for all of `example.com`, which the browser then sends along.
 #[test]
-fn cookie_that_a_sister_domain_plants_never_puts_anybody_into_the_attackers_session() {
+fn a_cookie_planted_by_a_sibling_domain_is_a_conflict_and_never_selects_a_session() {
     let stub = service();
     let mesh = start(&stub, json!([{"cookie": "session-cookie"}, {"cookie": "old-cookie"}]));
     let (own, planted) = (token::fresh(), token::fresh());
@@ -267,7 +266,7 @@ fn cookie_that_a_sister_domain_plants_never_puts_anybody_into_the_attackers_sess
         for request in [
             Request::get("/").header("cookie", format!("session-cookie={first}; session-cookie={second}")),
             Request::get("/").session(first).session(second),
-            // A later source does not decide in its stead.
+            // A later source does not resolve the conflict.
             Request::get("/").session(first).session(second).header("cookie", format!("old-cookie={own}")),
         ] {
             assert_no_token(&mesh, &request);
@@ -275,16 +274,16 @@ fn cookie_that_a_sister_domain_plants_never_puts_anybody_into_the_attackers_sess
         }
     }
     assert_eq!(mesh.counter("conflicts_total"), 12);
-    // One that is no token at all cannot even shut them out.
+    // A malformed planted cookie causes no conflict.
     assert_decided_by(&mesh, &own, &Request::get("/").session("planted").session(&own));
 }
 
 #[test]
-fn cookie_that_no_sister_domain_can_plant_has_a_name_of_its_own() {
+fn a_host_prefixed_cookie_is_distinct_from_similar_names() {
     let stub = service();
     let mesh = start(&stub, json!([{"cookie": "__Host-session"}]));
     let (own, planted) = (token::fresh(), token::fresh());
-    // Browsers take a cookie of this name from the host itself alone; what they send of others is another cookie.
+    // Browsers accept a __Host- cookie only from the host itself, so a sibling domain can plant only other names.
     let cookies =
         format!("session={planted}; __host-session={planted}; __Host-session={own}; __Host-session2={planted}");
     assert_decided_by(&mesh, &own, &Request::get("/").header("cookie", cookies));

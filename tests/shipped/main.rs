@@ -1,4 +1,4 @@
-//! The module in `dist`, as it ships. `make test` builds it first.
+//! The shipped module in `dist`: its exports, its size and its sections. `make test` builds it first.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use wasmi::{Engine, Module};
 
-/// V8 compiles the module for every worker at start, so its size is felt: 300 KB, and 3 % that figures may be off.
-const MOST_BYTES: usize = 309_000;
+/// V8 compiles the module for every worker at start, so its size is limited: to 300 KB and a tolerance of 3 %.
+const MAX_BYTES: usize = 309_000;
 
-/// An entry of `envoy/module/exports.json`, whose form is that of binaryen's `wasm-metadce`.
+/// An entry of `envoy/module/exports.json`, in the format of binaryen's `wasm-metadce`.
 #[derive(Deserialize)]
 struct Export {
     name: String,
@@ -28,67 +28,71 @@ fn bytes() -> Vec<u8> {
 }
 
 fn listed() -> Vec<Export> {
-    let text = fs::read(root().join("envoy/module/exports.json")).expect("the list of exports is there");
+    let text = fs::read(root().join("envoy/module/exports.json")).expect("the list of exports can be read");
     serde_json::from_slice(&text).expect("the list of exports is JSON")
 }
 
 #[test]
-fn it_exports_what_is_listed_and_nothing_else() {
+fn the_module_exports_exactly_the_listed_functions() {
     let module = Module::new(&Engine::default(), bytes()).expect("the module is valid");
     let mut found: Vec<_> = module.exports().map(|export| export.name().to_owned()).collect();
     let mut listed: Vec<_> = listed().into_iter().map(|export| export.export).collect();
     found.sort();
     listed.sort();
-    assert_eq!(found, listed);
+    assert_eq!(found, listed, "the exports of the module, and those listed");
 }
 
 #[test]
-fn every_export_says_why_it_stays() {
+fn every_listed_export_has_a_reason() {
     for Export { name, export, root, why } in listed() {
-        assert!(name == export && root, "{name} is listed in another way than the others");
-        assert!(why.len() > 10, "{name} stays for no reason");
+        assert!(name == export && root, "{name} must be listed as a root under the name of its export");
+        assert!(why.len() > 10, "the reason of {name} is missing or too short: {why:?}");
     }
 }
 
-/// A callback that the filter implements and the module does not export would never be called, without a word.
+/// Envoy silently never calls a callback that the module does not export.
 #[test]
-fn no_callback_that_the_filter_implements_is_left_out() {
+fn every_callback_that_the_filter_implements_is_exported() {
     let mut implemented = Vec::new();
-    for entry in fs::read_dir(root().join("src/shell")).expect("the shell is there") {
-        let source = fs::read_to_string(entry.expect("the shell can be listed").path()).expect("sources are text");
+    for entry in fs::read_dir(root().join("src")).expect("the sources of the filter can be listed") {
+        let source = fs::read_to_string(entry.expect("the sources of the filter can be listed").path())
+            .expect("sources are text");
         let names = source.split("fn on_").skip(1).filter_map(|rest| rest.split('(').next());
-        // The SDK's names of callbacks of a request are longer than the host's.
+        // The SDK's names of stream callbacks start with `http_`, the ABI's do not.
         implemented.extend(names.map(|name| match name {
             "http_call_response" => format!("proxy_on_{name}"),
             _ => format!("proxy_on_{}", name.trim_start_matches("http_")),
         }));
     }
-    assert!(implemented.iter().any(|name| name == "proxy_on_request_headers"), "no callbacks found: {implemented:?}");
+    assert!(
+        implemented.iter().any(|name| name == "proxy_on_request_headers"),
+        "the callbacks of the filter were not found, only: {implemented:?}"
+    );
     let listed = listed();
     for name in implemented {
-        assert!(listed.iter().any(|export| export.name == name), "{name} is implemented and not exported");
+        assert!(listed.iter().any(|export| export.name == name), "{name} is implemented but not exported");
     }
 }
 
 #[test]
-fn it_is_small() {
+fn the_module_is_at_most_309_kb() {
     let size = bytes().len();
-    assert!(size <= MOST_BYTES, "{size} bytes, {} more than there may be", size - MOST_BYTES);
+    assert!(size <= MAX_BYTES, "the module has {size} bytes, at most {MAX_BYTES} are allowed");
 }
 
 #[test]
-fn it_does_not_say_where_it_was_built() {
+fn the_module_contains_no_path_of_the_build_machine() {
     let module = bytes();
-    for trace in ["/home/", "/root/", "/Users/", "/.cargo/"] {
-        let found = module.windows(trace.len()).position(|bytes| bytes == trace.as_bytes());
+    for prefix in ["/home/", "/root/", "/Users/", "/.cargo/"] {
+        let found = module.windows(prefix.len()).position(|bytes| bytes == prefix.as_bytes());
         let shown = found.map(|at| String::from_utf8_lossy(&module[at..module.len().min(at + 120)]).into_owned());
-        assert_eq!(shown, None, "a path of the machine that built the module is in it");
+        assert_eq!(shown, None, "the module contains a path of the build machine");
     }
 }
 
 #[test]
-fn it_has_no_section_that_no_host_reads() {
+fn the_module_has_no_custom_sections() {
     let module = Module::new(&Engine::default(), bytes()).expect("the module is valid");
-    let left: Vec<_> = module.custom_sections().map(|section| section.name().to_owned()).collect();
-    assert!(left.is_empty(), "{left:?}");
+    let sections: Vec<_> = module.custom_sections().map(|section| section.name().to_owned()).collect();
+    assert!(sections.is_empty(), "custom sections: {sections:?}");
 }

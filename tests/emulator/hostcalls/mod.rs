@@ -1,15 +1,16 @@
-//! The SDK's imports, as Envoy answers them.
+//! The SDK's imports, implemented as in Envoy.
 
+mod calls;
 mod maps;
 mod metrics;
 mod shared;
 mod streams;
 
-use super::state::{Level, Owner, with};
-use super::wire::{borrowed, hand_over};
+use super::abi::{read_from_vm, write_to_vm};
+use super::state::{ContextKind, Level, with_host};
 use std::time::Duration;
 
-/// The ABI's numbers for how a host call went.
+/// The ABI's status codes of host calls.
 const OK: u32 = 0;
 const NOT_FOUND: u32 = 1;
 const BAD_ARGUMENT: u32 = 2;
@@ -25,7 +26,7 @@ fn text(bytes: &[u8]) -> String {
 #[unsafe(no_mangle)]
 unsafe extern "C" fn proxy_log(level: u32, message: *const u8, size: usize) -> u32 {
     // SAFETY: the ABI's promise.
-    let message = text(unsafe { borrowed(message, size) });
+    let message = text(unsafe { read_from_vm(message, size) });
     let level = match level {
         0 => Level::Trace,
         1 => Level::Debug,
@@ -34,30 +35,30 @@ unsafe extern "C" fn proxy_log(level: u32, message: *const u8, size: usize) -> u
         4 => Level::Error,
         _ => Level::Critical,
     };
-    with(|host| host.log.push((level, message)));
+    with_host(|host| host.log.push((level, message)));
     OK
 }
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn proxy_get_log_level(level: *mut u32) -> u32 {
     // SAFETY: the ABI's promise.
-    unsafe { *level = with(|host| host.log_level as u32) };
+    unsafe { *level = with_host(|host| host.log_level as u32) };
     OK
 }
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn proxy_get_current_time_nanoseconds(time: *mut u64) -> u32 {
     // SAFETY: the ABI's promise.
-    unsafe { *time = with(|host| u64::try_from(host.now.as_nanos()).expect("the virtual clock fits 64 bits")) };
+    unsafe { *time = with_host(|host| u64::try_from(host.now.as_nanos()).expect("the virtual clock fits 64 bits")) };
     OK
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_set_tick_period_milliseconds(period: u32) -> u32 {
-    with(|host| {
-        let context = host.target();
-        if host.contexts.get(&context) != Some(&Owner::Root) {
-            host.violation("a tick period was set for a stream");
+    with_host(|host| {
+        let context = host.effective_context();
+        if host.contexts.get(&context) != Some(&ContextKind::Root) {
+            host.record_violation("a tick period was set for a stream");
         } else if period == 0 {
             host.ticks.remove(&context);
         } else {
@@ -68,7 +69,7 @@ extern "C" fn proxy_set_tick_period_milliseconds(period: u32) -> u32 {
     })
 }
 
-// What no context here has a use for. The SDK refers to these, so they must be there.
+// The filter uses none of the following. The SDK links to them, so they must be defined.
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_done() -> u32 {
@@ -76,7 +77,7 @@ extern "C" fn proxy_done() -> u32 {
 }
 
 fn unsupported(what: &str) -> u32 {
-    with(|host| host.violation(format!("{what}, which this host does not emulate")));
+    with_host(|host| host.record_violation(format!("{what}, which this host does not emulate")));
     INTERNAL_FAILURE
 }
 
@@ -85,7 +86,7 @@ unsafe extern "C" fn proxy_get_status(code: *mut u32, data: *mut *mut u8, size: 
     // SAFETY: the ABI's promise.
     unsafe {
         *code = 0;
-        hand_over(&[], data, size);
+        write_to_vm(&[], data, size);
     }
     OK
 }

@@ -1,4 +1,4 @@
-//! Requests that are made up, the same ones in every run, with what rest-sessions knows of their tokens.
+//! Random requests, the same in every run, and the sessions of their tokens.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, SystemTime};
@@ -10,27 +10,27 @@ use session_filter::explain::{self, Assumed, Explanation, Question, explain};
 use crate::harness::client::Request;
 use crate::harness::token;
 
-/// Numbers that are the same in every run.
-pub struct Dice(pub u64);
+/// A pseudo-random generator (SplitMix64): the same numbers in every run.
+pub struct Random(pub u64);
 
-impl Dice {
-    fn roll(&mut self, sides: usize) -> usize {
+impl Random {
+    fn below(&mut self, limit: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        usize::try_from((mixed ^ (mixed >> 31)) >> 33).unwrap() % sides
+        usize::try_from((mixed ^ (mixed >> 31)) >> 33).unwrap() % limit
     }
 
     fn pick<'a, T>(&mut self, all: &'a [T]) -> &'a T {
-        &all[self.roll(all.len())]
+        &all[self.below(all.len())]
     }
 
-    fn once_in(&mut self, times: usize) -> bool {
-        self.roll(times) == 0
+    fn one_in(&mut self, times: usize) -> bool {
+        self.below(times) == 0
     }
 }
 
-/// A request that was made up, with what rest-sessions knows of its tokens.
+/// A random request, and the session of its token.
 pub struct Case {
     pub method: String,
     pub target: String,
@@ -41,24 +41,24 @@ pub struct Case {
 }
 
 impl Case {
-    pub fn made_up(dice: &mut Dice, number: usize) -> Self {
-        let token = match dice.roll(10) {
+    pub fn new(random: &mut Random, number: usize) -> Self {
+        let token = match random.below(10) {
             0 => token::aged(Duration::from_secs(13 * 3600)),
             1 => token::aged(Duration::from_secs(11 * 3600)),
             _ => token::fresh(),
         };
-        let host = (*dice.pick(&HOSTS)).to_owned();
+        let host = (*random.pick(&HOSTS)).to_owned();
         let mut case = Self {
-            method: (*dice.pick(&METHODS)).to_owned(),
-            target: target(dice, &token),
+            method: (*random.pick(&METHODS)).to_owned(),
+            target: target(random, &token),
             headers: vec![("x-case".to_owned(), number.to_string())],
-            assumed: assumed(dice),
+            assumed: assumed(random),
             host,
             token,
         };
-        case.add_tokens(dice);
-        case.add_signs_of_browsers(dice);
-        case.add_forgeries(dice);
+        case.add_tokens(random);
+        case.add_browser_headers(random);
+        case.add_spoofed_headers(random);
         case
     }
 
@@ -66,9 +66,9 @@ impl Case {
         self.headers.push((name.to_owned(), value.into()));
     }
 
-    fn add_tokens(&mut self, dice: &mut Dice) {
+    fn add_tokens(&mut self, random: &mut Random) {
         let token = self.token.clone();
-        match dice.roll(12) {
+        match random.below(12) {
             0..4 => self.add("cookie", format!("a=1; session-cookie={token}; b=2")),
             4 => self.add("cookie", format!("session-cookie=\"{token}\"")),
             5 => self.add("cookie", format!("session-cookie={token}; session-cookie={}", token::fresh())),
@@ -83,47 +83,52 @@ impl Case {
         }
     }
 
-    fn add_signs_of_browsers(&mut self, dice: &mut Dice) {
-        match dice.roll(6) {
-            0 => self.add("sec-fetch-mode", *dice.pick(&["navigate", "cors"])),
-            1 => self.add("accept", *dice.pick(&["text/html,*/*;q=0.8", "application/json"])),
+    fn add_browser_headers(&mut self, random: &mut Random) {
+        match random.below(6) {
+            0 => self.add("sec-fetch-mode", *random.pick(&["navigate", "cors"])),
+            1 => self.add("accept", *random.pick(&["text/html,*/*;q=0.8", "application/json"])),
             2 => {
                 self.add("accept", "text/html");
                 self.add("x-requested-with", "XMLHttpRequest");
             }
             _ => {}
         }
-        if dice.once_in(3) {
+        if random.one_in(3) {
             let own = format!("http://{}", self.host);
             self.add(
                 "origin",
-                *dice.pick(&[own.as_str(), "https://app.example.com", "https://evil.example.org", "null"]),
+                *random.pick(&[own.as_str(), "https://app.example.com", "https://evil.example.org", "null"]),
             );
         }
-        if dice.once_in(6) {
-            self.add("sec-fetch-site", *dice.pick(&["cross-site", "same-origin", "none"]));
+        if random.one_in(6) {
+            self.add("sec-fetch-site", *random.pick(&["cross-site", "same-origin", "none"]));
         }
-        if self.method == "OPTIONS" && !dice.once_in(3) {
+        if self.method == "OPTIONS" && !random.one_in(3) {
             self.add("access-control-request-method", "PUT");
         }
-        if self.method == "GET" && dice.once_in(8) {
+        if self.method == "GET" && random.one_in(8) {
             self.add("connection", "Upgrade");
             self.add("upgrade", "websocket");
             self.add("sec-websocket-version", "13");
             self.add("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
-        } else if self.method == "POST" && dice.once_in(6) {
+        } else if self.method == "POST" && random.one_in(6) {
             self.add("content-type", "application/grpc");
         }
     }
 
-    fn add_forgeries(&mut self, dice: &mut Dice) {
-        if dice.once_in(4) {
-            let name =
-                *dice.pick(&["x-session-user", "X-Session.Role", "x-session-data", "x-rewrite-url", "x-session-kill"]);
+    fn add_spoofed_headers(&mut self, random: &mut Random) {
+        if random.one_in(4) {
+            let name = *random.pick(&[
+                "x-session-user",
+                "X-Session.Role",
+                "x-session-data",
+                "x-rewrite-url",
+                "x-session-kill",
+            ]);
             self.add(name, "forged");
         }
-        if dice.once_in(8) {
-            self.add("x-forwarded-proto", *dice.pick(&["https", "http", "ftp"]));
+        if random.one_in(8) {
+            self.add("x-forwarded-proto", *random.pick(&["https", "http", "ftp"]));
         }
     }
 
@@ -132,7 +137,7 @@ impl Case {
         self.headers.iter().fold(request, |request, (name, value)| request.header(name.as_bytes(), value.as_bytes()))
     }
 
-    fn asked(&self) -> explain::Request {
+    fn explain_request(&self) -> explain::Request {
         explain::Request {
             method: self.method.clone(),
             scheme: "http".to_owned(),
@@ -142,10 +147,10 @@ impl Case {
         }
     }
 
-    pub fn explained(&self, config: &Value) -> Explanation {
+    pub fn explain(&self, config: &Value) -> Explanation {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
         let question = Question {
-            request: self.asked(),
+            request: self.explain_request(),
             client: IpAddr::V4(Ipv4Addr::LOCALHOST),
             now_ms: now.as_millis().try_into().unwrap(),
             assumed: Some(self.assumed.clone()),
@@ -224,14 +229,14 @@ const SEGMENTS: [&str; 27] = [
     "%3fa",
 ];
 
-fn target(dice: &mut Dice, token: &str) -> String {
-    let mut target = if dice.once_in(3) {
-        let segments: Vec<&str> = (0..=dice.roll(3)).map(|_| *dice.pick(&SEGMENTS)).collect();
+fn target(random: &mut Random, token: &str) -> String {
+    let mut target = if random.one_in(3) {
+        let segments: Vec<&str> = (0..=random.below(3)).map(|_| *random.pick(&SEGMENTS)).collect();
         format!("/{}", segments.join("/"))
     } else {
-        (*dice.pick(&PATHS)).to_owned()
+        (*random.pick(&PATHS)).to_owned()
     };
-    match dice.roll(8) {
+    match random.below(8) {
         0 => target.push_str("?x=1"),
         1 | 2 => target.push_str(&format!("?t={token}&x=a%20b")),
         3 => target.push_str("?t=junk"),
@@ -240,14 +245,14 @@ fn target(dice: &mut Dice, token: &str) -> String {
     target
 }
 
-fn assumed(dice: &mut Dice) -> Assumed {
-    match dice.roll(8) {
+fn assumed(random: &mut Random) -> Assumed {
+    match random.below(8) {
         0 => return Assumed::None,
         1 => return Assumed::Unavailable,
         _ => {}
     }
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
-    let data = match dice.roll(6) {
+    let data = match random.below(6) {
         0 => json!({"role": "admin", "auth_time": now - 60}),
         1 => json!({"role": "owner", "auth_time": now - 3600}),
         2 => json!({"role": "member", "n": 1.5, "beta": true}),
@@ -255,9 +260,9 @@ fn assumed(dice: &mut Dice) -> Assumed {
         4 => json!({"blob": "long words ".repeat(60)}),
         _ => Value::Null,
     };
-    let mut session = json!({"id": *dice.pick(&["u1", "Zoë", "a b%"]), "ttl": 7200, "r": 1, "w": 1});
-    session["idle"] = (*dice.pick(&[0, 3, 1801])).into();
-    session["ip"] = (*dice.pick(&["127.0.0.1", "::ffff:127.0.0.1", "192.0.2.1"])).into();
+    let mut session = json!({"id": *random.pick(&["u1", "Zoë", "a b%"]), "ttl": 7200, "r": 1, "w": 1});
+    session["idle"] = (*random.pick(&[0, 3, 1801])).into();
+    session["ip"] = (*random.pick(&["127.0.0.1", "::ffff:127.0.0.1", "192.0.2.1"])).into();
     if !data.is_null() {
         session["d"] = data;
     }

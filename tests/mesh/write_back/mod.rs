@@ -1,9 +1,9 @@
-//! Services that change and end sessions with a response header.
+//! Write-back: upstreams that change and end sessions with response headers.
 
-mod agreement;
-mod changing;
-mod hiding;
-mod waiting;
+mod consistency;
+mod header_removal;
+mod pending_responses;
+mod session_changes;
 
 use serde_json::{Value, json};
 
@@ -11,9 +11,7 @@ use crate::harness::client::Request;
 use crate::harness::mesh::plugin;
 use crate::harness::sessions::{APP, RestSessions};
 use crate::harness::upstream::Reply;
-
-/// Enough connections that both of two workers serve some of them.
-const CONNECTIONS: usize = 24;
+use crate::setup::extended;
 
 const SET: &str = "x-session-set";
 const KILL: &str = "x-session-kill";
@@ -21,25 +19,24 @@ const KILL: &str = "x-session-kill";
 const DELETION: &str = "session-cookie=; Max-Age=0; Path=/; Secure; SameSite=Lax";
 
 /// A configuration with write-back and these keys.
-fn writing(keys: Value) -> Value {
-    let mut writing = plugin(json!({"write_back": {}}));
-    writing.as_object_mut().expect("a plugin is an object").extend(keys.as_object().expect("keys").clone());
-    writing
+fn write_back(keys: Value) -> Value {
+    extended(plugin(json!({"write_back": {}})), keys)
 }
 
+/// A configuration with write-back and a cache.
 fn cached() -> Value {
-    writing(json!({"cache": {"ttl": "1h"}}))
+    write_back(json!({"cache": {"ttl": "1h"}}))
 }
 
-/// A reply that sets these keys.
+/// An upstream response that sets these keys.
 fn setting(value: &Value) -> Reply {
     Reply::default().header(SET, value.to_string())
 }
 
-/// The data that rest-sessions holds, as it shows it; null where there is no session.
+/// The data of the session in rest-sessions; null where there is no session.
 fn stored(sessions: &RestSessions, token: &str) -> Value {
     let text = Request::get(&format!("/{APP}/get/{token}")).send_to(sessions.address()).text();
-    let session: Value = serde_json::from_str(&text).expect("rest-sessions answers JSON");
+    let session: Value = serde_json::from_str(&text).expect("rest-sessions responds with JSON");
     match session.get("id") {
         Some(_) => session.get("d").cloned().unwrap_or_else(|| json!({})),
         None => Value::Null,

@@ -1,4 +1,4 @@
-//! Gets, sets and kills of two clients in any order: caches and rest-sessions agree.
+//! Consistency: concurrent reads, changes and ends by two clients leave caches and rest-sessions consistent.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,14 +6,15 @@ use std::thread;
 
 use serde_json::{Value, json};
 
-use super::{CONNECTIONS, KILL, cached, setting, stored, writing};
+use super::{KILL, cached, setting, stored, write_back};
 use crate::harness::client::Request;
 use crate::harness::mesh::{Mesh, Setup};
 use crate::harness::sessions::RestSessions;
 use crate::harness::stub::{Answer, Call, Stub};
 use crate::harness::upstream::Reply;
+use crate::setup::CONNECTIONS;
 
-/// Numbers that look random and are the same in every run.
+/// A pseudo-random generator (xorshift): the same numbers in every run.
 struct Random(u64);
 
 impl Random {
@@ -25,8 +26,8 @@ impl Random {
     }
 }
 
-/// `/set/KEY/VALUE` sets, `/kill` ends, everything else only reads.
-fn obedient(mesh: &Mesh) {
+/// Makes the upstream set a key at `/set/KEY/VALUE`, end the session at `/kill`, and change nothing elsewhere.
+fn change_by_path(mesh: &Mesh) {
     mesh.upstream.answers(|seen| {
         let parts: Vec<&str> = seen.target.split('/').skip(1).collect();
         match parts.as_slice() {
@@ -37,8 +38,8 @@ fn obedient(mesh: &Mesh) {
     });
 }
 
-/// What a request is told of its session: its data, or nothing without one.
-fn shown(mesh: &Mesh, token: &str) -> Value {
+/// The session data that a request is annotated with; null without a session.
+fn annotated(mesh: &Mesh, token: &str) -> Value {
     let request = Request::get("/").session(token);
     let response = mesh.send(&request);
     if response.status == 401 {
@@ -49,12 +50,12 @@ fn shown(mesh: &Mesh, token: &str) -> Value {
 }
 
 #[test]
-fn thousands_of_interleavings_of_two_clients_leave_caches_and_store_agreed() {
+fn concurrent_changes_of_two_clients_leave_caches_and_store_consistent() {
     const ROUNDS: u64 = 60;
     const STEPS: u64 = 25;
     let sessions = RestSessions::over_redis();
     let mesh = Setup::new(cached()).sessions(sessions.address()).workers(2).start();
-    obedient(&mesh);
+    change_by_path(&mesh);
     for round in 0..ROUNDS {
         let token = sessions.create("user1", &json!({"round": round}));
         thread::scope(|scope| {
@@ -62,7 +63,7 @@ fn thousands_of_interleavings_of_two_clients_leave_caches_and_store_agreed() {
                 let (mesh, token) = (&mesh, &token);
                 scope.spawn(move || {
                     let mut random = Random(round * 2 + client + 1);
-                    // What this client has set: nobody else sets its keys.
+                    // The values that this client has set; the other client uses other keys.
                     let mut own = serde_json::Map::new();
                     for step in 0..STEPS {
                         match random.below(60) {
@@ -77,8 +78,8 @@ fn thousands_of_interleavings_of_two_clients_leave_caches_and_store_agreed() {
                                 }
                             }
                             _ => {
-                                // It reads its own writes, unless the session has ended.
-                                let all = shown(mesh, token);
+                                // A client reads its own writes, unless the session has ended.
+                                let all = annotated(mesh, token);
                                 for (key, value) in own.iter().filter(|_| !all.is_null()) {
                                     assert_eq!(&all[key], value, "round {round}, client {client}, step {step}: {all}");
                                 }
@@ -90,17 +91,17 @@ fn thousands_of_interleavings_of_two_clients_leave_caches_and_store_agreed() {
         });
         let truth = stored(&sessions, &token);
         for _ in 0..CONNECTIONS / 3 {
-            assert_eq!(shown(&mesh, &token), truth, "round {round}");
+            assert_eq!(annotated(&mesh, &token), truth, "round {round}");
         }
     }
 }
 
 #[test]
-fn faults_in_the_middle_of_changes_leave_no_old_answer_behind() {
+fn failed_changes_leave_no_stale_session_in_any_cache() {
     let fails = Arc::new(AtomicBool::new(false));
     let sessions = RestSessions::over_redis();
     let (store, failing) = (sessions.address(), Arc::clone(&fails));
-    // Passes calls on; of those that fail, the change was made all the same.
+    // Forwards every call; a failing one is executed, but has no response.
     let faulty = Stub::start(move |call: &Call| {
         let request = Request::new(&call.method, &call.path);
         let request = match call.method.as_str() {
@@ -115,20 +116,20 @@ fn faults_in_the_middle_of_changes_leave_no_old_answer_behind() {
     });
     let keys = json!({"cache": {"ttl": "1h", "stale_if_error": "1h"},
                       "rest_sessions": {"cluster": "rest-sessions", "breaker": "off"}});
-    let mesh = Setup::new(writing(keys)).sessions(faulty.address()).workers(2).start();
-    obedient(&mesh);
+    let mesh = Setup::new(write_back(keys)).sessions(faulty.address()).workers(2).start();
+    change_by_path(&mesh);
     let token = sessions.create("user1", &json!({}));
     for round in 0..30_u64 {
         fails.store(round % 3 == 0, Ordering::Relaxed);
         assert_eq!(mesh.send(&Request::get(&format!("/set/a/{round}")).session(&token)).status, 200);
         for _ in 0..6 {
-            assert_eq!(shown(&mesh, &token), json!({"a": round.to_string()}));
+            assert_eq!(annotated(&mesh, &token), json!({"a": round.to_string()}));
         }
     }
     fails.store(true, Ordering::Relaxed);
     assert_eq!(mesh.send(&Request::get("/kill").session(&token)).status, 200);
     for _ in 0..CONNECTIONS {
-        assert_eq!(shown(&mesh, &token), Value::Null);
+        assert_eq!(annotated(&mesh, &token), Value::Null);
     }
     assert_eq!(mesh.counter("write_back_failures_total"), 11);
 }

@@ -1,4 +1,4 @@
-//! Neither header reaches a client, from whatever upstream and on whatever route; and no client's has an effect.
+//! Removal of the change headers: none reaches a client on any route, and a client's own have no effect.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
@@ -6,7 +6,7 @@ use std::thread;
 
 use serde_json::{Value, json};
 
-use super::{KILL, SET, stored, writing};
+use super::{KILL, SET, stored, write_back};
 use crate::harness::client::{Request, Response};
 use crate::harness::envoy::Listener;
 use crate::harness::mesh::{Setup, plugin};
@@ -19,8 +19,9 @@ use crate::harness::wait;
 const SPELLINGS: [&str; 6] =
     ["x-session-set", "x-session-kill", "X-Session-Set", "x_session_kill", "x-session.set", "x-session_kill"];
 
-fn routes(keys: Value) -> Value {
-    let mut routes = writing(json!({
+/// A configuration with every kind of route.
+fn routes() -> Value {
+    write_back(json!({
         "rules": [
             {"match": {"paths": ["/off"]}, "session": "off"},
             {"match": {"paths": ["/optional"]}, "session": "optional"},
@@ -29,16 +30,14 @@ fn routes(keys: Value) -> Value {
             {"match": {"paths": ["/open"]}, "session": "required", "failure_mode": "allow", "rest_sessions": {"cluster": "nowhere"}},
             {"match": {"paths": ["/app"]}, "session": "required", "origins": ["https://app.example.com"]},
         ],
-    }));
-    routes.as_object_mut().expect("a plugin is an object").extend(keys.as_object().expect("keys").clone());
-    routes
+    }))
 }
 
-/// Replies with both headers in every spelling, in headers and in trailers, and with words that say nothing valid, so
-/// that no session changes by accident.
-fn talkative() -> Reply {
+/// A response with both headers in every spelling, in headers and trailers. Their values are invalid, so that no session
+/// changes.
+fn response_with_change_headers() -> Reply {
     let reply = SPELLINGS.iter().fold(Reply::default(), |reply, name| reply.header(name, "junk"));
-    // A server of HTTP/1 says which trailers it will send.
+    // An HTTP/1 server announces its trailers.
     reply
         .header("trailer", "x-session-kill, x_session_set, x-sum")
         .header("x-session-other", "stays")
@@ -48,16 +47,16 @@ fn talkative() -> Reply {
 }
 
 #[track_caller]
-fn assert_hidden(request: &Request, response: &Response) {
-    let shown = |name: &str| {
+fn assert_removed(request: &Request, response: &Response) {
+    let is_change_header = |name: &str| {
         let plain: String =
             name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect();
         ["x-session-set", "x-session-kill"].contains(&plain.as_str())
     };
     let lines = response.headers.iter().chain(&response.trailers);
-    let found: Vec<_> = lines.filter(|(name, _)| shown(name)).collect();
-    assert!(found.is_empty(), "the client sees {found:?}\n{request}");
-    assert_eq!(response.header("x-session-other").as_deref(), Some("stays"), "nothing else is taken out\n{request}");
+    let found: Vec<_> = lines.filter(|(name, _)| is_change_header(name)).collect();
+    assert!(found.is_empty(), "the client received {found:?}\n{request}");
+    assert_eq!(response.header("x-session-other").as_deref(), Some("stays"), "another header was removed\n{request}");
 }
 
 fn requests(token: &str) -> Vec<Request> {
@@ -76,18 +75,18 @@ fn requests(token: &str) -> Vec<Request> {
 }
 
 #[test]
-fn no_client_sees_either_header_in_any_spelling_on_any_kind_of_route() {
+fn change_headers_are_removed_from_responses_in_every_spelling_on_every_route() {
     let stub = Stub::knowing_everyone();
-    let h1 = Listener::new("h1", routes(json!({})));
-    let h2 = Listener { upstream_h2: true, ..Listener::new("h2", routes(json!({}))) };
+    let h1 = Listener::new("h1", routes());
+    let h2 = Listener { upstream_h2: true, ..Listener::new("h2", routes()) };
     let mesh = Setup::default().listener(h1).listener(h2).sessions(stub.address()).start();
-    mesh.upstream.answers(|_| talkative());
+    mesh.upstream.answers(|_| response_with_change_headers());
     for request in requests(&token::fresh()) {
         for listener in ["h1", "h2"] {
-            assert_hidden(&request, &mesh.send_at(listener, &request));
+            assert_removed(&request, &mesh.send_at(listener, &request));
             mesh.count_one();
             let response = request.send_h2_to(mesh.envoy.address(listener));
-            assert_hidden(&request, &response);
+            assert_removed(&request, &response);
             if request.method == "GET" {
                 assert_eq!(response.trailers, [("x-sum".to_owned(), b"1".to_vec())], "{listener} {request}");
             }
@@ -98,9 +97,9 @@ fn no_client_sees_either_header_in_any_spelling_on_any_kind_of_route() {
     assert!(stub.calls().iter().all(|call| call.method == "GET"));
 }
 
-/// Informational responses are shown to no filter; Envoy lets none of them through unless it is told to.
+/// Filters do not see informational responses. Envoy drops them by default.
 #[test]
-fn no_informational_response_of_an_upstream_brings_them_to_a_client() {
+fn change_headers_in_informational_responses_never_reach_a_client() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port on loopback");
     let upstream = listener.local_addr().expect("a listener has an address");
     let serving = thread::spawn(move || {
@@ -116,32 +115,32 @@ fn no_informational_response_of_an_upstream_brings_them_to_a_client() {
             .expect("Envoy reads");
     });
     let sessions = RestSessions::in_memory();
-    let mesh = Setup::new(writing(json!({}))).sessions(sessions.address()).upstream(upstream).start();
+    let mesh = Setup::new(write_back(json!({}))).sessions(sessions.address()).upstream(upstream).start();
     let token = sessions.create("user1", &json!({"a": 1}));
     let request = Request::get("/").session(&token);
     let response = mesh.send(&request);
-    assert_hidden(&request, &response);
+    assert_removed(&request, &response);
     assert_eq!((response.status, response.text().as_str()), (200, "ok"));
     assert_eq!(stored(&sessions, &token), json!({"a": 1}));
-    serving.join().expect("the upstream has answered");
+    serving.join().expect("the upstream has responded");
 }
 
 #[test]
-fn websocket_upgrade_hides_them_too() {
+fn change_headers_are_removed_from_websocket_upgrades() {
     let stub = Stub::knowing_everyone();
-    let mesh = Setup::new(routes(json!({}))).sessions(stub.address()).start();
-    mesh.upstream.answers(|_| talkative());
+    let mesh = Setup::new(routes()).sessions(stub.address()).start();
+    mesh.upstream.answers(|_| response_with_change_headers());
     let request = Request::upgrade("/").session(&token::fresh());
     let mut connection = mesh.begin(&request);
     let response = connection.read(false);
     assert_eq!(response.status, 101);
-    assert_hidden(&request, &response);
+    assert_removed(&request, &response);
 }
 
 #[test]
-fn what_a_client_sends_has_no_effect_even_through_an_upstream_that_echoes_it() {
+fn change_headers_sent_by_a_client_have_no_effect_even_if_the_upstream_echoes_them() {
     let sessions = RestSessions::over_redis();
-    let mesh = Setup::new(writing(json!({}))).sessions(sessions.address()).start();
+    let mesh = Setup::new(write_back(json!({}))).sessions(sessions.address()).start();
     mesh.upstream.answers(|seen| {
         let echoed = seen.headers.iter().chain(&seen.trailers).filter(|(name, _)| name.starts_with('x'));
         echoed.fold(Reply::default(), |reply, (name, value)| reply.header(name, value.clone()))
@@ -159,9 +158,9 @@ fn what_a_client_sends_has_no_effect_even_through_an_upstream_that_echoes_it() {
 }
 
 #[test]
-fn who_may_not_change_the_session_does_not() {
+fn change_requests_without_permission_are_ignored() {
     let sessions = RestSessions::over_redis();
-    let mesh = Setup::new(routes(json!({}))).sessions(sessions.address()).start();
+    let mesh = Setup::new(routes()).sessions(sessions.address()).start();
     mesh.upstream.answers(|seen| match seen.method.as_str() {
         "POST" => Reply::default().header(KILL, "1"),
         _ => Reply::default().header(SET, r#"{"a":2}"#).trailer("x-session-kill", "1"),
@@ -181,16 +180,16 @@ fn who_may_not_change_the_session_does_not() {
     }
     assert_eq!(stored(&sessions, &token), json!({"a": 1}));
     assert_eq!(mesh.counter("write_backs_total"), 0);
-    // The trailers of half of them count by themselves.
+    // Trailers in half of the responses are counted separately.
     assert!(mesh.counter("write_back_dropped_total") >= refused);
 }
 
 #[test]
-fn bad_words_are_dropped_and_logged_without_the_token_and_the_response_goes_through() {
+fn malformed_change_requests_are_ignored_and_logged_without_the_token() {
     let sessions = RestSessions::over_redis();
-    let mesh = Setup::new(writing(json!({"write_back": {"keys": ["a"]}}))).sessions(sessions.address()).start();
+    let mesh = Setup::new(write_back(json!({"write_back": {"keys": ["a"]}}))).sessions(sessions.address()).start();
     let token = sessions.create("user1", &json!({"a": 1}));
-    let words: [(&str, &[u8], &str); 8] = [
+    let changes: [(&str, &[u8], &str); 8] = [
         (SET, b"junk", "not_json"),
         (SET, b"{\"a\":1", "not_json"),
         (SET, b"{\"a\":\"\xff\"}", "not_json"),
@@ -200,21 +199,24 @@ fn bad_words_are_dropped_and_logged_without_the_token_and_the_response_goes_thro
         (KILL, b"0", "kill_is_not_1"),
         ("x_session_kill", b"1", "another_spelling"),
     ];
-    for (name, value, _) in words {
+    for (name, value, _) in changes {
         mesh.upstream.answers(move |_| Reply::default().header(name, value));
         let response = mesh.send(&Request::get("/").session(&token));
         assert_eq!((response.status, response.text().as_str()), (200, "from the upstream\n"));
     }
     assert_eq!(stored(&sessions, &token), json!({"a": 1}));
-    assert_eq!(mesh.counter("write_back_dropped_total"), words.len() as u64);
+    assert_eq!(mesh.counter("write_back_dropped_total"), changes.len() as u64);
     wait::until("the reasons in the log", || {
         let log = mesh.envoy.log();
-        words.iter().all(|(_, _, why)| log.contains(&format!("event=write_back_dropped reason={why}"))).then_some(())
+        changes
+            .iter()
+            .all(|(_, _, reason)| log.contains(&format!("event=write_back_dropped reason={reason}")))
+            .then_some(())
     });
 }
 
 #[test]
-fn without_write_back_responses_are_left_alone() {
+fn without_write_back_responses_are_unchanged() {
     let stub = Stub::knowing_everyone();
     let mesh = Setup::new(plugin(json!({}))).sessions(stub.address()).start();
     mesh.upstream.answers(|_| Reply::default().header(SET, "{}").header(KILL, "1"));

@@ -1,10 +1,10 @@
-//! What must hold at the end of every test, whatever it was about.
+//! The invariants that hold at the end of every test.
 
-use super::state::{Metric, with};
+use super::state::{Metric, with_host};
 
 pub const PREFIX: &str = "rest_sessions.";
 
-/// Each request counts exactly once among these.
+/// The counters of outcomes: each request raises exactly one of them, by one.
 const OUTCOMES: [&str; 20] = [
     "allowed_total",
     "anonymous_total",
@@ -28,22 +28,22 @@ const OUTCOMES: [&str; 20] = [
     "abandoned_total",
 ];
 
-/// So long a piece of a token is too much of it; a digest of one is not made of its own characters.
-const PIECE: usize = 12;
+/// A run of this many characters of a token counts as a leak. A digest of a token shares no such run with it.
+const LEAK_LENGTH: usize = 12;
 
-/// Before the host closes what is still open: nobody may wait for something that never comes.
-pub fn at_rest() -> Vec<String> {
-    with(|host| {
+/// Streams that are paused with nothing left to resume them. To be called before the host closes open streams.
+pub fn paused_streams() -> Vec<String> {
+    with_host(|host| {
         let stuck = host.streams.iter().filter(|stream| {
             stream.alive && (stream.request.paused || stream.response.paused) && !stream.may_stay_paused
         });
-        stuck.map(|stream| format!("context {} is paused and nothing will wake it", stream.context)).collect()
+        stuck.map(|stream| format!("context {} is paused and nothing will resume it", stream.context)).collect()
     })
 }
 
-/// After every stream is gone.
-pub fn at_the_end(is_filter: bool) -> Vec<String> {
-    with(|host| {
+/// Violations of the ABI, miscounted requests and leaked tokens. To be called after every stream is gone.
+pub fn violations(checks_filter_contract: bool) -> Vec<String> {
+    with_host(|host| {
         let mut faults = std::mem::take(&mut host.violations);
         let value = |name: &str| match host.metrics.get(&format!("{PREFIX}{name}")) {
             Some(Metric::Counter(value)) => *value,
@@ -52,16 +52,19 @@ pub fn at_the_end(is_filter: bool) -> Vec<String> {
         let outcomes: Vec<_> =
             OUTCOMES.iter().map(|name| (*name, value(name))).filter(|(_, count)| *count > 0).collect();
         let counted: u64 = outcomes.iter().map(|(_, count)| count).sum();
-        if is_filter && counted != host.requests {
-            faults.push(format!("{} requests were counted {counted} times: {outcomes:?}", host.requests));
+        if checks_filter_contract && counted != host.requests {
+            faults.push(format!(
+                "{} requests were counted {counted} times, once each was expected: {outcomes:?}",
+                host.requests
+            ));
         }
-        faults.extend(leaks(host));
+        faults.extend(leaked_tokens(host));
         faults
     })
 }
 
-/// Every place where a token stands that must not be there.
-fn leaks(host: &super::state::Host) -> Vec<String> {
+/// The places that show a token: log lines, metric names, shared data keys, filter state and local replies.
+fn leaked_tokens(host: &super::state::Host) -> Vec<String> {
     let lines = host.log.iter().map(|(level, line)| (format!("a log line at {level:?}"), line.clone()));
     let metrics = host.metrics.keys().map(|name| ("the name of a metric".to_owned(), name.clone()));
     let shared =
@@ -80,8 +83,9 @@ fn leaks(host: &super::state::Host) -> Vec<String> {
     });
     let places: Vec<_> = lines.chain(metrics).chain(shared).chain(state).chain(replies).collect();
     let shows = |text: &str, secret: &str| {
-        (0..=secret.len() - PIECE).any(|at| secret.get(at..at + PIECE).is_some_and(|piece| text.contains(piece)))
+        (0..=secret.len() - LEAK_LENGTH)
+            .any(|at| secret.get(at..at + LEAK_LENGTH).is_some_and(|chunk| text.contains(chunk)))
     };
-    let found = places.iter().filter(|(_, text)| host.secrets.iter().any(|secret| shows(text, secret)));
+    let found = places.iter().filter(|(_, text)| host.tokens.iter().any(|secret| shows(text, secret)));
     found.map(|(place, text)| format!("{place} shows a token: {text:?}")).collect()
 }

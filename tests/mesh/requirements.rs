@@ -1,4 +1,4 @@
-//! What a session may do: every condition and every field, with the real session service.
+//! Requirements: every condition on every field, with rest-sessions.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -12,17 +12,17 @@ use crate::harness::stub::{Answer, Stub};
 use crate::harness::token;
 
 fn now_s() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock stands after 1970").as_secs()
+    SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is after 1970").as_secs()
 }
 
-/// One rule for each requirement, at `/0`, `/1`, …
-fn each(requirements: &[Value]) -> Value {
+/// A rule for each requirement, at `/0`, `/1`, …
+fn rule_for_each(requirements: &[Value]) -> Value {
     let rule = |(number, requirement): (usize, &Value)| json!({"match": {"paths": [format!("/{number}")]}, "session": "required", "require": [requirement]});
     plugin(json!({"rules": requirements.iter().enumerate().map(rule).collect::<Vec<_>>()}))
 }
 
 #[test]
-fn each_condition_holds_or_is_forbidden_by_what_rest_sessions_says_of_the_session() {
+fn each_condition_allows_or_forbids_by_the_session_data() {
     let sessions = RestSessions::over_redis();
     let token = sessions.create(
         "user1",
@@ -69,7 +69,7 @@ fn each_condition_holds_or_is_forbidden_by_what_rest_sessions_says_of_the_sessio
         (json!({"field": "status", "equals": "active"}), true),
     ];
     let requirements = cases.clone().map(|(requirement, _)| requirement);
-    let mesh = Setup::new(each(&requirements)).sessions(sessions.address()).start();
+    let mesh = Setup::new(rule_for_each(&requirements)).sessions(sessions.address()).start();
     let mut allowed = 0;
     for (number, (requirement, holds)) in cases.iter().enumerate() {
         println!("{requirement}");
@@ -85,26 +85,26 @@ fn each_condition_holds_or_is_forbidden_by_what_rest_sessions_says_of_the_sessio
 }
 
 #[test]
-fn only_rest_sessions_word_makes_a_403() {
-    let nonsense = Stub::start(|_| Answer::text(200, r#"{"id":"user1","ttl":7200,"d":{"role":["admin"]}}"#));
+fn only_an_active_session_can_be_forbidden() {
+    let invalid = Stub::start(|_| Answer::text(200, r#"{"id":"user1","ttl":7200,"d":{"role":["admin"]}}"#));
     let sessions = RestSessions::in_memory();
     let to = |name: &str, cluster: &str| {
         json!({"match": {"paths": [name]}, "session": "required", "rest_sessions": {"cluster": cluster},
                "require": [{"field": "d.role", "equals": "admin"}]})
     };
     let mesh = Setup::new(plugin(json!({
-        "rules": [to("/sound", "rest-sessions"), to("/away", "away"), to("/nonsense", "nonsense")],
+        "rules": [to("/healthy", "rest-sessions"), to("/refusing", "refusing"), to("/invalid", "invalid")],
     })))
     .sessions(sessions.address())
-    .cluster(Cluster::refusing("away"))
-    .cluster(Cluster::new("nonsense", nonsense.address()))
+    .cluster(Cluster::refusing("refusing"))
+    .cluster(Cluster::new("invalid", invalid.address()))
     .start();
     let member = sessions.create("user1", &json!({"role": "member"}));
-    mesh.denies(&Request::get("/sound").session(&member), 403, "forbidden");
-    mesh.denies(&Request::get("/sound").session(&token::fresh()), 401, "session_required");
-    mesh.denies(&Request::get("/sound"), 401, "session_required");
-    mesh.denies(&Request::get("/away").session(&member), 503, "sessions_unavailable");
-    mesh.denies(&Request::get("/nonsense").session(&member), 503, "sessions_unavailable");
+    mesh.denies(&Request::get("/healthy").session(&member), 403, "forbidden");
+    mesh.denies(&Request::get("/healthy").session(&token::fresh()), 401, "session_required");
+    mesh.denies(&Request::get("/healthy"), 401, "session_required");
+    mesh.denies(&Request::get("/refusing").session(&member), 503, "sessions_unavailable");
+    mesh.denies(&Request::get("/invalid").session(&member), 503, "sessions_unavailable");
     mesh.expect_outcomes(&[
         ("denied_forbidden_total", 1),
         ("denied_no_session_total", 2),
@@ -113,7 +113,7 @@ fn only_rest_sessions_word_makes_a_403() {
 }
 
 #[test]
-fn all_requirements_must_hold_and_each_request_is_judged_afresh_though_the_session_is_cached() {
+fn all_requirements_must_hold_for_each_request_of_a_cached_session() {
     let sessions = RestSessions::in_memory();
     let mesh = Setup::new(plugin(json!({
         "cache": {"ttl": "1h"},
@@ -135,7 +135,7 @@ fn all_requirements_must_hold_and_each_request_is_judged_afresh_though_the_sessi
 }
 
 #[test]
-fn a_login_that_is_no_longer_fresh_sends_a_person_to_log_in_again_and_a_script_away() {
+fn on_forbidden_login_redirects_navigations_and_denies_other_requests() {
     let sessions = RestSessions::in_memory();
     let mesh = Setup::new(plugin(json!({
         "hosts": ["shop.example.com"],
@@ -164,7 +164,7 @@ fn a_login_that_is_no_longer_fresh_sends_a_person_to_log_in_again_and_a_script_a
 }
 
 #[test]
-fn session_of_another_address_than_the_clients_is_forbidden() {
+fn is_client_forbids_a_session_of_another_address() {
     let stub = Stub::start(|call| {
         let ip = ["127.0.0.1", "::ffff:127.0.0.1", "127.0.0.2", "127.0.0.1:80"]
             [usize::from(call.token().as_bytes()[0] - b'0')];
@@ -186,7 +186,7 @@ fn session_of_another_address_than_the_clients_is_forbidden() {
 }
 
 #[test]
-fn age_is_counted_from_when_the_token_was_made() {
+fn the_age_of_a_session_counts_from_the_creation_time_in_its_token() {
     let stub = Stub::knowing_everyone();
     let mesh = Setup::new(plugin(json!({
         "default": {"session": "required", "require": [{"field": "age", "at_most": "1h"}]},
@@ -195,6 +195,6 @@ fn age_is_counted_from_when_the_token_was_made() {
     .start();
     mesh.passes(&Request::get("/").session(&token::aged(Duration::from_secs(3_500))));
     mesh.denies(&Request::get("/").session(&token::aged(Duration::from_secs(3_700))), 403, "forbidden");
-    // A token that does not tell its age has none that could be young enough.
+    // A token without a creation time has no age, so the condition fails.
     mesh.denies(&Request::get("/").session(&"a".repeat(64)), 403, "forbidden");
 }

@@ -1,4 +1,4 @@
-//! The decision table, row by row, with the real session service over a real Redis.
+//! The decision table, row by row, with rest-sessions and Redis.
 
 use serde_json::{Value, json};
 
@@ -10,10 +10,10 @@ use crate::harness::stub::{Answer, Stub};
 use crate::harness::token;
 use crate::harness::wait;
 
-/// Paths for every kind of route, before a service that is sound, one that is away, and one that talks nonsense.
+/// Routes of every kind for three services: a healthy one, one that refuses connections, and one with invalid responses.
 fn every_row() -> Value {
     let mut rules = Vec::new();
-    for (name, cluster) in [("sound", "rest-sessions"), ("away", "away"), ("nonsense", "nonsense")] {
+    for (name, cluster) in [("healthy", "rest-sessions"), ("refusing", "refusing"), ("invalid", "invalid")] {
         for session in ["required", "optional", "off"] {
             rules.push(json!({
                 "name": format!("{name}-{session}"),
@@ -36,15 +36,15 @@ fn every_row() -> Value {
     }))
 }
 
-fn start(sessions: &RestSessions, nonsense: &Stub) -> Mesh {
+fn start(sessions: &RestSessions, invalid: &Stub) -> Mesh {
     Setup::new(every_row())
         .sessions(sessions.address())
-        .cluster(Cluster::refusing("away"))
-        .cluster(Cluster::new("nonsense", nonsense.address()))
+        .cluster(Cluster::refusing("refusing"))
+        .cluster(Cluster::new("invalid", invalid.address()))
         .start()
 }
 
-fn nonsense() -> Stub {
+fn invalid_service() -> Stub {
     Stub::start(|_| Answer::text(200, "<html>It works!</html>"))
 }
 
@@ -62,9 +62,9 @@ fn assert_annotated(mesh: &Mesh, request: &Request, expected: &[(&str, &str)]) {
 }
 
 #[test]
-fn active_session_passes_annotated_where_it_is_required_or_optional_and_bare_where_it_is_off() {
-    let (sessions, nonsense) = (RestSessions::over_redis(), nonsense());
-    let mesh = start(&sessions, &nonsense);
+fn an_active_session_is_annotated_on_required_and_optional_routes_but_not_on_off_routes() {
+    let (sessions, invalid) = (RestSessions::over_redis(), invalid_service());
+    let mesh = start(&sessions, &invalid);
     let token = sessions.create("user123", &json!({"name": "Peter Smith", "unread_msgs": 12}));
     let annotated = [
         ("x-session-user", "user123"),
@@ -72,26 +72,26 @@ fn active_session_passes_annotated_where_it_is_required_or_optional_and_bare_whe
         ("x-session-status", "active"),
     ];
     for route in ["required", "optional", "allow"] {
-        assert_annotated(&mesh, &Request::get(&format!("/sound/{route}")).session(&token), &annotated);
+        assert_annotated(&mesh, &Request::get(&format!("/healthy/{route}")).session(&token), &annotated);
     }
-    assert_annotated(&mesh, &Request::get("/sound/off").session(&token), &[]);
+    assert_annotated(&mesh, &Request::get("/healthy/off").session(&token), &[]);
     mesh.expect_outcomes(&[("allowed_total", 3), ("off_total", 1)]);
     mesh.expect_counters(&[("calls_total", 3)]);
 }
 
 #[test]
-fn without_a_session_a_request_is_denied_where_one_is_required_and_passes_elsewhere() {
-    let (sessions, nonsense) = (RestSessions::over_redis(), nonsense());
-    let mesh = start(&sessions, &nonsense);
+fn a_request_without_a_session_is_denied_only_where_one_is_required() {
+    let (sessions, invalid) = (RestSessions::over_redis(), invalid_service());
+    let mesh = start(&sessions, &invalid);
     let killed = sessions.create("user1", &Value::Null);
     sessions.kill(&killed);
     let expired = sessions.create("user2", &Value::Null);
     sessions.expire(&expired);
     let of_another_app = sessions.create_for("otherapp", "user3", &Value::Null);
     let without: Vec<(&str, Option<String>)> = vec![
-        ("no token at all", None),
-        ("a token that is none", Some("short".to_owned())),
-        ("a token that nobody made", Some(token::fresh())),
+        ("no token", None),
+        ("a malformed token", Some("short".to_owned())),
+        ("an unknown token", Some(token::fresh())),
         ("a killed session", Some(killed)),
         ("an expired session", Some(expired)),
         ("a session of another app", Some(of_another_app)),
@@ -99,7 +99,7 @@ fn without_a_session_a_request_is_denied_where_one_is_required_and_passes_elsewh
     for (case, token) in &without {
         println!("{case}");
         let request = |route: &str| {
-            let request = Request::get(&format!("/sound/{route}"));
+            let request = Request::get(&format!("/healthy/{route}"));
             token.iter().fold(request, |request, token| request.session(token))
         };
         let denied = mesh.denies(&request("required"), 401, "session_required");
@@ -113,19 +113,19 @@ fn without_a_session_a_request_is_denied_where_one_is_required_and_passes_elsewh
 }
 
 #[test]
-fn outage_denies_where_a_session_is_required_unless_failure_mode_admits_and_passes_elsewhere() {
-    let (sessions, nonsense) = (RestSessions::over_redis(), nonsense());
-    let mesh = start(&sessions, &nonsense);
+fn an_outage_denies_only_where_a_session_is_required_and_failure_mode_is_deny() {
+    let (sessions, invalid) = (RestSessions::over_redis(), invalid_service());
+    let mesh = start(&sessions, &invalid);
     let token = token::fresh();
-    let away = |route: &str| Request::get(&format!("/away/{route}")).session(&token);
+    let refusing = |route: &str| Request::get(&format!("/refusing/{route}")).session(&token);
 
-    let denied = mesh.denies(&away("required"), 503, "sessions_unavailable");
+    let denied = mesh.denies(&refusing("required"), 503, "sessions_unavailable");
     assert_eq!(denied.header("retry-after").as_deref(), Some("1"));
-    assert_annotated(&mesh, &away("allow"), &[("x-session-status", "unavailable")]);
-    assert_annotated(&mesh, &away("optional"), &[("x-session-status", "unavailable")]);
-    assert_annotated(&mesh, &away("off"), &[]);
-    mesh.denies(&Request::get("/away/required"), 401, "session_required");
-    mesh.denies(&Request::get("/away/allow"), 401, "session_required");
+    assert_annotated(&mesh, &refusing("allow"), &[("x-session-status", "unavailable")]);
+    assert_annotated(&mesh, &refusing("optional"), &[("x-session-status", "unavailable")]);
+    assert_annotated(&mesh, &refusing("off"), &[]);
+    mesh.denies(&Request::get("/refusing/required"), 401, "session_required");
+    mesh.denies(&Request::get("/refusing/allow"), 401, "session_required");
     mesh.expect_outcomes(&[
         ("denied_unavailable_total", 1),
         ("failed_open_total", 1),
@@ -136,30 +136,30 @@ fn outage_denies_where_a_session_is_required_unless_failure_mode_admits_and_pass
 }
 
 #[test]
-fn bad_answer_denies_where_a_session_is_required_whatever_the_failure_mode_and_passes_elsewhere() {
-    let (sessions, nonsense) = (RestSessions::over_redis(), nonsense());
-    let mesh = start(&sessions, &nonsense);
+fn an_invalid_response_denies_where_a_session_is_required_under_any_failure_mode() {
+    let (sessions, invalid) = (RestSessions::over_redis(), invalid_service());
+    let mesh = start(&sessions, &invalid);
     let token = token::fresh();
-    let bad = |route: &str| Request::get(&format!("/nonsense/{route}")).session(&token);
+    let invalid_route = |route: &str| Request::get(&format!("/invalid/{route}")).session(&token);
 
     for route in ["required", "allow"] {
-        let denied = mesh.denies(&bad(route), 503, "sessions_unavailable");
-        assert_eq!(denied.header("retry-after"), None, "a bad answer is not over in a second");
+        let denied = mesh.denies(&invalid_route(route), 503, "sessions_unavailable");
+        assert_eq!(denied.header("retry-after"), None, "an invalid response has no retry-after");
     }
-    assert_annotated(&mesh, &bad("optional"), &[("x-session-status", "unavailable")]);
-    assert_annotated(&mesh, &bad("off"), &[]);
+    assert_annotated(&mesh, &invalid_route("optional"), &[("x-session-status", "unavailable")]);
+    assert_annotated(&mesh, &invalid_route("off"), &[]);
     mesh.expect_outcomes(&[("denied_unavailable_total", 2), ("anonymous_total", 1), ("off_total", 1)]);
     mesh.expect_counters(&[("calls_total", 3), ("call_failures_invalid_total", 3)]);
 }
 
 #[test]
-fn stopped_redis_denies_with_retry_after_and_a_restarted_one_lets_sessions_pass_again() {
+fn sessions_are_denied_with_retry_after_while_redis_is_stopped_and_pass_after_a_restart() {
     let mut sessions = RestSessions::over_redis();
     let mesh = Setup::new(plugin(json!({}))).sessions(sessions.address()).start();
     let token = sessions.create("user1", &Value::Null);
     mesh.passes(&Request::get("/").session(&token));
 
-    let redis = sessions.redis.as_mut().expect("this service stands on Redis");
+    let redis = sessions.redis.as_mut().expect("this service uses Redis");
     redis.stop();
     let denied = mesh.denies(&Request::get("/").session(&token), 503, "sessions_unavailable");
     assert_eq!(denied.header("retry-after").as_deref(), Some("1"));
@@ -176,7 +176,7 @@ fn stopped_redis_denies_with_retry_after_and_a_restarted_one_lets_sessions_pass_
 }
 
 #[test]
-fn session_in_memory_passes_until_it_is_killed() {
+fn a_session_in_memory_passes_until_it_is_killed() {
     let sessions = RestSessions::in_memory();
     let mesh = Setup::new(plugin(json!({}))).sessions(sessions.address()).start();
     let token = sessions.create("user1", &json!({"cart": 3}));

@@ -1,23 +1,24 @@
-//! One call for all who ask for the same session at the same time.
+//! Coalescing: concurrent requests for one session share one call.
 
-use super::emulator::{Ending, Request, Stream, Vm};
-use super::{NONE, SESSION, assert_counters, config, three_routes, token, waiting};
+use super::emulator::{Request, Stream, StreamDestruction, Vm};
+use super::{NONE, SESSION, assert_counters, config, pending_request, resolved_request, three_routes, token};
 use serde_json::json;
 use std::time::Duration;
 
-fn crowd(vm: &mut Vm, size: u32) -> Vec<Stream> {
+/// Concurrent requests for the session of the first token.
+fn concurrent_requests(vm: &mut Vm, size: u32) -> Vec<Stream> {
     (0..size).map(|_| vm.request(Request::get("/").token(&token(1)))).collect()
 }
 
 #[test]
 fn a_thousand_requests_for_one_session_make_one_call() {
     for (body, outcome) in [(SESSION, "allowed_total"), (NONE, "denied_no_session_total")] {
-        for ending in [Ending::AtOnce, Ending::Later] {
+        for destruction in [StreamDestruction::Immediate, StreamDestruction::Deferred] {
             let mut vm = Vm::with_config(three_routes());
-            vm.set_ending(ending);
-            let streams = crowd(&mut vm, 1_000);
+            vm.set_stream_destruction(destruction);
+            let streams = concurrent_requests(&mut vm, 1_000);
             let call = vm.call();
-            vm.answer(&call, 200, body);
+            vm.respond(&call, 200, body);
             assert!(streams.iter().all(|stream| !stream.is_paused()));
             assert_eq!(vm.dispatched(), 1);
             assert_eq!(vm.counter("calls_total"), 1);
@@ -27,29 +28,29 @@ fn a_thousand_requests_for_one_session_make_one_call() {
 }
 
 #[test]
-fn whoever_started_the_call_may_leave() {
+fn the_request_that_started_a_shared_call_can_disconnect() {
     let mut vm = Vm::with_config(three_routes());
-    let (first, call) = waiting(&mut vm, "/");
+    let (first, call) = pending_request(&mut vm, "/");
     let others: Vec<_> = (0..3).map(|_| vm.request(Request::get("/optional/a").token(&token(1)))).collect();
-    first.leaves();
+    first.disconnect();
     let later = vm.request(Request::get("/").token(&token(1)));
-    vm.answer(&call, 200, SESSION);
+    vm.respond(&call, 200, SESSION);
     for stream in others.iter().chain([&later]) {
-        assert_eq!(stream.upstream("x-session-user").as_deref(), Some("user123"));
+        assert_eq!(stream.upstream_header("x-session-user").as_deref(), Some("user123"));
     }
     assert_eq!(vm.counter("calls_total"), 1);
     assert_counters(&vm, &[("coalesced_total", 4), ("abandoned_total", 1), ("allowed_total", 4)]);
 }
 
 #[test]
-fn some_of_a_crowd_may_leave_while_the_others_are_being_settled() {
+fn disconnects_among_coalesced_requests_leave_the_others_unaffected() {
     let mut vm = Vm::with_config(three_routes());
-    let streams = crowd(&mut vm, 200);
+    let streams = concurrent_requests(&mut vm, 200);
     for stream in streams.iter().step_by(7) {
-        stream.leaves();
+        stream.disconnect();
     }
     let call = vm.call();
-    vm.answer(&call, 200, SESSION);
+    vm.respond(&call, 200, SESSION);
     for (n, stream) in streams.iter().enumerate() {
         assert_eq!(stream.passed(), n % 7 != 0, "stream {n}");
     }
@@ -57,22 +58,22 @@ fn some_of_a_crowd_may_leave_while_the_others_are_being_settled() {
 }
 
 #[test]
-fn each_who_waits_is_judged_by_its_own_rule() {
+fn each_coalesced_request_is_decided_by_its_own_rule() {
     let mut vm = Vm::with_config(three_routes());
     let required = vm.request(Request::get("/").token(&token(1)));
     let optional = vm.request(Request::get("/optional/a").token(&token(1)));
     let call = vm.call();
-    vm.answer(&call, 200, NONE);
-    assert_eq!(required.refused().map(|(status, _)| status), Some(401));
+    vm.respond(&call, 200, NONE);
+    assert_eq!(required.local_reply_status(), Some(401));
     assert!(optional.passed());
 }
 
 #[test]
-fn a_failure_counts_once_whoever_waits() {
+fn a_failed_shared_call_is_counted_once() {
     let mut vm = Vm::with_config(three_routes());
-    let streams = crowd(&mut vm, 40);
+    let streams = concurrent_requests(&mut vm, 40);
     vm.advance(Duration::from_millis(500));
-    assert!(streams.iter().all(|stream| stream.refused().is_some_and(|(status, _)| status == 503)));
+    assert!(streams.iter().all(|stream| stream.local_reply_status() == Some(503)));
     assert_eq!(vm.counter("calls_total"), 1);
     assert_counters(
         &vm,
@@ -81,18 +82,16 @@ fn a_failure_counts_once_whoever_waits() {
 }
 
 #[test]
-fn a_call_that_has_ended_is_not_joined() {
+fn a_completed_call_is_not_joined() {
     let mut vm = Vm::with_config(three_routes());
-    let (_, call) = waiting(&mut vm, "/");
-    vm.answer(&call, 200, SESSION);
-    let (_, call) = waiting(&mut vm, "/");
-    vm.answer(&call, 200, NONE);
+    resolved_request(&mut vm, "/", SESSION);
+    resolved_request(&mut vm, "/", NONE);
     assert_eq!(vm.counter("calls_total"), 2);
     assert_counters(&vm, &[("allowed_total", 1), ("denied_no_session_total", 1)]);
 }
 
 #[test]
-fn one_token_of_two_apps_or_two_services_is_two_sessions() {
+fn requests_for_different_apps_or_services_do_not_share_a_call() {
     let mut configuration = config(json!({}));
     configuration["rules"] = json!([
         {"match": {"paths": ["/app"]}, "session": "required", "app": "other"},
@@ -106,42 +105,42 @@ fn one_token_of_two_apps_or_two_services_is_two_sessions() {
     let calls = vm.calls();
     assert_eq!(calls.len(), 3);
     for call in &calls {
-        vm.answer(call, 200, SESSION);
+        vm.respond(call, 200, SESSION);
     }
     assert_eq!(vm.counter("calls_total"), 3);
     assert_counters(&vm, &[("allowed_total", 3)]);
 }
 
 #[test]
-fn nobody_waits_longer_than_their_own_timeout() {
+fn a_request_joins_only_calls_that_end_within_its_own_timeout() {
     let mut configuration = config(json!({}));
     configuration["rules"] = json!([
-        {"match": {"paths": ["/patient"]}, "session": "required",
+        {"match": {"paths": ["/long-timeout"]}, "session": "required",
          "rest_sessions": {"cluster": "rest-sessions", "timeout": "10s"}},
     ]);
     let mut vm = Vm::with_config(configuration);
-    let patient = vm.request(Request::get("/patient").token(&token(1)));
-    let hasty = vm.request(Request::get("/").token(&token(1)));
-    assert_eq!(vm.calls().len(), 2, "a call of ten seconds is nothing to wait for");
-    let also_patient = vm.request(Request::get("/patient").token(&token(1)));
-    assert_eq!(vm.calls().len(), 2, "who may wait longer joins");
+    let long = vm.request(Request::get("/long-timeout").token(&token(1)));
+    let short = vm.request(Request::get("/").token(&token(1)));
+    assert_eq!(vm.calls().len(), 2, "a timeout of 500 ms does not join a call of ten seconds");
+    let joining = vm.request(Request::get("/long-timeout").token(&token(1)));
+    assert_eq!(vm.calls().len(), 2, "a timeout of ten seconds joins a call of 500 ms");
     vm.advance(Duration::from_millis(500));
-    assert_eq!((hasty.is_paused(), also_patient.is_paused(), patient.is_paused()), (false, false, true));
+    assert_eq!((short.is_paused(), joining.is_paused(), long.is_paused()), (false, false, true));
     let call = vm.call();
-    vm.answer(&call, 200, SESSION);
-    assert!(patient.passed());
+    vm.respond(&call, 200, SESSION);
+    assert!(long.passed());
 }
 
 #[test]
-fn many_who_join_are_one_call_in_flight() {
+fn coalesced_requests_count_as_one_call_in_flight() {
     let mut configuration = config(json!({}));
     configuration["rest_sessions"]["max_in_flight"] = json!(1);
     let mut vm = Vm::with_config(configuration);
-    let streams = crowd(&mut vm, 10);
+    let streams = concurrent_requests(&mut vm, 10);
     let other = vm.request(Request::get("/").token(&token(2)));
-    assert_eq!(other.refused().map(|(_, code)| code).as_deref(), Some("sessions_busy"));
+    assert_eq!(other.denial().map(|(_, code)| code).as_deref(), Some("sessions_busy"));
     assert_eq!(vm.gauge("in_flight"), 1);
     let call = vm.call();
-    vm.answer(&call, 200, SESSION);
+    vm.respond(&call, 200, SESSION);
     assert!(streams.iter().all(|stream| stream.passed()));
 }

@@ -1,4 +1,4 @@
-//! What a response says is done, and the next request sees it.
+//! Session changes: an upstream response changes or ends the session, and the next request sees it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,20 +6,22 @@ use std::thread;
 
 use serde_json::{Value, json};
 
-use super::{CONNECTIONS, DELETION, KILL, SET, cached, setting, stored, writing};
+use super::{DELETION, KILL, SET, cached, setting, stored, write_back};
 use crate::harness::client::Request;
 use crate::harness::mesh::{Mesh, Setup};
 use crate::harness::sessions::RestSessions;
 use crate::harness::upstream::Reply;
 use crate::harness::wait;
+use crate::setup::CONNECTIONS;
 
+/// The session data that a request is annotated with.
 fn data(mesh: &Mesh, request: &Request) -> Value {
     let seen = mesh.passes(request).header("x-session-data").expect("the session's data");
     serde_json::from_str(&seen).expect("JSON")
 }
 
 #[test]
-fn the_next_request_sees_the_change_on_whichever_worker_it_comes() {
+fn the_next_request_at_any_worker_sees_the_change() {
     let sessions = RestSessions::over_redis();
     let mesh = Setup::new(cached()).sessions(sessions.address()).workers(2).start();
     let token = sessions.create("user1", &json!({"name": "Ada"}));
@@ -35,12 +37,12 @@ fn the_next_request_sees_the_change_on_whichever_worker_it_comes() {
         assert_eq!(stored(&sessions, &token), json!({"name": "Ada", "cart": round}));
     }
     assert_eq!(mesh.counter("write_backs_total"), 20);
-    // What the change was answered with serves from then on, so that nobody had to ask.
+    // The response to each change is cached, so that only the first request made a lookup.
     assert_eq!(mesh.counter("calls_total"), 21);
 }
 
 #[test]
-fn values_merge_in_their_order_into_one_call_and_arrive_as_they_were_written() {
+fn repeated_changes_merge_in_order_into_one_call_with_exact_values() {
     let sessions = RestSessions::over_redis();
     let mesh = Setup::new(cached()).sessions(sessions.address()).start();
     let token = sessions.create("user1", &json!({"keep": 1, "gone": 2}));
@@ -77,9 +79,9 @@ fn values_merge_in_their_order_into_one_call_and_arrive_as_they_were_written() {
 }
 
 #[test]
-fn sixty_thousand_bytes_are_set_and_one_more_is_not() {
+fn a_change_of_60000_bytes_is_made_and_a_larger_one_ignored() {
     let sessions = RestSessions::over_redis();
-    let mesh = Setup::new(writing(json!({"annotate": {"headers": {"x-session-user": "id"}}})))
+    let mesh = Setup::new(write_back(json!({"annotate": {"headers": {"x-session-user": "id"}}})))
         .sessions(sessions.address())
         .start();
     let token = sessions.create("user1", &Value::Null);
@@ -93,7 +95,7 @@ fn sixty_thousand_bytes_are_set_and_one_more_is_not() {
 }
 
 #[test]
-fn responses_of_one_session_at_once_each_change_their_own_keys_and_lose_nothing_of_the_others() {
+fn concurrent_changes_of_different_keys_of_one_session_are_all_kept() {
     const WRITERS: u64 = 40;
     let sessions = RestSessions::over_redis();
     let mesh = Setup::new(cached()).sessions(sessions.address()).workers(2).start();
@@ -107,7 +109,7 @@ fn responses_of_one_session_at_once_each_change_their_own_keys_and_lose_nothing_
             let (mesh, token) = (&mesh, &token);
             scope.spawn(move || {
                 mesh.passes(&Request::get(&format!("/set/k{writer}")).session(token));
-                // Each sees its own change at once, whatever the others do.
+                // Each sees its own change at once, despite the others.
                 let own = data(mesh, &Request::get("/").session(token));
                 assert_eq!(own[format!("k{writer}")], json!(format!("k{writer}")));
             });
@@ -122,7 +124,7 @@ fn responses_of_one_session_at_once_each_change_their_own_keys_and_lose_nothing_
 }
 
 #[test]
-fn a_session_that_its_service_ends_is_ended_everywhere_and_its_cookie_deleted() {
+fn a_session_ended_by_the_upstream_ends_in_store_and_caches_and_its_cookie_is_deleted() {
     let sessions = RestSessions::over_redis();
     let mesh = Setup::new(cached()).sessions(sessions.address()).workers(2).start();
     let token = sessions.create("user1", &json!({"a": 1}));
@@ -130,7 +132,7 @@ fn a_session_that_its_service_ends_is_ended_everywhere_and_its_cookie_deleted() 
     for _ in 0..CONNECTIONS {
         mesh.passes(&request);
     }
-    // Ending wins over setting.
+    // Ending takes precedence over setting.
     mesh.upstream.answers(|_| setting(&json!({"a": 2})).header(KILL, "1").header("set-cookie", "theme=dark"));
     let response = mesh.send(&request);
     assert_eq!((response.status, response.text().as_str()), (200, "from the upstream\n"));
@@ -143,7 +145,7 @@ fn a_session_that_its_service_ends_is_ended_everywhere_and_its_cookie_deleted() 
 }
 
 #[test]
-fn who_renews_a_session_keeps_the_cookie_of_the_new_one() {
+fn a_renewed_sessions_cookie_is_not_deleted_with_the_old_session() {
     let sessions = RestSessions::over_redis();
     let mesh = Setup::new(cached()).sessions(sessions.address()).start();
     let (old, new) = (sessions.create("user1", &Value::Null), sessions.create("user1", &Value::Null));
@@ -156,10 +158,10 @@ fn who_renews_a_session_keeps_the_cookie_of_the_new_one() {
 }
 
 #[test]
-fn the_deleting_cookie_has_the_attributes_of_logout() {
+fn the_deleted_cookie_has_the_attributes_of_the_logout_cookie() {
     let sessions = RestSessions::over_redis();
     let logout = json!({"path": "/logout", "cookie": {"path": "/app", "same_site": "Strict", "domain": "example.com"}});
-    let mesh = Setup::new(writing(json!({"logout": logout}))).sessions(sessions.address()).start();
+    let mesh = Setup::new(write_back(json!({"logout": logout}))).sessions(sessions.address()).start();
     mesh.upstream.answers(|_| Reply::default().header(KILL, "1"));
     let response = mesh.send(&Request::get("/").session(&sessions.create("user1", &Value::Null)));
     assert_eq!(
@@ -169,7 +171,7 @@ fn the_deleting_cookie_has_the_attributes_of_logout() {
 }
 
 #[test]
-fn a_change_of_a_session_that_has_ended_meanwhile_ends_it_in_every_cache() {
+fn a_change_to_an_ended_session_ends_it_in_every_cache() {
     let sessions = Arc::new(RestSessions::over_redis());
     let mesh = Setup::new(cached()).sessions(sessions.address()).workers(2).start();
     let token = sessions.create("user1", &json!({"a": 1}));
@@ -191,13 +193,14 @@ fn a_change_of_a_session_that_has_ended_meanwhile_ends_it_in_every_cache() {
 }
 
 #[test]
-fn only_what_keys_allow_is_set_and_never_what_a_requirement_reads() {
+fn only_allowed_keys_are_set_and_required_fields_only_if_listed() {
     let sessions = RestSessions::over_redis();
     let rules = json!([{"match": {"paths": ["/admin"]}, "session": "required",
                         "require": [{"field": "d.role", "equals": "admin"}]}]);
-    let attack = |write_back: Value, body: &'static str| {
-        let mesh =
-            Setup::new(writing(json!({"rules": rules, "write_back": write_back}))).sessions(sessions.address()).start();
+    let change = |settings: Value, body: &'static str| {
+        let mesh = Setup::new(write_back(json!({"rules": rules, "write_back": settings})))
+            .sessions(sessions.address())
+            .start();
         let token = sessions.create("user1", &json!({"role": "member"}));
         mesh.upstream.answers(move |_| Reply::default().header(SET, body));
         mesh.passes(&Request::get("/").session(&token));
@@ -205,19 +208,19 @@ fn only_what_keys_allow_is_set_and_never_what_a_requirement_reads() {
     };
     let untouched = json!({"role": "member"});
     for body in [r#"{"role":"admin"}"#, r#"{"r\u006fle":"admin"}"#, r#"{"a":1,"role":"admin"}"#] {
-        assert_eq!(attack(json!({}), body), (403, untouched.clone()), "{body}");
-        assert_eq!(attack(json!({"keys": ["a"]}), body), (403, untouched.clone()), "{body}");
+        assert_eq!(change(json!({}), body), (403, untouched.clone()), "{body}");
+        assert_eq!(change(json!({"keys": ["a"]}), body), (403, untouched.clone()), "{body}");
     }
-    assert_eq!(attack(json!({"keys": []}), r#"{"a":1}"#), (403, untouched));
-    assert_eq!(attack(json!({"keys": ["role"]}), r#"{"role":"admin"}"#), (200, json!({"role": "admin"})));
+    assert_eq!(change(json!({"keys": []}), r#"{"a":1}"#), (403, untouched));
+    assert_eq!(change(json!({"keys": ["role"]}), r#"{"role":"admin"}"#), (200, json!({"role": "admin"})));
 }
 
 #[test]
-fn each_tenants_services_change_the_sessions_of_their_own_app() {
+fn an_upstream_changes_only_sessions_of_the_matching_rules_app() {
     let sessions = RestSessions::over_redis();
     let rules = json!([{"match": {"hosts": ["admin.example.com"]}, "session": "required", "app": "backoffice",
                         "token_from": [{"cookie": "admin-cookie"}]}]);
-    let mesh = Setup::new(writing(json!({"rules": rules}))).sessions(sessions.address()).start();
+    let mesh = Setup::new(write_back(json!({"rules": rules}))).sessions(sessions.address()).start();
     let member = sessions.create("user1", &Value::Null);
     let admin = sessions.create_for("backoffice", "admin1", &Value::Null);
     mesh.upstream.answers(|_| Reply::default().header(KILL, "1"));
@@ -230,24 +233,24 @@ fn each_tenants_services_change_the_sessions_of_their_own_app() {
 }
 
 #[test]
-fn a_client_that_leaves_while_the_change_is_under_way_does_not_undo_it() {
+fn a_change_completes_after_the_client_disconnects() {
     let sessions = RestSessions::over_redis();
     let mesh = Setup::new(cached()).sessions(sessions.address()).start();
     let token = sessions.create("user1", &Value::Null);
-    let asked = Arc::new(AtomicU64::new(0));
-    let counted = Arc::clone(&asked);
+    let requests = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&requests);
     mesh.upstream.answers(move |_| {
         let round = counted.fetch_add(1, Ordering::Relaxed);
         setting(&json!({"round": round}))
     });
     for round in 0..10_u64 {
         let connection = mesh.begin(&Request::get("/").session(&token));
-        wait::until_equal("the upstream to answer", &(round + 1), || asked.load(Ordering::Relaxed));
+        wait::until_equal("the upstream to respond", &(round + 1), || requests.load(Ordering::Relaxed));
         drop(connection);
     }
-    // Whatever was made of each: the caches and the store agree.
+    // Each change was made or not; the cache and the store are consistent.
     mesh.upstream.answers(|_| Reply::default());
-    wait::until("the last of them to be over", || (mesh.counter("in_flight") == 0).then_some(()));
+    wait::until("the calls in flight to end", || (mesh.counter("in_flight") == 0).then_some(()));
     let shown = data(&mesh, &Request::get("/").session(&token));
     assert_eq!(shown, stored(&sessions, &token));
 }

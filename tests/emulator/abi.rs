@@ -1,11 +1,11 @@
-//! Header maps on their way through the ABI, and memory that the VM allocates.
+//! The ABI's encoding of header maps, and the memory that host and VM exchange.
 
 use super::exports;
 
-/// A header map: names and values are bytes, in the order of the message.
+/// A header map: names and values as bytes, in the order of the message.
 pub type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
 
-/// Owned pairs from whatever a test finds handy; names in lower case, as Envoy hands them over.
+/// A header map of owned bytes; names in lower case, as Envoy delivers them.
 pub fn pairs<N: AsRef<[u8]>, V: AsRef<[u8]>>(given: impl IntoIterator<Item = (N, V)>) -> Pairs {
     given.into_iter().map(|(name, value)| (name.as_ref().to_ascii_lowercase(), value.as_ref().to_vec())).collect()
 }
@@ -15,15 +15,15 @@ pub fn first<'a>(map: &'a Pairs, name: &str) -> Option<&'a [u8]> {
     map.iter().find(|(n, _)| n == name.as_bytes()).map(|(_, value)| value.as_slice())
 }
 
-/// A header map for people.
-pub fn readable(map: &Pairs) -> String {
+/// A header map as text, for messages.
+pub fn display(map: &Pairs) -> String {
     let line = |(name, value): &(Vec<u8>, Vec<u8>)| {
         format!("{}: {}", String::from_utf8_lossy(name), String::from_utf8_lossy(value))
     };
     map.iter().map(line).collect::<Vec<_>>().join(", ")
 }
 
-/// What stands in memory for a map: a count, the lengths of every pair, then names and values, each with a zero after.
+/// Encodes a map: the count, the lengths of every pair, then names and values, each followed by a zero byte.
 pub fn serialize(map: &Pairs) -> Vec<u8> {
     let word = |number: usize| u32::try_from(number).expect("a header map fits 32 bits").to_le_bytes();
     let mut bytes = word(map.len()).to_vec();
@@ -40,7 +40,7 @@ pub fn serialize(map: &Pairs) -> Vec<u8> {
     bytes
 }
 
-/// Reads a map that the VM wrote. `None` if its lengths lead out of the buffer.
+/// Decodes a map that the VM wrote. `None` if a length exceeds the buffer.
 pub fn deserialize(bytes: &[u8]) -> Option<Pairs> {
     if bytes.is_empty() {
         return Some(Pairs::new());
@@ -64,11 +64,11 @@ pub fn deserialize(bytes: &[u8]) -> Option<Pairs> {
     Some(map)
 }
 
-/// The bytes that the VM points at.
+/// The bytes that the VM points to.
 ///
 /// # Safety
-/// `data` must be null, or point at `size` readable bytes for as long as the answer lives.
-pub unsafe fn borrowed<'a>(data: *const u8, size: usize) -> &'a [u8] {
+/// `data` must be null, or point at `size` readable bytes for as long as the result lives.
+pub unsafe fn read_from_vm<'a>(data: *const u8, size: usize) -> &'a [u8] {
     if data.is_null() || size == 0 {
         return &[];
     }
@@ -76,12 +76,12 @@ pub unsafe fn borrowed<'a>(data: *const u8, size: usize) -> &'a [u8] {
     unsafe { std::slice::from_raw_parts(data, size) }
 }
 
-/// Hands bytes over to the VM, in memory from its own allocator; an empty answer is a null pointer, as Envoy's is.
+/// Copies bytes into memory from the VM's own allocator. Without bytes the VM gets a null pointer, as from Envoy.
 ///
 /// # Safety
 /// `data` and `size` must be writable.
-pub unsafe fn hand_over(bytes: &[u8], data: *mut *mut u8, size: *mut usize) {
-    // SAFETY: the caller's promise; the allocator returns room for as many bytes as it is asked for.
+pub unsafe fn write_to_vm(bytes: &[u8], data: *mut *mut u8, size: *mut usize) {
+    // SAFETY: the caller's promise; the allocator returns as many bytes as were requested.
     unsafe {
         let memory = if bytes.is_empty() {
             std::ptr::null_mut()

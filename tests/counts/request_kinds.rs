@@ -1,4 +1,4 @@
-//! The kinds of requests that are counted, each in a VM of its own that has seen some like it.
+//! The kinds of requests that are counted. Each kind runs in its own VM, after some requests of the same kind.
 
 use std::collections::BTreeMap;
 
@@ -6,33 +6,33 @@ use serde_json::{Value, json};
 
 use super::host::{self, Cost, Headers, REQUEST_HEADERS, REQUEST_TRAILERS, RESPONSE_HEADERS, ROOT, Vm};
 
-/// The parts of a request's life, by name.
-pub type Life = BTreeMap<String, Cost>;
+/// The costs of a request's phases, by name.
+pub type PhaseCosts = BTreeMap<String, Cost>;
 
 const TOKEN: &str = "ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz234567Zlqt00000";
 const SESSION: &str =
     r#"{"id":"user123","r":1,"w":1,"ttl":7200,"idle":3,"ip":"192.0.2.1","d":{"cart":2,"name":"Zoë"}}"#;
 
-/// The first requests fill what later ones find: room in maps, free memory.
-const EARLIER: u32 = 8;
+/// The number of requests before the counted one: they grow maps and memory to their steady size.
+const WARM_UP: u32 = 8;
 
-/// A request, and what is to become of it.
+/// A request, and its expected outcome.
 struct Kind {
     name: &'static str,
     configuration: Value,
     path: &'static str,
     cookie: Option<String>,
     trailers: bool,
-    ends: End,
+    outcome: Outcome,
 }
 
 #[derive(Clone, Copy, PartialEq)]
-enum End {
+enum Outcome {
     Passes,
-    /// With this status.
-    IsRefused(u32),
-    /// After a call, which is answered with a session.
-    PassesAfterACall,
+    /// Denied with this status.
+    Denied(u32),
+    /// Passes after a call, whose response is a session.
+    PassesAfterCall,
 }
 
 fn configuration(rules: Value) -> Value {
@@ -44,7 +44,7 @@ fn configuration(rules: Value) -> Value {
     })
 }
 
-/// `/optional/*` and `/off/*` are what they say; everything else is required.
+/// `/optional/*` and `/off/*` are optional and off, every other path is required.
 fn three_routes() -> Value {
     configuration(json!([
         {"match": {"paths": ["/optional/*"]}, "session": "optional"},
@@ -52,7 +52,7 @@ fn three_routes() -> Value {
     ]))
 }
 
-/// So many rules, of which the last one is for `/last/*`.
+/// This many rules, of which the last one matches `/last/*`.
 fn many_rules(count: usize) -> Value {
     let rule = |index| match index {
         index if index + 1 == count => json!({"match": {"paths": ["/last/*"]}, "session": "off"}),
@@ -62,7 +62,7 @@ fn many_rules(count: usize) -> Value {
     configuration((0..count).map(rule).collect())
 }
 
-/// A Cookie header of so many bytes, in which the session's cookie is the last.
+/// A Cookie header of at most this many bytes, in which the session's cookie is the last.
 fn cookie_of(size: usize) -> String {
     let session = format!("session-cookie={TOKEN}");
     let mut header = String::new();
@@ -77,11 +77,17 @@ fn cookie_of(size: usize) -> String {
 }
 
 fn kinds() -> Vec<Kind> {
-    let plain =
-        |name, path, ends| Kind { name, configuration: three_routes(), path, cookie: None, trailers: false, ends };
+    let plain = |name, path, outcome| Kind {
+        name,
+        configuration: three_routes(),
+        path,
+        cookie: None,
+        trailers: false,
+        outcome,
+    };
     let session = || Some(format!("theme=dark; session-cookie={TOKEN}"));
-    let rules = |name, count| Kind { configuration: many_rules(count), ..plain(name, "/last/page", End::Passes) };
-    let asks = |name, cookie| Kind { cookie: Some(cookie), ..plain(name, "/account", End::PassesAfterACall) };
+    let rules = |name, count| Kind { configuration: many_rules(count), ..plain(name, "/last/page", Outcome::Passes) };
+    let with_call = |name, cookie| Kind { cookie: Some(cookie), ..plain(name, "/account", Outcome::PassesAfterCall) };
     let mut cached = three_routes();
     cached["cache"] = json!({"ttl": "5s"});
     let mut written = cached.clone();
@@ -90,35 +96,35 @@ fn kinds() -> Vec<Kind> {
         Kind {
             cookie: session(),
             configuration: cached.clone(),
-            ..plain("required, from the cache, two headers set", "/account", End::Passes)
+            ..plain("required, from the cache, two headers set", "/account", Outcome::Passes)
         },
         Kind {
             cookie: session(),
             configuration: written,
-            ..plain("required, from the cache, two headers set, with write_back", "/account", End::Passes)
+            ..plain("required, from the cache, two headers set, with write_back", "/account", Outcome::Passes)
         },
         Kind {
             cookie: session(),
             configuration: cached,
-            ..plain("optional, from the cache, two headers set", "/optional/page", End::Passes)
+            ..plain("optional, from the cache, two headers set", "/optional/page", Outcome::Passes)
         },
-        plain("off", "/off/style.css", End::Passes),
-        Kind { cookie: session(), ..plain("off, with a token", "/off/style.css", End::Passes) },
-        plain("required, without a token", "/account", End::IsRefused(401)),
-        asks("required, with a call and two headers set", session().unwrap_or_default()),
-        plain("optional, without a token", "/optional/page", End::Passes),
-        plain("off, a path that is not plain", "/off/a%20page;v=1/%C3%A9", End::Passes),
-        plain("a path that is refused", "/off/%2e%2e/account", End::IsRefused(400)),
+        plain("off", "/off/style.css", Outcome::Passes),
+        Kind { cookie: session(), ..plain("off, with a token", "/off/style.css", Outcome::Passes) },
+        plain("required, without a token", "/account", Outcome::Denied(401)),
+        with_call("required, with a call and two headers set", session().unwrap_or_default()),
+        plain("optional, without a token", "/optional/page", Outcome::Passes),
+        plain("off, a path that is not plain", "/off/a%20page;v=1/%C3%A9", Outcome::Passes),
+        plain("a path that is refused", "/off/%2e%2e/account", Outcome::Denied(400)),
         rules("off, the last of 10 rules", 10),
         rules("off, the last of 100 rules", 100),
         rules("off, the last of 1000 rules", 1000),
-        asks("required, with a call, 100 bytes of cookies", cookie_of(100)),
-        asks("required, with a call, 8192 bytes of cookies", cookie_of(8192)),
-        Kind { trailers: true, ..plain("off, with trailers", "/off/upload", End::Passes) },
+        with_call("required, with a call, 100 bytes of cookies", cookie_of(100)),
+        with_call("required, with a call, 8192 bytes of cookies", cookie_of(8192)),
+        Kind { trailers: true, ..plain("off, with trailers", "/off/upload", Outcome::Passes) },
     ]
 }
 
-/// About as many headers as a browser's request has once Envoy hands it over.
+/// The headers of a typical request of a browser, as Envoy delivers them.
 fn headers(kind: &Kind) -> Headers {
     let mut headers: Headers = [
         (":authority", "shop.example.com"),
@@ -141,30 +147,31 @@ fn headers(kind: &Kind) -> Headers {
     headers
 }
 
-fn live(vm: &mut Vm, kind: &Kind, context: u32) -> (Life, Option<End>) {
-    let mut life = Life::new();
-    let mut part = |vm: &mut Vm, name: &str, run: &mut dyn FnMut(&mut Vm)| {
-        life.insert(name.to_owned(), vm.cost(run));
+/// Runs one request, and returns the costs of its phases and its outcome.
+fn run(vm: &mut Vm, kind: &Kind, context: u32) -> (PhaseCosts, Option<Outcome>) {
+    let mut costs = PhaseCosts::new();
+    let mut phase = |vm: &mut Vm, name: &str, calls: &mut dyn FnMut(&mut Vm)| {
+        costs.insert(name.to_owned(), vm.cost(calls));
     };
     (vm.store.data_mut().replied, vm.store.data_mut().resumed) = (None, false);
 
     let count = vm.set_map(REQUEST_HEADERS, headers(kind));
     let calls = vm.last_call();
     let mut paused = false;
-    part(vm, "1 headers", &mut |vm| {
+    phase(vm, "1 headers", &mut |vm| {
         vm.call("proxy_on_context_create", &[context, ROOT]);
         paused = vm.call("proxy_on_request_headers", &[context, count, u32::from(!kind.trailers)]) == Some(1);
     });
     if kind.trailers {
         let trailers = [("checksum", "9a0364b9"), ("x-session-user", "forged")];
         let count = vm.set_map(REQUEST_TRAILERS, trailers.map(|(n, v)| (n.to_owned(), v.to_owned())).to_vec());
-        part(vm, "2 trailers", &mut |vm| {
+        phase(vm, "2 trailers", &mut |vm| {
             vm.call("proxy_on_request_trailers", &[context, count]);
         });
     }
     let call = vm.last_call();
     if call > calls {
-        part(vm, "3 answer", &mut |vm| vm.answer(call, SESSION));
+        phase(vm, "3 answer", &mut |vm| vm.respond(call, SESSION));
     }
     if vm.store.data().replied.is_none() {
         let response = [
@@ -178,36 +185,40 @@ fn live(vm: &mut Vm, kind: &Kind, context: u32) -> (Life, Option<End>) {
             ("x-envoy-upstream-service-time", "12"),
         ];
         let count = vm.set_map(RESPONSE_HEADERS, response.map(|(n, v)| (n.to_owned(), v.to_owned())).to_vec());
-        part(vm, "4 response", &mut |vm| {
-            assert_eq!(vm.call("proxy_on_response_headers", &[context, count, 0]), Some(0), "the response waits");
+        phase(vm, "4 response", &mut |vm| {
+            assert_eq!(
+                vm.call("proxy_on_response_headers", &[context, count, 0]),
+                Some(0),
+                "the response was paused, but was expected to pass"
+            );
         });
     }
-    part(vm, "5 end", &mut |vm| {
+    phase(vm, "5 end", &mut |vm| {
         vm.call("proxy_on_delete", &[context]);
     });
 
     let host = vm.store.data();
-    let ended = match (paused, call > calls, host.replied, host.resumed) {
-        (false, false, None, _) => Some(End::Passes),
-        (true, false, Some(status), _) => Some(End::IsRefused(status)),
-        (true, true, None, true) => Some(End::PassesAfterACall),
+    let outcome = match (paused, call > calls, host.replied, host.resumed) {
+        (false, false, None, _) => Some(Outcome::Passes),
+        (true, false, Some(status), _) => Some(Outcome::Denied(status)),
+        (true, true, None, true) => Some(Outcome::PassesAfterCall),
         _ => None,
     };
-    (life, ended)
+    (costs, outcome)
 }
 
-/// What each kind of request costs.
-pub fn count(module: &[u8]) -> BTreeMap<String, Life> {
+/// The costs of each kind of request.
+pub fn count(module: &[u8]) -> BTreeMap<String, PhaseCosts> {
     let module = host::load(module);
     let counted = kinds().into_iter().map(|kind| {
         let mut vm = Vm::start(&module, kind.configuration.to_string());
-        for context in ROOT + 1..=ROOT + EARLIER {
-            live(&mut vm, &kind, context);
+        for context in ROOT + 1..=ROOT + WARM_UP {
+            run(&mut vm, &kind, context);
         }
-        let (life, ended) = live(&mut vm, &kind, ROOT + EARLIER + 1);
-        assert!(ended == Some(kind.ends), "{}: the request ended otherwise", kind.name);
-        assert!(vm.store.data().log.is_empty(), "{}: there is trouble: {:#?}", kind.name, vm.store.data().log);
-        (kind.name.to_owned(), life)
+        let (costs, outcome) = run(&mut vm, &kind, ROOT + WARM_UP + 1);
+        assert!(outcome == Some(kind.outcome), "{}: the request has another outcome than expected", kind.name);
+        assert!(vm.store.data().log.is_empty(), "{}: no log line was expected: {:#?}", kind.name, vm.store.data().log);
+        (kind.name.to_owned(), costs)
     });
     counted.collect()
 }

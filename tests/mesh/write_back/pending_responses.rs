@@ -1,10 +1,10 @@
-//! Responses that wait for rest-sessions, and what becomes of them when it fails.
+//! Pending responses: held until their session change completes, and passed or replaced when it fails.
 
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::{CONNECTIONS, KILL, SET, setting, stored, writing};
+use super::{KILL, SET, setting, stored, write_back};
 use crate::harness::client::Request;
 use crate::harness::envoy::Listener;
 use crate::harness::mesh::{Mesh, Setup, assert_denied};
@@ -13,14 +13,15 @@ use crate::harness::stub::{Answer, Call, Gate, Stub};
 use crate::harness::token;
 use crate::harness::upstream::Reply;
 use crate::harness::wait;
+use crate::setup::CONNECTIONS;
 
-/// Knows every token, and answers changes like this.
-fn answering(change: Answer) -> Stub {
+/// A session service that knows every token, and responds to changes like this.
+fn changing_service(change: Answer) -> Stub {
     Stub::start(move |call: &Call| if call.method == "GET" { Answer::session() } else { change.clone() })
 }
 
 fn start(stub: &Stub, keys: Value) -> Mesh {
-    let mesh = Setup::new(writing(keys)).sessions(stub.address()).start();
+    let mesh = Setup::new(write_back(keys)).sessions(stub.address()).start();
     mesh.upstream.answers(|_| setting(&json!({"a": 1})));
     mesh
 }
@@ -30,9 +31,9 @@ fn changed() -> Answer {
 }
 
 #[test]
-fn the_response_waits_until_the_session_is_changed() {
+fn a_response_is_held_until_its_session_change_completes() {
     let gate = Gate::default();
-    let stub = answering(Answer::After(gate.clone(), Box::new(changed())));
+    let stub = changing_service(Answer::After(gate.clone(), Box::new(changed())));
     let mesh = start(&stub, json!({}));
     let mut connection = mesh.begin(&Request::get("/").session(&token::fresh()));
     stub.wait_for_calls(2);
@@ -46,19 +47,19 @@ fn the_response_waits_until_the_session_is_changed() {
 }
 
 #[test]
-fn whatever_rest_sessions_does_the_response_goes_through_in_time_or_is_replaced() {
+fn a_failed_change_passes_or_replaces_the_response_within_the_timeout() {
     let failures = [
         ("an error", Answer::text(500, "{}")),
         ("a reset", Answer::ResetBeforeHeaders),
-        ("half an answer", Answer::EndMidBody),
-        ("nonsense", Answer::text(200, "<html>")),
-        ("another shape", Answer::text(200, r#"{"id":"u"}"#)),
-        ("no answer", Answer::Silence),
-        ("an endless answer", Answer::Drip),
+        ("a response that ends early", Answer::EndMidBody),
+        ("an invalid body", Answer::text(200, "<html>")),
+        ("a session without ttl", Answer::text(200, r#"{"id":"u"}"#)),
+        ("no response", Answer::Silence),
+        ("a slow response", Answer::Drip),
     ];
-    for (what, answer) in failures {
-        println!("{what}");
-        let stub = answering(answer);
+    for (failure, answer) in failures {
+        println!("{failure}");
+        let stub = changing_service(answer);
         for (on_failure, status) in [("pass", 200), ("deny", 503)] {
             let keys = json!({
                 "write_back": {"on_failure": on_failure},
@@ -74,7 +75,11 @@ fn whatever_rest_sessions_does_the_response_goes_through_in_time_or_is_replaced(
                     let response = if h2 { mesh.send_h2(&request) } else { mesh.send(&request) };
                     assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
                     assert_eq!(response.status, status, "{method} {}", response.text());
-                    assert_eq!(response.values("set-cookie"), Vec::<String>::new(), "the session may live");
+                    assert_eq!(
+                        response.values("set-cookie"),
+                        Vec::<String>::new(),
+                        "the session may be active, so its cookie must stay"
+                    );
                     if status == 503 && method == "GET" {
                         assert_denied(&request, &response, 503, "sessions_unavailable");
                     }
@@ -86,10 +91,10 @@ fn whatever_rest_sessions_does_the_response_goes_through_in_time_or_is_replaced(
 }
 
 #[test]
-fn after_a_failure_the_session_is_asked_for_anew_by_every_worker() {
-    let stub = answering(Answer::text(500, "{}"));
+fn a_failed_change_invalidates_the_cached_session_at_every_worker() {
+    let stub = changing_service(Answer::text(500, "{}"));
     let keys =
-        writing(json!({"cache": {"ttl": "1h"}, "rest_sessions": {"cluster": "rest-sessions", "breaker": "off"}}));
+        write_back(json!({"cache": {"ttl": "1h"}, "rest_sessions": {"cluster": "rest-sessions", "breaker": "off"}}));
     let mesh = Setup::new(keys).sessions(stub.address()).workers(2).start();
     let token = token::fresh();
     let request = Request::get("/").session(&token);
@@ -101,27 +106,27 @@ fn after_a_failure_the_session_is_asked_for_anew_by_every_worker() {
     mesh.passes(&request);
     mesh.upstream.answers(|_| Reply::default());
     mesh.passes(&request);
-    assert_eq!(stub.calls().len(), before + 2, "a change and a lookup");
+    assert_eq!(stub.calls().len(), before + 2, "one change and one lookup were expected");
 }
 
 #[test]
-fn redis_that_goes_away_loses_no_response() {
+fn a_response_passes_when_redis_stops_before_its_change() {
     let mut sessions = RestSessions::over_redis();
-    let mesh = Setup::new(writing(json!({"cache": {"ttl": "1h"}}))).sessions(sessions.address()).start();
+    let mesh = Setup::new(write_back(json!({"cache": {"ttl": "1h"}}))).sessions(sessions.address()).start();
     let token = sessions.create("user1", &json!({"a": 0}));
     let request = Request::get("/").session(&token);
     mesh.passes(&request);
-    sessions.redis.as_mut().expect("this service stands on Redis").stop();
+    sessions.redis.as_mut().expect("this service uses Redis").stop();
     mesh.upstream.answers(|_| setting(&json!({"a": 1})));
     let response = mesh.send(&request);
     assert_eq!((response.status, response.text().as_str()), (200, "from the upstream\n"));
     assert_eq!(mesh.counter("write_back_failures_total"), 1);
-    // Nobody knows what the session holds now, so nothing that was known of it is served.
+    // The data of the session is unknown, so the cached session is not served.
     mesh.denies(&request, 503, "sessions_unavailable");
 }
 
 #[test]
-fn busy_calls_fail_the_change_at_once() {
+fn a_change_above_max_in_flight_fails_immediately() {
     let gate = Gate::default();
     let held = gate.clone();
     let stub = Stub::start(move |call: &Call| match call.token().starts_with("Held") {
@@ -137,21 +142,21 @@ fn busy_calls_fail_the_change_at_once() {
     mesh.upstream.answers(|_| Reply::default());
     let known = Request::get("/").session(&token::fresh());
     mesh.passes(&known);
-    let waits = mesh.begin(&Request::get("/").session(&format!("Held{}", &token::fresh()[4..])));
+    let pending = mesh.begin(&Request::get("/").session(&format!("Held{}", &token::fresh()[4..])));
     stub.wait_for_calls(2);
     mesh.upstream.answers(|_| setting(&json!({"a": 1})));
     let response = mesh.send(&known);
     assert_denied(&known, &response, 503, "sessions_busy");
     gate.open();
-    drop(waits);
+    drop(pending);
 }
 
 #[test]
-fn a_large_response_is_not_buffered_while_it_waits() {
+fn a_large_held_response_is_not_buffered() {
     const PIECES: usize = 512;
     let gate = Gate::default();
-    let stub = answering(Answer::After(gate.clone(), Box::new(changed())));
-    let mut keys = writing(json!({}));
+    let stub = changing_service(Answer::After(gate.clone(), Box::new(changed())));
+    let mut keys = write_back(json!({}));
     keys["rest_sessions"]["timeout"] = "15s".into();
     let small_buffer = Listener { buffer_limit: Some(65_536), ..Listener::new("main", keys) };
     let mesh = Setup::default().listener(small_buffer).sessions(stub.address()).start();
@@ -160,23 +165,27 @@ fn a_large_response_is_not_buffered_while_it_waits() {
     mesh.upstream.answers(move |_| reply.clone());
     let mut connection = mesh.begin(&Request::get("/").session(&token::fresh()));
     stub.wait_for_calls(2);
-    // What the buffers of both sockets, Envoy and the upstream's library take; far from all 32 MiB.
+    // The buffers of both sockets, Envoy and the upstream's library take a part of the 32 MiB.
     let mut last = usize::MAX;
-    wait::until("the upstream to be held up", || {
+    wait::until("the upstream to be blocked", || {
         let now = sent.sent();
         std::thread::sleep(Duration::from_millis(200));
         (std::mem::replace(&mut last, now) == now && now > 0).then_some(())
     });
-    assert!(sent.sent() < PIECES * 65_536 / 2, "{} bytes were taken before the session was changed", sent.sent());
+    assert!(
+        sent.sent() < PIECES * 65_536 / 2,
+        "{} bytes were read from the upstream before the session was changed",
+        sent.sent()
+    );
     gate.open();
     let response = connection.read(false);
     assert_eq!((response.status, response.body.len()), (200, PIECES * 65_536));
 }
 
 #[test]
-fn websocket_may_change_its_session_when_it_opens() {
+fn a_websocket_upgrade_can_change_its_session() {
     let sessions = RestSessions::over_redis();
-    let mesh = Setup::new(writing(json!({"default": {"session": "required", "recheck": "1s"}})))
+    let mesh = Setup::new(write_back(json!({"default": {"session": "required", "recheck": "1s"}})))
         .sessions(sessions.address())
         .start();
     let token = sessions.create("user1", &Value::Null);
@@ -192,9 +201,9 @@ fn websocket_may_change_its_session_when_it_opens() {
 }
 
 #[test]
-fn grpc_response_keeps_its_trailers_and_its_session_changes() {
+fn a_grpc_response_with_a_session_change_keeps_its_trailers() {
     let sessions = RestSessions::over_redis();
-    let keys = Listener { upstream_h2: true, ..Listener::new("main", writing(json!({}))) };
+    let keys = Listener { upstream_h2: true, ..Listener::new("main", write_back(json!({}))) };
     let mesh = Setup::default().listener(keys).sessions(sessions.address()).start();
     let token = sessions.create("user1", &Value::Null);
     mesh.upstream
@@ -211,9 +220,9 @@ fn grpc_response_keeps_its_trailers_and_its_session_changes() {
 }
 
 #[test]
-fn response_without_a_body_waits_and_goes_on_as_well() {
+fn a_response_without_a_body_is_held_and_passes() {
     let sessions = RestSessions::over_redis();
-    let mesh = Setup::new(writing(json!({}))).sessions(sessions.address()).start();
+    let mesh = Setup::new(write_back(json!({}))).sessions(sessions.address()).start();
     let token = sessions.create("user1", &Value::Null);
     for status in [204, 304, 302, 500] {
         mesh.upstream.answers(move |_| setting(&json!({"status": status})).status(status).without_body());

@@ -1,4 +1,4 @@
-//! Headers that only the filter may set: whoever else did, forged them, and they go first.
+//! Reserved headers, which only the filter may set: those that clients send are removed.
 
 use serde_json::{Value, json};
 
@@ -26,8 +26,8 @@ const SPELLINGS: [&str; 15] = [
     "X-Session-Kill",
 ];
 
-/// Every spelling, twice each.
-fn forge(request: Request) -> Request {
+/// Adds every spelling, twice each.
+fn spoof(request: Request) -> Request {
     SPELLINGS.iter().chain(&SPELLINGS).fold(request, |request, name| request.header(*name, "admin"))
 }
 
@@ -54,7 +54,7 @@ fn preflight() -> Request {
 }
 
 #[test]
-fn forged_headers_reach_no_upstream_in_any_spelling_on_any_kind_of_route() {
+fn reserved_headers_from_clients_are_removed_on_every_route_in_every_spelling() {
     let stub = Stub::knowing_everyone();
     let mesh = start(&stub);
     let token = token::fresh();
@@ -76,7 +76,7 @@ fn forged_headers_reach_no_upstream_in_any_spelling_on_any_kind_of_route() {
     ];
     for (route, request, expected) in routes {
         println!("{route}");
-        let request = forge(request);
+        let request = spoof(request);
         for seen in [mesh.passes(&request), mesh.seen_for(&request, &mesh.send_h2(&lowercase(&request)))] {
             let mut found = seen.session_headers();
             found.sort_unstable();
@@ -86,7 +86,7 @@ fn forged_headers_reach_no_upstream_in_any_spelling_on_any_kind_of_route() {
     }
 }
 
-/// HTTP/2 knows no capitals.
+/// Names in lower case, as HTTP/2 requires.
 fn lowercase(request: &Request) -> Request {
     let mut request = request.clone();
     for (name, _) in &mut request.headers {
@@ -96,7 +96,7 @@ fn lowercase(request: &Request) -> Request {
 }
 
 #[test]
-fn forged_headers_are_taken_out_of_request_trailers_too() {
+fn reserved_headers_are_removed_from_request_trailers() {
     let stub = Stub::knowing_everyone();
     let mesh = start(&stub);
     let token = token::fresh();
@@ -110,7 +110,7 @@ fn forged_headers_are_taken_out_of_request_trailers_too() {
         let request = request.body("a body").trailer("x-checksum", b"\xff\xfe".to_vec());
         let request =
             SPELLINGS.iter().fold(request, |request, name| request.trailer(name.to_ascii_lowercase(), "admin"));
-        // A preflight has no body; with one it is a request like any other, and needs its session.
+        // A preflight with a body is an ordinary request, which needs its session.
         let request = if request.method == "OPTIONS" { request.session(&token) } else { request };
         for listener in ["main", "h2"] {
             let over_h1 = mesh.passes_at(listener, &request);
@@ -129,7 +129,7 @@ fn forged_headers_are_taken_out_of_request_trailers_too() {
 }
 
 #[test]
-fn default_names_are_forged_even_where_they_are_mapped_away_and_names_of_one_rule_on_every_route() {
+fn default_names_and_the_names_of_every_rule_are_reserved_on_every_route() {
     let stub = Stub::knowing_everyone();
     let mesh = Setup::new(plugin(json!({
         "annotate": {"headers": {"x-user": "id"}},
@@ -141,7 +141,7 @@ fn default_names_are_forged_even_where_they_are_mapped_away_and_names_of_one_rul
     .sessions(stub.address())
     .start();
     let token = token::fresh();
-    let forge = |request: Request| {
+    let spoof = |request: Request| {
         let names = [
             "x-user",
             "X_USER",
@@ -157,19 +157,19 @@ fn default_names_are_forged_even_where_they_are_mapped_away_and_names_of_one_rul
     for (target, expected) in
         [("/", [Some("user123"), None]), ("/named", [None, Some("Peter")]), ("/off", [None, None])]
     {
-        let seen = mesh.passes(&forge(Request::get(target).session(&token)));
+        let seen = mesh.passes(&spoof(Request::get(target).session(&token)));
         assert_eq!([seen.header("x-user").as_deref(), seen.header("x-name").as_deref()], expected, "{target}");
         assert_eq!(seen.header("x-users").as_deref(), Some("kept"));
         assert!(!seen.mentions("forged"), "{seen:?}");
     }
-    assert!(!mesh.passes(&forge(Request::get("/named"))).mentions("forged"));
+    assert!(!mesh.passes(&spoof(Request::get("/named"))).mentions("forged"));
 }
 
 #[test]
-fn headers_that_would_change_what_a_rule_decided_are_removed_where_rules_depend_on_them() {
+fn override_headers_are_removed_where_rules_match_methods_or_paths() {
     let stub = Stub::knowing_everyone();
-    let of_methods = ["x-http-method-override", "x-http-method", "x-method-override"];
-    let of_paths = ["x-original-url", "x-rewrite-url"];
+    let method_overrides = ["x-http-method-override", "x-http-method", "x-method-override"];
+    let path_overrides = ["x-original-url", "x-rewrite-url"];
     let rule = |matches: Value| {
         plugin(json!({"rules": [{"match": matches, "session": "off"}], "default": {"session": "off"}}))
     };
@@ -182,11 +182,11 @@ fn headers_that_would_change_what_a_rule_decided_are_removed_where_rules_depend_
         .listener(Listener::new("listed", listed))
         .sessions(stub.address())
         .start();
-    let all: Vec<&str> = of_methods.iter().chain(&of_paths).copied().chain(["x-debug"]).collect();
+    let all: Vec<&str> = method_overrides.iter().chain(&path_overrides).copied().chain(["x-debug"]).collect();
     let request = all.iter().fold(Request::get("/x"), |request, name| request.header(name.to_uppercase(), "1"));
     let request = request.header("x_original_url", "/admin");
     for (listener, removed) in
-        [("methods", &of_methods[..]), ("paths", &of_paths[..]), ("hosts", &[]), ("listed", &["x-debug"])]
+        [("methods", &method_overrides[..]), ("paths", &path_overrides[..]), ("hosts", &[]), ("listed", &["x-debug"])]
     {
         let seen = mesh.passes_at(listener, &request);
         for name in &all {
