@@ -56,7 +56,7 @@ test: lint test-rust test-deploy test-browser test-django test-services ## every
 
 .PHONY: run
 run: $(MODULE) $(VENV) programs ## a real Envoy with the filter before a login and a shop, for your browser; Ctrl-C ends it
-	@exec .venv/bin/python envoy/run.py --envoy "$$ENVOY_BIN" --programs "$$CARGO_TARGET_DIR/debug" $(ARGS)
+	@exec .venv/bin/python -m harness.run --envoy "$$ENVOY_BIN" --programs "$$CARGO_TARGET_DIR/debug" $(ARGS)
 
 .PHONY: bench
 bench: $(MODULE) $(VENV) .venv/.bench-installed $(REDIS) $(WRK) bench-noop bench-peers ## the filter beside what else could do its work, in some 10 minutes
@@ -70,7 +70,7 @@ simulate: | toolchain ## the cache on a virtual clock: 1 to 10,000 Envoys, with 
 
 .PHONY: screenshot
 screenshot: $(MODULE) $(VENV) .venv/.browser-installed programs chromium ## the picture of the demo that README shows
-	@CHROMIUM_BIN="$(CHROMIUM_BIN)" .venv/bin/python tests/browser/screenshot.py
+	@CHROMIUM_BIN="$(CHROMIUM_BIN)" .venv/bin/python -m tests.browser.screenshot
 
 .PHONY: validate
 validate: $(MODULE) $(VENV) ## let Envoy check envoy/envoy.yaml, the filter's configuration included
@@ -114,7 +114,7 @@ test-rust: $(MODULE) $(VENV) $(REDIS) programs
 
 .PHONY: test-deploy
 test-deploy: $(MODULE) $(VENV) programs bench-noop
-	.venv/bin/python -m pytest -ra tests/deploy
+	.venv/bin/python -m pytest -ra tests/harness tests/deploy
 
 .PHONY: test-browser
 test-browser: $(MODULE) $(VENV) .venv/.browser-installed programs chromium

@@ -1,8 +1,8 @@
 """Sessions for tests, without a filter.
 
-    @mock_session(cart=3)
-    def test_the_cart_is_shown(self):
-        self.assertContains(self.client.get("/cart"), "3 items")
+@mock_session(cart=3)
+def test_the_cart_is_shown(self):
+    self.assertContains(self.client.get("/cart"), "3 items")
 """
 
 import json

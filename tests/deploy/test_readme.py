@@ -1,19 +1,23 @@
 """README.md: what it shows is run, what it lists is compared with the filter and Envoy themselves.
 
+from harness.demo import Demo
+from harness import text as texts
 In the output of a command, and in the messages of a refused configuration, `…` stands for anything within a line.
 """
 
 import json
 import re
 import subprocess
-import urllib.request
 from dataclasses import dataclass
 
 import pytest
+import requests
 import yaml
 
-import support
-from support import BOOTSTRAP, MODULE, ROOT
+from harness import envoy, shell
+from harness.demo import Demo
+from harness.paths import BOOTSTRAP, MODULE, ROOT, programs
+from harness.text import matches
 
 README = (ROOT / "README.md").read_text()
 
@@ -51,24 +55,26 @@ def commands_with_output():
     return found
 
 
-def test_every_command_prints_what_is_shown(demo):
+def test_every_command_prints_what_is_shown(demo: Demo) -> None:
     shown = commands_with_output()
     assert len(shown) >= 8
-    printed = support.run_commands([demo.here(command) for command, _ in shown])
+    printed = shell.run_commands([demo.here(command) for command, _ in shown])
     for (command, output), found in zip(shown, printed, strict=True):
-        assert support.matches(demo.here(output), found), f"$ {command}\nprinted\n{found}\nREADME shows\n{output}"
+        assert matches(demo.here(output), found), f"$ {command}\nprinted\n{found}\nREADME shows\n{output}"
 
 
-def test_a_command_with_another_output_would_be_noticed():
-    assert support.matches("a: …\nb\n", "a: 1\r\nb")
-    assert not support.matches("a: …\nb\n", "a: 1\nc\nb")
-    assert not support.matches("HTTP/1.1 401", "HTTP/1.1 200")
+def test_a_command_with_another_output_would_be_noticed() -> None:
+    assert matches("a: …\nb\n", "a: 1\r\nb")
+    assert not matches("a: …\nb\n", "a: 1\nc\nb")
+    assert not matches("HTTP/1.1 401", "HTTP/1.1 200")
 
 
 def json_blocks():
     """Each JSON block, with the messages of the text block that follows, if it is to be refused."""
-    pairs = zip(BLOCKS, [*BLOCKS[1:], Block("", "")])
-    return [(this.text, next.text if next.language == "text" else None) for this, next in pairs if this.language == "json"]
+    pairs = zip(BLOCKS, [*BLOCKS[1:], Block("", "")], strict=True)
+    return [
+        (this.text, next.text if next.language == "text" else None) for this, next in pairs if this.language == "json"
+    ]
 
 
 def messages(done):
@@ -79,8 +85,8 @@ def messages(done):
 @pytest.mark.parametrize(
     ("text", "refusal"), json_blocks(), ids=["taken" if refusal is None else "refused" for _, refusal in json_blocks()]
 )
-def test_every_json_configuration_is_taken_or_refused_as_shown(text, refusal, as_json):
-    done = support.validate_configuration(json.loads(text), as_json)
+def test_every_json_configuration_is_taken_or_refused_as_shown(text: str, refusal: str | None, as_json: bool) -> None:
+    done = envoy.validate_configuration(json.loads(text), as_json=as_json)
     if refusal is None:
         assert done.returncode == 0, done.stderr
     else:
@@ -89,16 +95,16 @@ def test_every_json_configuration_is_taken_or_refused_as_shown(text, refusal, as
         found, expected = messages(done).splitlines(), refusal.splitlines()
         assert len(found) == len(expected), done.stderr
         for line in expected:
-            assert any(support.matches(line, other) for other in found), f"{line}\nis not among\n{done.stderr}"
+            assert any(matches(line, other) for other in found), f"{line}\nis not among\n{done.stderr}"
 
 
-def test_the_snippets_for_ones_own_envoy_make_a_bootstrap_that_envoy_takes():
+def test_the_snippets_for_ones_own_envoy_make_a_bootstrap_that_envoy_takes() -> None:
     (http_filter,), (cluster,) = map(yaml.safe_load, blocks("yaml"))
-    done = support.validate(support.bootstrap_of(http_filter, clusters=(cluster,)))
+    done = envoy.validate(envoy.bootstrap([http_filter], [cluster]))
     assert done.returncode == 0, done.stderr
 
 
-def test_the_snippets_protect_as_the_whole_bootstrap_does():
+def test_the_snippets_protect_as_the_whole_bootstrap_does() -> None:
     (http_filter,), (cluster,) = map(yaml.safe_load, blocks("yaml"))
     resources = yaml.safe_load(BOOTSTRAP.read_text())["static_resources"]
     manager = resources["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
@@ -125,12 +131,12 @@ def known_keys():
         "rules": [{**other, "match": other, "require": [other]}],
         "default": other,
     }
-    done = support.validate_configuration(probe)
+    done = envoy.validate_configuration(probe)
     lines = re.findall(r"^(.*?)\.?\[\"\?\"\]: unknown key; expected one of (.*)$", messages(done), re.MULTILINE)
     return {path: set(keys.split(", ")) for path, keys in lines}
 
 
-def test_the_table_of_keys_lists_what_the_filter_takes(known_keys):
+def test_the_table_of_keys_lists_what_the_filter_takes(known_keys: dict[str, set[str]]) -> None:
     top = set(known_keys[""])
     for parent in ("rest_sessions", "annotate", "cache", "limits", "login", "logout", "logout.cookie", "write_back"):
         top.remove(parent)
@@ -140,54 +146,54 @@ def test_the_table_of_keys_lists_what_the_filter_takes(known_keys):
     assert sorted(table("Keys")) == sorted(top)
 
 
-def test_the_table_of_token_sources_lists_what_the_filter_takes(known_keys):
+def test_the_table_of_token_sources_lists_what_the_filter_takes(known_keys: dict[str, set[str]]) -> None:
     assert sorted(table("Token sources")) == sorted(known_keys["token_from[0]"])
 
 
-def test_the_table_of_rules_lists_what_the_filter_takes(known_keys):
+def test_the_table_of_rules_lists_what_the_filter_takes(known_keys: dict[str, set[str]]) -> None:
     rule = set(known_keys["rules[0]"]) - {"match"} | {f"match.{key}" for key in known_keys["rules[0].match"]}
     assert sorted(table("Rules")) == sorted(rule)
     assert known_keys["default"] == known_keys["rules[0]"] - {"name", "match"}
 
 
-def test_the_table_of_requirements_lists_what_the_filter_takes(known_keys):
+def test_the_table_of_requirements_lists_what_the_filter_takes(known_keys: dict[str, set[str]]) -> None:
     assert sorted(table("Requirements")) == sorted(known_keys["rules[0].require[0]"])
 
 
-def test_the_table_of_fields_lists_what_the_filter_takes():
+def test_the_table_of_fields_lists_what_the_filter_takes() -> None:
     configuration = {
         "app": "mywebapp",
         "rest_sessions": {"cluster": "rest-sessions"},
         "annotate": {"headers": {"x-a": "?"}},
     }
-    (expected,) = re.findall(r"expected one of (.*)$", messages(support.validate_configuration(configuration)))
+    (expected,) = re.findall(r"expected one of (.*)$", messages(envoy.validate_configuration(configuration)))
     assert sorted(table("Fields")) == sorted(expected.split(", "))
 
 
-def test_the_table_of_answers_lists_those_that_the_module_holds():
+def test_the_table_of_answers_lists_those_that_the_module_holds() -> None:
     held = set(re.findall(rb'\{"error":"([a-z_]+)"', MODULE.read_bytes()))
     section = re.search(r"\| `error` \| status \|.*\n\| ---.*\n((?:\|.*\n)+)", README)[1]
     listed = re.findall(r"^\| `([a-z_]+)`", section, re.MULTILINE)
     assert sorted(listed) == sorted(name.decode() for name in held)
 
 
-def test_the_table_of_counters_lists_what_envoy_shows(demo):
-    with urllib.request.urlopen(demo.here("http://localhost:9901/stats"), timeout=10) as response:
-        shown = re.findall(r"^wasmcustom\.rest_sessions\.(\w+): ", response.read().decode(), re.MULTILINE)
+def test_the_table_of_counters_lists_what_envoy_shows(demo: Demo) -> None:
+    stats = requests.get(demo.here("http://localhost:9901/stats"), timeout=10).text
+    shown = re.findall(r"^wasmcustom\.rest_sessions\.(\w+): ", stats, re.MULTILINE)
     section = re.search(r"\| name \| counts \|\n\| ---.*\n((?:\|.*\n)+)", README)[1]
     listed = [name for row in section.splitlines() for name in re.findall(r"`(\w+)`", row.split(" | ")[0])]
     assert sorted(listed) == sorted(shown)
 
 
-def test_every_make_word_exists():
+def test_every_make_word_exists() -> None:
     words = set(re.findall(r"(?:^|`)make ([a-z-]+)", README, re.MULTILINE))
     assert {"run", "test", "build", "image", "validate", "lint"} <= words
     makefile = (ROOT / "Makefile").read_text()
     assert words <= set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
 
 
-def test_the_session_service_has_the_options_that_are_shown():
-    usage = subprocess.run([support.programs() / "rest-sessions", "--help"], capture_output=True, text=True).stdout
+def test_the_session_service_has_the_options_that_are_shown() -> None:
+    usage = subprocess.run([programs() / "rest-sessions", "--help"], capture_output=True, text=True).stdout
     shown = [line for text in blocks("sh") for line in text.splitlines() if line.startswith("rest-sessions ")]
     assert shown
     for line in shown:
@@ -195,13 +201,13 @@ def test_the_session_service_has_the_options_that_are_shown():
             assert option in usage
 
 
-def test_every_file_that_is_linked_exists():
+def test_every_file_that_is_linked_exists() -> None:
     links = [link for link in re.findall(r"\]\(([^)]+)\)", README) if not link.startswith(("http", "#"))]
     assert links
     for link in links:
         assert (ROOT / link).is_file(), link
 
 
-def test_every_section_that_is_linked_exists():
+def test_every_section_that_is_linked_exists() -> None:
     sections = {title.lower().replace(" ", "-") for title in re.findall(r"^#+ (.+)$", README, re.MULTILINE)}
     assert set(re.findall(r"\]\(#([^)]+)\)", README)) <= sections

@@ -2,11 +2,13 @@
 
 import re
 import subprocess
+from pathlib import Path
 
 import pytest
 import yaml
 
-import support
+from harness import envoy
+from harness.paths import programs
 
 # What YAML 1.1, and Envoy's own reader of it, make something else of than it seems.
 CONFIGURATIONS = {
@@ -18,20 +20,19 @@ CONFIGURATIONS = {
 }
 
 
-def check(path) -> subprocess.CompletedProcess:
-    return subprocess.run([support.programs() / "session-filter", "check", path], capture_output=True, text=True)
+def check(path: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([programs() / "session-filter", "check", path], capture_output=True, text=True)
 
 
 def bootstrap(configuration: str) -> str:
-    return yaml.safe_dump(support.bootstrap_of(support.wasm_filter("@", False))).replace("'@'", configuration)
+    return yaml.safe_dump(envoy.bootstrap([envoy.wasm_filter("@")], [])).replace("'@'", configuration)
 
 
 @pytest.mark.parametrize("configuration", CONFIGURATIONS.values(), ids=CONFIGURATIONS)
-def test_what_is_checked_is_what_envoy_hands_to_the_filter(configuration, tmp_path):
+def test_what_is_checked_is_what_envoy_hands_to_the_filter(configuration: str, tmp_path: Path) -> None:
     path = tmp_path / "envoy.yaml"
     path.write_text(bootstrap(configuration))
-    command = [support.envoy_bin(), "--mode", "validate", "--log-level", "warning", "-c", path]
-    done = subprocess.run(command, cwd=support.ROOT, capture_output=True, text=True, timeout=support.WAIT_SECONDS)
+    done = envoy.validate_file(path)
     said = set(re.findall(r"wasm log [^:]*: configuration: (.*)$", done.stderr, re.MULTILINE))
 
     checked = check(path)

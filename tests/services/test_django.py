@@ -1,14 +1,18 @@
 """Django's sessions through a real Envoy: the demo in django/, on a WSGI and on an ASGI server."""
 
 import json
-import re
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 import requests
 
-from edge import COOKIE, ROOT, edge
+from harness.paths import ROOT
+from harness.rest_sessions import COOKIE
+from harness.text import find
+from tests.services.edge import Edge, edge
 
 DJANGO = ROOT / "django"
 SERVERS = {
@@ -19,15 +23,15 @@ CONFIGURATION = json.loads((DJANGO / "filter.json").read_text())
 
 
 @pytest.fixture(scope="module", params=SERVERS)
-def site(request, tmp_path_factory):
+def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
     with edge(tmp_path_factory.mktemp("site"), CONFIGURATION, SERVERS[request.param], cwd=DJANGO) as running:
         yield running
 
 
 class Browser:
-    """Somebody on the site: it keeps cookies, and sends the forms of its pages."""
+    """A browser with a session: it keeps cookies and sends the forms of the site."""
 
-    def __init__(self, site, user="user123", **data):
+    def __init__(self, site: Edge, user: str = "user123", **data: Any) -> None:
         self.site = site
         self.token = site.log_in(user, **data)
         self.session = requests.Session()
@@ -36,8 +40,8 @@ class Browser:
     def look(self) -> str:
         return self.session.get(self.site.url + "/", timeout=10).text
 
-    def send(self, path: str, **fields) -> requests.Response:
-        secret = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', self.look())[1]
+    def send(self, path: str, **fields: str) -> requests.Response:
+        secret = find(r'name="csrfmiddlewaretoken" value="(\w+)"', self.look())
         form = {"csrfmiddlewaretoken": secret, **fields}
         return self.session.post(self.site.url + path, data=form, timeout=10, allow_redirects=False)
 
@@ -45,23 +49,23 @@ class Browser:
         return COOKIE in self.session.cookies
 
 
-def test_a_page_shows_what_the_session_holds(site):
+def test_a_page_shows_what_the_session_holds(site: Edge) -> None:
     page = Browser(site, user="j%C3%BCrgen", name="Jürgen ☃", cart=3).look()
     assert "The session of jürgen" in page
     assert "<dt>name</dt><dd>Jürgen ☃</dd>" in page and "<dt>cart</dt><dd>3</dd>" in page
 
 
-def test_without_a_session_the_public_page_says_so_and_the_others_are_refused(site):
+def test_without_a_session_the_public_page_says_so_and_the_others_are_refused(site: Edge) -> None:
     assert "No session" in site.ask("GET", "/").text
     assert site.ask("GET", "/theme").status_code == 401
 
 
-def test_who_writes_the_filters_headers_is_not_believed(site):
+def test_who_writes_the_filters_headers_is_not_believed(site: Edge) -> None:
     forged = {"x-session-status": "active", "x-session-user": "admin", "x-session-data": '{"cart":9}'}
     assert "No session" in site.ask("GET", "/", headers=forged).text
 
 
-def test_a_change_is_there_for_the_next_request_and_leaves_the_rest(site):
+def test_a_change_is_there_for_the_next_request_and_leaves_the_rest(site: Edge) -> None:
     browser = Browser(site, name="Ada")
     for number in range(1, 4):
         answer = browser.send("/cart/add")
@@ -70,14 +74,14 @@ def test_a_change_is_there_for_the_next_request_and_leaves_the_rest(site):
     assert site.data(browser.token) == {"name": "Ada", "cart": 3}
 
 
-def test_one_key_is_deleted_and_the_rest_stays(site):
+def test_one_key_is_deleted_and_the_rest_stays(site: Edge) -> None:
     browser = Browser(site, name="Ada", cart=3)
     browser.send("/cart/empty")
     assert "<dt>cart</dt>" not in browser.look()
     assert site.data(browser.token) == {"name": "Ada"}
 
 
-def test_an_asynchronous_view_changes_the_session_too(site):
+def test_an_asynchronous_view_changes_the_session_too(site: Edge) -> None:
     browser = Browser(site)
     browser.send("/theme", theme="Käse ☃ \U0001f600 \r\nx-evil: 1")
     assert site.data(browser.token) == {"theme": "Käse ☃ \U0001f600 \r\nx-evil: 1"}
@@ -85,7 +89,7 @@ def test_an_asynchronous_view_changes_the_session_too(site):
     assert answer.content.decode() == "Käse ☃ \U0001f600 \r\nx-evil: 1"
 
 
-def test_an_end_is_one_for_everybody_and_takes_the_cookie(site):
+def test_an_end_is_one_for_everybody_and_takes_the_cookie(site: Edge) -> None:
     browser, other = Browser(site), Browser(site)
     assert browser.send("/end").status_code == 302
     assert site.session(browser.token) == {}
@@ -94,20 +98,20 @@ def test_an_end_is_one_for_everybody_and_takes_the_cookie(site):
     assert "The session of" in other.look()
 
 
-def test_the_client_sees_none_of_the_headers_that_change_sessions(site):
+def test_the_client_sees_none_of_the_headers_that_change_sessions(site: Edge) -> None:
     browser = Browser(site, cart=1)
     for path in ("/cart/add", "/cart/empty", "/end"):
         assert not [name for name in browser.send(path).headers if name.lower().startswith("x-session")]
 
 
-def test_a_response_that_waits_for_its_change_is_as_the_view_made_it(site):
+def test_a_response_that_waits_for_its_change_is_as_the_view_made_it(site: Edge) -> None:
     answer = Browser(site).send("/cart/add")
     assert answer.headers["cache-control"] == "private"
     assert answer.headers["vary"].startswith("Cookie")
     assert "messages=" in answer.headers["set-cookie"]
 
 
-def test_two_requests_that_change_different_keys_at_once_both_count(site):
+def test_two_requests_that_change_different_keys_at_once_both_count(site: Edge) -> None:
     browser = Browser(site, name="Ada")
     # Django's cookie against forged forms comes with the first page; two first pages at once would bring two.
     browser.look()
@@ -121,14 +125,14 @@ def test_two_requests_that_change_different_keys_at_once_both_count(site):
 ROOM = 6144 - len("active" + "user123" + "600" + '{"theme":""}')
 
 
-def test_a_session_may_be_as_large_as_the_filter_passes_on(site):
+def test_a_session_may_be_as_large_as_the_filter_passes_on(site: Edge) -> None:
     browser = Browser(site)
     assert browser.send("/theme", theme="a" * ROOM).status_code == 302
     assert "The session of user123" in browser.look()
     assert len(site.data(browser.token)["theme"]) == ROOM
 
 
-def test_a_change_that_would_lock_its_user_out_is_an_error_and_the_session_stays_as_it_was(site):
+def test_a_change_that_would_lock_its_user_out_is_an_error_and_the_session_stays_as_it_was(site: Edge) -> None:
     browser = Browser(site, theme="light")
     assert browser.send("/theme", theme="a" * (ROOM + 1)).status_code == 500
     assert "The session of user123" in browser.look()
@@ -136,5 +140,5 @@ def test_a_change_that_would_lock_its_user_out_is_an_error_and_the_session_stays
     assert "The session of" not in site.ask("GET", "/", site.log_in(theme="a" * (ROOM + 1))).text
 
 
-def test_past_the_filter_a_page_with_a_session_is_an_error(site):
+def test_past_the_filter_a_page_with_a_session_is_an_error(site: Edge) -> None:
     assert requests.get(site.service_url + "/", timeout=10).status_code == 500

@@ -3,6 +3,7 @@
 import re
 import textwrap
 from types import SimpleNamespace
+from typing import Any
 
 import django
 import pytest
@@ -10,24 +11,25 @@ from django.conf import settings
 from django.contrib.sessions.backends.base import SessionBase
 from django.core.management import call_command
 
-from edge import ROOT
+from harness.paths import ROOT
+from harness.text import find
 
 GUIDE = ROOT / "docs" / "from-django-rest-sessions.md"
 TEXT = GUIDE.read_text()
 
 
 def section(title: str) -> str:
-    return re.search(rf"^## {title}$(.*?)(?=^## |\Z)", TEXT, re.MULTILINE | re.DOTALL)[1]
+    return find(rf"^## {title}$(.*?)(?=^## |\Z)", TEXT)
 
 
-def test_every_method_of_djangos_sessions_is_gone_through():
+def test_every_method_of_djangos_sessions_is_gone_through() -> None:
     named = set(re.findall(r"\b[a-z_]+\b", section("Method by method")))
     methods = {name for name in vars(SessionBase) if not name.startswith("_") and callable(getattr(SessionBase, name))}
     twins = {name for name in methods if name[0] == "a" and name[1:] in methods}
     assert methods - twins - named == set()
 
 
-def test_every_link_leads_somewhere():
+def test_every_link_leads_somewhere() -> None:
     for link in re.findall(r"\]\(([^)#]+)", TEXT):
         assert link.startswith("https://") or (GUIDE.parent / link).is_file(), link
     titles = {title.lower().replace(" ", "-") for title in re.findall(r"^#+ (.+)$", TEXT, re.MULTILINE)}
@@ -35,7 +37,7 @@ def test_every_link_leads_somewhere():
 
 
 @pytest.fixture(scope="module")
-def users():
+def users() -> None:
     """A database in memory, in which Ada is."""
     settings.configure(
         INSTALLED_APPS=["django.contrib.contenttypes", "django.contrib.auth"],
@@ -48,9 +50,9 @@ def users():
     User.objects.create(username="ada")
 
 
-def test_its_middleware_says_who_the_user_is(users):
+def test_its_middleware_says_who_the_user_is(users: None) -> None:
     (snippet,) = re.findall(r"^  ```python\n(.*?)^  ```$", TEXT, re.MULTILINE | re.DOTALL)
-    names: dict = {}
+    names: dict[str, Any] = {}
     exec(textwrap.dedent(snippet), names)
     of = names["user_of_session"](lambda request: request.user)
     assert of(SimpleNamespace(session=SimpleNamespace(user="ada"))).get_username() == "ada"

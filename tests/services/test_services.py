@@ -6,8 +6,9 @@ from urllib.parse import quote
 
 import pytest
 
-import support
-from edge import COOKIE, ROOT, edge
+from harness.paths import ROOT, programs
+from harness.rest_sessions import COOKIE
+from tests.services.edge import Edge, edge
 
 README = (ROOT / "README.md").read_text()
 NODE = ROOT / ".venv" / "bin" / "node"
@@ -40,7 +41,7 @@ def fastapi(folder) -> tuple[list, dict]:
 
 
 def axum(_) -> tuple[list, dict]:
-    return [support.programs() / "cart"], {}
+    return [programs() / "cart"], {}
 
 
 @pytest.fixture(scope="module", params=[express, fastapi, axum], ids=lambda service: service.__name__)
@@ -51,18 +52,18 @@ def service(request, tmp_path_factory):
         yield running
 
 
-def test_it_reads_the_session(service):
+def test_it_reads_the_session(service: Edge) -> None:
     token = service.log_in(quote("jürgen 100%"), cart="Käse ☃")
     assert service.ask("GET", "/cart", token).json() == {"user": "jürgen 100%", "cart": "Käse ☃"}
     assert service.ask("GET", "/cart", service.log_in()).json() == {"user": "user123", "cart": None}
 
 
-def test_without_a_session_nobody_gets_there(service):
+def test_without_a_session_nobody_gets_there(service: Edge) -> None:
     assert service.ask("GET", "/cart").status_code == 401
 
 
 @pytest.mark.parametrize("text", TEXTS, ids=["ASCII", "UTF-8", "beyond 16 bits", "quotes", "a forged header"])
-def test_it_changes_one_key_and_the_next_request_sees_it(service, text):
+def test_it_changes_one_key_and_the_next_request_sees_it(service: Edge, text: str) -> None:
     token = service.log_in(name="Ada")
     answer = service.ask("PUT", f"/cart/{quote(text, safe='')}", token)
     assert answer.status_code == 200
@@ -71,14 +72,14 @@ def test_it_changes_one_key_and_the_next_request_sees_it(service, text):
     assert service.data(token) == {"name": "Ada", "cart": text}
 
 
-def test_it_removes_one_key(service):
+def test_it_removes_one_key(service: Edge) -> None:
     token = service.log_in(name="Ada", cart="lamp")
     assert service.ask("DELETE", "/cart", token).status_code == 200
     assert service.ask("GET", "/cart", token).json()["cart"] is None
     assert service.data(token) == {"name": "Ada"}
 
 
-def test_it_ends_the_session(service):
+def test_it_ends_the_session(service: Edge) -> None:
     token = service.log_in()
     answer = service.ask("POST", "/end", token)
     assert answer.status_code == 200
@@ -87,5 +88,5 @@ def test_it_ends_the_session(service):
     assert service.ask("GET", "/cart", token).status_code == 401
 
 
-def test_the_program_in_rust_is_the_one_that_is_built():
+def test_the_program_in_rust_is_the_one_that_is_built() -> None:
     assert shown("rust") == (ROOT / "envoy" / "demo" / "cart" / "src" / "main.rs").read_text()
