@@ -10,10 +10,10 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
 from edge_sessions.data import Data, changes, compact, parse
-from edge_sessions.elsewhere import MADE_AT_LOGIN, MadeAtLogin
+from edge_sessions.unsupported import MADE_AT_LOGIN, MadeAtLogin
 from edge_sessions.errors import NoSession, OwnedByTheEdge, SessionUnavailable
 from edge_sessions.headers import DATA, KILL, SET, STATUS, TTL, USER, read, read_status
-from edge_sessions.size import must_fit
+from edge_sessions.limits import must_fit
 
 TOKEN = re.compile("[A-Za-z0-9]{64}")
 
