@@ -1,4 +1,4 @@
-"""What Django's own engines do, and somebody else does for a service behind the filter."""
+"""Session methods of Django that a service behind the filter cannot offer."""
 
 from collections.abc import Callable
 from typing import Any, NoReturn
@@ -7,14 +7,14 @@ from django.contrib.sessions.backends.base import SessionBase
 
 from edge_sessions.errors import OwnedByTheEdge
 
-MADE_AT_LOGIN = "sessions are made at login, by the service that knows the users"
-KEY_FROM_LOGIN = "a session gets its key at login; to have the user log in anew, request.session.flush()"
-LIFE_FROM_LOGIN = "how long a session lives is said where it is made (`ttl`) and by `limits` of the filter"
-COOKIE_FROM_LOGIN = "the cookie is set at login, and taken by the filter when the session ends"
+CREATED_AT_LOGIN = "sessions are created at login, by the login service"
+KEY_FROM_LOGIN = "a session gets its key at login; to make the user log in again, call request.session.flush()"
+LIFETIME_FROM_LOGIN = "the lifetime is set where the session is created (`ttl`) and by `limits` of the filter"
+COOKIE_FROM_LOGIN = "the cookie is set at login, and deleted by the filter when the session ends"
 
 
-def not_here(name: str, why: str) -> tuple[Callable[..., NoReturn], Callable[..., Any]]:
-    """A method, and its asynchronous twin, that say who does it in place of a service."""
+def unsupported(name: str, why: str) -> tuple[Callable[..., NoReturn], Callable[..., Any]]:
+    """A method and its asynchronous counterpart, which raise `OwnedByTheEdge` with the reason."""
 
     def refuse(self: SessionBase, *_: object, **__: object) -> NoReturn:
         raise OwnedByTheEdge(f"request.session.{name}(): {why}.")
@@ -25,20 +25,20 @@ def not_here(name: str, why: str) -> tuple[Callable[..., NoReturn], Callable[...
     return refuse, arefuse
 
 
-class MadeAtLogin(SessionBase):
-    """A session of which a service decides neither the beginning nor the life."""
+class ExternallyManagedSession(SessionBase):
+    """A session whose creation and lifetime are managed outside the service."""
 
     @classmethod
     def clear_expired(cls) -> None:
-        """rest-sessions does it by itself."""
+        """Does nothing: rest-sessions removes expired sessions."""
 
     @classmethod
     async def aclear_expired(cls) -> None:
         pass
 
-    create, acreate = not_here("create", MADE_AT_LOGIN)
-    cycle_key, acycle_key = not_here("cycle_key", KEY_FROM_LOGIN)
-    set_expiry, aset_expiry = not_here("set_expiry", LIFE_FROM_LOGIN)
-    get_expire_at_browser_close, aget_expire_at_browser_close = not_here(
+    create, acreate = unsupported("create", CREATED_AT_LOGIN)
+    cycle_key, acycle_key = unsupported("cycle_key", KEY_FROM_LOGIN)
+    set_expiry, aset_expiry = unsupported("set_expiry", LIFETIME_FROM_LOGIN)
+    get_expire_at_browser_close, aget_expire_at_browser_close = unsupported(
         "get_expire_at_browser_close", COOKIE_FROM_LOGIN
     )

@@ -101,7 +101,7 @@ def test_a_request_that_came_past_the_filter_is_an_error_only_where_a_session_is
     client: Client, own_urls: None
 ) -> None:
     assert client.get("/untouched").status_code == 200
-    with pytest.raises(ImproperlyConfigured, match="Ask Envoy in place of this service"):
+    with pytest.raises(ImproperlyConfigured, match="Send requests to Envoy and not to this service"):
         client.get("/touched")
 
 
