@@ -56,8 +56,8 @@ class SessionStore(ExternallyManagedSession):
         if self._session_key is None or not TOKEN.fullmatch(self._session_key):
             raise OwnedByTheEdge(
                 f"request.session.session_key: the token did not arrive as the cookie {settings.SESSION_COOKIE_NAME}; "
-                "the filter's `token_from` names others, or its `forward_token` is false. request.session.user is the id "
-                "of the user."
+                "the filter's `token_from` names others, or its `forward_token` is false. request.session.user is the "
+                "id of the user."
             )
         return self._session_key
 

@@ -67,7 +67,7 @@ SESSION_STORAGE = override_settings(MESSAGE_STORAGE="django.contrib.messages.sto
 
 
 @SESSION_STORAGE
-def test_messages_wait_in_the_session_and_are_taken_out_when_read() -> None:
+def test_messages_are_kept_in_the_session_until_they_are_read() -> None:
     waiting = sent(Client().get("/say", headers=session_headers()))
     response = Client().get("/hear", headers=session_headers(**waiting))
     assert response.text == "Saved."
@@ -75,19 +75,19 @@ def test_messages_wait_in_the_session_and_are_taken_out_when_read() -> None:
 
 
 @SESSION_STORAGE
-def test_messages_in_the_session_need_one() -> None:
+def test_session_storage_of_messages_raises_without_a_session() -> None:
     with pytest.raises(NoSession, match="'_messages'"):
         Client().get("/say", headers=NONE)
 
 
-def test_messages_in_djangos_own_order_go_into_a_cookie_and_need_no_session() -> None:
+def test_fallback_storage_of_messages_uses_a_cookie_and_needs_no_session() -> None:
     client = Client()
     assert "x-session-set" not in client.get("/say", headers=NONE)
     assert client.get("/hear", headers=NONE).text == "Saved."
 
 
 @override_settings(CSRF_USE_SESSIONS=True)
-def test_the_secret_against_forged_forms_can_be_kept_in_the_session() -> None:
+def test_the_csrf_secret_can_be_kept_in_the_session() -> None:
     client = Client(enforce_csrf_checks=True)
     shown = client.get("/form", headers=session_headers())
     headers = {**session_headers(**sent(shown)), "x-csrftoken": shown.text}
@@ -95,7 +95,7 @@ def test_the_secret_against_forged_forms_can_be_kept_in_the_session() -> None:
     assert client.post("/hear", headers=session_headers(**sent(shown))).status_code == 403
 
 
-def test_the_secret_in_its_cookie_needs_no_session() -> None:
+def test_the_csrf_cookie_needs_no_session() -> None:
     assert "csrftoken" in Client().get("/form", headers=NONE).cookies
 
 
@@ -104,12 +104,12 @@ def test_djangos_logout_ends_the_session_for_all_services() -> None:
     assert Client().get("/log_out", headers=NONE).status_code == 200
 
 
-def test_djangos_login_says_who_logs_in_here() -> None:
+def test_djangos_login_raises_and_names_the_login_service() -> None:
     with pytest.raises(OwnedByTheEdge, match="a session gets its key at login"):
         Client().get("/log_in", headers=session_headers())
 
 
-def test_djangos_cache_keeps_no_page_for_another_user_though_it_sees_no_cookie() -> None:
+def test_djangos_cache_tells_users_apart_without_a_cookie() -> None:
     """As with `forward_token: false`, where all requests look alike but for the filter's headers."""
     cache = "django.middleware.cache"
     cached = [f"{cache}.UpdateCacheMiddleware", *MIDDLEWARE, f"{cache}.FetchFromCacheMiddleware"]

@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.key)
-def test_envoy_takes_every_configuration(scenario: Scenario) -> None:
+def test_envoy_accepts_every_configuration(scenario: Scenario) -> None:
     assert NO_OP_MODULE.is_file(), f"{NO_OP_MODULE} is missing: run these tests with `make test`"
     clusters = dict.fromkeys(("upstream", "rest-sessions", "authz"), NOWHERE)
     done = envoy.validate(bootstrap(scenario.filters, clusters))
@@ -108,7 +108,7 @@ DENIED = (
 UNKNOWN = "x" * 55 + "Z00000001"
 
 
-def test_a_request_with_a_session_passes_annotated_everywhere_and_a_forged_user_nowhere(peers: Peers) -> None:
+def test_every_peer_annotates_a_request_with_a_session_and_removes_a_spoofed_user(peers: Peers) -> None:
     data = '{"name":"' + "n" * 89 + '"}'
     expected = (200, [f"x-session-data: {data}", "x-session-user: user123"])
     assert peers.answers(services.token(1, data_bytes=100)) == all_of(expected)
@@ -124,11 +124,11 @@ def test_a_request_with_a_session_passes_annotated_everywhere_and_a_forged_user_
         pytest.param([services.token(1)[:56] + "zzzzzzzz"], id="token of the future"),
     ],
 )
-def test_a_request_without_a_session_is_denied_alike_everywhere(peers: Peers, tokens: list[str]) -> None:
+def test_every_peer_denies_a_request_without_a_session_alike(peers: Peers, tokens: list[str]) -> None:
     assert peers.answers(*tokens) == all_of(DENIED)
 
 
-def test_while_the_session_service_is_away_all_refuse(peers_without_sessions: Peers) -> None:
+def test_every_peer_denies_requests_while_rest_sessions_is_unavailable(peers_without_sessions: Peers) -> None:
     headers = {"content-type": "application/json", "cache-control": "no-store", "retry-after": "1"}
     refused = (503, headers, "sessions_unavailable")
     # Envoy's ext_authz replaces a 5xx of its service by a status of its own.

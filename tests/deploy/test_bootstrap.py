@@ -42,7 +42,7 @@ def seconds(duration: str) -> float:
     return float(duration[:-1])
 
 
-def test_envoy_and_the_filter_take_it(bootstrap: Json) -> None:
+def test_envoy_and_the_filter_accept_it(bootstrap: Json) -> None:
     done = envoy.validate(bootstrap)
     assert done.returncode == 0, done.stderr
 
@@ -66,12 +66,12 @@ def test_header_names_with_underscores_are_rejected(manager: Json) -> None:
     assert manager["common_http_protocol_options"]["headers_with_underscores_action"] == "REJECT_REQUEST"
 
 
-def test_a_filter_that_fails_refuses_and_comes_back_soon(plugin: Json) -> None:
+def test_a_failed_filter_denies_requests_and_is_reloaded_within_a_second(plugin: Json) -> None:
     assert plugin["failure_policy"] == "FAIL_RELOAD"
     assert seconds(plugin["reload_config"]["backoff"]["base_interval"]) < 1
 
 
-def test_the_filter_stands_first(manager: Json) -> None:
+def test_the_filter_is_the_first_one(manager: Json) -> None:
     assert manager["http_filters"][0]["name"] == "rest_sessions"
 
 
@@ -79,12 +79,14 @@ def test_the_filter_has_the_names_that_statistics_show(plugin: Json) -> None:
     assert (plugin["name"], plugin["root_id"], plugin["vm_config"]["vm_id"]) == ("rest_sessions",) * 3
 
 
-def test_connections_to_rest_sessions_are_dropped_before_a_server_on_node_drops_them(sessions_cluster: Json) -> None:
+def test_idle_connections_to_rest_sessions_close_before_a_server_on_node_closes_them(sessions_cluster: Json) -> None:
     options = sessions_cluster["typed_extension_protocol_options"][HTTP_OPTIONS]
     assert seconds(options["common_http_protocol_options"]["idle_timeout"]) < 5
 
 
-def test_the_cluster_holds_as_many_calls_as_the_filter_makes(sessions_cluster: Json, plugin: Json) -> None:
+def test_the_circuit_breaker_of_the_cluster_allows_the_calls_of_four_workers(
+    sessions_cluster: Json, plugin: Json
+) -> None:
     (limits,) = sessions_cluster["circuit_breakers"]["thresholds"]
     # Each of several workers may have that many in flight; 256 is the filter's default.
     in_flight = plugin["configuration"]["value"]["rest_sessions"].get("max_in_flight", 256)
@@ -125,7 +127,7 @@ def status_of(demo: Demo, path: str, headers: Mapping[str, str] | None = None) -
     return get(demo, f"http://localhost:10000{path}", headers).status_code
 
 
-def test_an_escaped_slash_is_rejected_and_a_plain_path_is_not(demo: Demo) -> None:
+def test_an_escaped_slash_is_rejected_and_a_plain_path_passes(demo: Demo) -> None:
     assert status_of(demo, "/seen/products/a%2fb") == 400
     assert status_of(demo, "/seen/products/a/b") == 200
 
@@ -134,7 +136,7 @@ def test_a_header_with_an_underscore_is_rejected(demo: Demo) -> None:
     assert status_of(demo, "/", {"x_session_user": "admin"}) == 400
 
 
-def test_prometheus_gets_labels_for_reasons_and_causes(demo: Demo) -> None:
+def test_prometheus_metrics_have_labels_for_reasons_and_causes(demo: Demo) -> None:
     assert status_of(demo, "/account") == 401
     text = get(demo, "http://localhost:9901/stats/prometheus").text
     assert re.search(r'^rest_sessions_denied_total\{reason="no_session"\} [1-9]', text, re.MULTILINE)

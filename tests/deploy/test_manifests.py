@@ -63,13 +63,13 @@ def schema_of(document: Json) -> Json:
 
 
 @pytest.mark.parametrize("name", WITH_SCHEMA)
-def test_the_manifest_follows_its_schema_strictly(name: str) -> None:
+def test_the_manifest_conforms_to_its_schema_strictly(name: str) -> None:
     document = WITH_SCHEMA[name]
     jsonschema.Draft202012Validator(strict(schema_of(document))).validate(document["spec"])
 
 
 @pytest.mark.parametrize("name", PLUGINS)
-def test_a_misspelt_key_would_be_noticed(name: str) -> None:
+def test_a_misspelt_key_is_an_error(name: str) -> None:
     document = PLUGINS[name]
     spec = {**document["spec"], "faseOfTheMoon": "AUTHN"}
     with pytest.raises(jsonschema.ValidationError, match="faseOfTheMoon"):
@@ -83,7 +83,7 @@ def test_the_kinds_are_those_that_readme_names() -> None:
 
 
 @pytest.mark.parametrize("name", PLUGINS)
-def test_envoy_and_the_filter_take_the_configuration(name: str) -> None:
+def test_envoy_and_the_filter_accept_the_configuration(name: str) -> None:
     done = envoy.validate_configuration(plugin_of(PLUGINS[name])["pluginConfig"])
     assert done.returncode == 0, done.stderr
 
@@ -97,7 +97,7 @@ def test_the_filter_runs_before_authorisation_and_fails_closed(name: str) -> Non
     assert plugin["pluginName"] == "rest_sessions"
 
 
-def test_both_kinds_configure_the_filter_alike() -> None:
+def test_both_kinds_have_the_same_configuration() -> None:
     first, second = (plugin_of(document) for document in PLUGINS.values())
     for key in ("pluginConfig", "url", "imagePullPolicy", "type"):
         assert first[key] == second[key]
@@ -109,12 +109,12 @@ def built_image() -> str:
 
 
 @pytest.mark.parametrize("name", PLUGINS)
-def test_the_image_is_the_one_that_make_image_builds(name: str) -> None:
+def test_the_image_is_that_of_make_image(name: str) -> None:
     assert plugin_of(PLUGINS[name])["url"] == f"oci://{built_image()}"
 
 
 @pytest.mark.parametrize("name", PLUGINS)
-def test_the_filter_calls_the_service_that_is_declared(name: str) -> None:
+def test_the_filter_calls_the_declared_service(name: str) -> None:
     entry = next(document for document in MANIFESTS.values() if document["kind"] == "ServiceEntry")["spec"]
     rule = next(document for document in MANIFESTS.values() if document["kind"] == "DestinationRule")["spec"]
     (host,), (port,) = entry["hosts"], entry["ports"]
@@ -123,13 +123,13 @@ def test_the_filter_calls_the_service_that_is_declared(name: str) -> None:
     assert rule["host"] == host
 
 
-def test_connections_to_rest_sessions_are_dropped_before_a_server_on_node_drops_them() -> None:
+def test_idle_connections_to_rest_sessions_close_before_a_server_on_node_closes_them() -> None:
     rule = next(document for document in MANIFESTS.values() if document["kind"] == "DestinationRule")["spec"]
     idle = rule["trafficPolicy"]["connectionPool"]["http"]["idleTimeout"]
     assert idle.endswith("s") and float(idle[:-1]) < 5
 
 
-def test_everything_is_in_the_gateways_namespace_and_shown_to_no_other() -> None:
+def test_everything_is_in_the_gateways_namespace_and_exported_to_no_other() -> None:
     assert {document["metadata"]["namespace"] for document in MANIFESTS.values()} == {"istio-ingress"}
     for document in MANIFESTS.values():
         if document["kind"] in ("ServiceEntry", "DestinationRule"):
@@ -143,7 +143,7 @@ def test_envoy_gateways_extension_runs_the_image_on_the_gateway_and_fails_closed
     assert EXTENSION["spec"]["targetRefs"] == [GATEWAY["EnvoyPatchPolicy"]["spec"]["targetRef"]]
 
 
-def test_envoy_and_the_filter_take_envoy_gateways_configuration_and_its_cluster() -> None:
+def test_envoy_and_the_filter_accept_envoy_gateways_configuration_and_cluster() -> None:
     (patch,) = GATEWAY["EnvoyPatchPolicy"]["spec"]["jsonPatches"]
     # Envoy Gateway takes a patch with these two for a whole resource.
     assert (patch["operation"]["op"], patch["operation"]["path"]) == ("add", "")
@@ -153,7 +153,7 @@ def test_envoy_and_the_filter_take_envoy_gateways_configuration_and_its_cluster(
     assert done.returncode == 0, done.stderr
 
 
-def test_envoy_gateways_cluster_is_that_of_the_whole_bootstrap_but_for_its_address() -> None:
+def test_envoy_gateways_cluster_differs_from_the_bootstraps_in_its_address_alone() -> None:
     (patch,) = GATEWAY["EnvoyPatchPolicy"]["spec"]["jsonPatches"]
     clusters = yaml.safe_load(BOOTSTRAP.read_text())["static_resources"]["clusters"]
     whole = next(other for other in clusters if other["name"] == "rest-sessions")
@@ -162,7 +162,7 @@ def test_envoy_gateways_cluster_is_that_of_the_whole_bootstrap_but_for_its_addre
     assert cluster == whole
 
 
-def test_all_manifests_have_one_policy() -> None:
+def test_all_manifests_have_the_same_policy() -> None:
     (wasm,) = EXTENSION["spec"]["wasm"]
     first = plugin_of(next(iter(PLUGINS.values())))["pluginConfig"]
     assert {**wasm["config"], "rest_sessions": first["rest_sessions"]} == first

@@ -17,7 +17,7 @@ LOG_SECONDS = 30
 STOP_SECONDS = 30
 
 
-def test_what_it_prints_can_be_typed_and_prints_what_it_says(demo: Demo) -> None:
+def test_the_printed_commands_print_what_they_promise(demo: Demo) -> None:
     text = demo.output()
     steps = re.findall(r"^    ((?![→ ])(?:.*\\\n)*.*)((?:\n    → .*)?)", text, re.MULTILINE)
     assert len(steps) == 5, text
@@ -35,7 +35,7 @@ def run_quietly(commands: list[str]) -> list[str]:
     return shell.run_commands([re.sub(r"\bcurl\b(?! -s)", "curl -s", command) for command in commands])
 
 
-def test_the_access_log_tells_the_decision_and_no_query(demo: Demo) -> None:
+def test_the_access_log_has_the_decision_and_no_query(demo: Demo) -> None:
     requests.get(demo.here("http://localhost:10000/products/1?token=secret"), timeout=10)
     (log,) = re.findall(r"tail -f (.*)", demo.output())
 
@@ -49,7 +49,7 @@ def test_the_access_log_tells_the_decision_and_no_query(demo: Demo) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_everything_ends_with_it(tmp_path: Path, number: signal.Signals) -> None:
+def test_a_signal_ends_every_process(tmp_path: Path, number: signal.Signals) -> None:
     with running_demo(tmp_path) as running:
         started = psutil.Process(running.process.pid).children(recursive=True)
         assert len(started) == 4
@@ -58,7 +58,7 @@ def test_everything_ends_with_it(tmp_path: Path, number: signal.Signals) -> None
     assert not [process for process in started if process.is_running()]
 
 
-def test_the_death_of_one_ends_the_others_and_shows_its_log(tmp_path: Path) -> None:
+def test_a_process_that_dies_ends_the_others_and_its_log_is_printed(tmp_path: Path) -> None:
     with running_demo(tmp_path) as running:
         started = psutil.Process(running.process.pid).children(recursive=True)
         started[0].kill()
@@ -68,7 +68,7 @@ def test_the_death_of_one_ends_the_others_and_shows_its_log(tmp_path: Path) -> N
     assert not [process for process in started if process.is_running()]
 
 
-def test_a_taken_port_is_named_in_one_line_and_nothing_is_started(tmp_path: Path) -> None:
+def test_a_port_in_use_is_named_in_one_line_and_no_process_starts(tmp_path: Path) -> None:
     ports = dict(zip(PORT_FLAGS, free_ports(len(PORT_FLAGS)), strict=True))
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", ports[3000]))

@@ -29,7 +29,7 @@ def bootstrap(configuration: str) -> str:
 
 
 @pytest.mark.parametrize("configuration", CONFIGURATIONS.values(), ids=CONFIGURATIONS)
-def test_what_is_checked_is_what_envoy_hands_to_the_filter(configuration: str, tmp_path: Path) -> None:
+def test_check_and_the_filter_in_envoy_report_the_same_problems(configuration: str, tmp_path: Path) -> None:
     path = tmp_path / "envoy.yaml"
     path.write_text(bootstrap(configuration))
     done = envoy.validate_file(path)

@@ -12,7 +12,7 @@ from harness.processes import ProcessError, Supervisor, free_ports, poll
 SECONDS = 10
 
 
-def test_what_a_process_has_started_ends_with_it(tmp_path: Path) -> None:
+def test_the_children_of_a_process_end_with_it(tmp_path: Path) -> None:
     with Supervisor(tmp_path) as supervisor:
         shell = supervisor.start("shell", "sh", "-c", "sleep 60 & echo $!; wait")
         child = psutil.Process(int(shell.wait_until(lambda: shell.output().endswith("\n") and shell.output())))
@@ -20,7 +20,7 @@ def test_what_a_process_has_started_ends_with_it(tmp_path: Path) -> None:
     assert not child.is_running()
 
 
-def test_what_a_process_has_started_ends_even_if_the_process_has_ended_before(tmp_path: Path) -> None:
+def test_the_children_of_a_process_that_has_ended_before_end_too(tmp_path: Path) -> None:
     with Supervisor(tmp_path) as supervisor:
         shell = supervisor.start("shell", "sh", "-c", "sleep 60 & echo $!")
         child = psutil.Process(int(shell.wait_for_end(SECONDS)))

@@ -49,23 +49,23 @@ class Browser:
         return COOKIE in self.session.cookies
 
 
-def test_a_page_shows_what_the_session_holds(site: Edge) -> None:
+def test_a_page_shows_the_session_data(site: Edge) -> None:
     page = Browser(site, user="j%C3%BCrgen", name="Jürgen ☃", cart=3).look()
     assert "The session of jürgen" in page
     assert "<dt>name</dt><dd>Jürgen ☃</dd>" in page and "<dt>cart</dt><dd>3</dd>" in page
 
 
-def test_without_a_session_the_public_page_says_so_and_the_others_are_refused(site: Edge) -> None:
+def test_without_a_session_the_public_page_says_so_and_others_are_denied(site: Edge) -> None:
     assert "No session" in site.ask("GET", "/").text
     assert site.ask("GET", "/theme").status_code == 401
 
 
-def test_who_writes_the_filters_headers_is_not_believed(site: Edge) -> None:
+def test_the_filters_headers_sent_by_a_client_are_ignored(site: Edge) -> None:
     forged = {"x-session-status": "active", "x-session-user": "admin", "x-session-data": '{"cart":9}'}
     assert "No session" in site.ask("GET", "/", headers=forged).text
 
 
-def test_a_change_is_there_for_the_next_request_and_leaves_the_rest(site: Edge) -> None:
+def test_the_next_request_sees_a_change_and_other_keys_stay(site: Edge) -> None:
     browser = Browser(site, name="Ada")
     for number in range(1, 4):
         answer = browser.send("/cart/add")
@@ -74,14 +74,14 @@ def test_a_change_is_there_for_the_next_request_and_leaves_the_rest(site: Edge) 
     assert site.data(browser.token) == {"name": "Ada", "cart": 3}
 
 
-def test_one_key_is_deleted_and_the_rest_stays(site: Edge) -> None:
+def test_one_key_is_deleted_and_other_keys_stay(site: Edge) -> None:
     browser = Browser(site, name="Ada", cart=3)
     browser.send("/cart/empty")
     assert "<dt>cart</dt>" not in browser.look()
     assert site.data(browser.token) == {"name": "Ada"}
 
 
-def test_an_asynchronous_view_changes_the_session_too(site: Edge) -> None:
+def test_an_asynchronous_view_changes_the_session(site: Edge) -> None:
     browser = Browser(site)
     browser.send("/theme", theme="Käse ☃ \U0001f600 \r\nx-evil: 1")
     assert site.data(browser.token) == {"theme": "Käse ☃ \U0001f600 \r\nx-evil: 1"}
@@ -89,7 +89,7 @@ def test_an_asynchronous_view_changes_the_session_too(site: Edge) -> None:
     assert answer.content.decode() == "Käse ☃ \U0001f600 \r\nx-evil: 1"
 
 
-def test_an_end_is_one_for_everybody_and_takes_the_cookie(site: Edge) -> None:
+def test_ending_the_session_ends_it_at_rest_sessions_and_deletes_the_cookie(site: Edge) -> None:
     browser, other = Browser(site), Browser(site)
     assert browser.send("/end").status_code == 302
     assert site.session(browser.token) == {}
@@ -98,20 +98,20 @@ def test_an_end_is_one_for_everybody_and_takes_the_cookie(site: Edge) -> None:
     assert "The session of" in other.look()
 
 
-def test_the_client_sees_none_of_the_headers_that_change_sessions(site: Edge) -> None:
+def test_clients_never_see_the_headers_that_change_sessions(site: Edge) -> None:
     browser = Browser(site, cart=1)
     for path in ("/cart/add", "/cart/empty", "/end"):
         assert not [name for name in browser.send(path).headers if name.lower().startswith("x-session")]
 
 
-def test_a_response_that_waits_for_its_change_is_as_the_view_made_it(site: Edge) -> None:
+def test_a_response_that_waits_for_its_change_keeps_its_headers(site: Edge) -> None:
     answer = Browser(site).send("/cart/add")
     assert answer.headers["cache-control"] == "private"
     assert answer.headers["vary"].startswith("Cookie")
     assert "messages=" in answer.headers["set-cookie"]
 
 
-def test_two_requests_that_change_different_keys_at_once_both_count(site: Edge) -> None:
+def test_concurrent_changes_of_different_keys_are_both_saved(site: Edge) -> None:
     browser = Browser(site, name="Ada")
     # Django's cookie against forged forms comes with the first page; two first pages at once would bring two.
     browser.look()
@@ -125,14 +125,14 @@ def test_two_requests_that_change_different_keys_at_once_both_count(site: Edge) 
 ROOM = 6144 - len("active" + "user123" + "600" + '{"theme":""}')
 
 
-def test_a_session_may_be_as_large_as_the_filter_passes_on(site: Edge) -> None:
+def test_a_session_may_be_as_large_as_the_filter_can_pass_on(site: Edge) -> None:
     browser = Browser(site)
     assert browser.send("/theme", theme="a" * ROOM).status_code == 302
     assert "The session of user123" in browser.look()
     assert len(site.data(browser.token)["theme"]) == ROOM
 
 
-def test_a_change_that_would_lock_its_user_out_is_an_error_and_the_session_stays_as_it_was(site: Edge) -> None:
+def test_a_change_that_makes_the_session_too_large_fails_and_changes_nothing(site: Edge) -> None:
     browser = Browser(site, theme="light")
     assert browser.send("/theme", theme="a" * (ROOM + 1)).status_code == 500
     assert "The session of user123" in browser.look()
@@ -140,5 +140,5 @@ def test_a_change_that_would_lock_its_user_out_is_an_error_and_the_session_stays
     assert "The session of" not in site.ask("GET", "/", site.log_in(theme="a" * (ROOM + 1))).text
 
 
-def test_past_the_filter_a_page_with_a_session_is_an_error(site: Edge) -> None:
+def test_a_page_that_uses_the_session_fails_if_requests_bypass_the_filter(site: Edge) -> None:
     assert requests.get(site.service_url + "/", timeout=10).status_code == 500

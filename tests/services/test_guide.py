@@ -22,14 +22,14 @@ def section(title: str) -> str:
     return find(rf"^## {title}$(.*?)(?=^## |\Z)", TEXT)
 
 
-def test_every_method_of_djangos_sessions_is_gone_through() -> None:
+def test_the_guide_covers_every_method_of_djangos_sessions() -> None:
     named = set(re.findall(r"\b[a-z_]+\b", section("Method by method")))
     methods = {name for name in vars(SessionBase) if not name.startswith("_") and callable(getattr(SessionBase, name))}
     twins = {name for name in methods if name[0] == "a" and name[1:] in methods}
     assert methods - twins - named == set()
 
 
-def test_every_link_leads_somewhere() -> None:
+def test_every_link_has_a_target() -> None:
     for link in re.findall(r"\]\(([^)#]+)", TEXT):
         assert link.startswith("https://") or (GUIDE.parent / link).is_file(), link
     titles = {title.lower().replace(" ", "-") for title in re.findall(r"^#+ (.+)$", TEXT, re.MULTILINE)}
@@ -50,7 +50,7 @@ def users() -> None:
     User.objects.create(username="ada")
 
 
-def test_its_middleware_says_who_the_user_is(users: None) -> None:
+def test_its_middleware_sets_the_user(users: None) -> None:
     (snippet,) = re.findall(r"^  ```python\n(.*?)^  ```$", TEXT, re.MULTILINE | re.DOTALL)
     names: dict[str, Any] = {}
     exec(textwrap.dedent(snippet), names)
