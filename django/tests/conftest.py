@@ -1,4 +1,4 @@
-"""Django with the settings of the demo, and with the frameworks that use sessions."""
+"""Sets Django up with the settings of the demo, and the apps of Django that use sessions."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""What of Django itself works on sessions: messages, CSRF, authentication, caching."""
+"""The parts of Django that use sessions: messages, CSRF, authentication, caching."""
 
 import json
 from collections.abc import Iterator
@@ -110,7 +110,7 @@ def test_djangos_login_raises_and_names_the_login_service() -> None:
 
 
 def test_djangos_cache_tells_users_apart_without_a_cookie() -> None:
-    """As with `forward_token: false`, where all requests look alike but for the filter's headers."""
+    """With `forward_token: false`, requests of different users differ in the filter's headers alone."""
     cache = "django.middleware.cache"
     cached = [f"{cache}.UpdateCacheMiddleware", *MIDDLEWARE, f"{cache}.FetchFromCacheMiddleware"]
     with override_settings(MIDDLEWARE=cached):

@@ -1,4 +1,4 @@
-"""The demo's site, asked as the filter asks: what arrives in its views, and what its responses bear."""
+"""The middleware in the demo site: what views get from requests, and what responses carry."""
 
 import asyncio
 import json
@@ -87,7 +87,7 @@ def test_reading_the_session_sends_no_change(client: Client) -> None:
     assert not {"x-session-set", "x-session-kill", "Cache-Control"} & set(response.headers)
 
 
-@pytest.mark.parametrize(("status", "title"), [("none", "No session"), ("unavailable", "Nobody knows")])
+@pytest.mark.parametrize(("status", "title"), [("none", "No session"), ("unavailable", "cannot be checked")])
 def test_a_public_page_distinguishes_none_from_unavailable(client: Client, status: str, title: str) -> None:
     assert title in client.get("/", headers={"x-session-status": status}).text
 

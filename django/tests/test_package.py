@@ -1,4 +1,4 @@
-"""What `pip install` of this folder brings."""
+"""The package that `pip install` of this folder builds."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""`request.session` itself: what it reads from a request's headers, and what it has for the response."""
+"""`request.session`: what it reads from the request's headers, and the headers that it adds to the response."""
 
 import asyncio
 import enum
@@ -177,7 +177,7 @@ def test_clear_deletes_every_key_and_keeps_the_session() -> None:
     assert saved(session) == {"a": None, "b": None, "c": 3}
 
 
-# What rest-sessions would not keep
+# Values that rest-sessions cannot store
 
 
 class Number(enum.IntEnum):
@@ -303,7 +303,7 @@ def test_setting_raises_another_error_if_the_session_is_unavailable() -> None:
         without_session("unavailable")["cart"] = 3
 
 
-# What the edge owns
+# Keys, lifetimes, and unsupported methods
 
 
 def test_session_key_is_the_cookie_of_an_active_session() -> None:

@@ -1,4 +1,4 @@
-"""The helpers for tests of services."""
+"""The helpers for tests of services that use the engine."""
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured

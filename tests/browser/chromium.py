@@ -1,4 +1,4 @@
-"""How the tests start Chromium: without a window, and otherwise as people have it where it matters here."""
+"""The options of Chromium: no window, no background traffic, and the back/forward cache as users have it."""
 
 FLAGS = [
     "--headless=new",

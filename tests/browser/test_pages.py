@@ -71,7 +71,7 @@ def test_a_page_obeys_its_content_security_policy_and_its_script_has_no_error(
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("path", PAGES)
 def test_texts_have_enough_contrast(new_browser: NewBrowser, cookies: StorageState, path: str, scheme: str) -> None:
-    """WCAG 2.2, 1.4.3: a contrast of 4.5."""
+    """WCAG 2.2, 1.4.3: a contrast of at least 4.5."""
     page = new_browser(storage_state=cookies, color_scheme=scheme).new_page()
     page.goto(path)
     assert page.evaluate(LOW_CONTRAST_TEXTS) == []

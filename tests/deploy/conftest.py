@@ -7,7 +7,7 @@ import pytest
 
 from harness.demo import Demo, running_demo
 
-# make starts these tests, and they start make: as a user does, and not as a part of the outer one.
+# These tests run below make, and run make as a user does: its variables must not reach the inner make.
 for variable in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "MAKEOVERRIDES"):
     os.environ.pop(variable, None)
 

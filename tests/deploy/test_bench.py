@@ -43,7 +43,7 @@ def test_every_comparison_names_a_scenario() -> None:
 
 
 class Peers:
-    """Each peer in an Envoy of its own, all in front of one upstream, which shows its requests."""
+    """Each peer in an Envoy of its own, before one upstream that echoes its requests."""
 
     def __init__(self, supervisor: Supervisor, upstream: str, sessions: str) -> None:
         command = [programs() / "bench-peers", "authz", "--listen", LOOPBACK, "--sessions", sessions, "--app", APP]
@@ -87,7 +87,7 @@ def peers(supervisor: Supervisor, upstream: str) -> Peers:
 
 @pytest.fixture(scope="module")
 def peers_without_sessions(supervisor: Supervisor, upstream: str) -> Peers:
-    """Nothing listens where rest-sessions should."""
+    """Nothing listens on the address of rest-sessions."""
     (port,) = free_ports(1)
     return Peers(supervisor, upstream, f"127.0.0.1:{port}")
 

@@ -1,4 +1,4 @@
-"""envoy/envoy.yaml: Envoy accepts it, and it protects as README says."""
+"""envoy/envoy.yaml: Envoy accepts it, and it has the protections that README lists."""
 
 import argparse
 import re

@@ -1,4 +1,4 @@
-"""envoy/docker-compose.yaml and its Dockerfile: well-formed, pinned, and with the bootstrap that `make run` uses."""
+"""envoy/docker-compose.yaml and its Dockerfile: valid, pinned, and with the bootstrap of `make run`."""
 
 import re
 import shutil

@@ -1,4 +1,4 @@
-"""The Makefile: its words, and what it says when something is missing or wrong."""
+"""The Makefile: its targets, and its errors if a tool is missing."""
 
 import os
 import re
@@ -25,7 +25,7 @@ def make(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str
 
 @pytest.fixture
 def bare_path(tmp_path: Path) -> Path:
-    """A PATH with a shell's everyday tools, but neither Rust nor Python nor a container tool."""
+    """A PATH with basic tools of a shell, and without Rust, Python and container tools."""
     for name in ("sh", "make", "sed", "head", "find", "test", "mkdir", "cp", "mv", "rm", "touch", "awk"):
         where = subprocess.run(["sh", "-c", f"command -v {name}"], capture_output=True, text=True).stdout.strip()
         if where.startswith("/"):
@@ -43,15 +43,15 @@ def bare_path(tmp_path: Path) -> Path:
 def test_a_missing_tool_is_named_in_one_line(bare_path: Path, target: str, line: str) -> None:
     done = make("--always-make", target, PATH=str(bare_path))
     assert done.returncode != 0
-    ours = [text for text in done.stderr.splitlines() if not text.startswith("make: ***")]
-    assert ours == [line]
+    lines = [text for text in done.stderr.splitlines() if not text.startswith("make: ***")]
+    assert lines == [line]
 
 
 def test_help_is_the_default_and_lists_every_target(bare_path: Path) -> None:
     done = make(PATH=str(bare_path))
     assert done.returncode == 0, done.stderr
-    words = re.findall(r"^make ([a-z-]+)", done.stdout, re.MULTILINE)
-    assert words == [
+    targets = re.findall(r"^make ([a-z-]+)", done.stdout, re.MULTILINE)
+    assert targets == [
         *("help", "build", "test", "run", "bench", "simulate", "screenshot", "validate"),
         *("check", "schema", "image", "lint", "clean"),
     ]
@@ -80,7 +80,7 @@ def test_a_missing_compilation_target_is_installed(bare_path: Path) -> None:
 
 
 def image(folder: Path) -> subprocess.CompletedProcess[str]:
-    # The module and the toolchain are there already; only the container tool is in question.
+    # Skips the module and the toolchain, so that only the container tool matters.
     return make("-o", "toolchain", "-o", str(MODULE.relative_to(ROOT)), "image", PATH=str(folder))
 
 

@@ -1,4 +1,4 @@
-"""envoy/istio and envoy/gateway: held against their own schemas, against Envoy and the filter, and each other."""
+"""envoy/istio and envoy/gateway: valid by their schemas, accepted by Envoy and the filter, and consistent."""
 
 import subprocess
 from typing import Any
@@ -23,7 +23,7 @@ GATEWAY = {
     for document in yaml.safe_load_all((ROOT / "envoy" / "gateway" / "envoy-extension-policy.yaml").read_text())
 }
 EXTENSION = GATEWAY["EnvoyExtensionPolicy"]
-# Those whose schemas are among those at SCHEMAS.
+# The manifests whose schemas are at SCHEMAS.
 WITH_SCHEMA = {name: document for name, document in MANIFESTS.items() if document["kind"] != "DestinationRule"}
 WITH_SCHEMA |= {"gateway: EnvoyExtensionPolicy": EXTENSION}
 PLUGINS = {
@@ -32,13 +32,13 @@ PLUGINS = {
 
 
 def plugin_of(document: Json) -> Json:
-    """Where a TrafficExtension keeps what a WasmPlugin has at its top."""
+    """The configuration of the plugin: `spec` of a WasmPlugin, `spec.wasm` of a TrafficExtension."""
     plugin: Json = document["spec"].get("wasm", document["spec"])
     return plugin
 
 
 def strict(schema: Any) -> Any:
-    """The schema, refusing keys that it does not list: as published, a typo would pass."""
+    """The schema with `additionalProperties: false`: as published, it allows misspelt keys."""
     if isinstance(schema, list):
         return [strict(part) for part in schema]
     if not isinstance(schema, dict):
@@ -145,7 +145,7 @@ def test_envoy_gateways_extension_runs_the_image_on_the_gateway_and_fails_closed
 
 def test_envoy_and_the_filter_accept_envoy_gateways_configuration_and_cluster() -> None:
     (patch,) = GATEWAY["EnvoyPatchPolicy"]["spec"]["jsonPatches"]
-    # Envoy Gateway takes a patch with these two for a whole resource.
+    # For Envoy Gateway, a patch with these two adds a whole resource.
     assert (patch["operation"]["op"], patch["operation"]["path"]) == ("add", "")
     configuration, cluster = EXTENSION["spec"]["wasm"][0]["config"], patch["operation"]["value"]
     assert patch["name"] == cluster["name"] == configuration["rest_sessions"]["cluster"]

@@ -1,4 +1,4 @@
-"""`make run`: what it says, and that it leaves nothing behind."""
+"""`make run`: what it prints, and that it leaves no process behind."""
 
 import re
 import signal

@@ -1,4 +1,4 @@
-"""The command session-filter, held against Envoy: both make the same of a bootstrap in YAML."""
+"""The command session-filter reads a bootstrap in YAML as Envoy does."""
 
 import re
 import subprocess
@@ -10,9 +10,9 @@ import yaml
 from harness import envoy
 from harness.paths import programs
 
-# What YAML 1.1, and Envoy's own reader of it, make something else of than it seems.
+# Scalars that YAML 1.1, or Envoy's reader of it, reads differently from what they look like.
 CONFIGURATIONS = {
-    "sound": "{app: mywebapp, rest_sessions: {cluster: rs, retries: 0x1, max_in_flight: 010}, forward_token: n}",
+    "valid": "{app: mywebapp, rest_sessions: {cluster: rs, retries: 0x1, max_in_flight: 010}, forward_token: n}",
     "booleans": "{app: mywebapp, rest_sessions: {cluster: rs}, shadow: oFF, rules: [{session: off}, {session: Off}]}",
     "numbers": "{app: mywebapp, rest_sessions: {cluster: rs, retries: 1.0}, cache: {ttl: 5, max_bytes: 2147483648}, "
     "rules: [{session: required, require: [{field: d.n, at_most: 1.5}, {field: d.n, at_least: 1e3}]}]}",
@@ -33,11 +33,11 @@ def test_check_and_the_filter_in_envoy_report_the_same_problems(configuration: s
     path = tmp_path / "envoy.yaml"
     path.write_text(bootstrap(configuration))
     done = envoy.validate_file(path)
-    said = set(re.findall(r"wasm log [^:]*: configuration: (.*)$", done.stderr, re.MULTILINE))
+    reported = set(re.findall(r"wasm log [^:]*: configuration: (.*)$", done.stderr, re.MULTILINE))
 
     checked = check(path)
     found = [line.removeprefix(f"{path}:").split(": ", 1)[1] for line in checked.stdout.splitlines()[1:]]
-    # In brackets stands what helps a person who sees the file.
+    # The command adds hints for those who edit the file, in brackets.
     hints = r" \((in YAML|a number has no unit|Envoy hands).*\)$"
-    assert {re.sub(hints, "", line) for line in found} == said
-    assert checked.returncode == done.returncode == (1 if said else 0)
+    assert {re.sub(hints, "", line) for line in found} == reported
+    assert checked.returncode == done.returncode == (1 if reported else 0)

@@ -1,4 +1,4 @@
-"""The supervisor of processes: it leaves none behind."""
+"""The process supervisor: it waits for processes, and leaves none behind."""
 
 import signal
 import sys

@@ -1,4 +1,4 @@
-"""A service behind a real Envoy with the filter, and rest-sessions beside it: on free ports, ended with the block."""
+"""Runs a service behind a real Envoy with the filter, and rest-sessions beside it, on free ports."""
 
 import os
 from collections.abc import Iterator, Sequence
