@@ -122,12 +122,16 @@ lint-python: $(VENV) .venv/.lint-installed .venv/.browser-installed .venv/.djang
 	.venv/bin/mypy
 	cd django && ../.venv/bin/mypy
 
-# Each script of Redis is a file of functions and one that uses them, as in server/src/store/redis/mod.rs.
+# A script of Redis is two files, functions and their caller, which server/src/store/redis/mod.rs concatenates.
 .PHONY: lint-lua
 lint-lua: $(SELENE)
-	$(SELENE) bench
-	@cd server/src/store/redis && for files in "live get" "live set" "finish kill" "finish kill_many"; do \
-	  set -- $$files; echo "$(SELENE) $$1.lua $$2.lua"; cat $$1.lua $$2.lua | $(SELENE) --config $(CURDIR)/selene.toml - || exit 1; done
+	$(SELENE) bench/*.lua
+	@cd server/src/store/redis && \
+	scripts="$$(sed -n 's/.*concat!(include_str!("\([^"]*\)"), include_str!("\([^"]*\)")).*/\1 \2/p' mod.rs)"; \
+	test -n "$$scripts" || { echo "make lint: server/src/store/redis/mod.rs names no scripts" >&2; exit 1; }; \
+	echo "$$scripts" | while read -r functions caller; do \
+	  echo "$(SELENE): $$functions $$caller"; \
+	  cat "$$functions" "$$caller" | $(SELENE) --config $(CURDIR)/selene.toml - || exit 1; done
 
 .PHONY: clean
 clean: ## remove all that was built or installed here

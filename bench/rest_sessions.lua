@@ -1,5 +1,5 @@
--- The filter's work on a route with `session: required`, as a script for Envoy's Lua filter: one lookup for each request,
--- the same local replies, the same headers. It has no metrics, and does not coalesce lookups.
+-- The filter's work on a route with `session: required`, as a script for Envoy's Lua filter: one lookup per request, the
+-- same local replies, the same headers. It has no metrics, and does not coalesce lookups.
 
 local APP = "mywebapp"
 local CLUSTER = "rest-sessions"
