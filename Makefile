@@ -46,8 +46,8 @@ ifeq ($(WRK_BIN),)
   WRK_BIN := $(CURDIR)/.tools/wrk/wrk
   WRK := .tools/wrk/wrk
 endif
-# The first installed browser that starts: on Ubuntu, one of these names is a stub that says how to install it. Evaluated
-# at each use, since `make chromium` may have installed it by then.
+# The first installed browser that starts: on Ubuntu, one of these names is a stub that says how to install it.
+# Evaluated at each use, since `make chromium` may have installed it by then.
 CHROMIUM_BIN ?= $(shell for name in chromium chromium-browser google-chrome google-chrome-stable; do \
   $$name --version >/dev/null 2>&1 && command -v $$name && break; done)
 export CARGO_TARGET_DIR ENVOY_BIN REDIS_SERVER_BIN
@@ -130,7 +130,7 @@ lint-lua: $(SELENE)
 	scripts="$$(sed -n 's/.*concat!(include_str!("\([^"]*\)"), include_str!("\([^"]*\)")).*/\1 \2/p' mod.rs)"; \
 	test -n "$$scripts" || { echo "make lint: server/src/store/redis/mod.rs names no scripts" >&2; exit 1; }; \
 	echo "$$scripts" | while read -r functions caller; do \
-	  echo "$(SELENE): $$functions $$caller"; \
+	  echo "selene: $$functions $$caller"; \
 	  cat "$$functions" "$$caller" | $(SELENE) --config $(CURDIR)/selene.toml - || exit 1; done
 
 .PHONY: clean
@@ -181,14 +181,14 @@ bench-noop: | toolchain
 bench-peers: | toolchain
 	cargo build --profile peers --locked --package bench-peers --package rest-sessions --bins
 
-# Optimised for size, LLVM inlines nearly nothing (its threshold is 5), and calls cost cache misses in the hot path. Up to
-# this threshold inlining costs few bytes; from 44 on it costs many.
+# Optimised for size, LLVM inlines nearly nothing (its threshold is 5), and calls cost cache misses in the hot path.
+# Up to this threshold inlining costs few bytes; from 44 on it costs many.
 INLINE := "-Cllvm-args=--inline-threshold=40"
 
 # Only the cdylib is built: with an rlib beside it, Cargo silently drops link-time optimisation.
-# The compiled module exports every callback of the SDK, and Envoy would call each of them for each request. wasm-metadce
-# keeps the exports that envoy/module/exports.json names and the code that they reach; wasm-opt then optimises the whole
-# module, which makes it both smaller and faster.
+# The compiled module exports every callback of the SDK, and Envoy would call each of them for each request.
+# wasm-metadce keeps the exports that envoy/module/exports.json names and the code that they reach; wasm-opt then
+# optimises the whole module, which makes it both smaller and faster.
 $(MODULE): Makefile Cargo.toml Cargo.lock rust-toolchain.toml envoy/module/exports.json core/Cargo.toml $(shell find core/src src -name '*.rs') $(BINARYEN) \
   | toolchain
 	cargo rustc --release --locked --package rest-sessions-filter --lib --crate-type cdylib --target $(WASM_TARGET) \
