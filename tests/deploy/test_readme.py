@@ -1,7 +1,5 @@
 """README.md: what it shows is run, what it lists is compared with the filter and Envoy themselves.
 
-from harness.demo import Demo
-from harness import text as texts
 In the output of a command, and in the messages of a refused configuration, `…` stands for anything within a line.
 """
 
