@@ -1,4 +1,4 @@
-"""The plot that README shows, legible on light and on dark pages."""
+"""The plot in README and docs/performance.md, legible on light and on dark pages."""
 
 import io
 import re

@@ -1,4 +1,4 @@
-"""What is printed, kept in results.json, and shown in README and in the guide for those who come from elsewhere."""
+"""What is printed, kept in results.json, and shown in README, docs/performance.md and the migration guide."""
 
 import json
 import os
@@ -15,7 +15,10 @@ from bench.scenarios import NO_OP
 
 RESULTS = FOLDER / "results.json"
 README = FOLDER.parent / "README.md"
+PERFORMANCE = FOLDER.parent / "docs" / "performance.md"
 GUIDE = FOLDER.parent / "docs" / "from-django-rest-sessions.md"
+# The scenarios that README shows.
+IN_README = ("none", "cached", "call", "lua", "ext_authz")
 MARKS = ("<!-- figures of bench/results.json -->\n", "<!-- end of figures -->\n")
 NOTE = (
     "Envoy has one core, wrk and the services have the others; the machine may be shared: compare ratios, not times. A "
@@ -115,7 +118,19 @@ def grown(results: dict, key: str) -> list[dict]:
 
 
 def readme_figures(results: dict) -> str:
-    """The part of README between the two marks."""
+    """The figures in README: a few scenarios, as one row."""
+    shown = [row for row in results["scenarios"] if row["key"] in IN_README]
+    head = " | ".join(row["name"] for row in shown)
+    figures = " | ".join(f"{row['to_no_op']['cpu_us']:.2f}" for row in shown)
+    return (
+        f"CPU per request of an Envoy {results['versions']['envoy']} with one worker, where the SDK's no-op filter is 1 "
+        f"({results['date']}):\n\n"
+        f"| {head} |\n|{' ---: |' * len(shown)}\n| {figures} |\n"
+    )
+
+
+def performance_figures(results: dict) -> str:
+    """The figures in docs/performance.md: every scenario and comparison."""
     machine, settings = results["machine"], results["settings"]
     names = {row["key"]: row["name"] for row in results["scenarios"]}
     lines = [
@@ -150,7 +165,7 @@ def readme_figures(results: dict) -> str:
 
 
 def guide_figures(results: dict) -> str:
-    """The part of the guide between the two marks."""
+    """The figures in the migration guide: the filter beside django-rest-sessions."""
     to_no_op = {row["key"]: row["to_no_op"]["cpu_us"] for row in results["scenarios"]}
     return (
         "| | |\n| --- | ---: |\n"
@@ -160,9 +175,18 @@ def guide_figures(results: dict) -> str:
     )
 
 
+def pages(results: dict) -> dict[Path, str]:
+    """The figures of each page that shows some."""
+    return {
+        README: readme_figures(results),
+        PERFORMANCE: performance_figures(results),
+        GUIDE: guide_figures(results),
+    }
+
+
 def write(results: dict) -> None:
     RESULTS.write_text(json.dumps(results, indent=2) + "\n")
-    for path, figures in ((README, readme_figures(results)), (GUIDE, guide_figures(results))):
+    for path, figures in pages(results).items():
         before, rest = path.read_text().split(MARKS[0])
         after = rest.split(MARKS[1])[1]
         path.write_text(before + MARKS[0] + figures + MARKS[1] + after)

@@ -1,5 +1,6 @@
-"""README, "In your service": what it shows is taken from there, started, and used through a real Envoy."""
+"""docs/guides/services.md: what it shows is taken from there, started, and used through a real Envoy."""
 
+import json
 import re
 import sys
 from urllib.parse import quote
@@ -9,23 +10,18 @@ import pytest
 import support
 from edge import COOKIE, ROOT, edge
 
-README = (ROOT / "README.md").read_text()
+GUIDE = (ROOT / "docs" / "guides" / "services.md").read_text()
 NODE = ROOT / ".venv" / "bin" / "node"
 NODE_MODULES = ROOT / ".tools" / "services" / "node_modules"
-CONFIGURATION = {
-    "app": "mywebapp",
-    "rest_sessions": {"cluster": "rest-sessions"},
-    "default": {"session": "required"},
-    "cache": {"ttl": "5s"},
-    "write_back": {},
-}
 TEXTS = ["lamp", "Käse ☃", "\U0001f600", '"quotes" and \\', "a\r\nx-evil: 1"]
 
 
 def shown(language: str) -> str:
-    section = re.search(r"^## In your service$.*?(?=^## )", README, re.MULTILINE | re.DOTALL)[0]
-    (text,) = re.findall(rf"^```{language}\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
+    (text,) = re.findall(rf"^```{language}\n(.*?)^```$", GUIDE, re.MULTILINE | re.DOTALL)
     return text
+
+
+CONFIGURATION = json.loads(shown("json"))
 
 
 def express(folder) -> tuple[list, dict]:
@@ -89,3 +85,8 @@ def test_it_ends_the_session(service):
 
 def test_the_program_in_rust_is_the_one_that_is_built():
     assert shown("rust") == (ROOT / "envoy" / "demo" / "cart" / "src" / "main.rs").read_text()
+
+
+def test_every_language_has_an_example():
+    for language in ("js", "python", "java", "go", "rust"):
+        assert "x-session-set" in shown(language)

@@ -1,0 +1,46 @@
+"""README and the pages of docs/, as the tests of this folder read them."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from support import ROOT
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block: the language behind its fence, its text, and whether the next block belongs to it."""
+
+    language: str
+    text: str
+    # The text between this block and the next one.
+    after: str
+
+
+class Page:
+    def __init__(self, path: Path):
+        self.path = path
+        self.name = path.relative_to(ROOT).as_posix()
+        self.text = path.read_text()
+        parts = re.split(r"^```(\w*)\n(.*?)^```$", self.text, flags=re.MULTILINE | re.DOTALL)
+        self.all_blocks = [Block(*parts[start : start + 3]) for start in range(1, len(parts), 3)]
+
+    def blocks(self, language: str) -> list[str]:
+        return [block.text for block in self.all_blocks if block.language == language]
+
+    def table(self, heading: str) -> list[str]:
+        """The names in the first column of the first table under a heading."""
+        section = re.split(rf"^#+ {re.escape(heading)}$", self.text, flags=re.MULTILINE)[1]
+        rows = re.search(r"^\|.*\n\| ---.*\n((?:\|.*\n)+)", section, re.MULTILINE)[1]
+        return [name for row in rows.splitlines() for name in re.findall(r"`([^`]+)`", row.split(" | ")[0])]
+
+
+PAGES = [Page(path) for path in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))]
+
+
+def page(name: str) -> Page:
+    return next(page for page in PAGES if page.name == name)
+
+
+def every_block(language: str) -> list[str]:
+    return [text for page in PAGES for text in page.blocks(language)]
