@@ -15,7 +15,7 @@ VENV := .venv/.installed
 # What optimises the module (https://github.com/WebAssembly/binaryen).
 BINARYEN := .tools/module/.installed
 BINARYEN_BIN := .tools/module/node_modules/binaryen/bin
-# What README's service on Node needs.
+# What the service on Node in docs/guides/services.md needs.
 SERVICES := .tools/services/.installed
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 
@@ -126,7 +126,7 @@ test-django: $(MODULE) $(VENV) .venv/.django-installed programs
 	cd django && $(CURDIR)/.venv/bin/python -m mypy
 	.venv/bin/python -m pytest -ra --rootdir . django/tests tests/services/test_django.py $(ARGS)
 
-# The services that README shows, and the guide for those that come from django-rest-sessions.
+# The services that docs/guides/services.md shows, and the guide for those that come from django-rest-sessions.
 .PHONY: test-services
 test-services: $(MODULE) $(VENV) .venv/.django-installed .venv/.services-installed $(SERVICES) programs
 	.venv/bin/python -m pytest -ra tests/services --ignore=tests/services/test_django.py $(ARGS)

@@ -202,6 +202,13 @@ def test_the_session_service_has_the_options_that_are_shown():
             assert option in usage
 
 
+def test_the_table_of_options_lists_those_of_the_program():
+    explain = [support.programs() / "session-filter", "explain", "--help"]
+    usage = subprocess.run(explain, capture_output=True, text=True, check=True).stdout
+    options = {option for option in re.findall(r"^\s+(?:-\w, )?(--[a-z]+)", usage, re.MULTILINE) if option != "--help"}
+    assert {name.split()[0] for name in page("docs/cli.md").table("explain") if name.startswith("--")} == options
+
+
 def test_the_example_in_readme_is_the_one_of_the_guide():
     (shown,) = page("README.md").blocks("js")
     assert shown in page("docs/guides/services.md").blocks("js")
