@@ -9,11 +9,10 @@ from support import ROOT
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block: the language behind its fence, its text, and whether the next block belongs to it."""
+    """A fenced block: its language, its text, and the text up to the next block."""
 
     language: str
     text: str
-    # The text between this block and the next one.
     after: str
 
 
@@ -36,6 +35,10 @@ class Page:
 
 
 PAGES = [Page(path) for path in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))]
+
+
+# Further pages with commands, beside what they describe.
+READMES = [Page(ROOT / folder / "README.md") for folder in ("django", "server", "tests")]
 
 
 def page(name: str) -> Page:

@@ -11,9 +11,8 @@ import urllib.request
 import pytest
 import yaml
 
-import documents
 import support
-from documents import PAGES, every_block, page
+from documents import PAGES, READMES, every_block, page
 from support import BOOTSTRAP, MODULE, ROOT
 
 REFERENCE = page("docs/configuration.md")
@@ -176,11 +175,20 @@ def test_the_table_of_counters_lists_what_envoy_shows(demo):
 
 
 def test_every_make_word_exists():
-    inline = {word for page in PAGES for word in re.findall(r"`make ([a-z-]+)", page.text)}
+    inline = {word for page in [*PAGES, *READMES] for word in re.findall(r"`make ([a-z-]+)", page.text)}
     words = inline | {word for text in every_block("sh") for word in re.findall(r"^make ([a-z-]+)", text, re.MULTILINE)}
     assert {"run", "test", "build", "image", "validate", "lint", "check", "bench", "simulate"} <= words
     makefile = (ROOT / "Makefile").read_text()
     assert words <= set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
+
+
+def test_every_suite_that_cargo_is_asked_for_exists():
+    commands = [text for page in [*PAGES, *READMES] for text in re.findall(r"`(cargo [^`]+)`", page.text)]
+    for suite in [name for command in commands for name in re.findall(r"--test (\w+)", command)]:
+        assert (ROOT / "tests" / suite / "main.rs").is_file() or (ROOT / "tests" / f"{suite}.rs").is_file(), suite
+    packages = {name for command in commands for name in re.findall(r"--package ([\w-]+)", command)}
+    manifests = "".join((ROOT / folder / "Cargo.toml").read_text() for folder in ("core", "server", "cli"))
+    assert packages and packages <= set(re.findall(r'^name = "([\w-]+)"', manifests, re.MULTILINE))
 
 
 def test_every_file_of_kubectl_exists():
@@ -193,10 +201,11 @@ def test_every_file_of_kubectl_exists():
 
 def test_the_session_service_has_the_options_that_are_shown():
     usage = subprocess.run([support.programs() / "rest-sessions", "--help"], capture_output=True, text=True).stdout
-    server = documents.Page(ROOT / "server" / "README.md")
-    shown = [line for text in [*every_block("sh"), *server.blocks("sh")] for line in text.splitlines()]
-    shown = [line for line in shown if line.startswith("rest-sessions ")]
-    assert shown
+    blocks = [*every_block("sh"), *(text for page in READMES for text in page.blocks("sh"))]
+    lines = [line for text in blocks for line in text.splitlines()]
+    lines += [text for page in PAGES for text in re.findall(r"`([^`]+)`", page.text)]
+    shown = [line for line in lines if line.startswith("rest-sessions ")]
+    assert any("--store redis:" in line for line in shown)
     for line in shown:
         for option in re.findall(r"--[a-z]+", line):
             assert option in usage
