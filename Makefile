@@ -22,7 +22,7 @@ BINARYEN := .tools/module/.installed
 BINARYEN_BIN := .tools/module/node_modules/binaryen/bin
 SELENE_VERSION := 0.31.0
 SELENE := $(CURDIR)/.tools/selene-$(SELENE_VERSION)/bin/selene
-# The npm packages of README's service on Node.
+# The npm packages of the service on Node in docs/guides/services.md.
 SERVICES := .tools/services/.installed
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 
@@ -155,7 +155,7 @@ test-browser: $(MODULE) $(VENV) .venv/.browser-installed programs chromium
 test-django: $(MODULE) $(VENV) .venv/.django-installed programs
 	.venv/bin/python -m pytest -ra django/tests tests/services/test_django.py $(ARGS)
 
-# The services that README shows, and the guide from django-rest-sessions.
+# The services that docs/guides/services.md shows, and the guide from django-rest-sessions.
 .PHONY: test-services
 test-services: $(MODULE) $(VENV) .venv/.django-installed .venv/.services-installed $(SERVICES) programs
 	.venv/bin/python -m pytest -ra tests/services --ignore=tests/services/test_django.py $(ARGS)

@@ -57,7 +57,7 @@ def main() -> int:
     report.write(results)
     plot.draw(results)
     print(report.as_text(results))
-    written = (report.RESULTS, plot.PLOT, report.README, report.GUIDE)
+    written = (report.RESULTS, plot.PLOT, *report.pages(results))
     print(f"\nWritten: {', '.join(os.path.relpath(path) for path in written)}")
     return 0
 

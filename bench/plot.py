@@ -1,4 +1,4 @@
-"""Draws bench/results.svg, legible on light and on dark pages."""
+"""Draws bench/results.svg for README and docs/performance.md, legible on light and on dark pages."""
 
 import io
 import re

@@ -1,4 +1,4 @@
-"""The report: printed, kept in results.json, and written into README and the guide from django-rest-sessions."""
+"""The report: printed, kept in results.json, and written into README, docs/performance.md and the migration guide."""
 
 import json
 import os
@@ -16,7 +16,10 @@ from harness.text import find
 
 RESULTS = FOLDER / "results.json"
 README = ROOT / "README.md"
+PERFORMANCE = ROOT / "docs" / "performance.md"
 GUIDE = ROOT / "docs" / "from-django-rest-sessions.md"
+# The scenarios that README shows.
+IN_README = ("none", "cached", "call", "lua", "ext_authz")
 MARKS = ("<!-- figures of bench/results.json -->\n", "<!-- end of figures -->\n")
 NOTE = (
     "Envoy has one core, wrk and the services have the others; the machine may be shared: compare ratios, not times. A "
@@ -118,7 +121,19 @@ def grown(results: Row, key: str) -> list[Row]:
 
 
 def readme_figures(results: Row) -> str:
-    """The part of README between the two marks."""
+    """The figures in README: a few scenarios, as one row."""
+    shown = [row for row in results["scenarios"] if row["key"] in IN_README]
+    head = " | ".join(row["name"] for row in shown)
+    figures = " | ".join(f"{row['to_no_op']['cpu_us']:.2f}" for row in shown)
+    return (
+        f"CPU per request of an Envoy {results['versions']['envoy']} with one worker, "
+        f"where the SDK's no-op filter is 1 ({results['date']}):\n\n"
+        f"| {head} |\n|{' ---: |' * len(shown)}\n| {figures} |\n"
+    )
+
+
+def performance_figures(results: Row) -> str:
+    """The figures in docs/performance.md: every scenario and comparison."""
     machine, settings = results["machine"], results["settings"]
     names = {row["key"]: row["name"] for row in results["scenarios"]}
     lines = [
@@ -154,7 +169,7 @@ def readme_figures(results: Row) -> str:
 
 
 def guide_figures(results: Row) -> str:
-    """The part of the guide between the two marks."""
+    """The figures in the migration guide: the filter beside django-rest-sessions."""
     to_no_op = {row["key"]: row["to_no_op"]["cpu_us"] for row in results["scenarios"]}
     return (
         "| | |\n| --- | ---: |\n"
@@ -164,9 +179,18 @@ def guide_figures(results: Row) -> str:
     )
 
 
+def pages(results: Row) -> dict[Path, str]:
+    """The figures of each page that shows some."""
+    return {
+        README: readme_figures(results),
+        PERFORMANCE: performance_figures(results),
+        GUIDE: guide_figures(results),
+    }
+
+
 def write(results: Row) -> None:
     RESULTS.write_text(json.dumps(results, indent=2) + "\n")
-    for path, figures in ((README, readme_figures(results)), (GUIDE, guide_figures(results))):
+    for path, figures in pages(results).items():
         before, rest = path.read_text().split(MARKS[0])
         after = rest.split(MARKS[1])[1]
         path.write_text(before + MARKS[0] + figures + MARKS[1] + after)

@@ -136,10 +136,9 @@ def test_every_peer_denies_requests_while_rest_sessions_is_unavailable(peers_wit
     assert peers_without_sessions.answers() == all_of(DENIED)
 
 
-def test_readme_and_guide_show_the_figures_of_the_last_run() -> None:
-    results = json.loads(report.RESULTS.read_text())
-    for path, figures in (
-        (report.README, report.readme_figures(results)),
-        (report.GUIDE, report.guide_figures(results)),
-    ):
-        assert report.MARKS[0] + figures + report.MARKS[1] in path.read_text()
+def test_every_page_with_figures_shows_those_of_the_last_run() -> None:
+    pages = report.pages(json.loads(report.RESULTS.read_text()))
+    assert [path.name for path in pages] == ["README.md", "performance.md", "from-django-rest-sessions.md"]
+    for path, figures in pages.items():
+        assert report.MARKS[0] + figures + report.MARKS[1] in path.read_text(), path
+    assert pages[report.README].count("|") == 3 * (len(report.IN_README) + 1)

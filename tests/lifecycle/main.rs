@@ -11,6 +11,7 @@ mod calls;
 mod configuration;
 mod decisions;
 mod documented;
+mod documents;
 mod leaving;
 mod logout;
 mod logs;
