@@ -15,7 +15,7 @@ import yaml
 from harness import envoy, shell
 from harness.demo import Demo
 from harness.paths import BOOTSTRAP, MODULE, ROOT, programs
-from harness.text import matches
+from harness.text import find, matches
 
 README = (ROOT / "README.md").read_text()
 
@@ -29,26 +29,26 @@ class Block:
 BLOCKS = [Block(*found) for found in re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)]
 
 
-def blocks(language):
+def blocks(language: str) -> list[str]:
     found = [block.text for block in BLOCKS if block.language == language]
     assert found, f"README has no {language} block"
     return found
 
 
-def table(heading):
+def table(heading: str) -> list[str]:
     """The first column of the first table under a heading, without the head, each name by itself."""
     section = re.split(rf"^#+ {re.escape(heading)}$", README, flags=re.MULTILINE)[1]
-    rows = re.search(r"^\|.*\n\| ---.*\n((?:\|.*\n)+)", section, re.MULTILINE)[1]
+    rows = find(r"^\|[^\n]*\n\| ---[^\n]*\n((?:\|[^\n]*\n)+)", section)
     names = [re.findall(r"`([^`]+)`", row.split(" | ")[0]) for row in rows.splitlines()]
     return [name for row in names for name in row]
 
 
-def commands_with_output():
+def commands_with_output() -> list[tuple[str, str]]:
     """Each `$ ` line with its continuations, and what is printed below it."""
     found = []
     for text in blocks("console"):
         for part in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
-            command, output = re.fullmatch(r"((?:[^\n]*\\\n)*[^\n]*\n)(.*)", part, re.DOTALL).groups()
+            ((command, output),) = re.findall(r"\A((?:[^\n]*\\\n)*[^\n]*\n)(.*)\Z", part, re.DOTALL)
             found.append((command.rstrip("\n"), output))
     return found
 
@@ -67,7 +67,7 @@ def test_a_command_with_another_output_would_be_noticed() -> None:
     assert not matches("HTTP/1.1 401", "HTTP/1.1 200")
 
 
-def json_blocks():
+def json_blocks() -> list[tuple[str, str | None]]:
     """Each JSON block, with the messages of the text block that follows, if it is to be refused."""
     pairs = zip(BLOCKS, [*BLOCKS[1:], Block("", "")], strict=True)
     return [
@@ -75,7 +75,7 @@ def json_blocks():
     ]
 
 
-def messages(done):
+def messages(done: subprocess.CompletedProcess[str]) -> str:
     return "\n".join(re.findall(r"wasm log [^:]*: configuration: (.*)$", done.stderr, re.MULTILINE))
 
 
@@ -113,7 +113,7 @@ def test_the_snippets_protect_as_the_whole_bootstrap_does() -> None:
 
 
 @pytest.fixture(scope="module")
-def known_keys():
+def known_keys() -> dict[str, set[str]]:
     """The keys of each object of the configuration, as the filter lists them when it meets another."""
     other = {"?": 0}
     probe = {
@@ -170,7 +170,7 @@ def test_the_table_of_fields_lists_what_the_filter_takes() -> None:
 
 def test_the_table_of_answers_lists_those_that_the_module_holds() -> None:
     held = set(re.findall(rb'\{"error":"([a-z_]+)"', MODULE.read_bytes()))
-    section = re.search(r"\| `error` \| status \|.*\n\| ---.*\n((?:\|.*\n)+)", README)[1]
+    section = find(r"\| `error` \| status \|[^\n]*\n\| ---[^\n]*\n((?:\|[^\n]*\n)+)", README)
     listed = re.findall(r"^\| `([a-z_]+)`", section, re.MULTILINE)
     assert sorted(listed) == sorted(name.decode() for name in held)
 
@@ -178,7 +178,7 @@ def test_the_table_of_answers_lists_those_that_the_module_holds() -> None:
 def test_the_table_of_counters_lists_what_envoy_shows(demo: Demo) -> None:
     stats = requests.get(demo.here("http://localhost:9901/stats"), timeout=10).text
     shown = re.findall(r"^wasmcustom\.rest_sessions\.(\w+): ", stats, re.MULTILINE)
-    section = re.search(r"\| name \| counts \|\n\| ---.*\n((?:\|.*\n)+)", README)[1]
+    section = find(r"\| name \| counts \|\n\| ---[^\n]*\n((?:\|[^\n]*\n)+)", README)
     listed = [name for row in section.splitlines() for name in re.findall(r"`(\w+)`", row.split(" | ")[0])]
     assert sorted(listed) == sorted(shown)
 

@@ -2,12 +2,15 @@
 
 import re
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 
 from harness.paths import ROOT, programs
 from harness.rest_sessions import COOKIE
+from harness.text import find
 from tests.services.edge import Edge, edge
 
 README = (ROOT / "README.md").read_text()
@@ -20,35 +23,36 @@ CONFIGURATION = {
     "cache": {"ttl": "5s"},
     "write_back": {},
 }
+# The command of a service, and the folder that it runs in.
+Command = tuple[list[object], Path | None]
 TEXTS = ["lamp", "Käse ☃", "\U0001f600", '"quotes" and \\', "a\r\nx-evil: 1"]
 
 
 def shown(language: str) -> str:
-    section = re.search(r"^## In your service$.*?(?=^## )", README, re.MULTILINE | re.DOTALL)[0]
-    (text,) = re.findall(rf"^```{language}\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
-    return text
+    section = find(r"(^## In your service$.*?)(?=^## )", README)
+    return find(rf"^```{language}\n(.*?)^```$", section)
 
 
-def express(folder) -> tuple[list, dict]:
+def express(folder: Path) -> Command:
     (folder / "node_modules").symlink_to(NODE_MODULES)
     (folder / "service.mjs").write_text(shown("js"))
-    return [NODE, "service.mjs"], {"cwd": folder}
+    return [NODE, "service.mjs"], folder
 
 
-def fastapi(folder) -> tuple[list, dict]:
+def fastapi(folder: Path) -> Command:
     (folder / "service.py").write_text(shown("python"))
-    return [sys.executable, "-m", "uvicorn", "service:app", "--port", "{port}"], {"cwd": folder}
+    return [sys.executable, "-m", "uvicorn", "service:app", "--port", "{port}"], folder
 
 
-def axum(_) -> tuple[list, dict]:
-    return [programs() / "cart"], {}
+def axum(_: Path) -> Command:
+    return [programs() / "cart"], None
 
 
 @pytest.fixture(scope="module", params=[express, fastapi, axum], ids=lambda service: service.__name__)
-def service(request, tmp_path_factory):
+def service(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
     folder = tmp_path_factory.mktemp(request.param.__name__)
-    command, options = request.param(folder)
-    with edge(folder, CONFIGURATION, command, ready="/cart", **options) as running:
+    command, cwd = request.param(folder)
+    with edge(folder, CONFIGURATION, command, ready="/cart", cwd=cwd) as running:
         yield running
 
 
