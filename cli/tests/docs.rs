@@ -27,18 +27,18 @@ fn rows(heading: &str) -> BTreeMap<String, String> {
     rows
 }
 
-/// What stands between backticks.
+/// The texts between backticks.
 fn quoted(text: &str) -> Vec<String> {
     text.split('`').skip(1).step_by(2).map(ToOwned::to_owned).collect()
 }
 
-/// The keys of a schema, those of objects in it by their paths; a list or what may be `"off"` has a row of its own too.
+/// The keys of a schema, those of nested objects by their paths. An object that may be `"off"` has its own row too.
 fn keys(schema: &Value, prefix: &str, into: &mut BTreeMap<String, Value>) {
     let root = schema::of_configuration();
     for (name, of_key) in properties(&root, schema) {
         let path = format!("{prefix}{name}");
-        // Rules, sources and requirements have tables of their own, and what a rule has in common with the top is said
-        // there.
+        // Rules, sources and requirements have their own tables; keys that a rule shares with the top level are
+        // described at the top level.
         let shared = ["rest_sessions", "annotate", "login"].contains(&name.as_str()) && into.contains_key("session");
         let inner = if name == "default" || shared { BTreeMap::new() } else { properties(&root, &of_key) };
         if inner.is_empty() || of_key["anyOf"].is_array() {
@@ -62,7 +62,7 @@ fn properties(root: &Value, schema: &Value) -> BTreeMap<String, Value> {
 fn of_definition(name: &str) -> BTreeMap<String, Value> {
     let mut all = BTreeMap::new();
     if name == "Rule" {
-        // So that what it has in common with the top is not taken apart.
+        // Marks a rule: keys that it shares with the top level are not expanded.
         all.insert("session".to_owned(), Value::Null);
     }
     let schema = schema::of_configuration();
@@ -133,7 +133,7 @@ fn expectations(of_key: &Value) -> Vec<String> {
     if let Some((_, range)) = of_key["description"].as_str().and_then(|text| text.split_once("A duration from ")) {
         let (least, rest) = range.split_once(" to ").unwrap();
         let most = rest.split_once(',').unwrap().0;
-        // The tables write `60 s` for `1m`, as people say it.
+        // The tables write `60 s` for `1m`.
         let spaced = |text: &str| {
             let digits = text.trim_end_matches(|unit: char| unit.is_ascii_alphabetic());
             format!("{digits} {}", &text[digits.len()..])

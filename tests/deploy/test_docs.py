@@ -1,6 +1,6 @@
-"""README and docs/: what they show is run, what they list is compared with the filter and Envoy themselves.
+"""README and docs/: commands are run, configurations are validated, tables are compared with the filter and Envoy.
 
-In the output of a command, and in the messages of a refused configuration, `…` stands for anything within a line.
+In the output of a command, and in the messages of a refused configuration, `…` stands for any text within a line.
 """
 
 import json
@@ -23,7 +23,7 @@ REFERENCE = page("docs/configuration.md")
 
 
 def commands_with_output(shown_on: Page) -> list[tuple[str, str]]:
-    """Each `$ ` line with its continuations, and what is printed below it."""
+    """Each `$ ` line with its continuations, and the output below it."""
     found = []
     for text in shown_on.blocks("console"):
         for part in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:

@@ -22,7 +22,7 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The first cell of each row of the table with this head, and what stands beside it.
+/// The first cell of each row of the table with this head, and the rest of the row.
 fn rows(head: &str) -> Vec<(&'static str, &'static str)> {
     let (_, table) = OBSERVABILITY.split_once(&format!("\n{head}\n")).unwrap_or_else(|| panic!("no table {head:?}"));
     let rows = table.lines().skip(1).take_while(|line| line.starts_with('|'));
@@ -30,7 +30,7 @@ fn rows(head: &str) -> Vec<(&'static str, &'static str)> {
     cells.map(|(first, others)| (first.trim(), others)).collect()
 }
 
-/// What stands in backticks.
+/// The texts between backticks.
 fn names(text: &'static str) -> impl Iterator<Item = &'static str> {
     text.split('`').skip(1).step_by(2)
 }
@@ -74,7 +74,7 @@ fn the_table_of_filter_state_names_each_reason_and_no_other() {
     let table = rows("| key | value |").into_iter();
     let (_, reasons) = table.into_iter().find(|(key, _)| *key == "`reason`").expect("reasons are listed");
     let shown: BTreeSet<_> = names(reasons).filter(|word| !["allow", "deny"].contains(word)).collect();
-    // In shadow the reason is the one that would have been; of who left, nothing is told.
+    // Shadow mode publishes the reason without it; an abandoned request publishes none.
     let told = Counter::ALL.into_iter().filter_map(|counter| match counter {
         Counter::Outcome(Outcome::ShadowAllowed | Outcome::ShadowDenied | Outcome::Abandoned) => None,
         Counter::Outcome(outcome) => Some(outcome.reason()),
