@@ -22,7 +22,7 @@ ON_DARK = {TEXT: "#e6edf3", LINE: "#30363d", OURS: "#58a6ff", OTHERS: "#6e7681"}
 
 
 def draw(results: Row, path: Path = PLOT) -> None:
-    # django-rest-sessions is left out: its CPU is so far above the others that they could not be told apart.
+    # django-rest-sessions is left out: its CPU is so high that the bars of the others would look the same.
     rows = [row for row in results["scenarios"] if row["key"] != DJANGO][::-1]
     ratios = [row["to_no_op"]["cpu_us"] for row in rows]
     colours = [OURS if row["name"].startswith("ours") else OTHERS for row in rows]

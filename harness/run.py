@@ -53,7 +53,7 @@ Ctrl-C ends everything.
 
 
 class SetupError(Exception):
-    """The demo cannot be started as it was asked for. The text is for the user."""
+    """The demo cannot start with these options. The text is for the user."""
 
 
 def check_ports(options: argparse.Namespace) -> None:

@@ -79,6 +79,12 @@ def test_a_missing_compilation_target_is_installed(bare_path: Path) -> None:
     assert (done.returncode, done.stdout) == (0, "rustup target add wasm32-wasip1\n"), done.stderr
 
 
+def test_lint_checks_rust_python_and_lua() -> None:
+    recipe = make("--dry-run", "lint").stdout
+    for command in ("cargo fmt", "cargo clippy", "cargo doc", "ruff check", "ruff format", "mypy", "selene"):
+        assert command in recipe, command
+
+
 def image(folder: Path) -> subprocess.CompletedProcess[str]:
     # Skips the module and the toolchain, so that only the container tool matters.
     return make("-o", "toolchain", "-o", str(MODULE.relative_to(ROOT)), "image", PATH=str(folder))
