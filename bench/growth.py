@@ -1,15 +1,29 @@
-"""How cost grows: with the rules, the cookies, the session, the workers, the sessions in the cache, and those who wait
-for one session."""
+"""How the cost grows with rules, cookies, session data, workers, cached sessions, and requests that wait for one
+session."""
 
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import median
 
-from bench.bootstraps import COOKIE, bootstrap, ours
-from bench.measure import Run, Subject, alternate, cookie_file, load, medians, ratios
-from bench.processes import ALL_CORES, ENVOYS_CORE, Envoy, Problem
+from bench.filters import bootstrap, ours
+from bench.measure import (
+    MeasurementError,
+    Round,
+    Row,
+    Run,
+    Subject,
+    alternate,
+    cookie_file,
+    load,
+    medians,
+    ratios,
+)
+from bench.processes import ALL_CORES, ENVOY_CORE, memory_bytes
 from bench.services import DATA_BYTES, SESSIONS, SLOW_MS, Services, token
+from harness.envoy import Envoy, Json
+from harness.processes import Supervisor
+from harness.rest_sessions import COOKIE
 
 ROUNDS = 15
 RULES = (1, 10, 100, 1000)
@@ -17,51 +31,51 @@ FEW_RULES = 10
 NO_FILTER = "no filter"
 COOKIE_BYTES = (100, 1024, 4096, 8192)
 DATA_SIZES = (100, 1024, 4096, 16384)
-# More than the longest has.
+# Above the largest of `DATA_SIZES`.
 ANNOTATION_BYTES = 32768
 WORKERS = (1, 2)
 CACHED = (1_000, 10_000, 100_000)
-# With it, a session has 200 bytes as JSON.
+# A session with this much data has 200 bytes as JSON.
 CACHED_DATA_BYTES = 115
 CACHE_BYTES = 134_217_728
-# For so many seconds at most they are asked for, until each is kept.
+# The lengths, in seconds, of the loads that fill the cache. The first that fills it is the last.
 FILLS = (2, 4, 8, 16, 32, 64)
 WAITERS = (1, 10, 100, 1000)
-# Until the slow answer has come, and a little longer.
+# Longer than the slow lookup takes.
 WAIT_SECONDS = 2
 
 
 @dataclass
 class Growth:
-    """One thing that is varied: the Envoy and the requests for each of its values."""
+    """One dimension: the Envoy and the requests for each of its values."""
 
     key: str
     name: str
     values: tuple[int, ...]
     subject: Callable[["Stage", int], Subject]
-    # If given, the time in the filter is told too, against that for this value: what an Envoy without the filter takes
-    # for the same is none of it. The rest is so short that it wants all rounds.
+    # If set, the time in the filter is reported too, relative to that for this value. It is measured by subtracting the
+    # time of an Envoy without the filter. The difference is so small that it needs all rounds.
     few: int | None = None
 
 
 class Stage:
-    """Starts the Envoys of one such thing."""
+    """Starts the Envoys of one dimension."""
 
-    def __init__(self, run: Run, services: Services, start: Callable):
-        self.run, self.services, self.start = run, services, start
-        # What is to be told of a value beside the measurements.
-        self.beside: dict[int, dict] = {}
+    def __init__(self, run: Run, services: Services, supervisor: Supervisor) -> None:
+        self.run, self.services, self.supervisor = run, services, supervisor
+        # Figures of a value beside its measurements.
+        self.extra: dict[int, dict[str, float]] = {}
 
     def envoy(
-        self, sessions: str | None = None, workers: int = 1, cores: set[int] = ENVOYS_CORE, **keys: object
+        self, sessions: str | None = None, workers: int = 1, cores: set[int] = ENVOY_CORE, **keys: object
     ) -> Envoy:
         return self.envoy_with([ours(**keys)], sessions, workers, cores)
 
     def envoy_with(
-        self, filters: list[dict], sessions: str | None = None, workers: int = 1, cores: set[int] = ENVOYS_CORE
+        self, filters: list[Json], sessions: str | None = None, workers: int = 1, cores: set[int] = ENVOY_CORE
     ) -> Envoy:
         clusters = {"upstream": self.services.upstream, "rest-sessions": sessions or self.services.stub.address}
-        return Envoy(self.start, self.run.envoy, self.run.folder, bootstrap(filters, clusters), workers, cores)
+        return Envoy(self.supervisor, self.run.envoy, bootstrap(filters, clusters), workers, cores)
 
     def lookups(self, value: int, envoy: Envoy, *, data: int = DATA_BYTES, ballast: int = 20) -> Subject:
         """Requests that cost one call each."""
@@ -70,7 +84,7 @@ class Stage:
         return Subject(str(value), envoy, calls=1, cookies=cookies)
 
     def rules(self, count: int) -> Subject:
-        """The last one matches, and nobody is asked: what is seen is the search alone."""
+        """The last rule matches and needs no lookup, so only the search for it costs time."""
         rules = [{"match": {"paths": [f"/section-{number}/*"]}, "session": "required"} for number in range(count)]
         rules[-1]["session"] = "off"
         return Subject(str(count), self.envoy(rules=rules), path=f"/section-{count - 1}/page")
@@ -83,25 +97,25 @@ class Stage:
         return self.lookups(size, self.envoy(annotate={"max_bytes": ANNOTATION_BYTES}), data=size)
 
     def workers(self, count: int) -> Subject:
-        """Where there are but two cores, the load and the services share them with Envoy here."""
+        """On a machine with two cores, the load and the services share them with Envoy here."""
         return self.lookups(count, self.envoy(workers=count, cores=ALL_CORES))
 
     def cached(self, count: int) -> Subject:
-        """Requests that the cache answers, for all its sessions in turn; and what it takes to hold them."""
+        """Requests for all sessions in turn that the cache answers, and the memory that the sessions take."""
         tokens = [token(number, CACHED_DATA_BYTES) for number in range(count)]
         cookies = cookie_file(self.run, f"cached-{count}", tokens)
         envoy = self.envoy(cache={"ttl": "1h", "max_bytes": CACHE_BYTES})
         subject = Subject(str(count), envoy, cookies=cookies)
-        before = envoy.program.memory_bytes()
+        before = memory_bytes(envoy.process)
         for seconds in FILLS:
             load(self.run, subject, seconds)
             if envoy.gauge("cache_entries") == count:
                 break
         else:
-            raise Problem(f"{count} sessions were to be kept, {envoy.gauge('cache_entries')} are")
-        self.beside[count] = {
+            raise MeasurementError(f"{count} cached sessions expected, {envoy.gauge('cache_entries')} found")
+        self.extra[count] = {
             "cache_mib": envoy.gauge("cache_bytes") / 2**20,
-            "envoy_grew_mib": (envoy.program.memory_bytes() - before) / 2**20,
+            "envoy_grew_mib": (memory_bytes(envoy.process) - before) / 2**20,
         }
         return subject
 
@@ -115,26 +129,26 @@ GROWTHS = (
 )
 
 
-def grow(run: Run, services: Services) -> list[dict]:
-    """For each thing and value medians, and ratios to its smallest value."""
+def grow(run: Run, services: Services) -> list[Row]:
+    """For each dimension and value: medians, and ratios to the smallest value."""
     tables = []
     for growth in GROWTHS:
-        with run.programs.running() as start:
-            stage = Stage(run, services, start)
+        with run.supervisor() as supervisor:
+            stage = Stage(run, services, supervisor)
             subjects = [growth.subject(stage, value) for value in growth.values]
             if growth.few is None:
                 rounds = list(alternate(run, subjects, min(ROUNDS, run.rounds)))
             else:
                 subjects.append(Subject(NO_FILTER, stage.envoy_with([]), path=subjects[-1].path))
                 rounds = list(alternate(run, subjects, run.rounds))
-                stage.beside = {value: in_filter(rounds, value, growth.few) for value in growth.values}
+                stage.extra = {value: in_filter(rounds, value, growth.few) for value in growth.values}
         first = str(growth.values[0])
         rows = [
             {
                 "value": value,
                 **medians(rounds, str(value)),
                 "to_first": ratios(rounds, str(value), first),
-                **stage.beside.get(value, {}),
+                **stage.extra.get(value, {}),
             }
             for value in growth.values
         ]
@@ -143,28 +157,28 @@ def grow(run: Run, services: Services) -> list[dict]:
     return tables
 
 
-def in_filter(rounds: list[dict[str, dict]], value: int, few: int) -> dict:
-    """How the time in the filter grows: the median of the ratios of each round."""
+def in_filter(rounds: list[Round], value: int, few: int) -> dict[str, float]:
+    """The growth of the time in the filter: the median of the ratios of each round."""
 
-    def spent(seen: dict[str, dict], value: int) -> float:
+    def spent(seen: Round, value: int) -> float:
         return seen[str(value)]["cpu_us"] - seen[NO_FILTER]["cpu_us"]
 
     return {"in_filter_to_few": median(spent(seen, value) / spent(seen, few) for seen in rounds)}
 
 
-def wait_together(run: Run, services: Services) -> list[dict]:
-    """Requests that all arrive while the lookup of their one session is under way, and the calls made for them. The
-    answer is kept, so that what comes after it needs no further call."""
+def wait_together(run: Run, services: Services) -> list[Row]:
+    """Requests that all arrive while the lookup of their session is in flight, and the calls made for them. The cache
+    keeps the session, so that later requests need no further call."""
     rows = []
-    with run.programs.running() as start:
-        stage = Stage(run, services, start)
-        asked = {"cluster": "rest-sessions", "timeout": "10s"}
-        envoy = stage.envoy(services.slow, rest_sessions=asked, cache={"ttl": "1h"})
+    with run.supervisor() as supervisor:
+        stage = Stage(run, services, supervisor)
+        service = {"cluster": "rest-sessions", "timeout": "10s"}
+        envoy = stage.envoy(services.slow, rest_sessions=service, cache={"ttl": "1h"})
         for count in WAITERS:
             cookies = cookie_file(run, f"waiters-{count}", [token(count)])
             calls = envoy.calls()
             seen = load(run, Subject(f"{count} waiters", envoy, cookies=cookies), WAIT_SECONDS, connections=count)
-            # How long the last of them waited beyond the answer itself.
+            # How much longer than the lookup the last request took.
             beyond = seen["max_us"] / 1000 - SLOW_MS
             rows.append({"waiters": count, "calls": envoy.calls() - calls, "last_after_ms": beyond})
     return rows

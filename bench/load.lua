@@ -1,7 +1,8 @@
--- What wrk sends, and what it reports: requests as a browser makes them, each with the next of the Cookie headers in a
--- file (one a line), if one is named; and a line of JSON after wrk's own report.
+-- The script of wrk. It sends requests like those of a browser. If its argument names a file of Cookie headers, one a
+-- line, each request has the next of them. After wrk's own report it prints a line of JSON.
 
-local PLACE = "the-cookie-goes-here"
+-- Replaced by the Cookie header of each request.
+local PLACEHOLDER = "the-cookie-goes-here"
 local HEADERS = {
   ["host"] = "shop.example.com",
   ["user-agent"] = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0",
@@ -14,20 +15,20 @@ local HEADERS = {
 
 local before, after
 local cookies = {}
-local turn = 0
+local position = 0
 
 function init(args)
   if args[1] then
     for line in io.lines(args[1]) do
       cookies[#cookies + 1] = line
     end
-    HEADERS["cookie"] = PLACE
-    -- A run is shorter than a long file, and all of it is to be used.
+    HEADERS["cookie"] = PLACEHOLDER
+    -- A run may be too short for a long file; starting at random lets the runs together use all of it.
     math.randomseed(os.time())
-    turn = math.random(#cookies)
+    position = math.random(#cookies)
   end
   local request = wrk.format("GET", wrk.path, HEADERS)
-  local from, to = string.find(request, PLACE, 1, true)
+  local from, to = string.find(request, PLACEHOLDER, 1, true)
   before = string.sub(request, 1, (from or 0) - 1)
   after = from and string.sub(request, to + 1) or ""
 end
@@ -36,8 +37,8 @@ function request()
   if #cookies == 0 then
     return before
   end
-  turn = turn % #cookies + 1
-  return before .. cookies[turn] .. after
+  position = position % #cookies + 1
+  return before .. cookies[position] .. after
 end
 
 function done(summary, latency)

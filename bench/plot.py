@@ -1,4 +1,4 @@
-"""The plot that README shows, legible on light and on dark pages."""
+"""Draws bench/results.svg for README and docs/performance.md, legible on light and on dark pages."""
 
 import io
 import re
@@ -8,21 +8,21 @@ import matplotlib
 
 matplotlib.use("svg")
 matplotlib.rcParams["svg.fonttype"] = "none"
-# The same picture for the same figures.
+# The same figures give the same file.
 matplotlib.rcParams["svg.hashsalt"] = "bench"
 
 from matplotlib import pyplot  # noqa: E402
 
-from bench.bootstraps import FOLDER  # noqa: E402
-from bench.measure import DJANGO  # noqa: E402
+from bench.filters import FOLDER  # noqa: E402
+from bench.measure import DJANGO, Row  # noqa: E402
 
 PLOT = FOLDER / "results.svg"
 TEXT, LINE, OURS, OTHERS = "#1f2328", "#d0d7de", "#0969da", "#8c959f"
 ON_DARK = {TEXT: "#e6edf3", LINE: "#30363d", OURS: "#58a6ff", OTHERS: "#6e7681"}
 
 
-def draw(results: dict, path: Path = PLOT) -> None:
-    # The CPU of django-rest-sessions is the service's, and so far beyond the scale that it would hide the others.
+def draw(results: Row, path: Path = PLOT) -> None:
+    # django-rest-sessions is left out: its CPU is so high that the bars of the others would look the same.
     rows = [row for row in results["scenarios"] if row["key"] != DJANGO][::-1]
     ratios = [row["to_no_op"]["cpu_us"] for row in rows]
     colours = [OURS if row["name"].startswith("ours") else OTHERS for row in rows]
@@ -48,7 +48,7 @@ def draw(results: dict, path: Path = PLOT) -> None:
 
 
 def for_dark_pages(svg: str) -> str:
-    """The colours are written at each shape, so a style sheet finds them by what is written there."""
+    """Adds a style sheet for dark pages. It finds each shape by the colour in its `style` attribute."""
     rules = "".join(
         f'[style*="{kind}: {light}"] {{ {kind}: {dark} !important }} '
         for light, dark in ON_DARK.items()

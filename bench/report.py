@@ -1,21 +1,25 @@
-"""What is printed, kept in results.json, and shown in README and in the guide for those who come from elsewhere."""
+"""The report: printed, kept in results.json, and written into README, docs/performance.md and the migration guide."""
 
 import json
 import os
 import platform
-import re
 import subprocess
 import time
 from importlib.metadata import version
 from pathlib import Path
 
-from bench.bootstraps import FOLDER, MODULE
-from bench.measure import CONNECTIONS, DJANGO, LOAD_SECONDS
+from bench.filters import FOLDER
+from bench.measure import CONNECTIONS, DJANGO, LOAD_SECONDS, Row, Run
 from bench.scenarios import NO_OP
+from harness.paths import MODULE, ROOT
+from harness.text import find
 
 RESULTS = FOLDER / "results.json"
-README = FOLDER.parent / "README.md"
-GUIDE = FOLDER.parent / "docs" / "from-django-rest-sessions.md"
+README = ROOT / "README.md"
+PERFORMANCE = ROOT / "docs" / "performance.md"
+GUIDE = ROOT / "docs" / "from-django-rest-sessions.md"
+# The scenarios that README shows.
+IN_README = ("none", "cached", "call", "lua", "ext_authz")
 MARKS = ("<!-- figures of bench/results.json -->\n", "<!-- end of figures -->\n")
 NOTE = (
     "Envoy has one core, wrk and the services have the others; the machine may be shared: compare ratios, not times. A "
@@ -24,7 +28,7 @@ NOTE = (
 )
 
 
-def gather(run, rows: list[dict], growth: list[dict], waiters: list[dict]) -> dict:
+def gather(run: Run, rows: list[Row], growth: list[Row], waiters: list[Row]) -> Row:
     results = {
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
         "note": NOTE,
@@ -46,37 +50,37 @@ def gather(run, rows: list[dict], growth: list[dict], waiters: list[dict]) -> di
         "growth": growth,
         "waiters": waiters,
     }
-    return rounded(results)
+    return {key: rounded(value) for key, value in results.items()}
 
 
 def cpu_model() -> str:
-    return re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)[1]
+    return find(r"^model name\s*: ([^\n]*)$", Path("/proc/cpuinfo").read_text())
 
 
 def tool_version(tool: object) -> str:
-    """The version among what `--version` prints."""
+    """The version that `--version` prints."""
     shown = subprocess.run([str(tool), "--version"], capture_output=True, text=True, check=True).stdout
-    return re.search(r"\d+\.\d+\.\d+", shown)[0]
+    return find(r"(\d+\.\d+\.\d+)", shown)
 
 
 def table(head: list[str], rows: list[list[str]]) -> str:
-    """Columns as wide as what is in them, the first to the left, the others to the right."""
+    """A table in plain text: the first column is aligned to the left, the others to the right."""
     widths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]
     lines = []
     for row in [head, *rows]:
         first, *others = (
             cell.ljust(width) if column == 0 else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths))
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         )
         lines.append("  ".join([first, *others]).rstrip())
     return "\n".join(lines)
 
 
-def metrics(row: dict) -> list[str]:
+def metrics(row: Row) -> list[str]:
     return [f"{row['cpu_us']:.1f}", f"{row['rps']:.0f}", f"{row['p50_ms']:.2f}", f"{row['p99_ms']:.2f}"]
 
 
-def as_text(results: dict) -> str:
+def as_text(results: Row) -> str:
     head = ["CPU µs", "requests/s", "p50 ms", "p99 ms"]
     parts = [
         table(
@@ -90,9 +94,9 @@ def as_text(results: dict) -> str:
     ]
     names = {row["key"]: row["name"] for row in results["scenarios"]}
     pairs = [
-        [f"{row['name']}, against: {names[other]}", *(f"{value:.2f}×" for value in found.values())]
+        [f"{row['name']}, against: {names[other]}", *(f"{value:.2f}×" for value in to_other.values())]
         for row in results["scenarios"]
-        for other, found in row["against"].items()
+        for other, to_other in row["against"].items()
     ]
     parts.append(table(["", "CPU", "requests/s", "p50", "p99"], pairs))
     for growth in results["growth"]:
@@ -109,13 +113,27 @@ def as_text(results: dict) -> str:
     return "\n\n".join(parts)
 
 
-def grown(results: dict, key: str) -> list[dict]:
-    """What was seen of one thing that is varied, a row for each of its values."""
-    return next(growth["rows"] for growth in results["growth"] if growth["key"] == key)
+def grown(results: Row, key: str) -> list[Row]:
+    """The rows of one dimension, one for each of its values."""
+    rows: list[Row]
+    rows = next(growth["rows"] for growth in results["growth"] if growth["key"] == key)
+    return rows
 
 
-def readme_figures(results: dict) -> str:
-    """The part of README between the two marks."""
+def readme_figures(results: Row) -> str:
+    """The figures in README: a few scenarios, as one row."""
+    shown = [row for row in results["scenarios"] if row["key"] in IN_README]
+    head = " | ".join(row["name"] for row in shown)
+    figures = " | ".join(f"{row['to_no_op']['cpu_us']:.2f}" for row in shown)
+    return (
+        f"CPU per request of an Envoy {results['versions']['envoy']} with one worker, "
+        f"where the SDK's no-op filter is 1 ({results['date']}):\n\n"
+        f"| {head} |\n|{' ---: |' * len(shown)}\n| {figures} |\n"
+    )
+
+
+def performance_figures(results: Row) -> str:
+    """The figures in docs/performance.md: every scenario and comparison."""
     machine, settings = results["machine"], results["settings"]
     names = {row["key"]: row["name"] for row in results["scenarios"]}
     lines = [
@@ -131,8 +149,8 @@ def readme_figures(results: dict) -> str:
             continue
         lines.append(f"| {row['name']} | {row['to_no_op']['cpu_us']:.2f} |")
     for row in results["scenarios"]:
-        for other, found in row["against"].items():
-            lines.append(f"| {row['name']}, against: {names[other]} | {found['cpu_us']:.2f} |")
+        for other, to_other in row["against"].items():
+            lines.append(f"| {row['name']}, against: {names[other]} | {to_other['cpu_us']:.2f} |")
     django = next(row for row in results["scenarios"] if row["key"] == DJANGO)
     lines.append(f"| {django['name']}, its own CPU | {django['to_no_op']['cpu_us']:.0f} |")
     many = grown(results, "rules")[-1]
@@ -142,15 +160,16 @@ def readme_figures(results: dict) -> str:
     kept = grown(results, "cached_sessions")[-1]
     lines += [
         "",
-        f"{most['waiters']:,} requests that waited for one session cost {calls}. {kept['value']:,} sessions of 200 bytes",
+        f"{most['waiters']:,} requests that waited for one session cost {calls}. "
+        f"{kept['value']:,} sessions of 200 bytes",
         f"in a worker's cache took {kept['cache_mib']:.0f} MiB as it counts them; Envoy grew by "
         f"{kept['envoy_grew_mib']:.0f} MiB.",
     ]
     return "\n".join(lines) + "\n"
 
 
-def guide_figures(results: dict) -> str:
-    """The part of the guide between the two marks."""
+def guide_figures(results: Row) -> str:
+    """The figures in the migration guide: the filter beside django-rest-sessions."""
     to_no_op = {row["key"]: row["to_no_op"]["cpu_us"] for row in results["scenarios"]}
     return (
         "| | |\n| --- | ---: |\n"
@@ -160,9 +179,18 @@ def guide_figures(results: dict) -> str:
     )
 
 
-def write(results: dict) -> None:
+def pages(results: Row) -> dict[Path, str]:
+    """The figures of each page that shows some."""
+    return {
+        README: readme_figures(results),
+        PERFORMANCE: performance_figures(results),
+        GUIDE: guide_figures(results),
+    }
+
+
+def write(results: Row) -> None:
     RESULTS.write_text(json.dumps(results, indent=2) + "\n")
-    for path, figures in ((README, readme_figures(results)), (GUIDE, guide_figures(results))):
+    for path, figures in pages(results).items():
         before, rest = path.read_text().split(MARKS[0])
         after = rest.split(MARKS[1])[1]
         path.write_text(before + MARKS[0] + figures + MARKS[1] + after)

@@ -1,21 +1,22 @@
--- What the filter does for a required route, written for Envoy's own Lua filter as well as Lua allows: one lookup per
--- request, the same answers, the same headers. It counts nothing and shares no calls.
+-- The filter's work on a route with `session: required`, as a script for Envoy's Lua filter: one lookup per request, the
+-- same local replies, the same headers. It has no metrics, and does not coalesce lookups.
 
 local APP = "mywebapp"
 local CLUSTER = "rest-sessions"
 local COOKIE = "session-cookie"
 local TIMEOUT_MS = 500
-local LONGEST_ANSWER = 262144
+local MAX_RESPONSE_BYTES = 262144
 
--- Names that only the filter may set, in the one spelling that all of theirs come down to.
-local FORGED = {
+-- Headers that only the filter may set. Each stands for all spellings that differ in characters other than letters and
+-- digits.
+local RESERVED = {
   ["x-session-user"] = true,
   ["x-session-data"] = true,
   ["x-session-set"] = true,
   ["x-session-kill"] = true,
 }
 
--- What ties a lookup to its request, and how long each may be.
+-- Trace headers that are copied to the lookup, and the maximum length of each.
 local TRACE = {
   ["x-request-id"] = 128,
   ["traceparent"] = 64,
@@ -31,7 +32,7 @@ local TRACE = {
 local REQUIRED = '{"error":"session_required","message":"This needs a session. Log in first."}'
 local UNAVAILABLE = '{"error":"sessions_unavailable","message":"Sessions cannot be checked at the moment."}'
 local TOO_LARGE = '{"error":"session_too_large","message":"The session holds more than a request can carry."}'
-local LARGEST_ANNOTATION = 6144
+local MAX_ANNOTATION_BYTES = 6144
 
 local find, gmatch, gsub, match, sub = string.find, string.gmatch, string.gsub, string.match, string.sub
 
@@ -52,7 +53,7 @@ local function is_token(value)
   return #value == 64 and not find(value, "%W") and tonumber(sub(value, 57), 36) <= (os.time() + 60) * 1000
 end
 
--- The token among the pairs of a Cookie header: what was found so far, and whether two differ.
+-- The token in a Cookie header, given that of earlier headers; and whether two tokens differ.
 local function token_in(cookies, token)
   for name, value in gmatch(cookies, "([^=;%s]+)=([^;]*)") do
     if name == COOKIE then
@@ -68,7 +69,7 @@ local function token_in(cookies, token)
   return token, false
 end
 
--- A JSON object without nesting but for `d`: its values as the text they were sent in, or nil where it is none.
+-- The values of a JSON object as text, by key; nil if it is malformed. Only `d` may be an object itself.
 local function read_object(text, may_nest)
   local values = {}
   local at = 2
@@ -97,7 +98,7 @@ local function read_object(text, may_nest)
         from = value_end + 1
       until #slashes % 2 == 0
     elseif first == "{" and may_nest and key == "d" then
-      -- Braces may stand in strings, so the end of `d` is where its pairs end.
+      -- Strings may contain braces: `d` ends at the first brace with a valid object before it.
       local inner_end = find(text, "}", at, true)
       while inner_end and not read_object(sub(text, at, inner_end), false) do
         inner_end = find(text, "}", inner_end + 1, true)
@@ -131,7 +132,7 @@ local function percent(byte)
   return string.format("%%%02X", byte:byte())
 end
 
--- A character in UTF-8, as JSON writes it in ASCII.
+-- The JSON escape, in ASCII, of a character in UTF-8.
 local function escaped(character)
   local a, b, c, d = character:byte(1, 4)
   if d then
@@ -150,7 +151,7 @@ function envoy_on_request(handle)
     ["x-envoy-retry-on"] = "connect-failure,refused-stream,reset",
     ["x-envoy-max-retries"] = "1",
   }
-  local token, conflict, forged
+  local token, conflict, spoofed
   for name, value in pairs(headers) do
     if name == "cookie" then
       if not conflict then
@@ -158,16 +159,16 @@ function envoy_on_request(handle)
       end
     elseif TRACE[name] then
       if #value <= TRACE[name] and find(value, "^[!-~]+$") then
-        -- Of a header that is there twice, none is copied.
+        -- A header that occurs twice is not copied.
         call[name] = call[name] == nil and value or false
       end
-    elseif FORGED[(gsub(name, "[^%w]", "-"))] then
-      forged = forged or {}
-      forged[#forged + 1] = name
+    elseif RESERVED[(gsub(name, "[^%w]", "-"))] then
+      spoofed = spoofed or {}
+      spoofed[#spoofed + 1] = name
     end
   end
-  -- A map cannot be changed while it is read.
-  for _, name in ipairs(forged or {}) do
+  -- The map cannot be changed during the iteration.
+  for _, name in ipairs(spoofed or {}) do
     headers:remove(name)
   end
   if not token then
@@ -180,28 +181,28 @@ function envoy_on_request(handle)
   end
 
   call[":path"] = "/" .. APP .. "/get/" .. token
-  local answer, body = handle:httpCall(CLUSTER, call, "", TIMEOUT_MS)
-  local status = answer and tonumber(answer[":status"]) or 503
+  local response, body = handle:httpCall(CLUSTER, call, "", TIMEOUT_MS)
+  local status = response and tonumber(response[":status"]) or 503
   if status >= 500 or status == 429 then
     return deny(handle, "503", UNAVAILABLE, "retry-after", "1")
   end
-  local session = status == 200 and body and #body <= LONGEST_ANSWER and read_object(body, true)
+  local session = status == 200 and body and #body <= MAX_RESPONSE_BYTES and read_object(body, true)
   if not session then
     return deny(handle, "503", UNAVAILABLE)
   elseif body == "{}" then
     return session_required(handle)
   end
   local id, data = session.id, session.d or "{}"
-  -- An id with an escape in it would need more of a JSON reader than this; it is not let through half read.
+  -- This reader does not decode escapes, so a session with one in its id is rejected.
   if not find(id or "", '^"[^\\]+"$') or not find(session.ttl or "", "^%d") or sub(data, 1, 1) ~= "{" then
     return deny(handle, "503", UNAVAILABLE)
   end
   id = gsub(sub(id, 2, -2), "[^ -$&-~]", percent)
   data = gsub(data, "[\194-\244][\128-\191]+", escaped)
-  if #id + #data > LARGEST_ANNOTATION then
+  if #id + #data > MAX_ANNOTATION_BYTES then
     return deny(handle, "500", TOO_LARGE)
   end
-  -- The headers from before the call are out of reach after it; an error here would let the request through.
+  -- The header object from before the call is invalid now. Using it would raise, and Envoy would let the request pass.
   headers = handle:headers()
   headers:replace("x-session-user", id)
   headers:replace("x-session-data", data)

@@ -1,29 +1,30 @@
-"""What is compared. A further row is a further entry of `scenarios`."""
+"""The rows of the comparison: each an Envoy and the requests that it gets."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.bootstraps import ext_authz, lua, ours, wasm
+from bench.filters import ext_authz, lua, ours
+from harness.envoy import Json, wasm_filter
 
 NO_OP = "no-op"
 
 
 @dataclass
 class Scenario:
-    """A row of the table: an Envoy with these filters, and the requests that it gets."""
+    """An Envoy with these filters, and the requests that it gets."""
 
     key: str
     name: str
-    filters: list[dict]
-    # Whether the requests bear a session's token.
+    filters: list[Json]
+    # Whether the requests have a session's token.
     sessions: bool = True
     refused: bool = False
-    # How many lookups Envoy itself sends for each request.
+    # Lookups that Envoy itself sends for each request.
     calls: int = 0
-    # Whether the authorization service is needed, and whether the real rest-sessions on Redis answers.
+    # Whether the authorization service is needed, and whether rest-sessions on Redis answers in place of the stub.
     authz: bool = False
     redis: bool = False
-    # What its CPU is also compared with, beside the no-op filter.
+    # The scenarios that its CPU is compared with, beside the no-op filter.
     against: list[str] = field(default_factory=list)
 
 
@@ -31,9 +32,9 @@ def scenarios(noop: Path) -> list[Scenario]:
     required = ours(default={"session": "required"})
     return [
         Scenario("none", "no filter", []),
-        Scenario(NO_OP, "the SDK's no-op filter", [wasm(noop, {})]),
+        Scenario(NO_OP, "the SDK's no-op filter", [wasm_filter({}, module=noop)]),
         Scenario("off", "ours, `off`", [ours(default={"session": "off"})]),
-        # Kept for longer than the benchmark lasts, and asked for before it is measured.
+        # The cache keeps sessions for longer than the benchmark lasts, and is filled by the warm-up.
         Scenario(
             "cached",
             "ours, allowed from the cache",

@@ -159,10 +159,10 @@ impl Filter {
     fn carry_out_rare(&self, action: Action, callback: &mut Callback) {
         match action {
             Action::Count(_) | Action::ChangeHeader(..) => {}
-            Action::ContinueRequest => report("resume_refused", host::resume_request()),
-            Action::ContinueResponse => report("resume_refused", host::resume_response()),
+            Action::ContinueRequest => report("event=resume_refused", host::resume_request()),
+            Action::ContinueResponse => report("event=resume_refused", host::resume_response()),
             Action::Reply(reply) => send(&reply),
-            Action::Close => report("close_refused", host::close_request()),
+            Action::Close => report("event=close_refused", host::close_request()),
             Action::Track => callback.is_tracked = true,
             Action::FilterState(key, value) => {
                 if let Err(refused) = host::set_property(key.key(), value.as_bytes()) {
@@ -222,7 +222,7 @@ impl Filter {
 
 /// Refuses a request or a response without the core: what is not understood does not pass.
 pub fn fail_closed(event: &str) {
-    log::error!("event={event}");
+    log::error!("{event}");
     send(&LocalReply::new(Denial::Unavailable { retry: false }, "", None));
 }
 
@@ -235,7 +235,7 @@ fn send(reply: &LocalReply) {
 
 fn report(event: &str, outcome: Result<(), Refused>) {
     if let Err(refused) = outcome {
-        log::warn!("event={event} status={refused:?}");
+        log::warn!("{event} status={refused:?}");
     }
 }
 

@@ -29,7 +29,7 @@ impl Stream {
     /// Reads a header map, and hands it to the core.
     fn handle(&mut self, map: HeaderMap, event: impl FnOnce(StreamRef, Headers) -> Event) -> Action {
         let Some(filter) = &self.filter else {
-            fail_closed("no_configuration");
+            fail_closed("event=no_configuration");
             return Action::Pause;
         };
         let stream = *self.stream.get_or_insert_with(|| filter.admit(self.id));
@@ -54,7 +54,7 @@ impl HttpContext for Stream {
     fn on_http_request_headers(&mut self, _num_headers: usize, end_of_stream: bool) -> Action {
         if self.stream.is_some() {
             // Headers that come a second time were not judged.
-            fail_closed("headers_twice");
+            fail_closed("event=headers_twice");
             return Action::Pause;
         }
         self.handle(HeaderMap::RequestHeaders, |stream, headers| Event::RequestHeaders {

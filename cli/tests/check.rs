@@ -47,9 +47,9 @@ fn every_problem_is_said_with_its_place() {
 
 #[test]
 fn what_is_said_is_what_the_module_says() {
-    // README shows it of the module, and its tests hold it to that.
-    let readme = fs::read_to_string(support::root().join("README.md")).unwrap();
-    let section = readme.split("### Mistakes").nth(1).unwrap();
+    // The reference shows it of the module, and its tests hold it to that.
+    let reference = fs::read_to_string(support::root().join("docs/configuration.md")).unwrap();
+    let section = reference.split("\n## Mistakes\n").nth(1).unwrap();
     let block = |language: &str| {
         let start = format!("```{language}\n");
         section.split(&start).nth(1).unwrap().split("```").next().unwrap().to_owned()

@@ -1,1 +1,1 @@
-"""A site behind the session filter: it shows a session, puts things into its cart, and ends it."""
+"""A demo site behind the session filter: it shows, changes and ends a session."""

@@ -1,4 +1,4 @@
-"""For an ASGI server."""
+"""The application for an ASGI server."""
 
 import os
 

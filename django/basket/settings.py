@@ -1,4 +1,4 @@
-"""The settings of the demo. What the session needs is the first paragraph."""
+"""The settings of the demo. The first paragraph is what sessions need."""
 
 SESSION_ENGINE = "edge_sessions"
 SESSION_COOKIE_NAME = "session-cookie"
@@ -9,7 +9,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
 ]
 
-# No database and no secret: nothing is stored here, and nothing of what is signed here outlives the process.
+# The demo stores nothing, so it needs no database, and signs nothing of value, so the key need not be secret.
 INSTALLED_APPS = ["django.contrib.messages", "basket"]
 SECRET_KEY = "of the demo, not of a site"
 ALLOWED_HOSTS = ["localhost", "127.0.0.1", "testserver"]

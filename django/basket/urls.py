@@ -1,4 +1,4 @@
-"""`/` is for everybody, the rest for who has a session: the rules of filter.json say so."""
+"""The paths. The rules of filter.json make `/` public; all others require a session."""
 
 from django.urls import path
 

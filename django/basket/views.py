@@ -1,4 +1,4 @@
-"""Views as they would be with any of Django's session engines."""
+"""Views of the demo. They work with any of Django's session engines."""
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
@@ -24,7 +24,7 @@ def empty(request: HttpRequest) -> HttpResponse:
 
 
 async def theme(request: HttpRequest) -> HttpResponse:
-    """The asynchronous methods do the same."""
+    """Uses the asynchronous methods of the session."""
     if request.method == "POST":
         await request.session.aset("theme", request.POST.get("theme", "light"))
         return redirect("/")

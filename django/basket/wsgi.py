@@ -1,4 +1,4 @@
-"""For a WSGI server."""
+"""The application for a WSGI server."""
 
 import os
 

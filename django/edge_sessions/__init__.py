@@ -1,15 +1,18 @@
-"""Django's sessions, kept by the session filter in Envoy: read from the request's headers, changed by the response's.
+"""A Django session engine for services behind Envoy's session filter.
 
     SESSION_ENGINE = "edge_sessions"
     MIDDLEWARE = ["edge_sessions.SessionMiddleware", ...]  # in place of Django's own
 
-The filter has looked the session up before the request arrives, and nobody but the filter can have set its headers. So
-nothing here asks anybody: `request.session` is `x-session-data`, and what a view changes in it leaves with the
-response, as `x-session-set` (the changed keys alone, with `null` for each deleted one) or `x-session-kill`. The filter
-takes both out again, and the client waits for what they do.
+The filter looks the session up before the request arrives, and removes its own headers from what clients send, so this
+engine makes no calls:
 
-Sessions are made at login, by the service that knows the users. Whatever would make one here, or decide how long one
-lives, raises `OwnedByTheEdge`.
+- It reads `request.session` from the header `x-session-data`.
+- It writes the changes of a view to the response: `x-session-set` has the changed keys, with `null` for each deleted
+  one, and `x-session-kill` ends the session. The filter applies both before the client gets the response, and removes
+  them from it.
+
+Sessions are created at login, by the login service. Methods that would create a session, or set its lifetime, raise
+`OwnedByTheEdge`.
 """
 
 from edge_sessions.errors import NoSession, OwnedByTheEdge, SessionUnavailable

@@ -1,4 +1,4 @@
-"""What a session holds, and what has become of it."""
+"""The data of a session: what it may hold, and what has changed."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -9,8 +9,11 @@ from django.core.exceptions import ImproperlyConfigured
 from edge_sessions.headers import DATA
 
 
-class Data(dict[str, Any]):
-    """Strings, numbers and booleans by their names. What rest-sessions would not keep is refused where it is set."""
+class SessionData(dict[str, Any]):
+    """Strings, numbers and booleans by key. Setting a value that rest-sessions cannot store raises.
+
+    `may_set` is called before each change, with the item's name for errors; it raises if the session cannot be changed.
+    """
 
     def __init__(self, held: Mapping[str, Any], may_set: Callable[[str], None]) -> None:
         super().__init__(held)
@@ -28,36 +31,40 @@ class Data(dict[str, Any]):
 
 
 def check(where: str, key: object, value: object) -> None:
+    """Raises `TypeError` or `ValueError` if rest-sessions cannot store the item. `where` names it in the error."""
     if not isinstance(key, str):
         raise TypeError(f"{where}: found a key of type {type(key).__name__}, expected str")
     if not isinstance(value, str | int | float):
-        hint = f"del {where} removes the key" if value is None else "give each value a key of its own"
+        hint = f"del {where} removes the key" if value is None else "store each value under its own key"
         found = f"{where}: found a value of type {type(value).__name__}"
-        raise TypeError(f"{found}, expected str, int, float or bool, since rest-sessions nests nothing; {hint}")
+        raise TypeError(
+            f"{found}, expected str, int, float or bool, since rest-sessions stores no nested values; {hint}"
+        )
     try:
         json.dumps([key, value], ensure_ascii=False, allow_nan=False).encode()
-    except ValueError as problem:
-        raise ValueError(f"{where}: found what JSON in UTF-8 cannot hold: {problem}") from None
+    except ValueError as error:
+        raise ValueError(f"{where}: found a value that JSON in UTF-8 cannot represent: {error}") from None
 
 
 def compact(value: object) -> str:
-    """As the filter writes and reads it: JSON in ASCII, so that it can stand in a header."""
+    """JSON in ASCII without spaces, as the filter reads and writes it in headers."""
     return json.dumps(value, separators=(",", ":"))
 
 
 def parse(text: str) -> dict[str, Any]:
+    """The session data of a header. Raises `ImproperlyConfigured` if it is not a JSON object."""
     try:
         data = json.loads(text)
     except ValueError:
         data = None
     if isinstance(data, dict):
         return data
-    # Not what was found: it may be somebody's data.
-    raise ImproperlyConfigured(f"{DATA} is no JSON object; Envoy's session filter writes one there for the field `d`.")
+    # The error does not show the text, which may be personal data.
+    raise ImproperlyConfigured(f"{DATA} is not a JSON object; Envoy's session filter writes one for the field `d`.")
 
 
 def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
-    """What turns the one into the other at rest-sessions, which merges and takes a key out for `null`."""
-    # As JSON, where 1, 1.0 and true differ.
+    """The changed items, with None for each deleted key, as rest-sessions merges them."""
+    # Compared as JSON, in which 1, 1.0 and true differ.
     changed = {key: value for key, value in now.items() if key not in before or compact(before[key]) != compact(value)}
     return changed | {key: None for key in before if key not in now}

@@ -1,13 +1,13 @@
-"""What a service behind the filter cannot do with a session."""
+"""Errors of `request.session`."""
 
 
 class NoSession(RuntimeError):
-    """A change by a request that has no session."""
+    """The request has no session, so nothing can be set."""
 
 
 class SessionUnavailable(NoSession):
-    """A change by a request of which the filter could not tell whether it has a session."""
+    """The filter could not look the session up, so nothing can be changed."""
 
 
 class OwnedByTheEdge(NotImplementedError):
-    """What Django's own engines do, and here somebody else."""
+    """A method of Django's sessions that the login service or the filter takes care of."""

@@ -1,4 +1,4 @@
-"""Hands each view its session, and each response what has become of it."""
+"""The middleware: sets `request.session`, and writes its changes to the response."""
 
 from collections.abc import Callable
 from typing import Any, cast
@@ -12,12 +12,12 @@ from django.utils.cache import patch_cache_control, patch_vary_headers
 from edge_sessions.headers import DATA, STATUS, USER
 from edge_sessions.store import SessionStore
 
-# Django's own cache compares what a service gets: where the token is not forwarded, the cookie tells nobody apart.
+# Django's cache compares request headers. Without the token, the cookie does not tell users apart.
 VARY = ("Cookie", STATUS, USER, DATA)
 
 
 class SessionMiddleware(middleware.SessionMiddleware):
-    """In place of Django's own, which would set and delete the cookie."""
+    """Replaces Django's own middleware, which would set and delete the cookie."""
 
     SessionStore: type[SessionStore]
 
@@ -35,13 +35,13 @@ class SessionMiddleware(middleware.SessionMiddleware):
 
     def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
         session = cast(SessionStore, request.session)
-        # As Django does: a view that failed has changed nothing, unless it said save() itself. An end is an end.
+        # As in Django, a failed view changes nothing unless it called save(). Ending the session always takes effect.
         if session.modified and response.status_code < 500:
             session.save()
         if session.accessed:
             patch_vary_headers(response, VARY)
         if session.response_headers:
-            # What a cache repeats would change the session once more, or somebody else's.
+            # A cache would repeat the change, possibly in the session of another user.
             patch_cache_control(response, private=True)
             for name, value in session.response_headers.items():
                 response[name] = value

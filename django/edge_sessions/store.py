@@ -1,4 +1,4 @@
-"""The session of one request, as `request.session`."""
+"""The session engine: the session of one request, `request.session`."""
 
 import re
 from collections.abc import Mapping
@@ -9,53 +9,55 @@ from urllib.parse import unquote
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
-from edge_sessions.data import Data, changes, compact, parse
-from edge_sessions.elsewhere import MADE_AT_LOGIN, MadeAtLogin
+from edge_sessions.data import SessionData, changes, compact, parse
 from edge_sessions.errors import NoSession, OwnedByTheEdge, SessionUnavailable
 from edge_sessions.headers import DATA, KILL, SET, STATUS, TTL, USER, read, read_status
-from edge_sessions.size import must_fit
+from edge_sessions.limits import check_size
+from edge_sessions.unsupported import CREATED_AT_LOGIN, ExternallyManagedSession
 
 TOKEN = re.compile("[A-Za-z0-9]{64}")
 
 
-class SessionStore(MadeAtLogin):
+class SessionStore(ExternallyManagedSession):
+    """Reads the session from the request's headers, and collects the headers of the response that change it."""
+
     def __init__(self, session_key: str | None = None, request_headers: Mapping[str, str] | None = None) -> None:
         super().__init__(session_key)
         self._request_headers = request_headers
-        # For the response: what `save`, `delete` and `flush` came to.
+        # What `save`, `delete` and `flush` add to the response.
         self.response_headers: dict[str, str] = {}
 
     @property
     def request_headers(self) -> Mapping[str, str]:
         if self._request_headers is None:
             raise ImproperlyConfigured(
-                "This session belongs to no request. MIDDLEWARE must name edge_sessions.SessionMiddleware in place of "
+                "This session has no request. MIDDLEWARE must name edge_sessions.SessionMiddleware in place of "
                 "django.contrib.sessions.middleware.SessionMiddleware; in tests, edge_sessions.testing sets sessions."
             )
         return self._request_headers
 
     @cached_property
     def status(self) -> str:
-        """`active`, `none` or `unavailable`; the last of a request of which nobody knows whether it has a session."""
+        """`active`, `none`, or `unavailable` if the filter could not look the session up."""
         self.accessed = True
         return read_status(self.request_headers)
 
     @property
     def user(self) -> str | None:
-        """The id of the user whose session this is; without an active session, none."""
+        """The id of the session's user; None without an active session."""
         return unquote(read(self.request_headers, USER), errors="strict") if self.status == "active" else None
 
     @property
     def session_key(self) -> str | None:
-        """The token, as the cookie has it; without an active session, none."""
+        """The token, from the cookie. None without an active session; raises `OwnedByTheEdge` without the cookie."""
         if self.status != "active":
             return None
-        # None would be everybody's key.
+        # Code that uses None as a key would mix up the sessions of all users.
         if self._session_key is None or not TOKEN.fullmatch(self._session_key):
             raise OwnedByTheEdge(
                 f"request.session.session_key: the token did not arrive as the cookie {settings.SESSION_COOKIE_NAME}; "
-                "the filter's `token_from` names others, or its `forward_token` is false. request.session.user says "
-                "whose session it is."
+                "the filter's `token_from` names others, or its `forward_token` is false. request.session.user is the "
+                "id of the user."
             )
         return self._session_key
 
@@ -63,40 +65,42 @@ class SessionStore(MadeAtLogin):
     def _before(self) -> dict[str, Any]:
         return parse(read(self.request_headers, DATA)) if self.status == "active" else {}
 
-    # Where the base class looks first. It would load nothing without a key, and the key may be kept from a service.
+    # The base class loads nothing without a key, and the filter may not forward the key.
     @cached_property
-    def _session_cache(self) -> Data:
+    def _session_cache(self) -> SessionData:
         return self.load()
 
-    def load(self) -> Data:
-        return Data(self._before, self._may_set)
+    def load(self) -> SessionData:
+        return SessionData(self._before, self._may_set)
 
-    async def aload(self) -> Data:
+    async def aload(self) -> SessionData:
         return self.load()
 
     def _may_set(self, where: str) -> None:
         self._must_be_known(where)
         if KILL in self.response_headers:
-            raise NoSession(f"{where} cannot be set: this very request has ended its session, and {MADE_AT_LOGIN}.")
+            raise NoSession(
+                f"{where} cannot be set: this request has already ended its session, and {CREATED_AT_LOGIN}."
+            )
         if self.status == "none":
             raise NoSession(
-                f"{where} cannot be set: the request has no session ({STATUS}: none), and {MADE_AT_LOGIN}. Look at "
-                "request.session.status first, or let the rule of this path say `session: required`."
+                f"{where} cannot be set: the request has no session ({STATUS}: none), and {CREATED_AT_LOGIN}. Check "
+                "request.session.status first, or set `session: required` in the rule of this path."
             )
 
     def _must_be_known(self, what: str) -> None:
         if self.status == "unavailable":
             raise SessionUnavailable(
-                f"{what} cannot be changed: the session filter could not tell whether there is a session ({STATUS}: "
-                "unavailable). Look at request.session.status first, and answer 503."
+                f"{what} cannot be changed: the session filter could not look the session up ({STATUS}: "
+                "unavailable). Check request.session.status first, and answer 503."
             )
 
     def save(self, must_create: bool = False) -> None:
-        """Hands what has changed to the response; the filter saves it before the client gets that."""
+        """Writes the changes to the response. The filter saves them before the client gets it."""
         if must_create:
             self.create()
         if changed := changes(self._before, self._session_cache):
-            must_fit(changed, self._session_cache, self.request_headers)
+            check_size(changed, self._session_cache, self.request_headers)
             self.response_headers[SET] = compact(changed)
         else:
             self.response_headers.pop(SET, None)
@@ -105,14 +109,14 @@ class SessionStore(MadeAtLogin):
         self.save(must_create)
 
     def clear(self) -> None:
-        """Removes every key; the session lives on."""
+        """Deletes every key and keeps the session."""
         self._session_cache.clear()
         self.modified = True
 
     def delete(self, session_key: str | None = None) -> None:
-        """Ends the session, here and for all services, and has the filter take its cookie."""
+        """Ends the session for all services; the filter deletes its cookie. Does nothing without a session."""
         if session_key not in (None, self._session_key):
-            raise OwnedByTheEdge("request.session.delete(…): a request ends its own session, and no other.")
+            raise OwnedByTheEdge("request.session.delete(…): a request can only end its own session.")
         self._must_be_known("request.session")
         if self.status == "active":
             self.response_headers = {KILL: "1"}
@@ -123,18 +127,19 @@ class SessionStore(MadeAtLogin):
         self.delete(session_key)
 
     def exists(self, session_key: str | None) -> bool:
-        """Of this request's own session alone; of others no request learns anything."""
+        """Whether the request's own session is active. Raises `OwnedByTheEdge` for any other key."""
         if session_key is None or session_key == self._session_key:
             return session_key is not None and self.status == "active"
-        raise OwnedByTheEdge("request.session.exists(…): a request knows of its own session, and of no other.")
+        raise OwnedByTheEdge("request.session.exists(…): a request knows its own session only.")
 
     async def aexists(self, session_key: str | None) -> bool:
         return self.exists(session_key)
 
     def is_empty(self) -> bool:
-        """Whether there is no session; one without data is there."""
+        """Whether there is no active session. A session without data is not empty."""
         return self.status != "active"
 
     def get_session_cookie_age(self) -> int:
-        """What `get_expiry_age` and `get_expiry_date` come from: the idle seconds that the session survives."""
+        """The idle time, in seconds, after which the session expires. Django derives `get_expiry_age` and
+        `get_expiry_date` from it."""
         return int(read(self.request_headers, TTL)) if self.status == "active" else 0

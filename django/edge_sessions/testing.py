@@ -1,8 +1,8 @@
-"""Sessions for tests, without a filter.
+"""Sessions for tests without a filter.
 
-    @mock_session(cart=3)
-    def test_the_cart_is_shown(self):
-        self.assertContains(self.client.get("/cart"), "3 items")
+@mock_session(cart=3)
+def test_the_cart_is_shown(self):
+    self.assertContains(self.client.get("/cart"), "3 items")
 """
 
 import json
@@ -18,18 +18,22 @@ from edge_sessions.headers import DATA, KILL, SET, STATUS, TTL, USER
 from edge_sessions.middleware import SessionMiddleware
 
 TOKEN = "T" * 64
+# The filter percent-encodes all other characters of a user's id.
 VISIBLE = "".join(map(chr, range(0x20, 0x7F))).replace("%", "")
 
 
 def session_headers(user: str = "user123", ttl: int = 7200, **data: Any) -> dict[str, str]:
-    """What the filter sets for an active session: `client.get("/cart", headers=session_headers(cart=3))`."""
+    """The headers that the filter adds for an active session.
+
+    client.get("/cart", headers=session_headers(cart=3))
+    """
     return {STATUS: "active", USER: quote(user, safe=VISIBLE), DATA: compact(data), TTL: str(ttl)}
 
 
 class mock_session(TestContextDecorator):
-    """Every request has this session, and each next one what the last has left of it.
+    """Gives every request this session. Changes last until the end of the test.
 
-    Decorates tests, asynchronous ones too, and whole classes of them; or use it with `with`.
+    A decorator of tests, asynchronous ones too, and of test case classes; or a context manager.
     """
 
     def __init__(self, user: str = "user123", **data: Any) -> None:
@@ -37,23 +41,23 @@ class mock_session(TestContextDecorator):
         self.user, self.data = user, data
 
     def enable(self) -> None:
-        left: dict[str, Any] | None = self.data
-        take_part = SessionMiddleware.process_response
+        current: dict[str, Any] | None = self.data
+        original = SessionMiddleware.process_response
 
         def process_request(middleware: SessionMiddleware, request: HttpRequest) -> None:
-            headers = {STATUS: "none"} if left is None else session_headers(self.user, **left)
+            headers = {STATUS: "none"} if current is None else session_headers(self.user, **current)
             request.session = middleware.SessionStore(TOKEN, headers)
 
         def process_response(
             middleware: SessionMiddleware, request: HttpRequest, response: HttpResponse
         ) -> HttpResponse:
-            nonlocal left
-            response = take_part(middleware, request, response)
+            nonlocal current
+            response = original(middleware, request, response)
             if KILL in response.headers:
-                left = None
-            elif left is not None:
-                merged = left | json.loads(response.headers.get(SET, "{}"))
-                left = {key: value for key, value in merged.items() if value is not None}
+                current = None
+            elif current is not None:
+                merged = current | json.loads(response.headers.get(SET, "{}"))
+                current = {key: value for key, value in merged.items() if value is not None}
             return response
 
         self.filter = patch.multiple(

@@ -1,40 +1,42 @@
-"""The demo's site, asked as the filter asks: what arrives in its views, and what its responses bear."""
+"""The middleware in the demo site: what views get from requests, and what responses carry."""
 
 import asyncio
 import json
+from collections.abc import Iterator
+from typing import Any, cast
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
-from django.http import HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.test import AsyncClient, Client, override_settings
 from django.urls import path
 
-from edge_sessions import NoSession, SessionMiddleware
+from edge_sessions import NoSession, SessionMiddleware, SessionStore
 from edge_sessions.testing import session_headers
 
 
-def change_and_fail(request):
+def change_and_fail(request: HttpRequest) -> HttpResponse:
     request.session["x"] = 1
     return HttpResponse(status=500)
 
 
-def change_save_and_fail(request):
+def change_save_and_fail(request: HttpRequest) -> HttpResponse:
     request.session["x"] = 1
     request.session.save()
     return HttpResponse(status=500)
 
 
-def end_and_raise(request):
+def end_and_raise(request: HttpRequest) -> HttpResponse:
     request.session.flush()
     raise RuntimeError
 
 
-def untouched(request):
+def untouched(request: HttpRequest) -> HttpResponse:
     return HttpResponse("ok")
 
 
-def touched(request):
-    return HttpResponse(request.session.user or "nobody")
+def touched(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(cast(SessionStore, request.session).user or "nobody")
 
 
 VIEWS = (change_and_fail, change_save_and_fail, end_and_raise, untouched, touched)
@@ -42,102 +44,102 @@ urlpatterns = [path(view.__name__, view) for view in VIEWS]
 
 
 @pytest.fixture
-def client():
+def client() -> Client:
     return Client()
 
 
 @pytest.fixture
-def own_urls():
+def own_urls() -> Iterator[None]:
     with override_settings(ROOT_URLCONF=__name__):
         yield
 
 
-def sent(response):
+def sent(response: Any) -> Any:
     return json.loads(response["x-session-set"])
 
 
-def test_a_view_changes_one_key_and_only_that_goes_out(client):
+def test_a_change_of_one_key_sends_only_that_key(client: Client) -> None:
     response = client.post("/cart/add", headers=session_headers(cart=3, name="Ada"))
     assert response.status_code == 302
     assert sent(response) == {"cart": 4}
 
 
-def test_a_view_deletes_one_key(client):
+def test_a_deleted_key_is_sent_as_null(client: Client) -> None:
     assert sent(client.post("/cart/empty", headers=session_headers(cart=3, name="Ada"))) == {"cart": None}
 
 
-def test_a_view_ends_the_session(client):
+def test_ending_the_session_sends_x_session_kill(client: Client) -> None:
     response = client.post("/end", headers=session_headers())
     assert response["x-session-kill"] == "1"
     assert "x-session-set" not in response
 
 
-def test_the_cookie_is_neither_set_nor_deleted(client):
+def test_the_engine_neither_sets_nor_deletes_the_cookie(client: Client) -> None:
     client.cookies["session-cookie"] = "a" * 64
     for path_, headers in (("/cart/add", session_headers()), ("/end", session_headers())):
         assert "session-cookie" not in client.post(path_, headers=headers).cookies
     assert "session-cookie" not in client.get("/", headers={"x-session-status": "none"}).cookies
 
 
-def test_a_page_shows_the_session_and_changes_nothing(client):
+def test_reading_the_session_sends_no_change(client: Client) -> None:
     response = client.get("/", headers=session_headers(user="ada", cart=3))
     assert "The session of ada" in response.text and "<dd>3</dd>" in response.text
     assert not {"x-session-set", "x-session-kill", "Cache-Control"} & set(response.headers)
 
 
-@pytest.mark.parametrize(("status", "title"), [("none", "No session"), ("unavailable", "Nobody knows")])
-def test_a_public_page_tells_none_from_unavailable(client, status, title):
+@pytest.mark.parametrize(("status", "title"), [("none", "No session"), ("unavailable", "cannot be checked")])
+def test_a_public_page_distinguishes_none_from_unavailable(client: Client, status: str, title: str) -> None:
     assert title in client.get("/", headers={"x-session-status": status}).text
 
 
-def test_a_change_without_a_session_is_an_error(client):
+def test_a_change_without_a_session_raises(client: Client) -> None:
     with pytest.raises(NoSession):
         client.post("/cart/add", headers={"x-session-status": "none"})
 
 
-def test_a_request_that_came_past_the_filter_is_an_error_only_where_a_session_is_asked_for(client, own_urls):
+def test_a_request_that_bypassed_the_filter_raises_only_if_the_session_is_used(client: Client, own_urls: None) -> None:
     assert client.get("/untouched").status_code == 200
-    with pytest.raises(ImproperlyConfigured, match="Ask Envoy in place of this service"):
+    with pytest.raises(ImproperlyConfigured, match="Send requests to Envoy and not to this service"):
         client.get("/touched")
 
 
-def test_who_reads_the_session_says_that_the_response_depends_on_it(client, own_urls):
+def test_a_response_varies_on_the_session_if_the_view_read_it(client: Client, own_urls: None) -> None:
     assert "Vary" not in client.get("/untouched", headers=session_headers())
     assert client.get("/touched", headers=session_headers())["Vary"].split(", ")[0] == "Cookie"
 
 
-def test_a_response_that_changes_a_session_is_for_no_cache(client):
+def test_a_response_that_changes_the_session_is_private(client: Client) -> None:
     assert client.post("/cart/add", headers=session_headers())["Cache-Control"] == "private"
 
 
-def test_a_view_that_failed_has_changed_nothing_unless_it_said_save(client, own_urls):
+def test_a_failed_view_changes_nothing_unless_it_called_save(client: Client, own_urls: None) -> None:
     assert "x-session-set" not in client.get("/change_and_fail", headers=session_headers())
     assert sent(client.get("/change_save_and_fail", headers=session_headers())) == {"x": 1}
 
 
-def test_a_session_that_was_ended_stays_ended_when_the_view_fails(own_urls):
+def test_a_failed_view_still_ends_the_session(own_urls: None) -> None:
     client = Client(raise_request_exception=False)
     response = client.get("/end_and_raise", headers=session_headers())
     assert (response.status_code, response["x-session-kill"]) == (500, "1")
 
 
-def test_asynchronous_views_have_the_same_session():
-    async def use():
+def test_asynchronous_views_have_the_same_session() -> None:
+    async def use() -> tuple[str, Any]:
         client = AsyncClient()
         shown = await client.get("/theme", headers=session_headers(theme="dark"))
         changed = await client.post("/theme", {"theme": "light"}, headers=session_headers(theme="dark"))
-        return shown.text, sent(changed)
+        return shown.content.decode(), sent(changed)
 
     assert asyncio.run(use()) == ("dark", {"theme": "light"})
 
 
 @override_settings(SESSION_ENGINE="django.contrib.sessions.backends.signed_cookies")
-def test_another_engine_is_refused_at_the_start():
+def test_the_middleware_rejects_another_engine() -> None:
     with pytest.raises(ImproperlyConfigured, match='signed_cookies.*expected "edge_sessions"'):
         SessionMiddleware(lambda request: HttpResponse())
 
 
 @override_settings(MIDDLEWARE=["django.contrib.sessions.middleware.SessionMiddleware"], ROOT_URLCONF=__name__)
-def test_djangos_own_middleware_is_refused_where_a_session_is_asked_for(client):
+def test_djangos_own_middleware_raises_if_the_session_is_used(client: Client) -> None:
     with pytest.raises(ImproperlyConfigured, match="MIDDLEWARE must name edge_sessions.SessionMiddleware"):
         client.get("/touched", headers=session_headers())

@@ -1,4 +1,4 @@
-"""What `pip install` of this folder brings."""
+"""The package that `pip install` of this folder builds."""
 
 import subprocess
 import sys
@@ -10,7 +10,7 @@ from basket import settings
 FOLDER = Path(__file__).resolve().parents[1]
 
 
-def test_the_wheel_has_the_engine_with_its_types_and_nothing_else(tmp_path):
+def test_the_wheel_contains_only_the_engine_with_its_types(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
     subprocess.run([*command, "--wheel-dir", tmp_path, FOLDER], check=True, timeout=60)
     (wheel,) = tmp_path.glob("edge_sessions-*.whl")
@@ -20,7 +20,7 @@ def test_the_wheel_has_the_engine_with_its_types_and_nothing_else(tmp_path):
     assert "edge_sessions/py.typed" in held
 
 
-def test_its_settings_are_those_of_the_readme():
+def test_readme_shows_the_settings_of_the_demo() -> None:
     readme = (FOLDER / "README.md").read_text()
     for name in ("SESSION_ENGINE", "SESSION_COOKIE_NAME"):
         assert f'{name} = "{getattr(settings, name)}"' in readme

@@ -1,4 +1,4 @@
-"""The helpers for tests of services."""
+"""The helpers for tests of services that use the engine."""
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
@@ -8,7 +8,7 @@ from edge_sessions import SessionStore
 from edge_sessions.testing import TOKEN, mock_session, session_headers
 
 
-def test_headers_are_as_the_filter_writes_them():
+def test_session_headers_are_those_of_the_filter() -> None:
     assert session_headers(user="jürgen 100%", name="☃") == {
         "x-session-status": "active",
         "x-session-user": "j%C3%BCrgen 100%25",
@@ -19,7 +19,7 @@ def test_headers_are_as_the_filter_writes_them():
 
 
 @mock_session(user="ada", cart=3)
-def test_each_request_has_the_session_that_the_last_one_left():
+def test_changes_last_for_the_next_requests_of_a_test() -> None:
     client = Client()
     assert "<dd>3</dd>" in client.get("/").text
     client.post("/cart/add")
@@ -31,7 +31,7 @@ def test_each_request_has_the_session_that_the_last_one_left():
     assert "No session" in client.get("/").text
 
 
-def test_the_session_is_as_in_the_beginning_in_each_test():
+def test_each_test_starts_with_the_given_session() -> None:
     held = mock_session(cart=3)
     for _ in range(2):
         with held:
@@ -39,28 +39,28 @@ def test_the_session_is_as_in_the_beginning_in_each_test():
             assert "<dd>4</dd>" in Client().get("/").text
 
 
-def test_a_session_that_djangos_test_client_would_make_names_these_helpers():
+def test_the_session_of_djangos_test_client_raises_and_names_these_helpers() -> None:
     with pytest.raises(ImproperlyConfigured, match="edge_sessions.testing"):
-        Client().session
+        _ = Client().session
 
 
 class InDjangosTestCase(SimpleTestCase):
     @mock_session(cart=3)
-    def test_it_decorates_a_method(self):
+    def test_it_decorates_a_method(self) -> None:
         self.assertContains(self.client.get("/"), "<dd>3</dd>")
 
     @mock_session(theme="dark")
-    async def test_it_decorates_an_asynchronous_method(self):
+    async def test_it_decorates_an_asynchronous_method(self) -> None:
         response = await AsyncClient().get("/theme")
         self.assertContains(response, "dark")
 
 
 @mock_session(cart=3)
 class AroundAWholeTestCase(SimpleTestCase):
-    def test_its_first_test_has_the_session_as_it_was_given(self):
+    def test_the_first_test_has_the_given_session(self) -> None:
         self.client.post("/cart/add")
         self.assertContains(self.client.get("/"), "<dd>4</dd>")
 
-    def test_its_second_test_has_it_too(self):
+    def test_the_second_test_has_the_given_session(self) -> None:
         self.client.post("/cart/add")
         self.assertContains(self.client.get("/"), "<dd>4</dd>")

@@ -1,8 +1,8 @@
-"""How Chromium is started: without a window, and as what a person has in all that matters here."""
+"""The options of Chromium: no window, no background traffic, and the back/forward cache as users have it."""
 
 FLAGS = [
     "--headless=new",
-    # A container's root may not have the sandbox, and the only site visited is our own.
+    # Root in a container may have no sandbox, and the tests visit their own site alone.
     "--no-sandbox",
     "--disable-gpu",
     "--disable-quic",
@@ -12,7 +12,7 @@ FLAGS = [
     "--disable-sync",
 ]
 
-# Playwright would leave it out, but people have it: it is what could show a page once more after its user logged out.
+# Playwright disables the back/forward cache by default, which can show a page again after its user has logged out.
 LEFT_OUT = ["--disable-back-forward-cache"]
 
 NO_CHROMIUM = (

@@ -1,20 +1,19 @@
-"""The picture that README shows: the account's page of the demo, just visited. `make screenshot` takes it anew."""
+"""Takes the picture that README shows, `make screenshot`: the demo's account page in a new browser."""
 
 import os
 import sys
 import tempfile
 from pathlib import Path
 
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import ViewportSize, expect, sync_playwright
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "deploy"))
+from harness.demo import running_demo
+from harness.paths import ROOT
+from tests.browser.chromium import FLAGS, NO_CHROMIUM
+from tests.browser.visitor import visit_as
 
-import support  # noqa: E402
-from chromium import FLAGS, NO_CHROMIUM  # noqa: E402
-from visitor import visit_as  # noqa: E402
-
-PICTURE = support.ROOT / "envoy" / "demo" / "screenshot.png"
-SIZE = {"width": 1000, "height": 740}
+PICTURE = ROOT / "envoy" / "demo" / "screenshot.png"
+SIZE: ViewportSize = {"width": 1000, "height": 740}
 
 
 def take(binary: str, site: str) -> None:
@@ -34,9 +33,9 @@ def main() -> int:
     if not binary:
         print(f"make screenshot: {NO_CHROMIUM}", file=sys.stderr)
         return 1
-    with tempfile.TemporaryDirectory() as folder, support.demo(Path(folder)) as demo:
+    with tempfile.TemporaryDirectory() as folder, running_demo(Path(folder)) as demo:
         take(binary, demo.here("http://localhost:10000"))
-    print(f"{PICTURE.relative_to(support.ROOT)}: {PICTURE.stat().st_size} bytes")
+    print(f"{PICTURE.relative_to(ROOT)}: {PICTURE.stat().st_size} bytes")
     return 0
 
 

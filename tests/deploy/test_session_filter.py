@@ -1,16 +1,18 @@
-"""The command session-filter, held against Envoy: both make the same of a bootstrap in YAML."""
+"""The command session-filter reads a bootstrap in YAML as Envoy does."""
 
 import re
 import subprocess
+from pathlib import Path
 
 import pytest
 import yaml
 
-import support
+from harness import envoy
+from harness.paths import programs
 
-# What YAML 1.1, and Envoy's own reader of it, make something else of than it seems.
+# Scalars that YAML 1.1, or Envoy's reader of it, reads differently from what they look like.
 CONFIGURATIONS = {
-    "sound": "{app: mywebapp, rest_sessions: {cluster: rs, retries: 0x1, max_in_flight: 010}, forward_token: n}",
+    "valid": "{app: mywebapp, rest_sessions: {cluster: rs, retries: 0x1, max_in_flight: 010}, forward_token: n}",
     "booleans": "{app: mywebapp, rest_sessions: {cluster: rs}, shadow: oFF, rules: [{session: off}, {session: Off}]}",
     "numbers": "{app: mywebapp, rest_sessions: {cluster: rs, retries: 1.0}, cache: {ttl: 5, max_bytes: 2147483648}, "
     "rules: [{session: required, require: [{field: d.n, at_most: 1.5}, {field: d.n, at_least: 1e3}]}]}",
@@ -18,25 +20,24 @@ CONFIGURATIONS = {
 }
 
 
-def check(path) -> subprocess.CompletedProcess:
-    return subprocess.run([support.programs() / "session-filter", "check", path], capture_output=True, text=True)
+def check(path: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([programs() / "session-filter", "check", path], capture_output=True, text=True)
 
 
 def bootstrap(configuration: str) -> str:
-    return yaml.safe_dump(support.bootstrap_of(support.wasm_filter("@", False))).replace("'@'", configuration)
+    return yaml.safe_dump(envoy.bootstrap([envoy.wasm_filter("@")], [])).replace("'@'", configuration)
 
 
 @pytest.mark.parametrize("configuration", CONFIGURATIONS.values(), ids=CONFIGURATIONS)
-def test_what_is_checked_is_what_envoy_hands_to_the_filter(configuration, tmp_path):
+def test_check_and_the_filter_in_envoy_report_the_same_problems(configuration: str, tmp_path: Path) -> None:
     path = tmp_path / "envoy.yaml"
     path.write_text(bootstrap(configuration))
-    command = [support.envoy_bin(), "--mode", "validate", "--log-level", "warning", "-c", path]
-    done = subprocess.run(command, cwd=support.ROOT, capture_output=True, text=True, timeout=support.WAIT_SECONDS)
-    said = set(re.findall(r"wasm log [^:]*: configuration: (.*)$", done.stderr, re.MULTILINE))
+    done = envoy.validate_file(path)
+    reported = set(re.findall(r"wasm log [^:]*: configuration: (.*)$", done.stderr, re.MULTILINE))
 
     checked = check(path)
     found = [line.removeprefix(f"{path}:").split(": ", 1)[1] for line in checked.stdout.splitlines()[1:]]
-    # In brackets stands what helps a person who sees the file.
+    # The command adds hints for those who edit the file, in brackets.
     hints = r" \((in YAML|a number has no unit|Envoy hands).*\)$"
-    assert {re.sub(hints, "", line) for line in found} == said
-    assert checked.returncode == done.returncode == (1 if said else 0)
+    assert {re.sub(hints, "", line) for line in found} == reported
+    assert checked.returncode == done.returncode == (1 if reported else 0)

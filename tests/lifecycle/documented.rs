@@ -1,52 +1,51 @@
-//! README.md against the filter: its configurations are read, its lists are complete and name nothing else.
+//! README.md and docs/ against the filter: their configurations are read, their lists are complete and name nothing
+//! else.
 
 use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
 
 use rest_sessions_core::config::Config;
-use rest_sessions_core::telemetry::{CALL_DURATION, Counter, ENDS_EPOCH, Gauge, Outcome};
+use rest_sessions_core::telemetry::{CALL_DURATION, Counter, ENDS_EPOCH, FilterState, Gauge, Outcome};
 use serde_json::Value;
 
+use super::documents::{configurations, pages};
 use super::emulator::{ClusterState, Request, Vm};
 use super::{SESSION, token};
 
-const README: &str = include_str!("../../README.md");
+const OBSERVABILITY: &str = include_str!("../../docs/observability.md");
+const TENANTS: &str = include_str!("../../docs/guides/tenants.md");
 
-/// What follows this.
-fn after(start: &str) -> &'static str {
-    let (_, rest) = README.split_once(start).unwrap_or_else(|| panic!("README has no {start:?}"));
-    rest
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The first cell of each row of the table with this head, and what stands beside it.
+/// The first cell of each row of the table with this head, and the rest of the row.
 fn rows(head: &str) -> Vec<(&'static str, &'static str)> {
-    let rows = after(&format!("\n{head}\n")).lines().skip(1).take_while(|line| line.starts_with('|'));
+    let (_, table) = OBSERVABILITY.split_once(&format!("\n{head}\n")).unwrap_or_else(|| panic!("no table {head:?}"));
+    let rows = table.lines().skip(1).take_while(|line| line.starts_with('|'));
     let cells = rows.filter_map(|row| row.strip_prefix('|')?.split_once('|'));
     cells.map(|(first, others)| (first.trim(), others)).collect()
 }
 
-/// What stands in backticks.
+/// The texts between backticks.
 fn names(text: &'static str) -> impl Iterator<Item = &'static str> {
     text.split('`').skip(1).step_by(2)
-}
-
-/// The configurations that README shows, each with what follows it.
-fn configurations() -> Vec<(&'static str, &'static str)> {
-    let blocks = README.split("\n```json\n").skip(1);
-    blocks.map(|block| block.split_once("\n```\n").expect("a block ends")).collect()
 }
 
 #[test]
 fn every_configuration_is_taken_unless_its_refusal_is_shown() {
     let (mut taken, mut refused) = (0, 0);
-    for (text, rest) in configurations() {
-        let refusal = rest.split("\n```").next().is_some_and(|between| between.contains("is refused with"));
-        match Config::parse(text.as_bytes()) {
-            Ok(_) => taken += 1,
-            Err(_) if refusal => refused += 1,
-            Err(problems) => panic!("{text}\n{problems:?}"),
+    for page in pages(root()) {
+        for (text, after) in configurations(&page) {
+            match Config::parse(text.as_bytes()) {
+                Ok(_) => taken += 1,
+                Err(_) if after.trim() == "is refused with" => refused += 1,
+                Err(problems) => panic!("{text}\n{problems:?}"),
+            }
         }
     }
-    assert_eq!((taken >= 2, refused), (true, 1));
+    assert_eq!((taken >= 10, refused), (true, 1), "{taken}");
 }
 
 #[test]
@@ -73,7 +72,7 @@ fn the_table_of_filter_state_names_each_reason_and_no_other() {
     let table = rows("| key | value |").into_iter();
     let (_, reasons) = table.into_iter().find(|(key, _)| *key == "`reason`").expect("reasons are listed");
     let shown: BTreeSet<_> = names(reasons).filter(|word| !["allow", "deny"].contains(word)).collect();
-    // In shadow the reason is the one that would have been; of who left, nothing is told.
+    // Shadow mode publishes the reason without it; an abandoned request publishes none.
     let told = Counter::ALL.into_iter().filter_map(|counter| match counter {
         Counter::Outcome(Outcome::ShadowAllowed | Outcome::ShadowDenied | Outcome::Abandoned) => None,
         Counter::Outcome(outcome) => Some(outcome.reason()),
@@ -83,9 +82,45 @@ fn the_table_of_filter_state_names_each_reason_and_no_other() {
 }
 
 #[test]
+fn the_table_of_filter_state_names_each_key_and_no_other() {
+    let shown: Vec<_> = rows("| key | value |").into_iter().flat_map(|(cell, _)| names(cell)).collect();
+    let all = [FilterState::Decision, FilterState::Reason, FilterState::Rule, FilterState::User, FilterState::Source];
+    let known: Vec<_> = all.iter().filter_map(|state| state.key().strip_prefix("rest_sessions.")).collect();
+    assert_eq!(shown, known);
+}
+
+/// Adds the names of the events that the sources below a folder log.
+fn events_of(folder: &Path, into: &mut BTreeSet<String>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            events_of(&path, into);
+        } else {
+            let source = fs::read_to_string(&path).unwrap();
+            let events = source
+                .split("\"event=")
+                .skip(1)
+                .filter_map(|rest| rest.split(|letter: char| !letter.is_ascii_lowercase() && letter != '_').next());
+            into.extend(events.map(ToOwned::to_owned));
+        }
+    }
+}
+
+#[test]
+fn the_table_of_log_lines_names_each_event_and_no_other() {
+    let shown: BTreeSet<_> = rows("| `event` | level | when |").into_iter().flat_map(|(cell, _)| names(cell)).collect();
+    let mut known = BTreeSet::new();
+    for folder in ["src", "core/src"] {
+        events_of(&root().join(folder), &mut known);
+    }
+    assert!(known.len() >= 10, "{known:?}");
+    assert_eq!(shown, known.iter().map(String::as_str).collect());
+}
+
+#[test]
 fn each_tenant_has_sessions_cookies_and_a_login_of_its_own() {
-    let text = after("\n### Two tenants in one Envoy\n");
-    let (text, _) = text.split_once("\n```json\n").and_then(|(_, text)| text.split_once("\n```\n")).unwrap();
+    let (_, text) = TENANTS.split_once("\n```json\n").unwrap();
+    let (text, _) = text.split_once("\n```\n").unwrap();
     let mut vm = Vm::with_config(serde_json::from_str::<Value>(text).unwrap());
     vm.set_cluster("coffee-sessions", Some(ClusterState::Healthy));
     let [tea, coffee] = [1, 2].map(token);

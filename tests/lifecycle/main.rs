@@ -14,6 +14,7 @@ mod configuration;
 mod decisions;
 mod disconnects;
 mod documented;
+mod documents;
 mod interleavings;
 mod logout;
 mod origins;

@@ -1,68 +1,69 @@
-"""README, "In your service": what it shows is taken from there, started, and used through a real Envoy."""
+"""docs/guides/services.md: what it shows is taken from there, started, and used through a real Envoy."""
 
+import json
 import re
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 
-import support
-from edge import COOKIE, ROOT, edge
+from harness.paths import ROOT, programs
+from harness.rest_sessions import COOKIE
+from harness.text import find
+from tests.services.edge import Edge, edge
 
-README = (ROOT / "README.md").read_text()
+GUIDE = (ROOT / "docs" / "guides" / "services.md").read_text()
 NODE = ROOT / ".venv" / "bin" / "node"
 NODE_MODULES = ROOT / ".tools" / "services" / "node_modules"
-CONFIGURATION = {
-    "app": "mywebapp",
-    "rest_sessions": {"cluster": "rest-sessions"},
-    "default": {"session": "required"},
-    "cache": {"ttl": "5s"},
-    "write_back": {},
-}
+# The command of a service, and the folder that it runs in.
+Command = tuple[list[object], Path | None]
 TEXTS = ["lamp", "Käse ☃", "\U0001f600", '"quotes" and \\', "a\r\nx-evil: 1"]
 
 
 def shown(language: str) -> str:
-    section = re.search(r"^## In your service$.*?(?=^## )", README, re.MULTILINE | re.DOTALL)[0]
-    (text,) = re.findall(rf"^```{language}\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
-    return text
+    return find(rf"^```{language}\n(.*?)^```$", GUIDE)
 
 
-def express(folder) -> tuple[list, dict]:
+CONFIGURATION = json.loads(shown("json"))
+
+
+def express(folder: Path) -> Command:
     (folder / "node_modules").symlink_to(NODE_MODULES)
     (folder / "service.mjs").write_text(shown("js"))
-    return [NODE, "service.mjs"], {"cwd": folder}
+    return [NODE, "service.mjs"], folder
 
 
-def fastapi(folder) -> tuple[list, dict]:
+def fastapi(folder: Path) -> Command:
     (folder / "service.py").write_text(shown("python"))
-    return [sys.executable, "-m", "uvicorn", "service:app", "--port", "{port}"], {"cwd": folder}
+    return [sys.executable, "-m", "uvicorn", "service:app", "--port", "{port}"], folder
 
 
-def axum(_) -> tuple[list, dict]:
-    return [support.programs() / "cart"], {}
+def axum(_: Path) -> Command:
+    return [programs() / "cart"], None
 
 
 @pytest.fixture(scope="module", params=[express, fastapi, axum], ids=lambda service: service.__name__)
-def service(request, tmp_path_factory):
+def service(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
     folder = tmp_path_factory.mktemp(request.param.__name__)
-    command, options = request.param(folder)
-    with edge(folder, CONFIGURATION, command, ready="/cart", **options) as running:
+    command, cwd = request.param(folder)
+    with edge(folder, CONFIGURATION, command, ready="/cart", cwd=cwd) as running:
         yield running
 
 
-def test_it_reads_the_session(service):
+def test_it_reads_the_session(service: Edge) -> None:
     token = service.log_in(quote("jürgen 100%"), cart="Käse ☃")
     assert service.ask("GET", "/cart", token).json() == {"user": "jürgen 100%", "cart": "Käse ☃"}
     assert service.ask("GET", "/cart", service.log_in()).json() == {"user": "user123", "cart": None}
 
 
-def test_without_a_session_nobody_gets_there(service):
+def test_without_a_session_nobody_gets_there(service: Edge) -> None:
     assert service.ask("GET", "/cart").status_code == 401
 
 
 @pytest.mark.parametrize("text", TEXTS, ids=["ASCII", "UTF-8", "beyond 16 bits", "quotes", "a forged header"])
-def test_it_changes_one_key_and_the_next_request_sees_it(service, text):
+def test_it_changes_one_key_and_the_next_request_sees_it(service: Edge, text: str) -> None:
     token = service.log_in(name="Ada")
     answer = service.ask("PUT", f"/cart/{quote(text, safe='')}", token)
     assert answer.status_code == 200
@@ -71,14 +72,14 @@ def test_it_changes_one_key_and_the_next_request_sees_it(service, text):
     assert service.data(token) == {"name": "Ada", "cart": text}
 
 
-def test_it_removes_one_key(service):
+def test_it_removes_one_key(service: Edge) -> None:
     token = service.log_in(name="Ada", cart="lamp")
     assert service.ask("DELETE", "/cart", token).status_code == 200
     assert service.ask("GET", "/cart", token).json()["cart"] is None
     assert service.data(token) == {"name": "Ada"}
 
 
-def test_it_ends_the_session(service):
+def test_it_ends_the_session(service: Edge) -> None:
     token = service.log_in()
     answer = service.ask("POST", "/end", token)
     assert answer.status_code == 200
@@ -87,5 +88,10 @@ def test_it_ends_the_session(service):
     assert service.ask("GET", "/cart", token).status_code == 401
 
 
-def test_the_program_in_rust_is_the_one_that_is_built():
+def test_the_program_in_rust_is_the_one_that_is_built() -> None:
     assert shown("rust") == (ROOT / "envoy" / "demo" / "cart" / "src" / "main.rs").read_text()
+
+
+def test_every_language_has_an_example() -> None:
+    for language in ("js", "python", "java", "go", "rust"):
+        assert "x-session-set" in shown(language)

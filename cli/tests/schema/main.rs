@@ -4,6 +4,8 @@
 #![allow(clippy::panic, clippy::unwrap_used, reason = "a test that cannot go on should stop, and say where")]
 
 mod defaults;
+#[path = "../../../tests/lifecycle/documents.rs"]
+mod documents;
 mod examples;
 #[path = "../support/mod.rs"]
 mod support;
@@ -49,8 +51,8 @@ fn it_is_a_schema_of_draft_2020_12() {
 
 #[test]
 fn every_configuration_of_the_repository_fits() {
-    let readme = fs::read_to_string(root().join("README.md")).unwrap();
-    let blocks = readme.split("```json\n").skip(1).map(|block| block.split("```").next().unwrap().to_owned());
+    let pages = documents::pages(&root());
+    let blocks = pages.iter().flat_map(|page| documents::configurations(page)).map(|(text, _)| text.to_owned());
     let files = [
         "envoy/envoy.yaml",
         "envoy/istio/wasm-plugin.yaml",
@@ -70,7 +72,8 @@ fn every_configuration_of_the_repository_fits() {
             }
         }
     }
-    assert!(fitting >= 4, "{fitting}");
+    // 4 files, and the configurations of README and docs/ but the one that is refused.
+    assert!(fitting >= 14, "{fitting}");
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! README's tables of keys, held against the JSON Schema: every key stands in them and no other, with its type, its
-//! default and its range.
+//! The tables of keys in docs/configuration.md, held against the JSON Schema: they list every key and no other, with its
+//! type, its default and its range.
 
 #![allow(clippy::panic, clippy::unwrap_used, reason = "a test that cannot go on should stop, and say where")]
 
@@ -14,8 +14,8 @@ use support::root;
 
 /// The rows of the table below a heading: the keys of the first cell, and what the second one says.
 fn rows(heading: &str) -> BTreeMap<String, String> {
-    let readme = fs::read_to_string(root().join("README.md")).unwrap();
-    let section = readme.split(&format!("\n### {heading}\n")).nth(1).unwrap_or_default();
+    let reference = fs::read_to_string(root().join("docs/configuration.md")).unwrap();
+    let section = reference.split(&format!("\n## {heading}\n")).nth(1).unwrap_or_default();
     let lines = section.lines().skip_while(|line| !line.starts_with("| ---")).skip(1);
     let mut rows = BTreeMap::new();
     for line in lines.take_while(|line| line.starts_with('|')) {
@@ -27,18 +27,18 @@ fn rows(heading: &str) -> BTreeMap<String, String> {
     rows
 }
 
-/// What stands between backticks.
+/// The texts between backticks.
 fn quoted(text: &str) -> Vec<String> {
     text.split('`').skip(1).step_by(2).map(ToOwned::to_owned).collect()
 }
 
-/// The keys of a schema, those of objects in it by their paths; a list or what may be `"off"` has a row of its own too.
+/// The keys of a schema, those of nested objects by their paths. An object that may be `"off"` has its own row too.
 fn keys(schema: &Value, prefix: &str, into: &mut BTreeMap<String, Value>) {
     let root = schema::of_configuration();
     for (name, of_key) in properties(&root, schema) {
         let path = format!("{prefix}{name}");
-        // Rules, sources and requirements have tables of their own, and what a rule has in common with the top is said
-        // there.
+        // Rules, sources and requirements have their own tables; keys that a rule shares with the top level are
+        // described at the top level.
         let shared = ["rest_sessions", "annotate", "login"].contains(&name.as_str()) && into.contains_key("session");
         let inner = if name == "default" || shared { BTreeMap::new() } else { properties(&root, &of_key) };
         if inner.is_empty() || of_key["anyOf"].is_array() {
@@ -62,7 +62,7 @@ fn properties(root: &Value, schema: &Value) -> BTreeMap<String, Value> {
 fn of_definition(name: &str) -> BTreeMap<String, Value> {
     let mut all = BTreeMap::new();
     if name == "Rule" {
-        // So that what it has in common with the top is not taken apart.
+        // Marks a rule: keys that it shares with the top level are not expanded.
         all.insert("session".to_owned(), Value::Null);
     }
     let schema = schema::of_configuration();
@@ -71,12 +71,12 @@ fn of_definition(name: &str) -> BTreeMap<String, Value> {
     all
 }
 
-/// What README lacks, and what it has too much.
+/// The keys that a table lacks, and the rows that are no keys.
 fn differences(heading: &str, keys: &BTreeMap<String, Value>) -> Vec<String> {
     let rows = rows(heading);
     let missing =
-        keys.keys().filter(|key| !rows.contains_key(*key)).map(|key| format!("### {heading}: no row for {key}"));
-    let unknown = rows.keys().filter(|row| !keys.contains_key(*row)).map(|row| format!("### {heading}: no key {row}"));
+        keys.keys().filter(|key| !rows.contains_key(*key)).map(|key| format!("## {heading}: no row for {key}"));
+    let unknown = rows.keys().filter(|row| !keys.contains_key(*row)).map(|row| format!("## {heading}: no key {row}"));
     missing.chain(unknown).collect()
 }
 
@@ -102,10 +102,10 @@ fn the_tables_say_the_defaults_and_ranges_of_the_schema() {
         let keys = of_definition(definition);
         let rows = rows(heading);
         for (key, of_key) in keys {
-            let Some(said) = rows.get(&key).filter(|said| !said.starts_with("as above")) else { continue };
+            let Some(said) = rows.get(&key).filter(|said| !said.starts_with("as at the top level")) else { continue };
             for expected in expectations(&of_key) {
                 if !said.contains(&expected) {
-                    wrong.push(format!("### {heading}: {key} says {said:?}, and nothing of {expected:?}"));
+                    wrong.push(format!("## {heading}: {key} says {said:?}, and nothing of {expected:?}"));
                 }
             }
         }
@@ -133,7 +133,7 @@ fn expectations(of_key: &Value) -> Vec<String> {
     if let Some((_, range)) = of_key["description"].as_str().and_then(|text| text.split_once("A duration from ")) {
         let (least, rest) = range.split_once(" to ").unwrap();
         let most = rest.split_once(',').unwrap().0;
-        // README writes `60 s` for `1m`, as people say it.
+        // The tables write `60 s` for `1m`.
         let spaced = |text: &str| {
             let digits = text.trim_end_matches(|unit: char| unit.is_ascii_alphabetic());
             format!("{digits} {}", &text[digits.len()..])

@@ -1,6 +1,0 @@
-"""Where what these tests share is."""
-
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parent))
