@@ -4,7 +4,8 @@ mod support;
 
 use axum::body::Body;
 use axum::http::Request;
-use support::{RedisServer, Service};
+use support::Service;
+use test_support::redis::RedisServer;
 
 const NO_TOKEN: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 

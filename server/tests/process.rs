@@ -1,4 +1,4 @@
-//! The program itself: how it starts, what it logs, what it withstands, how it stops.
+//! The program: its start, its log, malformed and slow clients, its shutdown.
 
 mod support;
 
@@ -7,11 +7,13 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::process::{Command, Output};
 
 use proptest::prelude::*;
-use rustix::process::Signal;
 use support::process::{Server, command};
-use support::{RedisServer, free_port, wait_until};
+use test_support::ports;
+use test_support::process::Signal;
+use test_support::redis::RedisServer;
+use test_support::wait::until_true;
 
-/// What a command that must not start says: one line.
+/// The one line that a command writes that must not start.
 fn refusal(mut command: Command) -> String {
     let Output { status, stderr, .. } = command.output().unwrap();
     let text = String::from_utf8(stderr).unwrap();
@@ -26,7 +28,7 @@ fn it_says_once_where_it_listens() {
     assert_eq!(server.call("GET", "/ping", ""), (200, "PONG".to_owned()));
     let log = server.log();
     assert_eq!(log.lines().count(), 1, "{log}");
-    assert!(log.trim_end().ends_with(&format!("listening address={} store=memory", server.address)), "{log}");
+    assert!(log.trim_end().ends_with(&format!("listening address={} store=memory", server.address())), "{log}");
 }
 
 #[test]
@@ -96,30 +98,30 @@ fn help_names_units_defaults_and_the_danger() {
 #[test]
 fn variables_choose_port_store_and_namespace_and_flags_win() {
     let redis = RedisServer::start();
-    let port = free_port().to_string();
-    let redis_port = redis.port.to_string();
+    let port = ports::non_ephemeral().port().to_string();
+    let redis_port = redis.address().port().to_string();
     let variables =
         [("RS_PORT", port.as_str()), ("RS_REDISPORT", &redis_port), ("RS_NAMESPACE", "mine"), ("RS_LOGLEVEL", "")];
     let mut by_variables = command(&[]);
     by_variables.envs(variables);
     let server = Server::start_command(by_variables);
-    assert_eq!(server.address.to_string(), format!("127.0.0.1:{port}"));
+    assert_eq!(server.address().to_string(), format!("127.0.0.1:{port}"));
     assert!(server.log().contains(&format!("store=redis://127.0.0.1:{redis_port}/0")));
     server.create();
-    let keys: Vec<String> = redis::cmd("KEYS").arg("*").query(&mut redis.client()).unwrap();
+    let keys: Vec<String> = redis::cmd("KEYS").arg("*").query(&mut redis.connection()).unwrap();
     assert!(keys.iter().all(|key| key.starts_with("mine:")) && keys.len() == 5, "{keys:?}");
 
     let mut by_flags = command(&["--listen", "127.0.0.1:0", "--store", "memory"]);
     by_flags.envs(variables);
     let server = Server::start_command(by_flags);
-    assert_ne!(server.address.port().to_string(), port);
+    assert_ne!(server.address().port().to_string(), port);
     assert!(server.log().contains("store=memory"));
 }
 
 #[test]
 fn tokens_users_and_passwords_are_never_logged() {
-    let redis = RedisServer::start_on(free_port(), &["--requirepass", "top-secret-word"]);
-    let url = format!("redis://:top-secret-word@127.0.0.1:{}/3", redis.port);
+    let redis = RedisServer::start_with(&["--requirepass", "top-secret-word"]);
+    let url = format!("redis://:top-secret-word@{}/3", redis.address());
     let server = Server::start(&["--store", &url, "--log-level", "trace", "--store-timeout", "300"]);
     let token = server.create();
     for (method, path) in [("GET", "get"), ("POST", "set"), ("DELETE", "kill"), ("GET", "kill"), ("GET", "unknown")] {
@@ -131,17 +133,17 @@ fn tokens_users_and_passwords_are_never_logged() {
     assert_eq!(server.call("GET", &format!("/app1/get/{token}"), "").0, 503);
     drop(redis);
     assert_eq!(server.call("GET", &format!("/app1/get/{token}"), "").0, 503);
-    wait_until("requests are logged", || server.log().matches("status=503").count() == 2);
+    until_true("requests are logged", || server.log().matches("status=503").count() == 2);
     let log = server.log();
     assert!(log.contains(r#"route="/{app}/get/{token}""#), "{log}");
     for secret in [&token[..55], "top-secret-word", "some-user"] {
         assert!(!log.contains(secret), "{secret} was logged");
     }
-    let wrong = RedisServer::start_on(free_port(), &["--requirepass", "top-secret-word"]);
-    let url = format!("redis://:wrong-word@127.0.0.1:{}", wrong.port);
+    let wrong = RedisServer::start_with(&["--requirepass", "top-secret-word"]);
+    let url = format!("redis://:wrong-word@{}", wrong.address());
     let server = Server::start(&["--store", &url, "--log-level", "trace"]);
     assert_eq!(server.call("GET", "/ping", "").0, 503);
-    wait_until("the failure is logged", || server.log().contains("redis fails"));
+    until_true("the failure is logged", || server.log().contains("redis fails"));
     assert!(!server.log().contains("wrong-word"), "{}", server.log());
 }
 
@@ -158,8 +160,8 @@ fn a_request_under_way_is_answered_before_it_stops() {
         // A whole exchange on a third connection proves that the server has met the others.
         server.call("GET", "/ping", "");
         server.signal(signal);
-        wait_until("the server is stopping", || server.log().contains("stopping"));
-        wait_until("it accepts nobody any more", || TcpStream::connect(server.address).is_err());
+        until_true("the server is stopping", || server.log().contains("stopping"));
+        until_true("it accepts nobody any more", || TcpStream::connect(server.address()).is_err());
         busy.write_all(b"{\"a\":1}").unwrap();
         let mut answer = String::new();
         busy.read_to_string(&mut answer).unwrap();

@@ -3,7 +3,8 @@
 mod support;
 
 use redis::Commands;
-use support::{NOW, RedisServer, Service};
+use support::{NOW, Service};
+use test_support::redis::RedisServer;
 
 type Pairs = Vec<(String, i64)>;
 
@@ -17,7 +18,7 @@ fn keys(redis: &mut redis::Connection) -> Vec<String> {
 async fn a_session_lies_in_the_keys_of_the_original() {
     let server = RedisServer::start();
     let service = Service::redis(&server);
-    let mut redis = server.client();
+    let mut redis = server.connection();
     let token = service.create("/app1/create/a:b?ip=1.2.3.4&ttl=100", r#"{"n":1.10}"#).await;
     let hash = format!("rs:app1:{token}");
     let mut expected = vec![hash.as_str(), "rs:SESSIONS", "rs:app1:_sessions", "rs:app1:_users", "rs:app1:us:a:b"];
@@ -60,7 +61,7 @@ async fn a_session_lies_in_the_keys_of_the_original() {
 async fn nothing_is_left_of_ended_and_swept_sessions() {
     let server = RedisServer::start();
     let service = Service::redis(&server);
-    let mut redis = server.client();
+    let mut redis = server.connection();
     for user in ["a:b", "c", "c"] {
         service.create(&format!("/app1/create/{user}?ip=1&ttl=10"), "").await;
     }
@@ -91,7 +92,7 @@ async fn nothing_is_left_of_ended_and_swept_sessions() {
 async fn a_session_that_does_not_slide_ends_at_its_time_however_often_it_is_used() {
     let server = RedisServer::start();
     let service = Service::redis(&server);
-    let mut redis = server.client();
+    let mut redis = server.connection();
     let token = service.create("/app1/create/u?ip=1&ttl=100", r#"{"a":1}"#).await;
     let hash = format!("rs:app1:{token}");
     let _: () = redis.hset(&hash, "no_resave", 1).unwrap();
@@ -114,7 +115,7 @@ async fn a_session_that_does_not_slide_ends_at_its_time_however_often_it_is_used
 async fn what_others_left_in_redis_does_no_harm() {
     let server = RedisServer::start();
     let service = Service::redis(&server);
-    let mut redis = server.client();
+    let mut redis = server.connection();
     let token = "a".repeat(64);
     let hash = format!("rs:app1:{token}");
 

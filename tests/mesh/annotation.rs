@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use test_support::http1::Request;
+use test_support::token;
 
-use crate::harness::client::Request;
 use crate::harness::envoy::Listener;
 use crate::harness::mesh::{Mesh, Setup, plugin};
 use crate::harness::stub::{Answer, Stub};
-use crate::harness::token;
 
 /// A service that answers with exactly this text.
 fn service(session: &'static str) -> Stub {

@@ -1,13 +1,13 @@
 //! The filter's own answers, as browsers, scripts and gRPC clients see them, and who may ask from where.
 
 use serde_json::json;
+use test_support::http1::{Request, Response};
+use test_support::token;
 
-use crate::harness::client::{Request, Response};
 use crate::harness::envoy::Cluster;
 use crate::harness::mesh::{Mesh, Setup, assert_denied, plugin};
 use crate::harness::sessions::RestSessions;
 use crate::harness::stub::Stub;
-use crate::harness::token;
 
 const APP: &str = "https://app.example.com";
 const FOREIGN: &str = "https://evil.example.org";

@@ -5,13 +5,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use serde_json::{Value, json};
+use test_support::http1::Request;
+use test_support::token;
+use test_support::wait::{until, until_equal};
 
-use crate::harness::client::Request;
 use crate::harness::mesh::{Mesh, Setup, plugin};
 use crate::harness::sessions::RestSessions;
 use crate::harness::stub::{Answer, Call, Gate, Stub};
-use crate::harness::token;
-use crate::harness::wait::{until, until_equal};
 
 /// Enough connections that both of two workers serve some of them.
 const CONNECTIONS: usize = 24;
@@ -291,7 +291,7 @@ fn while_redis_is_away_a_kept_session_serves_and_once_it_is_back_it_is_asked_aga
         (mesh.counter("cache_stale_total") > 0).then_some(())
     });
     // It comes back empty: the session is gone, and is found to be.
-    redis.resume();
+    redis.restart();
     until("the end to be seen", || (mesh.send(&request).status == 401).then_some(()));
     assert_eq!(mesh.counter("ends_total"), 1);
 }

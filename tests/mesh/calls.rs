@@ -3,12 +3,12 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
+use test_support::http1::{Connection, Request};
+use test_support::token;
 
-use crate::harness::client::{Connection, Request};
 use crate::harness::envoy::{Cluster, Listener};
 use crate::harness::mesh::{Setup, plugin};
 use crate::harness::stub::{Answer, Call, Gate, Stub};
-use crate::harness::token;
 
 /// A service that answers the first calls of each kind by the fault, and all later ones with a session.
 fn faulty_at_first(fault: fn(&Call) -> Answer, times: usize) -> Stub {

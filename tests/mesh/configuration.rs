@@ -1,13 +1,13 @@
 //! Configurations: both packings are understood alike, and a bad one stops Envoy with every problem named.
 
 use serde_json::{Value, json};
+use test_support::http1::Request;
+use test_support::token;
+use test_support::wait;
 
-use crate::harness::client::Request;
 use crate::harness::envoy::{Listener, Packing, validate};
 use crate::harness::mesh::{Setup, plugin};
 use crate::harness::stub::{Answer, Gate, Stub};
-use crate::harness::token;
-use crate::harness::wait;
 
 #[test]
 fn struct_and_string_configure_the_filter_alike() {

@@ -1,14 +1,14 @@
 //! The decision table, row by row, with the real session service over a real Redis.
 
 use serde_json::{Value, json};
+use test_support::http1::Request;
+use test_support::token;
+use test_support::wait;
 
-use crate::harness::client::Request;
 use crate::harness::envoy::Cluster;
 use crate::harness::mesh::{Mesh, Setup, plugin};
 use crate::harness::sessions::RestSessions;
 use crate::harness::stub::{Answer, Stub};
-use crate::harness::token;
-use crate::harness::wait;
 
 /// Paths for every kind of route, before a service that is sound, one that is away, and one that talks nonsense.
 fn every_row() -> Value {
@@ -164,7 +164,7 @@ fn stopped_redis_denies_with_retry_after_and_a_restarted_one_lets_sessions_pass_
     let denied = mesh.denies(&Request::get("/").session(&token), 503, "sessions_unavailable");
     assert_eq!(denied.header("retry-after").as_deref(), Some("1"));
 
-    redis.resume();
+    redis.restart();
     let unknown = token::fresh();
     wait::until("rest-sessions to find Redis again", || {
         let response = Request::get(&format!("/mywebapp/get/{unknown}")).send_to(sessions.address());

@@ -10,14 +10,14 @@ use std::sync::{Arc, Mutex};
 use cases::{Case, Dice};
 use serde_json::{Value, json};
 use session_filter::explain::{AnswerShown, Assumed, Outcome, Upstream};
+use test_support::http1::{Request, Response};
+use test_support::process::program_beside;
+use test_support::wait;
 
-use crate::harness::client::{Request, Response};
 use crate::harness::envoy::Listener;
 use crate::harness::mesh::{Mesh, Setup, plugin};
-use crate::harness::process::program_beside;
 use crate::harness::stub::{Answer, Stub};
 use crate::harness::upstream::Seen;
-use crate::harness::wait;
 
 /// How many requests are made up for each listener.
 const REQUESTS: usize = 300;

@@ -3,12 +3,12 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use test_support::http1::Request;
+use test_support::token;
 
-use crate::harness::client::Request;
 use crate::harness::envoy::Cluster;
 use crate::harness::mesh::{Mesh, Setup, plugin};
 use crate::harness::stub::{Answer, Stub, session};
-use crate::harness::token;
 
 /// How a failed call is counted, and whether it is over in a second.
 enum Failure {

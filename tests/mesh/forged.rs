@@ -1,12 +1,13 @@
 //! Headers that only the filter may set: whoever else did, forged them, and they go first.
 
 use serde_json::{Value, json};
+use test_support::http1::Request;
+use test_support::token;
 
-use crate::harness::client::Request;
 use crate::harness::envoy::Listener;
+use crate::harness::http2;
 use crate::harness::mesh::{Mesh, Setup, plugin};
 use crate::harness::stub::Stub;
-use crate::harness::token;
 
 const SPELLINGS: [&str; 15] = [
     "x-session-user",
@@ -115,7 +116,7 @@ fn forged_headers_are_taken_out_of_request_trailers_too() {
         for listener in ["main", "h2"] {
             let over_h1 = mesh.passes_at(listener, &request);
             mesh.count_one();
-            let over_h2 = mesh.seen_for(&request, &request.send_h2_to(mesh.envoy.address(listener)));
+            let over_h2 = mesh.seen_for(&request, &http2::send(mesh.envoy.address(listener), &request));
             for seen in [over_h1, over_h2] {
                 assert_eq!(seen.body, b"a body");
                 assert_eq!(

@@ -1,13 +1,13 @@
 //! People who are sent to log in and come back to where they were; everybody else gets the refusal.
 
 use serde_json::{Value, json};
+use test_support::http1::{Request, Response};
+use test_support::token;
 
-use crate::harness::client::{Request, Response};
 use crate::harness::envoy::{Listener, validate};
 use crate::harness::mesh::{Mesh, Setup, plugin};
 use crate::harness::sessions::RestSessions;
 use crate::harness::stub::Stub;
-use crate::harness::token;
 
 const LOGIN: &str = "https://login.example.com/?next={url}";
 

@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::{Value, json};
+use test_support::http1::{Request, Response};
+use test_support::token;
+use test_support::wait;
 
-use crate::harness::client::{Request, Response};
 use crate::harness::mesh::{Mesh, Setup, assert_denied, plugin};
 use crate::harness::sessions::{APP, RestSessions};
 use crate::harness::stub::{Answer, Call, Stub};
-use crate::harness::token;
-use crate::harness::wait;
 
 /// Enough connections that both of two workers serve some of them.
 const CONNECTIONS: usize = 24;

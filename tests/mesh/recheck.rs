@@ -5,13 +5,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
+use test_support::http1::{Connection, Request};
+use test_support::token;
+use test_support::wait;
 
-use crate::harness::client::{Connection, Request};
+use crate::harness::http2;
 use crate::harness::mesh::{Mesh, Setup, plugin};
 use crate::harness::sessions::{APP, RestSessions};
 use crate::harness::stub::{Answer, Call, Stub};
-use crate::harness::token;
-use crate::harness::wait;
 
 fn rechecked(keys: Value) -> Value {
     let mut rule = json!({"session": "required", "recheck": "1s"});
@@ -134,7 +135,7 @@ fn websocket_over_http_2_is_closed_and_its_connection_is_not() {
     let request = Request::get("/ws").session(&token).body("hello");
     mesh.count_one();
     let ended = std::thread::scope(|scope| {
-        let open = scope.spawn(|| request.hold_websocket_h2(mesh.address()));
+        let open = scope.spawn(|| http2::hold_websocket(mesh.address(), &request));
         wait::until_equal("the WebSocket to be open", &1, || mesh.counter("allowed_total"));
         sessions.kill(&token);
         open.join().expect("the WebSocket ends")

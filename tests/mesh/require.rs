@@ -3,13 +3,13 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
+use test_support::http1::Request;
+use test_support::token;
 
-use crate::harness::client::Request;
 use crate::harness::envoy::Cluster;
 use crate::harness::mesh::{Setup, plugin};
 use crate::harness::sessions::{APP, RestSessions};
 use crate::harness::stub::{Answer, Stub};
-use crate::harness::token;
 
 fn now_s() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock stands after 1970").as_secs()

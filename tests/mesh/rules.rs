@@ -1,8 +1,8 @@
 //! Which rule decides: by host, method and path, and what cannot be told for certain is refused.
 
 use serde_json::{Value, json};
+use test_support::http1::Request;
 
-use crate::harness::client::Request;
 use crate::harness::mesh::{Mesh, Setup, plugin};
 use crate::harness::stub::Stub;
 
@@ -358,7 +358,7 @@ fn rule_replaces_app_service_sources_annotation_and_failure_mode_wholly() {
     .sessions(stub.address())
     .cluster(crate::harness::envoy::Cluster::new("other", other.address()))
     .start();
-    let token = crate::harness::token::fresh();
+    let token = test_support::token::fresh();
 
     mesh.passes(&Request::get("/app").session(&token));
     assert_eq!(stub.only_call_for(&token).path, format!("/backoffice/get/{token}"));

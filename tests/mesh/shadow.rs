@@ -1,14 +1,14 @@
 //! The filter beside a running site: nothing that a client or an upstream could notice, and everything counted.
 
 use serde_json::{Value, json};
+use test_support::http1::Request;
+use test_support::token;
+use test_support::wait;
 
-use crate::harness::client::Request;
 use crate::harness::envoy::{Cluster, Listener};
 use crate::harness::mesh::{Setup, plugin};
 use crate::harness::sessions::{APP, RestSessions};
 use crate::harness::stub::{Answer, Gate, Stub};
-use crate::harness::token;
-use crate::harness::wait;
 
 const STATE: &str = "%FILTER_STATE(wasm.rest_sessions.decision:PLAIN)% %FILTER_STATE(wasm.rest_sessions.reason:PLAIN)% \
     %FILTER_STATE(wasm.rest_sessions.rule:PLAIN)% %FILTER_STATE(wasm.rest_sessions.user:PLAIN)%";
@@ -157,7 +157,7 @@ fn a_session_seen_in_shadow_is_used_as_any_other() {
     let token = sessions.create("user1", &json!(null));
     mesh.passes(&Request::get("/").session(&token));
     mesh.expect_outcomes(&[("shadow_allowed_total", 1)]);
-    let redis = sessions.redis.as_ref().expect("this service stands on Redis");
-    let key = format!("rs:{APP}:{token}");
-    assert_eq!(redis.command(&["HINCRBY", &key, "r", "0"]), ":2", "the lookup counts as a read of the session");
+    let mut redis = sessions.redis.as_ref().expect("the store of this service is Redis").connection();
+    let reads: i64 = redis::cmd("HGET").arg(format!("rs:{APP}:{token}")).arg("r").query(&mut redis).unwrap();
+    assert_eq!(reads, 2, "the lookup counts as a read of the session");
 }

@@ -1,12 +1,12 @@
 //! One call for all who ask for the same session at the same time.
 
 use serde_json::{Value, json};
+use test_support::http1::Request;
+use test_support::token;
+use test_support::wait::until_equal;
 
-use crate::harness::client::Request;
 use crate::harness::mesh::{Mesh, Setup, plugin};
 use crate::harness::stub::{Answer, Call, Gate, Stub};
-use crate::harness::token;
-use crate::harness::wait::until_equal;
 
 /// A service that answers once the gate is opened, and an Envoy in front of it.
 fn held_back(keys: Value, answer: impl Fn(&Call) -> Answer + Send + Sync + 'static) -> (Gate, Stub, Mesh) {
@@ -28,7 +28,7 @@ fn joined(mesh: &Mesh, count: u64) {
 /// is left to the test.
 fn a_thousand_together(keys: Value, answer: Answer, status: u16) -> Mesh {
     let (gate, stub, mesh) = held_back(keys, move |_| answer.clone());
-    let crowd = mesh.crowd(&Request::get("/").session(&token::fresh()), 1_000);
+    let crowd = mesh.send_concurrently(&Request::get("/").session(&token::fresh()), 1_000);
     joined(&mesh, 999);
     gate.open();
     assert!(crowd.statuses().iter().all(|found| *found == status));
@@ -66,9 +66,9 @@ fn a_thousand_requests_make_one_call_also_where_answers_are_kept() {
 fn those_who_stay_pass_together_also_when_the_one_who_asked_first_leaves() {
     let (gate, stub, mesh) = held_back(json!({}), |_| Answer::session());
     let token = token::fresh();
-    let mut crowd = mesh.crowd(&Request::get("/").session(&token), 300);
+    let mut crowd = mesh.send_concurrently(&Request::get("/").session(&token), 300);
     joined(&mesh, 299);
-    crowd.leaves(100);
+    crowd.cancel(100);
     until_equal("those who left to be counted", &100, || mesh.counter("abandoned_total"));
     let mut late = mesh.begin(&Request::get("/").session(&token));
     joined(&mesh, 300);
@@ -85,7 +85,7 @@ fn crowds_for_several_sessions_each_get_their_own_answer() {
         held_back(json!({}), |call| if call.token().ends_with('0') { Answer::none() } else { Answer::session() });
     // A token of another kind, which bears no time, so that its last character can be chosen.
     let tokens = ["0", "1"].map(|last| format!("{}{last}", "a".repeat(63)));
-    let crowds = tokens.each_ref().map(|token| mesh.crowd(&Request::get("/").session(token), 100));
+    let crowds = tokens.each_ref().map(|token| mesh.send_concurrently(&Request::get("/").session(token), 100));
     joined(&mesh, 198);
     gate.open();
     let [unknown, known] = crowds.map(|crowd| crowd.statuses());

@@ -7,12 +7,12 @@ use std::thread;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use test_support::http1::Request;
+use test_support::token;
+use test_support::wait::{until, until_equal};
 
-use crate::harness::client::Request;
 use crate::harness::mesh::{Mesh, Setup, plugin};
 use crate::harness::stub::{Answer, Call, Stub};
-use crate::harness::token;
-use crate::harness::wait::{until, until_equal};
 
 /// Clients at the same time.
 const CLIENTS: usize = 8;
@@ -128,9 +128,9 @@ fn client_of_http_1(mesh: &Mesh, service: &Service, client: usize) {
 fn client_of_http_2(mesh: &Mesh, service: &Service, client: usize) {
     for round in 0..ROUNDS / 6 {
         let token = service.token(client + round / 3);
-        let mut crowd = mesh.crowd(&request(round, token), CROWD);
+        let mut crowd = mesh.send_concurrently(&request(round, token), CROWD);
         // The first is among them, who has started the call.
-        crowd.leaves((client + round) % CROWD);
+        crowd.cancel((client + round) % CROWD);
         let statuses = crowd.statuses();
         assert!(statuses.iter().all(|status| matches!(status, 200 | 401)), "{statuses:?}");
         if round == 3 && client.is_multiple_of(2) {

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use serde_json::json;
+use test_support::http1::{Connection, Request};
+use test_support::token;
 
-use crate::harness::client::{Connection, Request};
 use crate::harness::envoy::Listener;
+use crate::harness::http2;
 use crate::harness::mesh::{Setup, assert_denied, plugin};
 use crate::harness::sessions::RestSessions;
 use crate::harness::stub::{Answer, Gate, Stub};
-use crate::harness::token;
 
 #[test]
 fn upload_of_eight_mebibytes_waits_for_its_session_and_arrives_whole() {
@@ -108,7 +109,7 @@ fn websocket_over_http_2_is_judged_like_one_over_http_1() {
     let websocket = |target: &str| Request::get(target).body("hello");
     let send = |request: &Request| {
         mesh.count_one();
-        request.open_websocket_h2(mesh.address())
+        http2::open_websocket(mesh.address(), &request)
     };
     for request in [websocket("/ws").session(&token), websocket(&format!("/ws?token={token}"))] {
         let response = send(&request);

@@ -1,13 +1,13 @@
 //! What operators see: counters, filter state, and logs that never show a token.
 
 use serde_json::json;
+use test_support::http1::Request;
+use test_support::token;
+use test_support::wait;
 
-use crate::harness::client::Request;
 use crate::harness::envoy::{Cluster, Listener};
 use crate::harness::mesh::{COUNTERS, OUTCOMES, Setup, plugin};
 use crate::harness::stub::{Answer, Stub};
-use crate::harness::token;
-use crate::harness::wait;
 
 #[test]
 fn every_metric_stands_at_zero_before_the_first_request() {

@@ -1,8 +1,8 @@
 //! Two tenants in one Envoy that share nothing: each with its store, its app, its cookie and its login page.
 
 use serde_json::{Value, json};
+use test_support::http1::Request;
 
-use crate::harness::client::Request;
 use crate::harness::envoy::Cluster;
 use crate::harness::mesh::{Mesh, Setup, plugin};
 use crate::harness::sessions::RestSessions;
@@ -88,10 +88,10 @@ fn one_token_in_both_stores_is_two_sessions() {
     let [red, blue] = &tenants;
     // Two stores that came upon one token: what is known of it here says nothing there.
     let token = red.store.create_for(red.app, "red-user", &Value::Null);
-    let redis = blue.store.redis.as_ref().expect("this service stands on Redis");
+    let mut redis = blue.store.redis.as_ref().expect("the store of this service is Redis").connection();
     let twin = blue.store.create_for(blue.app, "blue-user", &Value::Null);
-    let renamed = redis.command(&["RENAME", &format!("rs:blue:{twin}"), &format!("rs:blue:{token}")]);
-    assert_eq!(renamed, "+OK");
+    let mut rename = redis::cmd("RENAME");
+    rename.arg(format!("rs:blue:{twin}")).arg(format!("rs:blue:{token}")).exec(&mut redis).unwrap();
     let at_red = red.get(&format!("{}={token}", red.cookie));
     let at_blue = blue.get(&format!("{}={token}", blue.cookie));
     for _ in 0..12 {

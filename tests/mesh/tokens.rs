@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use test_support::http1::Request;
+use test_support::token;
 
-use crate::harness::client::Request;
 use crate::harness::mesh::{Mesh, Setup, plugin};
 use crate::harness::stub::{Answer, Stub};
-use crate::harness::token;
 
 /// A service at which every token's session belongs to a user of the token's name, so that the upstream sees which
 /// token decided.

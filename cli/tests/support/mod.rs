@@ -44,14 +44,7 @@ pub fn now_ms() -> u64 {
 
 /// A token that was made so long ago.
 pub fn token(ago: Duration) -> String {
-    let mut left = now_ms() - u64::try_from(ago.as_millis()).unwrap();
-    let mut digits = Vec::new();
-    for _ in 0..8 {
-        digits.push(char::from_digit((left % 36).try_into().unwrap(), 36).unwrap());
-        left /= 36;
-    }
-    let random = "aB3xY".repeat(11);
-    format!("{random}Z{}", digits.iter().rev().collect::<String>())
+    test_support::token::created_at("aB3xY", now_ms() - u64::try_from(ago.as_millis()).unwrap())
 }
 
 /// Whether a part of a secret stands in a text that is long enough to matter.

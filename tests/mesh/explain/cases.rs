@@ -6,9 +6,8 @@ use std::time::{Duration, SystemTime};
 use rest_sessions_core::config::Config;
 use serde_json::{Value, json};
 use session_filter::explain::{self, Assumed, Explanation, Question, explain};
-
-use crate::harness::client::Request;
-use crate::harness::token;
+use test_support::http1::Request;
+use test_support::token;
 
 /// Numbers that are the same in every run.
 pub struct Dice(pub u64);

@@ -9,11 +9,10 @@ use std::{env, fs};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
-
-use super::client::{Connection, Request, Response};
-use super::ports::RefusingPort;
-use super::process::{Process, program_from};
-use super::wait;
+use test_support::http1::{Connection, Request, Response};
+use test_support::ports::RefusingPort;
+use test_support::process::{Process, program_from};
+use test_support::wait;
 
 /// How the plugin's configuration is packed.
 #[derive(Clone, Copy, Default)]
@@ -107,7 +106,7 @@ impl Envoy {
             .arg(bootstrap)
             .arg("--admin-address-path")
             .arg(&admin_path);
-        let mut process = Process::start("envoy", command, folder.path());
+        let mut process = Process::start("envoy", command);
         let admin = wait::until("Envoy's admin address", || {
             process.assert_running();
             fs::read_to_string(&admin_path).ok()?.trim().parse().ok()
@@ -151,7 +150,7 @@ impl Envoy {
     }
 
     pub fn log(&self) -> String {
-        self.process.log()
+        self.process.output()
     }
 
     /// Hands Envoy another configuration for a listener whose filter is discovered.

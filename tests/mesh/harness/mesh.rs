@@ -7,13 +7,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use serde_json::{Value, json};
+use test_support::http1::{Connection, Request, Response};
+use test_support::wait;
 
-use super::client::{Connection, Request, Response};
-use super::client_h2::Crowd;
 use super::envoy::{Cluster, Envoy, Listener};
+use super::http2::{self, ConcurrentRequests};
 use super::sessions::APP;
 use super::upstream::{RECEIPT, Seen, Upstream};
-use super::wait;
 
 /// The counters of which each request raises exactly one.
 pub const OUTCOMES: [&str; 20] = [
@@ -165,7 +165,7 @@ impl Mesh {
     #[track_caller]
     pub fn send_h2(&self, request: &Request) -> Response {
         self.count_one();
-        request.send_h2_to(self.address())
+        http2::send(self.address(), request)
     }
 
     /// Sends a request to one of several listeners and reads its response.
@@ -182,11 +182,11 @@ impl Mesh {
         Connection::open(self.address()).send(request)
     }
 
-    /// Sends a request many times over, all at the same time, and leaves the responses for later.
+    /// Sends `count` copies of a request at the same time over one HTTP/2 connection, and leaves the responses for later.
     #[track_caller]
-    pub fn crowd(&self, request: &Request, size: usize) -> Crowd {
-        (0..size).for_each(|_| self.count_one());
-        Crowd::send(self.address(), request, size)
+    pub fn send_concurrently(&self, request: &Request, count: usize) -> ConcurrentRequests {
+        (0..count).for_each(|_| self.count_one());
+        ConcurrentRequests::send(self.address(), request, count)
     }
 
     /// What reached the upstream of this request, which had this response.

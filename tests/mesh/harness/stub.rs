@@ -9,8 +9,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use socket2::SockRef;
-
-use super::wait::{self, PATIENCE};
+use test_support::wait::{self, PATIENCE};
 
 /// A call as the service received it.
 #[derive(Clone, Debug)]

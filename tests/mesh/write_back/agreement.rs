@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use serde_json::{Value, json};
+use test_support::http1::Request;
 
 use super::{CONNECTIONS, KILL, cached, setting, stored, writing};
-use crate::harness::client::Request;
 use crate::harness::mesh::{Mesh, Setup};
 use crate::harness::sessions::RestSessions;
 use crate::harness::stub::{Answer, Call, Stub};

@@ -5,13 +5,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use serde_json::{Value, json};
+use test_support::http1::Request;
+use test_support::wait;
 
 use super::{CONNECTIONS, DELETION, KILL, SET, cached, setting, stored, writing};
-use crate::harness::client::Request;
 use crate::harness::mesh::{Mesh, Setup};
 use crate::harness::sessions::RestSessions;
 use crate::harness::upstream::Reply;
-use crate::harness::wait;
 
 fn data(mesh: &Mesh, request: &Request) -> Value {
     let seen = mesh.passes(request).header("x-session-data").expect("the session's data");

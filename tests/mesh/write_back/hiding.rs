@@ -5,16 +5,17 @@ use std::net::TcpListener;
 use std::thread;
 
 use serde_json::{Value, json};
+use test_support::http1::{Request, Response};
+use test_support::token;
+use test_support::wait;
 
 use super::{KILL, SET, stored, writing};
-use crate::harness::client::{Request, Response};
 use crate::harness::envoy::Listener;
+use crate::harness::http2;
 use crate::harness::mesh::{Setup, plugin};
 use crate::harness::sessions::RestSessions;
 use crate::harness::stub::Stub;
-use crate::harness::token;
 use crate::harness::upstream::Reply;
-use crate::harness::wait;
 
 const SPELLINGS: [&str; 6] =
     ["x-session-set", "x-session-kill", "X-Session-Set", "x_session_kill", "x-session.set", "x-session_kill"];
@@ -86,7 +87,7 @@ fn no_client_sees_either_header_in_any_spelling_on_any_kind_of_route() {
         for listener in ["h1", "h2"] {
             assert_hidden(&request, &mesh.send_at(listener, &request));
             mesh.count_one();
-            let response = request.send_h2_to(mesh.envoy.address(listener));
+            let response = http2::send(mesh.envoy.address(listener), &request);
             assert_hidden(&request, &response);
             if request.method == "GET" {
                 assert_eq!(response.trailers, [("x-sum".to_owned(), b"1".to_vec())], "{listener} {request}");

@@ -6,8 +6,8 @@ mod hiding;
 mod waiting;
 
 use serde_json::{Value, json};
+use test_support::http1::Request;
 
-use crate::harness::client::Request;
 use crate::harness::mesh::plugin;
 use crate::harness::sessions::{APP, RestSessions};
 use crate::harness::upstream::Reply;

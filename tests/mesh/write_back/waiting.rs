@@ -3,16 +3,16 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use test_support::http1::Request;
+use test_support::token;
+use test_support::wait;
 
 use super::{CONNECTIONS, KILL, SET, setting, stored, writing};
-use crate::harness::client::Request;
 use crate::harness::envoy::Listener;
 use crate::harness::mesh::{Mesh, Setup, assert_denied};
 use crate::harness::sessions::RestSessions;
 use crate::harness::stub::{Answer, Call, Gate, Stub};
-use crate::harness::token;
 use crate::harness::upstream::Reply;
-use crate::harness::wait;
 
 /// Knows every token, and answers changes like this.
 fn answering(change: Answer) -> Stub {

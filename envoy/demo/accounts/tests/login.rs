@@ -14,7 +14,8 @@ use rest_sessions::api::{self, Api};
 use rest_sessions::clock::Clock;
 use rest_sessions::store::{Memory, Store};
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
+use test_support::ports::RefusingPort;
+use test_support::serve::serve;
 use tower::ServiceExt;
 
 const ADA: &str = "user=ada&password=engine";
@@ -33,11 +34,7 @@ impl System {
             clock: Clock::system(),
             body_timeout: Duration::from_secs(5),
         });
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let served = sessions.clone();
-        tokio::spawn(async move { axum::serve(listener, served).await });
-        Self { login: login_at(address), sessions }
+        Self { login: login_at(serve(sessions.clone()).await), sessions }
     }
 
     async fn post(&self, form: &str, headers: &[(&str, &str)]) -> Response<Body> {
@@ -188,10 +185,8 @@ async fn what_was_typed_is_shown_as_text() {
 
 #[tokio::test]
 async fn while_rest_sessions_is_away_the_login_says_so_and_sets_no_cookie() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let nobody = listener.local_addr().unwrap();
-    drop(listener);
-    let answer = post(&login_at(nobody), ADA, &[]).await;
+    let port = RefusingPort::reserve();
+    let answer = post(&login_at(port.address()), ADA, &[]).await;
     assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(answer.headers()[header::RETRY_AFTER], "1");
     assert!(!answer.headers().contains_key(header::SET_COOKIE));
@@ -202,10 +197,7 @@ async fn while_rest_sessions_is_away_the_login_says_so_and_sets_no_cookie() {
 async fn an_answer_that_holds_no_token_makes_no_cookie() {
     for body in [r#"{"token":"short"}"#, r#"{"token":"; Domain=example"}"#, "{}", "no JSON", ""] {
         let stub = Router::new().fallback(move || async move { body });
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        tokio::spawn(async move { axum::serve(listener, stub).await });
-        let answer = post(&login_at(address), ADA, &[]).await;
+        let answer = post(&login_at(serve(stub).await), ADA, &[]).await;
         assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE, "{body}");
         assert!(!answer.headers().contains_key(header::SET_COOKIE), "{body}");
     }
