@@ -109,7 +109,7 @@ fn websocket_over_http_2_is_judged_like_one_over_http_1() {
     let websocket = |target: &str| Request::get(target).body("hello");
     let send = |request: &Request| {
         mesh.count_one();
-        http2::open_websocket(mesh.address(), &request)
+        http2::open_websocket(mesh.address(), request)
     };
     for request in [websocket("/ws").session(&token), websocket(&format!("/ws?token={token}"))] {
         let response = send(&request);
