@@ -4,7 +4,7 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::params::Invalid;
+use crate::params::InvalidParam;
 
 /// Values are kept as JSON text, since a number that passes through a float comes out as another: `1.10`,
 /// `12345678901234567890`, `1e400`.
@@ -52,16 +52,16 @@ impl Data {
 
 impl Change {
     /// What is wrong with a change of nothing, in the original's spelling.
-    pub fn nothing() -> Invalid {
-        Invalid::Value("d must containt at least one key.".to_owned())
+    pub fn empty_error() -> InvalidParam {
+        InvalidParam::Value("d must containt at least one key.".to_owned())
     }
 
     /// `body` is JSON text that was already found to be well formed.
-    pub fn parse(body: &RawValue) -> Result<Self, Invalid> {
+    pub fn parse(body: &RawValue) -> Result<Self, InvalidParam> {
         let members: IndexMap<String, Box<RawValue>> =
-            serde_json::from_str(body.get()).map_err(|_| Invalid::Value("d must be an object".to_owned()))?;
+            serde_json::from_str(body.get()).map_err(|_| InvalidParam::Value("d must be an object".to_owned()))?;
         if members.is_empty() {
-            return Err(Self::nothing());
+            return Err(Self::empty_error());
         }
         members
             .into_iter()
@@ -71,20 +71,20 @@ impl Change {
     }
 }
 
-fn scalar(key: &str, value: Box<RawValue>) -> Result<Option<Box<RawValue>>, Invalid> {
+fn scalar(key: &str, value: Box<RawValue>) -> Result<Option<Box<RawValue>>, InvalidParam> {
     match value.get().as_bytes().first() {
         Some(b'n') => Ok(None),
-        Some(b'{' | b'[') => Err(Invalid::Value(format!(
+        Some(b'{' | b'[') => Err(InvalidParam::Value(format!(
             "d.{key} has a forbidden type. Only strings, numbers, boolean and null are allowed."
         ))),
-        Some(b'"') => Ok(Some(shortest_spelling(value))),
+        Some(b'"') => Ok(Some(normalize_string(value))),
         _ => Ok(Some(value)),
     }
 }
 
 /// Strings are written as JavaScript would write them. One with half a surrogate pair in it has no other spelling
 /// than its escape, so it stays as it came.
-fn shortest_spelling(value: Box<RawValue>) -> Box<RawValue> {
+fn normalize_string(value: Box<RawValue>) -> Box<RawValue> {
     let respelled = serde_json::from_str::<String>(value.get())
         .and_then(|text| serde_json::to_string(&text))
         .and_then(RawValue::from_string);
@@ -95,7 +95,7 @@ fn shortest_spelling(value: Box<RawValue>) -> Box<RawValue> {
 mod tests {
     use super::*;
 
-    fn change(text: &str) -> Result<Change, Invalid> {
+    fn change(text: &str) -> Result<Change, InvalidParam> {
         Change::parse(&RawValue::from_string(text.to_owned()).unwrap())
     }
 

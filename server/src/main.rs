@@ -10,7 +10,7 @@ use rest_sessions::api::{Api, router};
 use rest_sessions::clock::Clock;
 use rest_sessions::options::{Cli, Options, StoreChoice, resolve};
 use rest_sessions::serve::{Limits, serve};
-use rest_sessions::store::{Memory, Redis, Store};
+use rest_sessions::store::{MemoryStore, RedisStore, Store};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::Level;
@@ -53,7 +53,7 @@ fn fail(problem: &str) -> ExitCode {
 async fn run(options: Options) -> Result<(), String> {
     start_logging(&options);
     let (store, store_name) = open_store(&options)?;
-    let stop = stop_signals().map_err(|error| format!("cannot listen for signals: {error}"))?;
+    let signals = shutdown_signals().map_err(|error| format!("cannot listen for signals: {error}"))?;
     let listener = TcpListener::bind(&options.listen)
         .await
         .map_err(|error| format!("cannot listen on {}: {error}", options.listen))?;
@@ -62,16 +62,16 @@ async fn run(options: Options) -> Result<(), String> {
 
     let clock = Clock::system();
     if let Some(interval) = options.sweep_interval {
-        tokio::spawn(sweep_for_ever(store.clone(), clock.clone(), interval));
+        tokio::spawn(sweep_periodically(store.clone(), clock.clone(), interval));
     }
     let limits = Limits {
         max_connections: options.max_connections,
         head_timeout: options.client_timeout,
         write_timeout: options.client_timeout,
-        grace: options.shutdown_timeout,
+        shutdown_timeout: options.shutdown_timeout,
     };
     let api = Api { store, clock, body_timeout: options.client_timeout };
-    serve(listener, router(api), limits, stopped(stop)).await;
+    serve(listener, router(api), limits, shutdown_requested(signals)).await;
     tracing::info!("stopped");
     Ok(())
 }
@@ -88,18 +88,20 @@ fn start_logging(options: &Options) {
 
 fn open_store(options: &Options) -> Result<(Store, String), String> {
     match &options.store {
-        StoreChoice::Memory => Ok((Store::Memory(Arc::new(Memory::new(options.memory_bytes))), "memory".to_owned())),
+        StoreChoice::Memory => {
+            Ok((Store::Memory(Arc::new(MemoryStore::new(options.memory_bytes))), "memory".to_owned()))
+        }
         StoreChoice::Redis(url) => {
             // Fails only where a provider is installed already, which serves as well.
             let _ = rustls::crypto::ring::default_provider().install_default();
-            let redis = Redis::new(url.clone(), options.namespace.clone(), options.store_timeout)
+            let redis = RedisStore::new(url.clone(), options.namespace.clone(), options.store_timeout)
                 .map_err(|error| format!("cannot use the store {url}: {error}"))?;
             Ok((Store::Redis(Arc::new(redis)), url.to_string()))
         }
     }
 }
 
-async fn sweep_for_ever(store: Store, clock: Clock, interval: Duration) {
+async fn sweep_periodically(store: Store, clock: Clock, interval: Duration) {
     let mut ticks = tokio::time::interval(interval);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     // The first tick comes at once; the first sweep need not.
@@ -113,11 +115,11 @@ async fn sweep_for_ever(store: Store, clock: Clock, interval: Duration) {
     }
 }
 
-fn stop_signals() -> std::io::Result<[Signal; 2]> {
+fn shutdown_signals() -> std::io::Result<[Signal; 2]> {
     Ok([signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?])
 }
 
-async fn stopped([mut terminate, mut interrupt]: [Signal; 2]) {
+async fn shutdown_requested([mut terminate, mut interrupt]: [Signal; 2]) {
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}

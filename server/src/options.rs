@@ -106,18 +106,18 @@ pub enum OptionsError {
 /// `env` looks a variable up. As in the original, an empty one counts as not set.
 pub fn resolve(cli: Cli, env: impl Fn(&str) -> Option<String>) -> Result<Options, OptionsError> {
     let env = |name: &'static str| env(name).filter(|value| !value.is_empty());
-    let megabytes = usize::try_from(cli.memory_limit).unwrap_or(usize::MAX);
+    let mebibytes = usize::try_from(cli.memory_limit).unwrap_or(usize::MAX);
     Ok(Options {
         listen: listen(cli.listen, env("RS_PORT"))?,
         store: match cli.store {
-            Some(store) => named_store("--store", &store)?,
-            None => store_from(&env)?,
+            Some(store) => parse_store("--store", &store)?,
+            None => store_from_env(&env)?,
         },
         namespace: namespace(cli.namespace, env("RS_NAMESPACE"))?,
         log_level: log_level(cli.log_level, env("RS_LOGLEVEL"))?,
         store_timeout: Duration::from_millis(cli.store_timeout),
         sweep_interval: Some(Duration::from_secs(cli.sweep_interval)).filter(|interval| !interval.is_zero()),
-        memory_bytes: megabytes.saturating_mul(1 << 20),
+        memory_bytes: mebibytes.saturating_mul(1 << 20),
         max_connections: usize::try_from(cli.max_connections).unwrap_or(usize::MAX),
         client_timeout: Duration::from_secs(cli.client_timeout),
         shutdown_timeout: Duration::from_secs(cli.shutdown_timeout),
@@ -150,9 +150,9 @@ fn port(from: &'static str, found: String) -> Result<u16, OptionsError> {
     found.parse().map_err(|_| OptionsError::Port { from, found })
 }
 
-fn store_from(env: &impl Fn(&'static str) -> Option<String>) -> Result<StoreChoice, OptionsError> {
+fn store_from_env(env: &impl Fn(&'static str) -> Option<String>) -> Result<StoreChoice, OptionsError> {
     if let Some(url) = env("RS_REDISURL") {
-        return named_store("RS_REDISURL", &url);
+        return parse_store("RS_REDISURL", &url);
     }
     let (host, port_found) = (env("RS_REDISHOST"), env("RS_REDISPORT"));
     if host.is_none() && port_found.is_none() {
@@ -169,7 +169,7 @@ fn store_from(env: &impl Fn(&'static str) -> Option<String>) -> Result<StoreChoi
     RedisUrl::parse(&url).map(StoreChoice::Redis).map_err(|_| OptionsError::RedisHost(host))
 }
 
-fn named_store(from: &'static str, store: &str) -> Result<StoreChoice, OptionsError> {
+fn parse_store(from: &'static str, store: &str) -> Result<StoreChoice, OptionsError> {
     if store == "memory" {
         return Ok(StoreChoice::Memory);
     }

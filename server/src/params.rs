@@ -5,12 +5,12 @@ use thiserror::Error;
 /// The largest whole number that every JSON reader keeps exact. Greater ones are cut down to it.
 pub const MAX_SECONDS: i64 = (1 << 53) - 1;
 const DEFAULT_TTL: i64 = 7200;
-const SHORTEST: i64 = 10;
+const MIN_SECONDS: i64 = 10;
 const MAX_ID: usize = 128;
 const MAX_IP: usize = 39;
 
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum Invalid {
+pub enum InvalidParam {
     #[error("No {0} supplied")]
     Missing(&'static str),
     #[error("Invalid {0} format")]
@@ -19,7 +19,7 @@ pub enum Invalid {
     Value(String),
 }
 
-impl Invalid {
+impl InvalidParam {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Missing(_) => "missingParameter",
@@ -34,12 +34,12 @@ impl Invalid {
 pub struct App(String);
 
 impl App {
-    pub fn parse(text: &str) -> Result<Self, Invalid> {
+    pub fn parse(text: &str) -> Result<Self, InvalidParam> {
         let allowed = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
         if (3..=20).contains(&text.len()) && text.bytes().all(allowed) {
             Ok(Self(text.to_owned()))
         } else {
-            Err(Invalid::Format("app"))
+            Err(InvalidParam::Format("app"))
         }
     }
 
@@ -48,41 +48,41 @@ impl App {
     }
 }
 
-pub fn id(text: &str) -> Result<String, Invalid> {
+pub fn id(text: &str) -> Result<String, InvalidParam> {
     one_line("id", text, MAX_ID)
 }
 
-pub fn ip(text: Option<&str>) -> Result<String, Invalid> {
+pub fn ip(text: Option<&str>) -> Result<String, InvalidParam> {
     match text {
-        None | Some("") => Err(Invalid::Missing("ip")),
+        None | Some("") => Err(InvalidParam::Missing("ip")),
         Some(text) => one_line("ip", text, MAX_IP),
     }
 }
 
-pub fn ttl(text: Option<&str>) -> Result<i64, Invalid> {
+pub fn ttl(text: Option<&str>) -> Result<i64, InvalidParam> {
     match text {
         None | Some("") => Ok(DEFAULT_TTL),
-        Some(text) => at_least_shortest(text),
+        Some(text) => duration(text),
     }
 }
 
 /// The message speaks of the ttl here too, as the original's does.
-pub fn dt(text: Option<&str>) -> Result<i64, Invalid> {
-    at_least_shortest(text.unwrap_or_default())
+pub fn dt(text: Option<&str>) -> Result<i64, InvalidParam> {
+    duration(text.unwrap_or_default())
 }
 
-fn one_line(name: &'static str, text: &str, max: usize) -> Result<String, Invalid> {
+fn one_line(name: &'static str, text: &str, max: usize) -> Result<String, InvalidParam> {
     let is_line_break = |c| matches!(c, '\n' | '\r' | '\u{2028}' | '\u{2029}');
     if text.is_empty() || text.chars().count() > max || text.contains(is_line_break) {
-        return Err(Invalid::Format(name));
+        return Err(InvalidParam::Format(name));
     }
     Ok(text.to_owned())
 }
 
-fn at_least_shortest(text: &str) -> Result<i64, Invalid> {
+fn duration(text: &str) -> Result<i64, InvalidParam> {
     leading_integer(text)
-        .filter(|n| *n >= SHORTEST)
-        .ok_or_else(|| Invalid::Value(format!("ttl must be a positive integer >= {SHORTEST}")))
+        .filter(|n| *n >= MIN_SECONDS)
+        .ok_or_else(|| InvalidParam::Value(format!("ttl must be a positive integer >= {MIN_SECONDS}")))
 }
 
 /// Reads as JavaScript's `parseInt` does: spaces, a sign, digits; whatever follows is ignored.
@@ -110,7 +110,7 @@ mod tests {
             assert_eq!(App::parse(good).unwrap().as_str(), good);
         }
         for bad in ["", "ab", "a:b", "a b", "äöü", "abc\n", "A12345678901234567890"] {
-            assert_eq!(App::parse(bad), Err(Invalid::Format("app")), "{bad:?}");
+            assert_eq!(App::parse(bad), Err(InvalidParam::Format("app")), "{bad:?}");
         }
     }
 
@@ -120,7 +120,7 @@ mod tests {
             assert_eq!(id(good).as_deref(), Ok(good));
         }
         for bad in ["", "a\n", "\r", "a\u{2028}b", "\u{2029}", &"a".repeat(129)] {
-            assert_eq!(id(bad), Err(Invalid::Format("id")), "{bad:?}");
+            assert_eq!(id(bad), Err(InvalidParam::Format("id")), "{bad:?}");
         }
     }
 
@@ -128,8 +128,8 @@ mod tests {
     fn an_ip_is_1_to_39_characters() {
         assert_eq!(ip(Some("192.168.99.22")).as_deref(), Ok("192.168.99.22"));
         assert_eq!(ip(Some(&"f".repeat(39))).unwrap().len(), 39);
-        assert_eq!(ip(Some(&"f".repeat(40))), Err(Invalid::Format("ip")));
-        assert_eq!(ip(Some("a\nb")), Err(Invalid::Format("ip")));
+        assert_eq!(ip(Some(&"f".repeat(40))), Err(InvalidParam::Format("ip")));
+        assert_eq!(ip(Some("a\nb")), Err(InvalidParam::Format("ip")));
         for missing in [None, Some("")] {
             assert_eq!(ip(missing).unwrap_err().to_string(), "No ip supplied");
         }

@@ -24,42 +24,42 @@ pub struct Limits {
     /// For a client to take in a piece of its answer.
     pub write_timeout: Duration,
     /// For requests under way once the service is told to stop.
-    pub grace: Duration,
+    pub shutdown_timeout: Duration,
 }
 
 /// Serves until `shutdown` is ready and what is under way has been answered, or the grace is over.
 pub async fn serve(listener: TcpListener, app: Router, limits: Limits, shutdown: impl Future<Output = ()>) {
     let graceful = GracefulShutdown::new();
-    let places = Arc::new(Semaphore::new(limits.max_connections));
+    let permits = Arc::new(Semaphore::new(limits.max_connections));
     let mut shutdown = pin!(shutdown);
     loop {
         let accepted = tokio::select! {
-            accepted = accept(&listener, &places) => accepted,
+            accepted = accept(&listener, &permits) => accepted,
             () = &mut shutdown => break,
         };
-        let Some((stream, place)) = accepted else { break };
+        let Some((stream, permit)) = accepted else { break };
         let connection = graceful.watch(connection(stream, app.clone(), limits));
         tokio::spawn(async move {
-            let _place = place;
+            let _permit = permit;
             if let Err(error) = connection.await {
                 tracing::trace!(%error, "a connection ended early");
             }
         });
     }
     drop(listener);
-    if tokio::time::timeout(limits.grace, graceful.shutdown()).await.is_err() {
-        tracing::warn!(grace_seconds = limits.grace.as_secs(), "stopped with requests still under way");
+    if tokio::time::timeout(limits.shutdown_timeout, graceful.shutdown()).await.is_err() {
+        tracing::warn!(grace_seconds = limits.shutdown_timeout.as_secs(), "stopped with requests still under way");
     }
 }
 
-type Place = tokio::sync::OwnedSemaphorePermit;
+type Permit = tokio::sync::OwnedSemaphorePermit;
 
 /// `None` only if the semaphore were closed, which nobody does.
-async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> Option<(TcpStream, Place)> {
-    let place = Arc::clone(places).acquire_owned().await.ok()?;
+async fn accept(listener: &TcpListener, permits: &Arc<Semaphore>) -> Option<(TcpStream, Permit)> {
+    let permit = Arc::clone(permits).acquire_owned().await.ok()?;
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => return Some((stream, place)),
+            Ok((stream, _)) => return Some((stream, permit)),
             Err(error) => {
                 tracing::debug!(%error, "a connection was not accepted");
                 // Out of file descriptors, for one: some will be given back, and a busy loop would not help.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::params::Invalid;
+use crate::params::InvalidParam;
 
 /// `Z` is left out, so that the one before the creation time is the only one and the time can be split off.
 const LETTERS: &[u8; 61] = b"ABCDEFGHIJKLMNOPQRSTUVWXYabcdefghijklmnopqrstuvwxyz0123456789";
@@ -26,11 +26,11 @@ impl Token {
         Ok(Self(text))
     }
 
-    pub fn parse(text: &str) -> Result<Self, Invalid> {
+    pub fn parse(text: &str) -> Result<Self, InvalidParam> {
         if text.len() == LENGTH && text.bytes().all(|b| b.is_ascii_alphanumeric()) {
             Ok(Self(text.to_owned()))
         } else {
-            Err(Invalid::Format("token"))
+            Err(InvalidParam::Format("token"))
         }
     }
 
@@ -102,7 +102,7 @@ mod tests {
         let good = "a".repeat(64);
         assert!(Token::parse(&good).is_ok());
         for bad in ["", "a", &"a".repeat(63), &"a".repeat(65), &format!("{}-", "a".repeat(63)), &"é".repeat(32)] {
-            assert_eq!(Token::parse(bad), Err(Invalid::Format("token")), "{bad}");
+            assert_eq!(Token::parse(bad), Err(InvalidParam::Format("token")), "{bad}");
         }
     }
 

@@ -25,14 +25,14 @@ impl FromRequest<Api> for JsonBody {
         if !declared_json(&parts.headers)? {
             return Ok(Self(None));
         }
-        let bytes = tokio::time::timeout(api.body_timeout, read(body)).await.map_err(|_| ApiError::SlowBody)??;
+        let bytes = tokio::time::timeout(api.body_timeout, read(body)).await.map_err(|_| ApiError::BodyTimeout)??;
         if bytes.is_empty() {
             return Ok(Self(None));
         }
         let value: Box<RawValue> =
-            serde_json::from_slice(&bytes).map_err(|error| ApiError::BadJson(error.to_string()))?;
+            serde_json::from_slice(&bytes).map_err(|error| ApiError::InvalidJson(error.to_string()))?;
         if !value.get().starts_with(['{', '[']) {
-            return Err(ApiError::BadJson("it holds a single value".to_owned()));
+            return Err(ApiError::InvalidJson("it holds a single value".to_owned()));
         }
         Ok(Self(Some(value)))
     }
@@ -60,7 +60,7 @@ async fn read(mut body: Body) -> Result<Bytes, ApiError> {
     let mut kept = BytesMut::new();
     let mut seen = 0usize;
     while let Some(frame) = body.frame().await {
-        let Ok(data) = frame.map_err(|_| ApiError::BrokenBody)?.into_data() else {
+        let Ok(data) = frame.map_err(|_| ApiError::IncompleteBody)?.into_data() else {
             continue;
         };
         seen = seen.saturating_add(data.len());

@@ -30,21 +30,21 @@ pub fn normalize(mut request: Request) -> Request {
 }
 
 /// The variable parts of the path, decoded.
-pub struct Target<T>(pub T);
+pub struct PathParams<T>(pub T);
 
-impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Target<T> {
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for PathParams<T> {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        if !percent_signs_are_sound(parts.uri.path()) {
-            return Err(ApiError::BadPath);
+        if !is_percent_encoding_valid(parts.uri.path()) {
+            return Err(ApiError::InvalidPath);
         }
-        let Path(target) = Path::from_request_parts(parts, state).await.map_err(|_| ApiError::BadPath)?;
+        let Path(target) = Path::from_request_parts(parts, state).await.map_err(|_| ApiError::InvalidPath)?;
         Ok(Self(target))
     }
 }
 
-fn percent_signs_are_sound(path: &str) -> bool {
+fn is_percent_encoding_valid(path: &str) -> bool {
     path.split('%').skip(1).all(|rest| {
         let mut bytes = rest.bytes();
         let mut hex = || bytes.next().is_some_and(|b| b.is_ascii_hexdigit());
@@ -52,9 +52,9 @@ fn percent_signs_are_sound(path: &str) -> bool {
     })
 }
 
-pub struct Query(Vec<(String, String)>);
+pub struct QueryParams(Vec<(String, String)>);
 
-impl Query {
+impl QueryParams {
     /// The values of a repeated parameter are joined with commas, which is how the original reads them.
     pub fn get(&self, name: &str) -> Option<String> {
         let values: Vec<&str> = self.0.iter().filter(|(key, _)| key == name).map(|(_, value)| value.as_str()).collect();
@@ -62,7 +62,7 @@ impl Query {
     }
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for Query {
+impl<S: Send + Sync> FromRequestParts<S> for QueryParams {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
@@ -97,9 +97,9 @@ mod tests {
 
     #[test]
     fn a_percent_sign_needs_two_hex_digits() {
-        assert!(percent_signs_are_sound("/a%2Fb%c3%bc"));
+        assert!(is_percent_encoding_valid("/a%2Fb%c3%bc"));
         for bad in ["%", "/a%2", "/%zz", "/%2%41", "/a%"] {
-            assert!(!percent_signs_are_sound(bad), "{bad}");
+            assert!(!is_percent_encoding_valid(bad), "{bad}");
         }
     }
 }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-pub use self::memory::Memory;
-pub use self::redis::{Redis, RedisUrl, RedisUrlError};
+pub use self::memory::MemoryStore;
+pub use self::redis::{RedisStore, RedisUrl, RedisUrlError};
 use crate::data::{Change, Data};
 use crate::params::App;
 use crate::session::Session;
@@ -33,8 +33,8 @@ pub struct NewSession {
 
 #[derive(Clone)]
 pub enum Store {
-    Memory(Arc<Memory>),
-    Redis(Arc<Redis>),
+    Memory(Arc<MemoryStore>),
+    Redis(Arc<RedisStore>),
 }
 
 /// `now` and `since` are unix seconds, and always the caller's: a store has no clock.
@@ -96,17 +96,17 @@ impl Store {
     }
 
     /// The sessions used since then, the most recently used first.
-    pub async fn recent(&self, app: &App, since: i64, now: i64) -> Result<Vec<Session>, StoreError> {
+    pub async fn app_sessions(&self, app: &App, since: i64, now: i64) -> Result<Vec<Session>, StoreError> {
         match self {
-            Self::Memory(memory) => Ok(memory.recent(app, since, now)),
-            Self::Redis(redis) => redis.recent(app, since, now).await,
+            Self::Memory(memory) => Ok(memory.app_sessions(app, since, now)),
+            Self::Redis(redis) => redis.app_sessions(app, since, now).await,
         }
     }
 
-    pub async fn of_user(&self, app: &App, id: &str, now: i64) -> Result<Vec<Session>, StoreError> {
+    pub async fn user_sessions(&self, app: &App, id: &str, now: i64) -> Result<Vec<Session>, StoreError> {
         match self {
-            Self::Memory(memory) => Ok(memory.of_user(app, id, now)),
-            Self::Redis(redis) => redis.of_user(app, id, now).await,
+            Self::Memory(memory) => Ok(memory.user_sessions(app, id, now)),
+            Self::Redis(redis) => redis.user_sessions(app, id, now).await,
         }
     }
 

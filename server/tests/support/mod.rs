@@ -14,7 +14,7 @@ use axum::http::{Request, header};
 use http_body_util::BodyExt;
 use rest_sessions::api::{Api, router};
 use rest_sessions::clock::Clock;
-use rest_sessions::store::{Memory, Redis, RedisUrl, Store};
+use rest_sessions::store::{MemoryStore, RedisStore, RedisUrl, Store};
 use test_support::redis::RedisServer;
 use test_support::wait::PATIENCE;
 use tower::ServiceExt;
@@ -38,17 +38,17 @@ pub struct Service {
 
 impl Service {
     pub fn memory() -> Self {
-        Self::over(Store::Memory(Arc::new(Memory::new(1 << 24))))
+        Self::over(Store::Memory(Arc::new(MemoryStore::new(1 << 24))))
     }
 
     pub fn memory_of(bytes: usize) -> Self {
-        Self::over(Store::Memory(Arc::new(Memory::new(bytes))))
+        Self::over(Store::Memory(Arc::new(MemoryStore::new(bytes))))
     }
 
     pub fn redis(server: &RedisServer) -> Self {
         let url = RedisUrl::parse(&server.url()).unwrap();
         // No test over this service measures the timeout, and a busy machine is slow.
-        let redis = Redis::new(url, "rs".to_owned(), PATIENCE).unwrap();
+        let redis = RedisStore::new(url, "rs".to_owned(), PATIENCE).unwrap();
         Self::over(Store::Redis(Arc::new(redis)))
     }
 

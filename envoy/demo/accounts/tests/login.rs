@@ -12,7 +12,7 @@ use axum::http::{Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
 use rest_sessions::api::{self, Api};
 use rest_sessions::clock::Clock;
-use rest_sessions::store::{Memory, Store};
+use rest_sessions::store::{MemoryStore, Store};
 use serde_json::{Value, json};
 use test_support::ports::RefusingPort;
 use test_support::serve::serve;
@@ -30,7 +30,7 @@ struct System {
 impl System {
     async fn start() -> Self {
         let sessions = api::router(Api {
-            store: Store::Memory(Memory::new(1 << 20).into()),
+            store: Store::Memory(MemoryStore::new(1 << 20).into()),
             clock: Clock::system(),
             body_timeout: Duration::from_secs(5),
         });

@@ -34,7 +34,7 @@ impl Keys {
     }
 
     /// The ends of the sessions of all apps.
-    pub fn ends(&self) -> String {
+    pub fn expirations(&self) -> String {
         format!("{}:SESSIONS", self.namespace)
     }
 }
@@ -43,7 +43,7 @@ pub fn member(token: &Token, id: &str) -> String {
     format!("{}:{id}", token.as_str())
 }
 
-pub fn end_member(app: &App, token: &Token, id: &str) -> String {
+pub fn expiration_member(app: &App, token: &Token, id: &str) -> String {
     format!("{}:{}", app.as_str(), member(token, id))
 }
 
@@ -52,7 +52,7 @@ pub fn split_member(member: &str) -> Option<(&str, &str)> {
     member.split_once(':')
 }
 
-pub fn split_end_member(member: &str) -> Option<(App, &str, &str)> {
+pub fn split_expiration_member(member: &str) -> Option<(App, &str, &str)> {
     let (app, rest) = member.split_once(':')?;
     let (token, id) = split_member(rest)?;
     Some((App::parse(app).ok()?, token, id))

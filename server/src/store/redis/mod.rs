@@ -1,7 +1,7 @@
 //! The store in Redis, in the original's key layout. What must happen as one is one script or one transaction.
 
+mod connection;
 mod keys;
-mod link;
 
 use std::fmt;
 use std::time::Duration;
@@ -9,8 +9,8 @@ use std::time::Duration;
 use redis::{Client, ConnectionInfo, IntoConnectionInfo, Pipeline, Script, cmd};
 use thiserror::Error;
 
-use self::keys::{Keys, end_member, member, split_end_member, split_member};
-use self::link::Link;
+use self::connection::ConnectionManager;
+use self::keys::{Keys, expiration_member, member, split_expiration_member, split_member};
 use super::{NewSession, StoreError};
 use crate::data::{Change, Data};
 use crate::params::{App, MAX_SECONDS};
@@ -61,8 +61,8 @@ impl fmt::Debug for RedisUrl {
     }
 }
 
-pub struct Redis {
-    link: Link,
+pub struct RedisStore {
+    connection: ConnectionManager,
     keys: Keys,
     get: Script,
     set: Script,
@@ -70,17 +70,17 @@ pub struct Redis {
     kill_many: Script,
 }
 
-impl Redis {
+impl RedisStore {
     /// Connects with the first request, not here: Redis may come up later than this service.
     pub fn new(url: RedisUrl, namespace: String, timeout: Duration) -> Result<Self, RedisUrlError> {
         let client = Client::open(*url.0).map_err(|_| RedisUrlError::Form)?;
         Ok(Self {
-            link: Link::new(client, timeout),
+            connection: ConnectionManager::new(client, timeout),
             keys: Keys::new(namespace),
-            get: Script::new(concat!(include_str!("live.lua"), include_str!("get.lua"))),
-            set: Script::new(concat!(include_str!("live.lua"), include_str!("set.lua"))),
-            kill: Script::new(concat!(include_str!("finish.lua"), include_str!("kill.lua"))),
-            kill_many: Script::new(concat!(include_str!("finish.lua"), include_str!("kill_many.lua"))),
+            get: Script::new(concat!(include_str!("scripts/live.lua"), include_str!("scripts/get.lua"))),
+            set: Script::new(concat!(include_str!("scripts/live.lua"), include_str!("scripts/set.lua"))),
+            kill: Script::new(concat!(include_str!("scripts/remove.lua"), include_str!("scripts/kill.lua"))),
+            kill_many: Script::new(concat!(include_str!("scripts/remove.lua"), include_str!("scripts/kill_many.lua"))),
         })
     }
 
@@ -92,7 +92,7 @@ impl Redis {
         pipe.atomic()
             .zadd(self.keys.sessions(app), member(token, &new.id), now)
             .zadd(self.keys.users(app), &new.id, now)
-            .zadd(self.keys.ends(), end_member(app, token, &new.id), end)
+            .zadd(self.keys.expirations(), expiration_member(app, token, &new.id), end)
             .sadd(self.keys.tokens(app, &new.id), token.as_str());
         let hash = pipe.cmd("HSET").arg(&session).arg("id").arg(&new.id).arg("r").arg(1).arg("w").arg(1);
         hash.arg("ip").arg(&new.ip).arg("la").arg(now).arg("ttl").arg(new.ttl);
@@ -100,7 +100,7 @@ impl Redis {
             hash.arg("d").arg(data);
         }
         let pipe: &Pipeline = &pipe;
-        self.link.call(|mut connection| async move { pipe.exec_async(&mut connection).await }).await
+        self.connection.call(|mut connection| async move { pipe.exec_async(&mut connection).await }).await
     }
 
     pub async fn get(&self, app: &App, token: &Token, now: i64) -> Result<Option<Session>, StoreError> {
@@ -111,7 +111,7 @@ impl Redis {
         script.arg(app.as_str()).arg(token.as_str()).arg(now);
         let script = &script;
         let fields: Option<Fields> =
-            self.link.call(|mut connection| async move { script.invoke_async(&mut connection).await }).await?;
+            self.connection.call(|mut connection| async move { script.invoke_async(&mut connection).await }).await?;
         session_from(fields, now)
     }
 
@@ -125,7 +125,7 @@ impl Redis {
         now: i64,
     ) -> Result<Option<Session>, StoreError> {
         let keys = &self.session_keys(app, token);
-        self.link
+        self.connection
             .call(|mut connection| async move {
                 loop {
                     let [session, ..] = keys;
@@ -153,15 +153,15 @@ impl Redis {
 
     /// What the scripts of one session work on, in their order.
     fn session_keys(&self, app: &App, token: &Token) -> [String; 4] {
-        [self.keys.session(app, token.as_str()), self.keys.sessions(app), self.keys.users(app), self.keys.ends()]
+        [self.keys.session(app, token.as_str()), self.keys.sessions(app), self.keys.users(app), self.keys.expirations()]
     }
 
     pub async fn kill(&self, app: &App, token: &Token, now: i64) -> Result<u64, StoreError> {
         let mut script = self.kill.key(self.keys.sessions(app));
-        script.key(self.keys.users(app)).key(self.keys.ends());
+        script.key(self.keys.users(app)).key(self.keys.expirations());
         script.arg(self.keys.prefix(app)).arg(app.as_str()).arg(token.as_str()).arg(now);
         let script = &script;
-        self.link.call(|mut connection| async move { script.invoke_async(&mut connection).await }).await
+        self.connection.call(|mut connection| async move { script.invoke_async(&mut connection).await }).await
     }
 
     pub async fn kill_user(&self, app: &App, id: &str) -> Result<u64, StoreError> {
@@ -182,15 +182,17 @@ impl Redis {
         let mut killed = 0u64;
         for chunk in pairs.chunks(CHUNK) {
             let mut script = self.kill_many.key(self.keys.sessions(app));
-            script.key(self.keys.users(app)).key(self.keys.ends());
+            script.key(self.keys.users(app)).key(self.keys.expirations());
             script.arg(self.keys.prefix(app)).arg(app.as_str());
             script.arg(before.map(|seconds| seconds.to_string()).unwrap_or_default());
             for (token, id) in chunk {
                 script.arg(*token).arg(*id);
             }
             let script = &script;
-            let removed: u64 =
-                self.link.call(|mut connection| async move { script.invoke_async(&mut connection).await }).await?;
+            let removed: u64 = self
+                .connection
+                .call(|mut connection| async move { script.invoke_async(&mut connection).await })
+                .await?;
             killed = killed.saturating_add(removed);
         }
         Ok(killed)
@@ -200,10 +202,10 @@ impl Redis {
         let mut command = cmd("ZCOUNT");
         command.arg(self.keys.users(app)).arg(since).arg("+inf");
         let command = &command;
-        self.link.call(|mut connection| async move { command.query_async(&mut connection).await }).await
+        self.connection.call(|mut connection| async move { command.query_async(&mut connection).await }).await
     }
 
-    pub async fn recent(&self, app: &App, since: i64, now: i64) -> Result<Vec<Session>, StoreError> {
+    pub async fn app_sessions(&self, app: &App, since: i64, now: i64) -> Result<Vec<Session>, StoreError> {
         let mut command = cmd("ZREVRANGEBYSCORE");
         command.arg(self.keys.sessions(app)).arg("+inf").arg(since);
         let members = self.query_strings(&command).await?;
@@ -211,7 +213,7 @@ impl Redis {
         self.sessions(app, &tokens, now).await
     }
 
-    pub async fn of_user(&self, app: &App, id: &str, now: i64) -> Result<Vec<Session>, StoreError> {
+    pub async fn user_sessions(&self, app: &App, id: &str, now: i64) -> Result<Vec<Session>, StoreError> {
         let tokens = self.user_tokens(app, id).await?;
         let tokens: Vec<_> = tokens.iter().map(String::as_str).collect();
         self.sessions(app, &tokens, now).await
@@ -232,7 +234,7 @@ impl Redis {
             }
             let pipe: &Pipeline = &pipe;
             let found: Vec<Fields> =
-                self.link.call(|mut connection| async move { pipe.query_async(&mut connection).await }).await?;
+                self.connection.call(|mut connection| async move { pipe.query_async(&mut connection).await }).await?;
             for fields in found {
                 sessions.extend(session_from(Some(fields), now)?);
             }
@@ -244,14 +246,14 @@ impl Redis {
         let mut killed = 0u64;
         loop {
             let mut command = cmd("ZRANGEBYSCORE");
-            command.arg(self.keys.ends()).arg("-inf").arg(format!("({now}")).arg("LIMIT").arg(0).arg(CHUNK);
+            command.arg(self.keys.expirations()).arg("-inf").arg(format!("({now}")).arg("LIMIT").arg(0).arg(CHUNK);
             let members = self.query_strings(&command).await?;
             for member in &members {
-                match split_end_member(member) {
+                match split_expiration_member(member) {
                     Some((app, token, id)) => {
                         killed = killed.saturating_add(self.kill_pairs(&app, &[(token, id)], Some(now)).await?);
                     }
-                    None => self.drop_end(member).await?,
+                    None => self.drop_expiration(member).await?,
                 }
             }
             if members.len() < CHUNK {
@@ -261,19 +263,19 @@ impl Redis {
     }
 
     /// A member that names no session would come up in every sweep.
-    async fn drop_end(&self, member: &str) -> Result<(), StoreError> {
+    async fn drop_expiration(&self, member: &str) -> Result<(), StoreError> {
         let mut command = cmd("ZREM");
-        command.arg(self.keys.ends()).arg(member);
+        command.arg(self.keys.expirations()).arg(member);
         let command = &command;
-        self.link.call(|mut connection| async move { command.exec_async(&mut connection).await }).await
+        self.connection.call(|mut connection| async move { command.exec_async(&mut connection).await }).await
     }
 
     pub async fn ping(&self) -> Result<(), StoreError> {
-        self.link.call(|mut connection| async move { cmd("PING").exec_async(&mut connection).await }).await
+        self.connection.call(|mut connection| async move { cmd("PING").exec_async(&mut connection).await }).await
     }
 
     async fn query_strings(&self, command: &redis::Cmd) -> Result<Vec<String>, StoreError> {
-        self.link.call(|mut connection| async move { command.query_async(&mut connection).await }).await
+        self.connection.call(|mut connection| async move { command.query_async(&mut connection).await }).await
     }
 }
 

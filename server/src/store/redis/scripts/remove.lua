@@ -1,6 +1,6 @@
 -- Takes everything away that belongs to one session, and its user with the last one. KEYS: the app's sessions, the
 -- app's users, the sessions of all apps.
-local function finish(prefix, app, token, id)
+local function remove(prefix, app, token, id)
   local tokens = prefix .. 'us:' .. id
   redis.call('ZREM', KEYS[1], token .. ':' .. id)
   redis.call('SREM', tokens, token)

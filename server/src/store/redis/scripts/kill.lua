@@ -4,4 +4,4 @@ local ttl, last = tonumber(fields[2]), tonumber(fields[3])
 if not fields[1] or not ttl or not last or now - last > ttl then
   return 0
 end
-return finish(prefix, app, token, fields[1])
+return remove(prefix, app, token, fields[1])

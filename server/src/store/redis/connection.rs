@@ -10,13 +10,13 @@ use redis::{AsyncConnectionConfig, Client, RedisError, RedisResult};
 
 use crate::store::StoreError;
 
-pub struct Link {
+pub struct ConnectionManager {
     client: Client,
     timeout: Duration,
     current: Mutex<Slot>,
     /// Held while connecting, so that a hundred waiting requests make one connection.
     connecting: tokio::sync::Mutex<()>,
-    away: AtomicBool,
+    unavailable: AtomicBool,
 }
 
 #[derive(Default)]
@@ -25,14 +25,14 @@ struct Slot {
     connection: Option<MultiplexedConnection>,
 }
 
-impl Link {
+impl ConnectionManager {
     pub fn new(client: Client, timeout: Duration) -> Self {
         Self {
             client,
             timeout,
             current: Mutex::default(),
             connecting: tokio::sync::Mutex::default(),
-            away: AtomicBool::new(false),
+            unavailable: AtomicBool::new(false),
         }
     }
 
@@ -46,19 +46,19 @@ impl Link {
         let used = AtomicU64::new(0);
         match tokio::time::timeout(self.timeout, self.attempt(&work, &used)).await {
             Ok(Ok(value)) => {
-                if self.away.swap(false, Ordering::Relaxed) {
+                if self.unavailable.swap(false, Ordering::Relaxed) {
                     tracing::info!("redis answers again");
                 }
                 Ok(value)
             }
             Ok(Err(error)) => {
-                self.note_failure(&describe(&error));
+                self.log_failure(&describe(&error));
                 Err(StoreError::Unavailable)
             }
             Err(_) => {
                 // Nobody can tell a slow connection from a dead one, so the next request gets another.
                 self.discard(used.load(Ordering::Relaxed));
-                self.note_failure("no answer in time");
+                self.log_failure("no answer in time");
                 Err(StoreError::Unavailable)
             }
         }
@@ -117,8 +117,8 @@ impl Link {
     }
 
     /// The first failure is said aloud, those after it quietly, until Redis answers again.
-    fn note_failure(&self, cause: &str) {
-        if self.away.swap(true, Ordering::Relaxed) {
+    fn log_failure(&self, cause: &str) {
+        if self.unavailable.swap(true, Ordering::Relaxed) {
             tracing::debug!(cause, "redis fails still");
         } else {
             tracing::warn!(cause, "redis fails; requests are answered 503 until it is back");

@@ -6,7 +6,7 @@ for i = 4, #ARGV, 2 do
   local token, id = ARGV[i], ARGV[i + 1]
   local ends = before and tonumber(redis.call('ZSCORE', KEYS[3], app .. ':' .. token .. ':' .. id))
   if not before or (ends and ends < before) then
-    removed = removed + finish(prefix, app, token, id)
+    removed = removed + remove(prefix, app, token, id)
   end
 end
 return removed
