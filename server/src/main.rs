@@ -1,4 +1,4 @@
-//! The command: reads its options, listens, says where, and stops when told to.
+//! The command: reads its options, serves, sweeps expired sessions, and shuts down on SIGTERM or SIGINT.
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -22,7 +22,7 @@ fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) if !error.use_stderr() => {
-            // Help or version; a reader that closes the pipe early has read enough.
+            // Help or version. Fails only if the reader has closed the pipe.
             let _ = error.print();
             return ExitCode::SUCCESS;
         }
@@ -76,7 +76,7 @@ async fn run(options: Options) -> Result<(), String> {
     Ok(())
 }
 
-/// Only this program's own lines: libraries may log what they send and receive, and that holds tokens.
+/// Logs this program's own events only: libraries may log what they send and receive, which contains tokens.
 fn start_logging(options: &Options) {
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
@@ -92,7 +92,7 @@ fn open_store(options: &Options) -> Result<(Store, String), String> {
             Ok((Store::Memory(Arc::new(MemoryStore::new(options.memory_bytes))), "memory".to_owned()))
         }
         StoreChoice::Redis(url) => {
-            // Fails only where a provider is installed already, which serves as well.
+            // Fails only if a provider is installed already, which serves as well.
             let _ = rustls::crypto::ring::default_provider().install_default();
             let redis = RedisStore::new(url.clone(), options.namespace.clone(), options.store_timeout)
                 .map_err(|error| format!("cannot use the store {url}: {error}"))?;
@@ -104,13 +104,13 @@ fn open_store(options: &Options) -> Result<(Store, String), String> {
 async fn sweep_periodically(store: Store, clock: Clock, interval: Duration) {
     let mut ticks = tokio::time::interval(interval);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    // The first tick comes at once; the first sweep need not.
+    // The first tick is immediate; the first sweep is due after one interval.
     ticks.tick().await;
     loop {
         ticks.tick().await;
         match store.sweep(clock.seconds()).await {
             Ok(swept) => tracing::event!(Level::DEBUG, swept, "swept expired sessions"),
-            Err(error) => tracing::warn!(%error, "expired sessions were not swept; the next sweep tries again"),
+            Err(error) => tracing::warn!(%error, "expired sessions were not swept; the next sweep retries"),
         }
     }
 }
@@ -124,5 +124,5 @@ async fn shutdown_requested([mut terminate, mut interrupt]: [Signal; 2]) {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
-    tracing::info!("stopping: requests under way are answered first");
+    tracing::info!("stopping: requests in flight are answered first");
 }

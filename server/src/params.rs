@@ -1,14 +1,15 @@
-//! What a caller may name: apps, users, addresses, times to live. The messages are the original's, word for word.
+//! Validation of parameters: app, id, ip, ttl, dt. The messages are those of the original, word for word.
 
 use thiserror::Error;
 
-/// The largest whole number that every JSON reader keeps exact. Greater ones are cut down to it.
+/// The largest integer that a JSON number represents exactly in JavaScript. Larger ones are reduced to it.
 pub const MAX_SECONDS: i64 = (1 << 53) - 1;
 const DEFAULT_TTL: i64 = 7200;
 const MIN_SECONDS: i64 = 10;
 const MAX_ID: usize = 128;
 const MAX_IP: usize = 39;
 
+/// A parameter that breaks a rule. Part of the wire contract.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum InvalidParam {
     #[error("No {0} supplied")]
@@ -20,6 +21,7 @@ pub enum InvalidParam {
 }
 
 impl InvalidParam {
+    /// `name` in the body of the response.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Missing(_) => "missingParameter",
@@ -29,11 +31,12 @@ impl InvalidParam {
     }
 }
 
-/// The name of an application; holds no `:`, which the keys in Redis rely on.
+/// The name of an application. The keys in Redis rely on it having no `:`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct App(String);
 
 impl App {
+    /// Accepts 3 to 20 ASCII letters, digits, `_` and `-`.
     pub fn parse(text: &str) -> Result<Self, InvalidParam> {
         let allowed = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
         if (3..=20).contains(&text.len()) && text.bytes().all(allowed) {
@@ -48,10 +51,12 @@ impl App {
     }
 }
 
+/// A user's id: 1 to 128 characters without line breaks.
 pub fn id(text: &str) -> Result<String, InvalidParam> {
     one_line("id", text, MAX_ID)
 }
 
+/// 1 to 39 characters without line breaks. Required.
 pub fn ip(text: Option<&str>) -> Result<String, InvalidParam> {
     match text {
         None | Some("") => Err(InvalidParam::Missing("ip")),
@@ -59,6 +64,7 @@ pub fn ip(text: Option<&str>) -> Result<String, InvalidParam> {
     }
 }
 
+/// Seconds, 10 at least; 7,200 if absent.
 pub fn ttl(text: Option<&str>) -> Result<i64, InvalidParam> {
     match text {
         None | Some("") => Ok(DEFAULT_TTL),
@@ -66,7 +72,7 @@ pub fn ttl(text: Option<&str>) -> Result<i64, InvalidParam> {
     }
 }
 
-/// The message speaks of the ttl here too, as the original's does.
+/// Seconds, 10 at least. Required. As in the original, the message names `ttl`.
 pub fn dt(text: Option<&str>) -> Result<i64, InvalidParam> {
     duration(text.unwrap_or_default())
 }
@@ -85,7 +91,7 @@ fn duration(text: &str) -> Result<i64, InvalidParam> {
         .ok_or_else(|| InvalidParam::Value(format!("ttl must be a positive integer >= {MIN_SECONDS}")))
 }
 
-/// Reads as JavaScript's `parseInt` does: spaces, a sign, digits; whatever follows is ignored.
+/// Parses as JavaScript's `parseInt` does: white space, a sign, digits; the rest is ignored.
 fn leading_integer(text: &str) -> Option<i64> {
     let text = text.trim_start();
     let (negative, digits) = match text.strip_prefix('-') {
@@ -150,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_beyond_all_bounds_is_cut_down_to_the_greatest_exact_one() {
+    fn a_larger_number_is_reduced_to_the_largest_exact_one() {
         assert_eq!(ttl(Some(&"9".repeat(400))), Ok(MAX_SECONDS));
         assert_eq!(dt(Some("9223372036854775808")), Ok(MAX_SECONDS));
     }

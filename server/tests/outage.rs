@@ -1,4 +1,4 @@
-//! The program and a Redis that hangs, goes and comes back.
+//! The program while Redis hangs, stops and restarts.
 
 mod support;
 
@@ -27,14 +27,14 @@ fn assert_unavailable_in_time(server: &Server, token: &str) {
         let began = Instant::now();
         assert_eq!(server.call(method, &path, r#"{"b":2}"#), (503, unavailable.clone()), "{method} {path}");
         let took = began.elapsed();
-        // Five times the limit that the server was given, for a machine that is busy with other tests.
+        // Five times the timeout that the server was given, because the machine may be busy with other tests.
         assert!(took < Duration::from_millis(1500), "{method} {path} took {took:?}");
     }
-    assert_eq!(server.call("GET", "/app1/get/junk", "").0, 500, "a broken rule needs no Redis");
+    assert_eq!(server.call("GET", "/app1/get/junk", "").0, 500, "an invalid parameter is answered without Redis");
 }
 
 #[test]
-fn a_redis_that_hangs_is_answered_503_in_time_and_nothing_is_lost() {
+fn while_redis_hangs_requests_are_answered_503_in_time_and_no_session_is_lost() {
     let redis = RedisServer::start();
     let server = Server::start(&["--store", &redis.url(), "--store-timeout", "300"]);
     let token = server.create();
@@ -57,7 +57,7 @@ fn a_redis_that_hangs_is_answered_503_in_time_and_nothing_is_lost() {
 }
 
 #[test]
-fn without_redis_it_starts_answers_503_in_time_and_connects_by_itself() {
+fn without_redis_it_starts_answers_503_in_time_and_connects_when_redis_starts() {
     let mut redis = RedisServer::start();
     redis.stop();
     let server = Server::start(&["--store", &redis.url(), "--store-timeout", "300"]);
@@ -79,7 +79,7 @@ fn without_redis_it_starts_answers_503_in_time_and_connects_by_itself() {
 }
 
 #[test]
-fn a_connection_that_redis_closed_costs_no_request() {
+fn a_connection_that_redis_closed_fails_no_request() {
     let redis = RedisServer::start();
     let server = Server::start(&["--store", &redis.url()]);
     let token = server.create();
@@ -103,8 +103,8 @@ fn expired_sessions_are_swept_by_the_running_server() {
     });
 }
 
-/// Stands between the server and Redis. Once `silent` is set, the connections made before it stay open and say nothing
-/// more, as after a network partition.
+/// A proxy between the server and Redis. When `silent` is set, the connections opened before stay open and forward
+/// nothing, as after a network partition.
 fn relay(redis: SocketAddr, silent: &Arc<AtomicBool>) -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let port = listener.local_addr().unwrap().port();

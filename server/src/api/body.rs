@@ -1,4 +1,4 @@
-//! Reading a JSON body within its bounds of size and time.
+//! Reads a JSON body, bounded in size and time.
 
 use axum::body::Body;
 use axum::extract::{FromRequest, Request};
@@ -10,11 +10,11 @@ use serde_json::value::RawValue;
 use super::{Api, ApiError};
 
 const MAX_BODY: usize = 60_000;
-/// How much of a body that is too large is still read. Closing a connection on bytes that nobody has read makes the
-/// client's system throw the answer away.
+/// How much of a body that is too large is read and dropped. If a connection closes with unread bytes, the client may
+/// receive a reset instead of the response.
 const MAX_DRAINED: usize = 1 << 20;
 
-/// `None` where there is no body, or one that is not declared to be JSON.
+/// The JSON text of the body; `None` if the body is empty or its content type is not JSON.
 pub struct JsonBody(pub Option<Box<RawValue>>);
 
 impl FromRequest<Api> for JsonBody {

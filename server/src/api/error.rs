@@ -1,4 +1,4 @@
-//! What a request that fails is answered: `{"name":…,"message":…}`, with the original's names where it has one.
+//! Error responses: `{"name":…,"message":…}`, with the name of the original where it has one.
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -9,6 +9,7 @@ use super::response;
 use crate::params::InvalidParam;
 use crate::store::StoreError;
 
+/// Why a request fails. The messages are part of the wire contract.
 #[derive(Debug, Error)]
 pub enum ApiError {
     #[error(transparent)]

@@ -1,4 +1,4 @@
-//! The endpoints: each reads its parameters in the original's order, asks the store, and answers.
+//! The HTTP endpoints. Each validates its parameters in the order of the original, calls the store, and responds.
 
 mod body;
 mod error;
@@ -25,17 +25,18 @@ use crate::params::{self, App};
 use crate::store::{NewSession, Store};
 use crate::token::Token;
 
-/// What every endpoint works with.
+/// The state of every endpoint.
 #[derive(Clone)]
 pub struct Api {
     pub store: Store,
     pub clock: Clock,
-    /// How long a body may take to arrive.
+    /// The time for a request body to arrive.
     pub body_timeout: Duration,
 }
 
 type ApiResult = Result<Response, ApiError>;
 
+/// Serves the wire contract.
 pub fn router(api: Api) -> Router {
     let endpoints = Router::new()
         .route("/ping", get(ping))
@@ -55,7 +56,7 @@ pub fn router(api: Api) -> Router {
     Router::new().fallback_service(MapRequest::new(endpoints, normalize))
 }
 
-/// Logs the route's pattern and never the path, which holds the token.
+/// Logs the pattern of the route instead of the path, which contains the token.
 async fn log_request(request: Request, next: Next) -> Response {
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().cloned();
@@ -95,7 +96,7 @@ async fn create(
     Ok(response::json(StatusCode::OK, &Created { token: token.as_str() }))
 }
 
-/// `{}` and `[]` are no data at all when a session is created.
+/// When a session is created, `{}` and `[]` count as no data.
 fn is_empty(body: &str) -> bool {
     matches!(body.bytes().filter(|byte| !byte.is_ascii_whitespace()).nth(1), Some(b'}' | b']'))
 }

@@ -1,4 +1,4 @@
-//! What a path and a query say: spellings that Express takes for equal, percent-encoding, repeated parameters.
+//! Parameters in path and query, read as Express reads them: case, trailing slash, percent-encoding, repetition.
 
 use axum::extract::{FromRequestParts, Path, Request};
 use axum::http::Uri;
@@ -7,8 +7,7 @@ use serde::de::DeserializeOwned;
 
 use super::ApiError;
 
-/// Endpoints are found whatever the case of their names and with one slash too many at the end, since callers of the
-/// original may have got used to it.
+/// Lets routes match as in Express: the names of endpoints are case-insensitive, and one trailing slash is ignored.
 pub fn normalize(mut request: Request) -> Request {
     let path = request.uri().path();
     let mut segments: Vec<String> = path.split('/').skip(1).map(str::to_owned).collect();
@@ -29,7 +28,7 @@ pub fn normalize(mut request: Request) -> Request {
     request
 }
 
-/// The variable parts of the path, decoded.
+/// The parameters in the path, decoded.
 pub struct PathParams<T>(pub T);
 
 impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for PathParams<T> {
@@ -52,10 +51,11 @@ fn is_percent_encoding_valid(path: &str) -> bool {
     })
 }
 
+/// The parameters in the query, decoded.
 pub struct QueryParams(Vec<(String, String)>);
 
 impl QueryParams {
-    /// The values of a repeated parameter are joined with commas, which is how the original reads them.
+    /// The values of a repeated parameter are joined with commas, as in the original.
     pub fn get(&self, name: &str) -> Option<String> {
         let values: Vec<&str> = self.0.iter().filter(|(key, _)| key == name).map(|(_, value)| value.as_str()).collect();
         if values.is_empty() { None } else { Some(values.join(",")) }

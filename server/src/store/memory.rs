@@ -1,4 +1,4 @@
-//! The store in this process: for development and for tests. It is bounded, and gone with the process.
+//! The store in memory, bounded in bytes: for development and tests, since it is lost with the process.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
@@ -10,9 +10,10 @@ use crate::params::App;
 use crate::session::{BURST_SECONDS, Record, Session};
 use crate::token::Token;
 
-/// What a session costs beside its own text: map entries, the token in three places, the record.
+/// Bytes that a session takes beside its own text: map entries, three copies of the token, the record.
 const OVERHEAD: usize = 1024;
 
+/// Sessions in the memory of this process.
 pub struct MemoryStore {
     max_bytes: usize,
     state: Mutex<State>,
@@ -33,7 +34,7 @@ struct Sessions {
 
 struct Entry {
     record: Record,
-    /// The last use, bursts included; `Record::last_activity` may lag behind it by a second.
+    /// The last use. `Record::last_activity` may be older by [`BURST_SECONDS`].
     last_use: i64,
 }
 
@@ -56,7 +57,7 @@ impl Entry {
 }
 
 impl Sessions {
-    /// A session that is over is not found, swept or not.
+    /// Finds a session that has not expired.
     fn live(&mut self, token: &Token, now: i64) -> Option<&mut Entry> {
         self.by_token.get_mut(token).filter(|entry| entry.record.idle(now) <= entry.record.ttl)
     }
@@ -111,7 +112,7 @@ impl State {
         removed
     }
 
-    /// Makes room among the expired where it must; looks for them once a second at most.
+    /// Whether `needed` bytes fit. Sweeps if they do not, at most once a second.
     fn make_room(&mut self, needed: usize, max: usize, now: i64) -> bool {
         let fits = |bytes: usize| bytes.saturating_add(needed) <= max;
         if !fits(self.bytes) && self.last_sweep != now {
@@ -122,11 +123,12 @@ impl State {
 }
 
 impl MemoryStore {
+    /// `max_bytes` is an estimate of what the sessions take.
     pub fn new(max_bytes: usize) -> Self {
         Self { max_bytes, state: Mutex::default() }
     }
 
-    /// No code under the lock can leave half a change behind, so a poisoned lock is as good as any.
+    /// The state of a poisoned lock is used as it is: no code under the lock panics halfway through a change.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

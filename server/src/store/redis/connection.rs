@@ -1,4 +1,4 @@
-//! The connection to Redis: one, shared by all requests, made again when it breaks, and never waited for without end.
+//! One connection to Redis, shared by all requests: replaced when it breaks, every use bounded by a timeout.
 
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -14,11 +14,13 @@ pub struct ConnectionManager {
     client: Client,
     timeout: Duration,
     current: Mutex<Slot>,
-    /// Held while connecting, so that a hundred waiting requests make one connection.
+    /// Held while connecting, so that concurrent requests open one connection.
     connecting: tokio::sync::Mutex<()>,
+    /// Whether the last call failed.
     unavailable: AtomicBool,
 }
 
+/// The open connection, and how many were opened before it.
 #[derive(Default)]
 struct Slot {
     generation: u64,
@@ -36,8 +38,8 @@ impl ConnectionManager {
         }
     }
 
-    /// Runs `work`, which must be safe to run twice: where the connection turns out to be broken, it is run once more
-    /// on a new one, all within the time limit.
+    /// Runs `work`, which has to be safe to run twice: if the connection is broken, it runs once more on a new one. The
+    /// timeout covers connecting and both runs.
     pub async fn call<T, F, R>(&self, work: F) -> Result<T, StoreError>
     where
         F: Fn(MultiplexedConnection) -> R,
@@ -56,7 +58,7 @@ impl ConnectionManager {
                 Err(StoreError::Unavailable)
             }
             Err(_) => {
-                // Nobody can tell a slow connection from a dead one, so the next request gets another.
+                // A slow connection and a dead one look the same: the next request gets a new one.
                 self.discard(used.load(Ordering::Relaxed));
                 self.log_failure("no answer in time");
                 Err(StoreError::Unavailable)
@@ -90,7 +92,7 @@ impl ConnectionManager {
         if let Some(open) = self.open() {
             return Ok(open);
         }
-        // The time limit is `call`'s, for connecting and asking together.
+        // `call` has the timeout, for connecting and the command together.
         let config = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
         let connection = self.client.get_multiplexed_async_connection_with_config(&config).await?;
         let mut slot = self.slot();
@@ -104,7 +106,7 @@ impl ConnectionManager {
         slot.connection.clone().map(|connection| (slot.generation, connection))
     }
 
-    /// Lets go of the connection of that generation; a newer one stays.
+    /// Drops the connection of this generation; keeps a newer one.
     fn discard(&self, generation: u64) {
         let mut slot = self.slot();
         if slot.generation == generation {
@@ -116,17 +118,17 @@ impl ConnectionManager {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The first failure is said aloud, those after it quietly, until Redis answers again.
+    /// Logs the first failure as a warning, and later ones at debug until Redis answers again.
     fn log_failure(&self, cause: &str) {
         if self.unavailable.swap(true, Ordering::Relaxed) {
-            tracing::debug!(cause, "redis fails still");
+            tracing::debug!(cause, "redis still fails");
         } else {
             tracing::warn!(cause, "redis fails; requests are answered 503 until it is back");
         }
     }
 }
 
-/// Errors of the network in full. Of Redis' own only the code: their text may quote what was sent.
+/// The text of a network error; only the code of an error reply, whose text may quote the command.
 fn describe(error: &RedisError) -> String {
     match error.code() {
         Some(code) => format!("redis refused the command: {code}"),

@@ -1,66 +1,28 @@
-//! The store in Redis, in the original's key layout. What must happen as one is one script or one transaction.
+//! The store in Redis, with the keys of the original. Each operation on one session is one script or one transaction.
 
 mod connection;
+mod fields;
 mod keys;
+mod url;
 
-use std::fmt;
 use std::time::Duration;
 
-use redis::{Client, ConnectionInfo, IntoConnectionInfo, Pipeline, Script, cmd};
-use thiserror::Error;
+use redis::{Client, Pipeline, Script, cmd};
 
 use self::connection::ConnectionManager;
+use self::fields::{FIELDS, Fields, parse_data, parse_session};
 use self::keys::{Keys, expiration_member, member, split_expiration_member, split_member};
+pub use self::url::{RedisUrl, RedisUrlError};
 use super::{NewSession, StoreError};
-use crate::data::{Change, Data};
-use crate::params::{App, MAX_SECONDS};
-use crate::session::{Record, Session};
+use crate::data::Change;
+use crate::params::App;
+use crate::session::Session;
 use crate::token::Token;
 
-/// How many sessions one command reads or ends, so that Redis is not held up for long.
+/// Sessions that one command reads or ends. Bounds how long one command blocks Redis.
 const CHUNK: usize = 500;
-const FIELDS: [&str; 8] = ["id", "r", "w", "ttl", "d", "la", "ip", "no_resave"];
 
-/// The values of `FIELDS`.
-type Fields = Vec<Option<Vec<u8>>>;
-
-/// Where Redis is. Shown without user and password.
-#[derive(Clone)]
-pub struct RedisUrl(Box<ConnectionInfo>);
-
-#[derive(Debug, Error)]
-pub enum RedisUrlError {
-    #[error("it does not start with redis:// or rediss://")]
-    Scheme,
-    #[error("it is no URL of the form redis://[user:password@]host[:port][/database]")]
-    Form,
-}
-
-impl RedisUrl {
-    pub fn parse(url: &str) -> Result<Self, RedisUrlError> {
-        if !url.starts_with("redis://") && !url.starts_with("rediss://") {
-            return Err(RedisUrlError::Scheme);
-        }
-        url.into_connection_info().map(|info| Self(Box::new(info))).map_err(|_| RedisUrlError::Form)
-    }
-}
-
-impl fmt::Display for RedisUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = match self.0.addr() {
-            redis::ConnectionAddr::TcpTls { .. } => "rediss",
-            _ => "redis",
-        };
-        write!(f, "{scheme}://{}/{}", self.0.addr(), self.0.redis_settings().db())
-    }
-}
-
-impl fmt::Debug for RedisUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
+/// Sessions in one Redis, with or without replicas.
 pub struct RedisStore {
     connection: ConnectionManager,
     keys: Keys,
@@ -71,9 +33,9 @@ pub struct RedisStore {
 }
 
 impl RedisStore {
-    /// Connects with the first request, not here: Redis may come up later than this service.
+    /// Connects with the first request, because Redis may start later than this service. `timeout` bounds each operation.
     pub fn new(url: RedisUrl, namespace: String, timeout: Duration) -> Result<Self, RedisUrlError> {
-        let client = Client::open(*url.0).map_err(|_| RedisUrlError::Form)?;
+        let client = Client::open(url.into_connection_info()).map_err(|_| RedisUrlError::Form)?;
         Ok(Self {
             connection: ConnectionManager::new(client, timeout),
             keys: Keys::new(namespace),
@@ -112,11 +74,11 @@ impl RedisStore {
         let script = &script;
         let fields: Option<Fields> =
             self.connection.call(|mut connection| async move { script.invoke_async(&mut connection).await }).await?;
-        session_from(fields, now)
+        parse_session(fields, now)
     }
 
-    /// Reads, merges, and writes if nobody else wrote in between; else once more. Somebody's write succeeded each time
-    /// that this one had to start over, and the time limit bounds it all.
+    /// Optimistic locking: reads `d`, merges the change, and writes if `d` is still the same; else starts again. Each
+    /// retry means that another write succeeded, and the timeout bounds all retries.
     pub async fn set(
         &self,
         app: &App,
@@ -131,7 +93,7 @@ impl RedisStore {
                     let [session, ..] = keys;
                     let found: Option<Vec<u8>> = cmd("HGET").arg(session).arg("d").query_async(&mut connection).await?;
                     let expected = found.unwrap_or_default();
-                    let Ok(mut data) = data_from(&expected) else { return Ok(Err(StoreError::Corrupt)) };
+                    let Ok(mut data) = parse_data(&expected) else { return Ok(Err(StoreError::Corrupt)) };
                     data.apply(change);
                     let Ok(merged) = data.to_stored() else { return Ok(Err(StoreError::Corrupt)) };
                     let mut script = self.set.prepare_invoke();
@@ -144,14 +106,14 @@ impl RedisStore {
                     if fields.as_ref().is_some_and(Vec::is_empty) {
                         continue;
                     }
-                    let before = session_from(fields, now);
+                    let before = parse_session(fields, now);
                     return Ok(before.map(|session| session.map(|session| Session { d: data, ..session })));
                 }
             })
             .await?
     }
 
-    /// What the scripts of one session work on, in their order.
+    /// The keys of the scripts for one session, in the order of their `KEYS`.
     fn session_keys(&self, app: &App, token: &Token) -> [String; 4] {
         [self.keys.session(app, token.as_str()), self.keys.sessions(app), self.keys.users(app), self.keys.expirations()]
     }
@@ -178,6 +140,7 @@ impl RedisStore {
         self.kill_pairs(app, &pairs, None).await
     }
 
+    /// Ends sessions given as pairs of token and id. With `before`, only those that expire before that second.
     async fn kill_pairs(&self, app: &App, pairs: &[(&str, &str)], before: Option<i64>) -> Result<u64, StoreError> {
         let mut killed = 0u64;
         for chunk in pairs.chunks(CHUNK) {
@@ -236,7 +199,7 @@ impl RedisStore {
             let found: Vec<Fields> =
                 self.connection.call(|mut connection| async move { pipe.query_async(&mut connection).await }).await?;
             for fields in found {
-                sessions.extend(session_from(Some(fields), now)?);
+                sessions.extend(parse_session(Some(fields), now)?);
             }
         }
         Ok(sessions)
@@ -262,7 +225,7 @@ impl RedisStore {
         }
     }
 
-    /// A member that names no session would come up in every sweep.
+    /// Removes a malformed member, which every sweep would find again.
     async fn drop_expiration(&self, member: &str) -> Result<(), StoreError> {
         let mut command = cmd("ZREM");
         command.arg(self.keys.expirations()).arg(member);
@@ -277,42 +240,4 @@ impl RedisStore {
     async fn query_strings(&self, command: &redis::Cmd) -> Result<Vec<String>, StoreError> {
         self.connection.call(|mut connection| async move { command.query_async(&mut connection).await }).await
     }
-}
-
-/// `None` for what is gone, over, or only half there.
-fn session_from(fields: Option<Fields>, now: i64) -> Result<Option<Session>, StoreError> {
-    let Some(fields) = fields else { return Ok(None) };
-    let Ok([id, reads, writes, ttl, data, last_activity, ip, no_resave]) = <[_; 8]>::try_from(fields) else {
-        return Ok(None);
-    };
-    let (Some(id), Some(ip), Some(ttl), Some(last_activity)) = (id, ip, ttl, last_activity) else { return Ok(None) };
-    let record = Record {
-        id: text(&id),
-        reads: number(&reads.unwrap_or_default()),
-        writes: number(&writes.unwrap_or_default()),
-        ttl: number(&ttl),
-        last_activity: number(&last_activity),
-        ip: text(&ip),
-        no_resave: no_resave.is_some_and(|flag| flag == b"1"),
-        data: data_from(&data.unwrap_or_default())?,
-    };
-    Ok(record.at(now))
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-/// JavaScript writes great numbers as `1e+22`.
-#[allow(clippy::cast_possible_truncation, reason = "a cast from float saturates, and the result is cut down anyway")]
-fn number(bytes: &[u8]) -> i64 {
-    let number: f64 = text(bytes).parse().unwrap_or_default();
-    (number as i64).clamp(-MAX_SECONDS, MAX_SECONDS)
-}
-
-fn data_from(stored: &[u8]) -> Result<Data, StoreError> {
-    if stored.is_empty() {
-        return Ok(Data::default());
-    }
-    Data::from_stored(&text(stored)).map_err(|_| StoreError::Corrupt)
 }

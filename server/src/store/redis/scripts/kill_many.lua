@@ -1,5 +1,6 @@
--- Ends the sessions given as pairs of token and id; with a time, only those whose end lies before it, since a session
--- may have been used after the caller looked.
+-- Ends the sessions given as pairs of token and id. With a time, only those that expire before it: a session may have
+-- been used since the caller read its expiration.
+-- KEYS: as in remove.lua. ARGV: key prefix, app, time or '', then token, id, token, id, ...
 local prefix, app, before = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local removed = 0
 for i = 4, #ARGV, 2 do
