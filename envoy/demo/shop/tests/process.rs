@@ -24,7 +24,7 @@ async fn a_signal_ends_it_while_a_websocket_is_open() {
         request.headers_mut().insert("x-session-user", "max".parse().unwrap());
         request.headers_mut().insert("x-session-data", "{}".parse().unwrap());
         let (mut socket, _) = connect_async(request).await.unwrap();
-        assert!(matches!(socket.next().await, Some(Ok(_))), "it does not tick");
+        assert!(matches!(socket.next().await, Some(Ok(_))), "no tick arrives");
 
         shop.signal(signal);
         let exit = tokio::task::spawn_blocking(move || shop.wait_for_exit());
@@ -37,7 +37,7 @@ async fn a_signal_ends_it_while_a_websocket_is_open() {
 }
 
 #[test]
-fn a_taken_address_is_named_with_what_to_do() {
+fn an_address_in_use_is_named_with_what_to_do() {
     let holder = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = holder.local_addr().unwrap();
     let output = command(&address.to_string()).output().unwrap();

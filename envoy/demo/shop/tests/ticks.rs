@@ -1,4 +1,4 @@
-//! The WebSocket, over a connection.
+//! The WebSocket, over a real connection.
 
 use std::time::Duration;
 
@@ -24,11 +24,15 @@ async fn connect(headers: &[(&'static str, &str)]) -> Result<Socket, Error> {
 }
 
 async fn next(socket: &mut Socket) -> Message {
-    timeout(Duration::from_secs(10), socket.next()).await.expect("nothing came in time").expect("it ended").unwrap()
+    timeout(Duration::from_secs(10), socket.next())
+        .await
+        .expect("no message in time")
+        .expect("the socket has ended")
+        .unwrap()
 }
 
 #[tokio::test]
-async fn it_ticks_at_once_and_then_each_second_and_says_whose_it_is() {
+async fn it_sends_a_tick_with_the_user_at_once_and_then_each_second() {
     let headers = [("x-session-user", "max"), ("x-session-data", r#"{"name":"Max Planck"}"#)];
     let mut socket = connect(&headers).await.unwrap();
     for tick in 1..=2 {
@@ -38,7 +42,7 @@ async fn it_ticks_at_once_and_then_each_second_and_says_whose_it_is() {
 }
 
 #[tokio::test]
-async fn it_answers_pings_and_closes_when_asked_to() {
+async fn it_answers_pings_and_closes() {
     let headers = [("x-session-user", "max"), ("x-session-data", "{}")];
     let mut socket = connect(&headers).await.unwrap();
     socket.send(Message::Ping("are you there".into())).await.unwrap();
@@ -48,9 +52,9 @@ async fn it_answers_pings_and_closes_when_asked_to() {
 }
 
 #[tokio::test]
-async fn without_the_headers_it_does_not_open() {
+async fn without_the_headers_the_upgrade_is_refused() {
     match connect(&[]).await {
         Err(Error::Http(answer)) => assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR),
-        other => panic!("expected an answer of HTTP, found {:?}", other.map(|_| ())),
+        other => panic!("expected an HTTP response, found {:?}", other.map(|_| ())),
     }
 }
