@@ -178,7 +178,7 @@ fn default_limit_passes_6144_bytes_and_not_one_more() {
 
 #[test]
 fn nothing_is_annotated_where_the_map_is_empty() {
-    let stub = Stub::knowing_everyone();
+    let stub = Stub::with_active_session();
     let mesh = start(&stub, json!({}));
     let seen = mesh.passes(&Request::get("/").session(&token::fresh()).header("x-session-user", "forged"));
     assert_eq!(seen.session_headers(), [""; 0]);

@@ -35,7 +35,7 @@ fn denial_is_byte_for_byte_the_same_whatever_is_wrong_with_the_token() {
 
 #[test]
 fn head_is_denied_with_the_same_headers_and_no_body() {
-    let stub = Stub::knowing_everyone();
+    let stub = Stub::with_active_session();
     let mesh = Setup::new(plugin(json!({}))).sessions(stub.address()).start();
     let get = mesh.denies(&Request::get("/"), 401, "session_required");
     let head = mesh.send(&Request::new("HEAD", "/"));
@@ -52,7 +52,7 @@ fn head_is_denied_with_the_same_headers_and_no_body() {
 
 #[test]
 fn grpc_client_gets_a_grpc_status_and_nothing_but_headers() {
-    let stub = Stub::knowing_everyone();
+    let stub = Stub::with_active_session();
     let mesh = Setup::new(plugin(json!({
         "rules": [
             {"match": {"paths": ["/shop.Cart/Origin"]}, "session": "required", "origins": []},
@@ -114,7 +114,7 @@ fn cors_headers(response: &Response) -> [Option<String>; 3] {
 
 #[test]
 fn script_of_a_listed_origin_can_read_a_denial_and_no_other_can() {
-    let stub = Stub::knowing_everyone();
+    let stub = Stub::with_active_session();
     let mesh = origins(&stub);
     let readable = [Some(APP.to_owned()), Some("true".to_owned()), Some("origin".to_owned())];
     let token = token::fresh();
@@ -135,7 +135,7 @@ fn script_of_a_listed_origin_can_read_a_denial_and_no_other_can() {
 
 #[test]
 fn change_and_websocket_of_a_foreign_origin_are_refused_where_origins_are_checked() {
-    let stub = Stub::knowing_everyone();
+    let stub = Stub::with_active_session();
     let mesh = origins(&stub);
     let token = token::fresh();
     let own = "http://shop.example.com";
@@ -173,7 +173,7 @@ fn preflight(target: &str, origin: &str) -> Request {
 
 #[test]
 fn preflight_needs_no_session_where_its_origin_is_listed() {
-    let stub = Stub::knowing_everyone();
+    let stub = Stub::with_active_session();
     let mesh = origins(&stub);
     let seen = mesh.passes(&preflight("/listed", APP));
     assert_eq!(seen.session_headers(), [""; 0]);
@@ -206,7 +206,7 @@ fn preflight_needs_no_session_where_its_origin_is_listed() {
 
 #[test]
 fn preflight_passes_everywhere_where_the_configuration_says_so() {
-    let stub = Stub::knowing_everyone();
+    let stub = Stub::with_active_session();
     let mesh = Setup::new(plugin(json!({
         "cors_preflight": "pass",
         "rules": [{"match": {"paths": ["/listed"]}, "session": "required", "origins": [APP]}],
@@ -222,7 +222,7 @@ fn preflight_passes_everywhere_where_the_configuration_says_so() {
 
 #[test]
 fn denial_over_http_2_is_the_same_json() {
-    let stub = Stub::knowing_everyone();
+    let stub = Stub::with_active_session();
     let mesh = Setup::new(plugin(json!({}))).sessions(stub.address()).start();
     let request = Request::new("POST", "/").body("unread");
     let (h1, h2) = (mesh.send(&request), mesh.send_h2(&request));

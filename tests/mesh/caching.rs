@@ -11,7 +11,7 @@ use test_support::wait::{until, until_equal};
 
 use crate::harness::mesh::{Mesh, Setup, plugin};
 use crate::harness::sessions::RestSessions;
-use crate::harness::stub::{Answer, Call, Gate, Stub};
+use crate::harness::stub::{Answer, Call, Latch, Stub};
 
 /// Enough connections that both of two workers serve some of them.
 const CONNECTIONS: usize = 24;
@@ -209,9 +209,9 @@ fn an_end_that_one_worker_learns_of_is_seen_by_all_from_the_very_next_request_on
 
 #[test]
 fn who_waits_for_an_answer_from_before_an_end_is_not_told_it_but_asks_again() {
-    let gate = Gate::default();
+    let latch = Latch::default();
     let token = token::fresh();
-    let (held, asked) = (gate.clone(), Arc::new(Mutex::new(0)));
+    let (held, asked) = (latch.clone(), Arc::new(Mutex::new(0)));
     // The first answer is kept by a worker, the second is late, and what is answered meanwhile is that it is gone.
     let stub = Stub::start(move |_| {
         let mut asked = asked.lock().unwrap();
@@ -235,7 +235,7 @@ fn who_waits_for_an_answer_from_before_an_end_is_not_told_it_but_asks_again() {
     let mut waits = mesh.begin(&Request::get("/late").session(&token));
     stub.wait_for_calls(2);
     mesh.denies(&Request::get("/now").session(&token), 401, "session_required");
-    gate.open();
+    latch.open();
     assert_eq!(waits.read(false).status, 401, "it was told what was true before the end");
     mesh.denies(&Request::get("/").session(&token), 401, "session_required");
     assert_eq!(mesh.counter("ends_total"), 1);

@@ -8,7 +8,7 @@ use test_support::token;
 
 use crate::harness::envoy::{Cluster, Listener};
 use crate::harness::mesh::{Setup, plugin};
-use crate::harness::stub::{Answer, Call, Gate, Stub};
+use crate::harness::stub::{Answer, Call, Latch, Stub};
 
 /// A service that answers the first calls of each kind by the fault, and all later ones with a session.
 fn faulty_at_first(fault: fn(&Call) -> Answer, times: usize) -> Stub {
@@ -57,8 +57,8 @@ fn call_is_not_made_again_after_an_answer() {
 
 #[test]
 fn call_beyond_max_in_flight_is_refused_at_once_and_is_no_outage() {
-    let gate = Gate::default();
-    let held = gate.clone();
+    let latch = Latch::default();
+    let held = latch.clone();
     let stub = Stub::start(move |_| Answer::After(held.clone(), Box::new(Answer::session())));
     let mut keys = plugin(json!({
         "failure_mode": "allow",
@@ -79,7 +79,7 @@ fn call_beyond_max_in_flight_is_refused_at_once_and_is_no_outage() {
     assert_eq!(seen.header("x-session-status").as_deref(), Some("unavailable"));
     assert_eq!(stub.calls().len(), 2);
 
-    gate.open();
+    latch.open();
     for connection in &mut waiting {
         assert_eq!(connection.read(false).status, 200);
     }
@@ -91,7 +91,7 @@ fn call_beyond_max_in_flight_is_refused_at_once_and_is_no_outage() {
 
 #[test]
 fn call_says_what_is_needed_and_nothing_else_of_the_request() {
-    let stub = Stub::knowing_everyone();
+    let stub = Stub::with_active_session();
     let mesh = Setup::new(plugin(json!({}))).sessions(stub.address()).start();
     let token = token::fresh();
     let traced = [
@@ -155,7 +155,7 @@ fn call_values(headers: &[(String, Vec<u8>)], name: &str) -> Vec<String> {
 
 #[test]
 fn trace_header_is_left_out_where_it_is_too_long_repeated_or_no_visible_ascii() {
-    let stub = Stub::knowing_everyone();
+    let stub = Stub::with_active_session();
     let mesh = Setup::new(plugin(json!({}))).sessions(stub.address()).start();
     let limits = [
         ("x-request-id", 128),
@@ -192,7 +192,7 @@ fn trace_header_is_left_out_where_it_is_too_long_repeated_or_no_visible_ascii() 
 #[test]
 fn authority_is_the_last_part_of_the_clusters_name_unless_it_is_given() {
     const OF_ISTIO: &str = "outbound|3000||rest-sessions.default.svc.cluster.local";
-    let stub = Stub::knowing_everyone();
+    let stub = Stub::with_active_session();
     let mut istio = plugin(json!({}));
     istio["rest_sessions"]["cluster"] = OF_ISTIO.into();
     let mut given = istio.clone();
@@ -220,8 +220,8 @@ fn authority_is_the_last_part_of_the_clusters_name_unless_it_is_given() {
 
 #[test]
 fn client_that_leaves_before_the_answer_is_counted_and_harms_nobody() {
-    let gate = Gate::default();
-    let held = gate.clone();
+    let latch = Latch::default();
+    let held = latch.clone();
     let stub = Stub::start(move |_| Answer::After(held.clone(), Box::new(Answer::session())));
     let mut keys = plugin(json!({}));
     keys["rest_sessions"]["timeout"] = "15s".into();
@@ -232,7 +232,7 @@ fn client_that_leaves_before_the_answer_is_counted_and_harms_nobody() {
     drop(leavers);
     mesh.expect_outcomes(&[("abandoned_total", 5)]);
 
-    gate.open();
+    latch.open();
     assert_eq!(stayer.read(false).status, 200);
     mesh.passes(&Request::get("/").session(&token::fresh()));
     mesh.expect_outcomes(&[("abandoned_total", 5), ("allowed_total", 2)]);
@@ -243,8 +243,8 @@ fn client_that_leaves_before_the_answer_is_counted_and_harms_nobody() {
 
 #[test]
 fn each_of_many_requests_at_once_gets_the_answer_to_its_own_call() {
-    let gate = Gate::default();
-    let held = gate.clone();
+    let latch = Latch::default();
+    let held = latch.clone();
     let stub = Stub::start(move |call| {
         let session = json!({"id": call.token(), "ttl": 7200});
         Answer::After(held.clone(), Box::new(Answer::json(200, &session)))
@@ -261,7 +261,7 @@ fn each_of_many_requests_at_once_gets_the_answer_to_its_own_call() {
         })
         .collect();
     stub.wait_for_calls(64);
-    gate.open();
+    latch.open();
     for (token, request, connection) in &mut waiting {
         let response = connection.read(false);
         assert_eq!(mesh.seen_for(request, &response).header("x-session-user").as_ref(), Some(&*token));

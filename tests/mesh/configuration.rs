@@ -7,11 +7,11 @@ use test_support::wait;
 
 use crate::harness::envoy::{Listener, Packing, validate};
 use crate::harness::mesh::{Setup, plugin};
-use crate::harness::stub::{Answer, Gate, Stub};
+use crate::harness::stub::{Answer, Latch, Stub};
 
 #[test]
 fn struct_and_string_configure_the_filter_alike() {
-    let stub = Stub::knowing_everyone();
+    let stub = Stub::with_active_session();
     let mut keys = plugin(json!({
         "rules": [
             {"match": {"paths": ["/off/*"]}, "session": "off"},
@@ -191,8 +191,8 @@ fn text_that_is_no_configuration_is_refused() {
 
 #[test]
 fn new_configuration_takes_over_and_the_old_one_still_answers_who_waits_for_it() {
-    let gate = Gate::default();
-    let held = gate.clone();
+    let latch = Latch::default();
+    let held = latch.clone();
     let stub = Stub::start(move |_| Answer::After(held.clone(), Box::new(Answer::session())));
     let discovered = |keys: Value| {
         let mut keys = plugin(keys);
@@ -210,7 +210,7 @@ fn new_configuration_takes_over_and_the_old_one_still_answers_who_waits_for_it()
         let response = mesh.send(&Request::get("/"));
         (response.status == 200).then_some(())
     });
-    gate.open();
+    latch.open();
     let seen = mesh.seen_for(&request, &waiting.read(false));
     assert_eq!(seen.header("x-old").as_deref(), Some("user123"));
     mesh.passes(&request);

@@ -208,7 +208,7 @@ fn what_is_explained_is_what_happens() {
 
 #[test]
 fn the_program_says_what_envoy_does() {
-    let stub = Stub::knowing_everyone();
+    let stub = Stub::with_active_session();
     let config = rich(json!({"hosts": ["shop.example.com"]}));
     let mesh = Setup::new(config.clone()).sessions(stub.address()).start();
     let folder = tempfile::tempdir().unwrap();

@@ -59,7 +59,7 @@ fn assert_fails(mesh: &Mesh, fault: &str, failure: &Failure) {
 
 #[test]
 fn service_that_cannot_be_asked_is_an_outage() {
-    let stub = Stub::knowing_everyone();
+    let stub = Stub::with_active_session();
     let faults =
         [("no-such-cluster", "nowhere"), ("no-endpoints", "empty"), ("breaker-open", "full"), ("refused", "refused")];
     let mesh = Setup::new(rules_for(&faults))

@@ -56,7 +56,7 @@ fn preflight() -> Request {
 
 #[test]
 fn forged_headers_reach_no_upstream_in_any_spelling_on_any_kind_of_route() {
-    let stub = Stub::knowing_everyone();
+    let stub = Stub::with_active_session();
     let mesh = start(&stub);
     let token = token::fresh();
     let routes = [
@@ -98,7 +98,7 @@ fn lowercase(request: &Request) -> Request {
 
 #[test]
 fn forged_headers_are_taken_out_of_request_trailers_too() {
-    let stub = Stub::knowing_everyone();
+    let stub = Stub::with_active_session();
     let mesh = start(&stub);
     let token = token::fresh();
     let routes = [
@@ -131,7 +131,7 @@ fn forged_headers_are_taken_out_of_request_trailers_too() {
 
 #[test]
 fn default_names_are_forged_even_where_they_are_mapped_away_and_names_of_one_rule_on_every_route() {
-    let stub = Stub::knowing_everyone();
+    let stub = Stub::with_active_session();
     let mesh = Setup::new(plugin(json!({
         "annotate": {"headers": {"x-user": "id"}},
         "rules": [
@@ -168,7 +168,7 @@ fn default_names_are_forged_even_where_they_are_mapped_away_and_names_of_one_rul
 
 #[test]
 fn headers_that_would_change_what_a_rule_decided_are_removed_where_rules_depend_on_them() {
-    let stub = Stub::knowing_everyone();
+    let stub = Stub::with_active_session();
     let of_methods = ["x-http-method-override", "x-http-method", "x-method-override"];
     let of_paths = ["x-original-url", "x-rewrite-url"];
     let rule = |matches: Value| {

@@ -13,7 +13,7 @@ const LOGIN: &str = "https://login.example.com/?next={url}";
 
 /// A site of two hosts whose people log in on a third.
 fn site(keys: Value) -> (Stub, Mesh) {
-    let stub = Stub::knowing_everyone();
+    let stub = Stub::with_active_session();
     let mut plugin = plugin(json!({"hosts": ["shop.example.com", "*.shops.example.com"], "login": {"url": LOGIN}}));
     plugin.as_object_mut().expect("a plugin is an object").extend(keys.as_object().expect("keys").clone());
     let mesh = Setup::new(plugin).sessions(stub.address()).start();
@@ -157,7 +157,7 @@ fn the_way_back_leads_to_the_host_as_it_was_asked_for_and_to_no_host_that_is_not
 
 #[test]
 fn host_that_only_some_rules_name_is_known_and_another_one_gets_its_401() {
-    let stub = Stub::knowing_everyone();
+    let stub = Stub::with_active_session();
     let mesh = Setup::new(plugin(json!({
         "login": {"url": LOGIN},
         "rules": [{"match": {"hosts": ["admin.example.com"]}, "session": "required"}],

@@ -187,7 +187,7 @@ fn session_of_another_address_than_the_clients_is_forbidden() {
 
 #[test]
 fn age_is_counted_from_when_the_token_was_made() {
-    let stub = Stub::knowing_everyone();
+    let stub = Stub::with_active_session();
     let mesh = Setup::new(plugin(json!({
         "default": {"session": "required", "require": [{"field": "age", "at_most": "1h"}]},
     })))

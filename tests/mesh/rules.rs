@@ -18,7 +18,7 @@ fn assert_guarded(mesh: &Mesh, request: &Request) {
 
 #[test]
 fn hosts_match_exactly_or_by_wildcard_whatever_their_case_port_and_trailing_dot() {
-    let stub = Stub::knowing_everyone();
+    let stub = Stub::with_active_session();
     let mesh = start(
         &stub,
         json!({
@@ -59,7 +59,7 @@ fn hosts_match_exactly_or_by_wildcard_whatever_their_case_port_and_trailing_dot(
 
 #[test]
 fn host_that_the_configuration_does_not_serve_is_answered_421() {
-    let stub = Stub::knowing_everyone();
+    let stub = Stub::with_active_session();
     let mesh =
         start(&stub, json!({"hosts": ["shop.example.com", "*.shops.example.com"], "default": {"session": "off"}}));
     for host in ["shop.example.com", "SHOP.example.com:80", "shop.example.com.", "a.b.shops.example.com"] {
@@ -73,7 +73,7 @@ fn host_that_the_configuration_does_not_serve_is_answered_421() {
 
 #[test]
 fn authority_that_is_no_host_is_refused_where_hosts_decide() {
-    let stub = Stub::knowing_everyone();
+    let stub = Stub::with_active_session();
     let bad = [
         "u@shop.example.com",
         "shop.example.com:abc",
@@ -108,7 +108,7 @@ fn authority_that_is_no_host_is_refused_where_hosts_decide() {
 
 #[test]
 fn authority_is_not_judged_where_no_rule_asks_for_it() {
-    let stub = Stub::knowing_everyone();
+    let stub = Stub::with_active_session();
     let mesh = start(&stub, json!({"default": {"session": "off"}}));
     for host in ["u@shop.example.com", "shop.example.com:abc", "shop.example.com.."] {
         assert_eq!(mesh.passes(&Request::get("/").host(host)).header("host").as_deref(), Some(host));
@@ -117,7 +117,7 @@ fn authority_is_not_judged_where_no_rule_asks_for_it() {
 
 #[test]
 fn methods_match_exactly_and_get_includes_head() {
-    let stub = Stub::knowing_everyone();
+    let stub = Stub::with_active_session();
     let mesh = start(
         &stub,
         json!({
@@ -139,7 +139,7 @@ fn methods_match_exactly_and_get_includes_head() {
 
 #[test]
 fn paths_match_exactly_or_by_prefix_without_the_query_and_whatever_their_case() {
-    let stub = Stub::knowing_everyone();
+    let stub = Stub::with_active_session();
     let mesh = start(
         &stub,
         json!({
@@ -169,7 +169,7 @@ fn paths_match_exactly_or_by_prefix_without_the_query_and_whatever_their_case() 
 
 #[test]
 fn paths_match_case_by_case_where_the_configuration_says_so() {
-    let stub = Stub::knowing_everyone();
+    let stub = Stub::with_active_session();
     let mesh = start(
         &stub,
         json!({
@@ -184,7 +184,7 @@ fn paths_match_case_by_case_where_the_configuration_says_so() {
 
 #[test]
 fn first_rule_of_which_every_part_matches_decides() {
-    let stub = Stub::knowing_everyone();
+    let stub = Stub::with_active_session();
     let mesh = start(
         &stub,
         json!({
@@ -204,7 +204,7 @@ fn first_rule_of_which_every_part_matches_decides() {
 
 #[test]
 fn connect_has_no_path_and_matches_only_rules_without_paths() {
-    let stub = Stub::knowing_everyone();
+    let stub = Stub::with_active_session();
     let connect = Request::new("CONNECT", "shop.example.com:443").host("shop.example.com:443");
     let with_paths = json!({"rules": [{"match": {"paths": ["/*"]}, "session": "off"}]});
     let mesh = start(&stub, with_paths);
@@ -231,7 +231,7 @@ enum Fate {
 
 #[test]
 fn no_spelling_of_a_path_gets_round_the_rule_that_some_server_would_read_it_under() {
-    let stub = Stub::knowing_everyone();
+    let stub = Stub::with_active_session();
     let mesh = start(
         &stub,
         json!({
@@ -306,7 +306,7 @@ fn no_spelling_of_a_path_gets_round_the_rule_that_some_server_would_read_it_unde
 
 #[test]
 fn strange_path_passes_unchanged_where_every_reading_selects_the_same_rule() {
-    let stub = Stub::knowing_everyone();
+    let stub = Stub::with_active_session();
     let mesh = start(
         &stub,
         json!({"rules": [{"match": {"paths": ["/api/*"]}, "session": "off"}, {"match": {"paths": ["/x/admin"]}, "session": "required"}]}),
@@ -333,7 +333,7 @@ fn strange_path_passes_unchanged_where_every_reading_selects_the_same_rule() {
 
 #[test]
 fn no_path_is_refused_where_no_rule_names_paths() {
-    let stub = Stub::knowing_everyone();
+    let stub = Stub::with_active_session();
     let mesh = start(&stub, json!({"rules": [{"match": {"methods": ["GET"]}, "session": "off"}]}));
     for target in ["/a/../b", "//x", "/%zz", "/%00", "/a%2fb;c\\d"] {
         assert_eq!(mesh.passes(&Request::get(target)).target, target);
@@ -342,7 +342,7 @@ fn no_path_is_refused_where_no_rule_names_paths() {
 
 #[test]
 fn rule_replaces_app_service_sources_annotation_and_failure_mode_wholly() {
-    let (stub, other) = (Stub::knowing_everyone(), Stub::knowing_everyone());
+    let (stub, other) = (Stub::with_active_session(), Stub::with_active_session());
     let mesh = Setup::new(plugin(json!({
         "token_from": [{"cookie": "session-cookie"}],
         "failure_mode": "allow",

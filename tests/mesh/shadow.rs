@@ -8,7 +8,7 @@ use test_support::wait;
 use crate::harness::envoy::{Cluster, Listener};
 use crate::harness::mesh::{Setup, plugin};
 use crate::harness::sessions::{APP, RestSessions};
-use crate::harness::stub::{Answer, Gate, Stub};
+use crate::harness::stub::{Answer, Latch, Stub};
 
 const STATE: &str = "%FILTER_STATE(wasm.rest_sessions.decision:PLAIN)% %FILTER_STATE(wasm.rest_sessions.reason:PLAIN)% \
     %FILTER_STATE(wasm.rest_sessions.rule:PLAIN)% %FILTER_STATE(wasm.rest_sessions.user:PLAIN)%";
@@ -93,7 +93,7 @@ fn every_request_reaches_the_upstream_as_it_came_and_counts_as_what_it_would_hav
 
 #[test]
 fn forged_headers_go_all_the_same() {
-    let stub = Stub::knowing_everyone();
+    let stub = Stub::with_active_session();
     let mesh = Setup::new(shadow(json!({}))).sessions(stub.address()).start();
     let request = Request::get("/").header("x-session-user", "root").header("X_Session.Data", "{}");
     assert_eq!(mesh.passes(&request).session_headers(), Vec::<&str>::new());
@@ -102,8 +102,8 @@ fn forged_headers_go_all_the_same() {
 #[test]
 fn no_request_waits_for_rest_sessions_and_each_is_counted_once_it_has_answered() {
     const REQUESTS: u64 = 20;
-    let gate = Gate::default();
-    let held = gate.clone();
+    let latch = Latch::default();
+    let held = latch.clone();
     let stub = Stub::start(move |_| Answer::After(held.clone(), Box::new(Answer::none())));
     let mut keys = shadow(json!({}));
     keys["rest_sessions"]["timeout"] = "15s".into();
@@ -113,7 +113,7 @@ fn no_request_waits_for_rest_sessions_and_each_is_counted_once_it_has_answered()
     }
     stub.wait_for_calls(REQUESTS as usize);
     mesh.expect_outcomes(&[]);
-    gate.open();
+    latch.open();
     mesh.expect_outcomes(&[("shadow_denied_total", REQUESTS)]);
 }
 

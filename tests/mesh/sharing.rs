@@ -6,17 +6,17 @@ use test_support::token;
 use test_support::wait::until_equal;
 
 use crate::harness::mesh::{Mesh, Setup, plugin};
-use crate::harness::stub::{Answer, Call, Gate, Stub};
+use crate::harness::stub::{Answer, Call, Latch, Stub};
 
-/// A service that answers once the gate is opened, and an Envoy in front of it.
-fn held_back(keys: Value, answer: impl Fn(&Call) -> Answer + Send + Sync + 'static) -> (Gate, Stub, Mesh) {
-    let gate = Gate::default();
-    let held = gate.clone();
+/// A service that answers once the latch is opened, and an Envoy in front of it.
+fn held_back(keys: Value, answer: impl Fn(&Call) -> Answer + Send + Sync + 'static) -> (Latch, Stub, Mesh) {
+    let latch = Latch::default();
+    let held = latch.clone();
     let stub = Stub::start(move |call| Answer::After(held.clone(), Box::new(answer(call))));
     let mut keys: Value = plugin(keys);
     keys["rest_sessions"]["timeout"] = "15s".into();
     let mesh = Setup::new(keys).sessions(stub.address()).start();
-    (gate, stub, mesh)
+    (latch, stub, mesh)
 }
 
 /// Waits until so many requests share a call that another one made.
@@ -27,10 +27,10 @@ fn joined(mesh: &Mesh, count: u64) {
 /// A thousand requests for one session wait for one call, and all have this status. What was counted beside the calls
 /// is left to the test.
 fn a_thousand_together(keys: Value, answer: Answer, status: u16) -> Mesh {
-    let (gate, stub, mesh) = held_back(keys, move |_| answer.clone());
+    let (latch, stub, mesh) = held_back(keys, move |_| answer.clone());
     let crowd = mesh.send_concurrently(&Request::get("/").session(&token::fresh()), 1_000);
     joined(&mesh, 999);
-    gate.open();
+    latch.open();
     assert!(crowd.statuses().iter().all(|found| *found == status));
     assert_eq!(stub.calls().len(), 1);
     mesh
@@ -64,7 +64,7 @@ fn a_thousand_requests_make_one_call_also_where_answers_are_kept() {
 
 #[test]
 fn those_who_stay_pass_together_also_when_the_one_who_asked_first_leaves() {
-    let (gate, stub, mesh) = held_back(json!({}), |_| Answer::session());
+    let (latch, stub, mesh) = held_back(json!({}), |_| Answer::session());
     let token = token::fresh();
     let mut crowd = mesh.send_concurrently(&Request::get("/").session(&token), 300);
     joined(&mesh, 299);
@@ -72,7 +72,7 @@ fn those_who_stay_pass_together_also_when_the_one_who_asked_first_leaves() {
     until_equal("those who left to be counted", &100, || mesh.counter("abandoned_total"));
     let mut late = mesh.begin(&Request::get("/").session(&token));
     joined(&mesh, 300);
-    gate.open();
+    latch.open();
     assert!(crowd.statuses().iter().all(|status| *status == 200));
     assert_eq!(late.read(false).status, 200);
     assert_eq!(stub.calls().len(), 1);
@@ -81,13 +81,13 @@ fn those_who_stay_pass_together_also_when_the_one_who_asked_first_leaves() {
 
 #[test]
 fn crowds_for_several_sessions_each_get_their_own_answer() {
-    let (gate, _stub, mesh) =
+    let (latch, _stub, mesh) =
         held_back(json!({}), |call| if call.token().ends_with('0') { Answer::none() } else { Answer::session() });
     // A token of another kind, which bears no time, so that its last character can be chosen.
     let tokens = ["0", "1"].map(|last| format!("{}{last}", "a".repeat(63)));
     let crowds = tokens.each_ref().map(|token| mesh.send_concurrently(&Request::get("/").session(token), 100));
     joined(&mesh, 198);
-    gate.open();
+    latch.open();
     let [unknown, known] = crowds.map(|crowd| crowd.statuses());
     assert!(unknown.iter().all(|status| *status == 401) && known.iter().all(|status| *status == 200));
     mesh.expect_counters(&[("calls_total", 2), ("coalesced_total", 198)]);

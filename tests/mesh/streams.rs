@@ -10,12 +10,12 @@ use crate::harness::envoy::Listener;
 use crate::harness::http2;
 use crate::harness::mesh::{Setup, assert_denied, plugin};
 use crate::harness::sessions::RestSessions;
-use crate::harness::stub::{Answer, Gate, Stub};
+use crate::harness::stub::{Answer, Latch, Stub};
 
 #[test]
 fn upload_of_eight_mebibytes_waits_for_its_session_and_arrives_whole() {
-    let gate = Gate::default();
-    let held = gate.clone();
+    let latch = Latch::default();
+    let held = latch.clone();
     let stub = Stub::start(move |_| Answer::After(held.clone(), Box::new(Answer::session())));
     let mut keys = plugin(json!({}));
     keys["rest_sessions"]["timeout"] = "15s".into();
@@ -28,7 +28,7 @@ fn upload_of_eight_mebibytes_waits_for_its_session_and_arrives_whole() {
         let sending = scope.spawn(|| mesh.passes(&request));
         stub.wait_for_calls(1);
         assert_eq!(mesh.upstream.count(), 0, "nothing may pass before the session is known");
-        gate.open();
+        latch.open();
         sending.join().expect("the upload is answered")
     });
     assert_eq!(seen.header("x-session-user").as_deref(), Some("user123"));
@@ -98,7 +98,7 @@ fn websocket_is_opened_for_pages_of_its_own_and_of_listed_origins_and_for_no_oth
 
 #[test]
 fn websocket_over_http_2_is_judged_like_one_over_http_1() {
-    let stub = Stub::knowing_everyone();
+    let stub = Stub::with_active_session();
     let mesh = Setup::new(plugin(json!({
         "token_from": [{"cookie": "session-cookie"}, {"query": "token"}],
         "default": {"session": "required", "origins": []},
@@ -145,8 +145,8 @@ fn each_request_of_a_kept_connection_is_judged_by_itself() {
 #[test]
 fn hundreds_of_waiting_requests_are_answered_when_their_calls_fail_together() {
     const WAITING: usize = 200;
-    let gate = Gate::default();
-    let held = gate.clone();
+    let latch = Latch::default();
+    let held = latch.clone();
     let stub = Stub::start(move |_| Answer::After(held.clone(), Box::new(Answer::ResetBeforeHeaders)));
     let mut keys = plugin(json!({}));
     keys["rest_sessions"]["timeout"] = "15s".into();
@@ -155,7 +155,7 @@ fn hundreds_of_waiting_requests_are_answered_when_their_calls_fail_together() {
     let requests: Vec<Request> = (0..WAITING).map(|_| Request::get("/").session(&token::fresh())).collect();
     let mut waiting: Vec<Connection> = requests.iter().map(|request| mesh.begin(request)).collect();
     stub.wait_for_calls(WAITING);
-    gate.open();
+    latch.open();
     for (request, connection) in requests.iter().zip(&mut waiting) {
         assert_denied(request, &connection.read(false), 503, "sessions_unavailable");
     }
@@ -164,8 +164,8 @@ fn hundreds_of_waiting_requests_are_answered_when_their_calls_fail_together() {
 
 #[test]
 fn request_waits_for_the_answer_and_is_not_answered_before() {
-    let gate = Gate::default();
-    let held = gate.clone();
+    let latch = Latch::default();
+    let held = latch.clone();
     let stub = Stub::start(move |_| Answer::After(held.clone(), Box::new(Answer::session())));
     let mut keys = plugin(json!({}));
     keys["rest_sessions"]["timeout"] = "15s".into();
@@ -174,7 +174,7 @@ fn request_waits_for_the_answer_and_is_not_answered_before() {
     stub.wait_for_calls(1);
     assert!(connection.is_silent_for(Duration::from_millis(50)));
     assert_eq!(mesh.upstream.count(), 0);
-    gate.open();
+    latch.open();
     assert_eq!(connection.read(false).status, 200);
 }
 

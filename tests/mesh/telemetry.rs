@@ -11,7 +11,7 @@ use crate::harness::stub::{Answer, Stub};
 
 #[test]
 fn every_metric_stands_at_zero_before_the_first_request() {
-    let stub = Stub::knowing_everyone();
+    let stub = Stub::with_active_session();
     let mesh = Setup::new(plugin(json!({}))).sessions(stub.address()).start();
     for name in OUTCOMES.iter().chain(&COUNTERS).chain(&["in_flight"]) {
         assert_eq!(mesh.counter(name), 0, "{name}");
@@ -152,7 +152,7 @@ fn filter_state_tells_the_access_log_what_was_decided_and_why() {
 
 #[test]
 fn filter_state_stays_empty_unless_it_is_asked_for() {
-    let stub = Stub::knowing_everyone();
+    let stub = Stub::with_active_session();
     let mesh = Setup::default()
         .listener(Listener { access_log: Some(STATE), ..Listener::new("main", plugin(json!({}))) })
         .sessions(stub.address())

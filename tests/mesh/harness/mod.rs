@@ -1,4 +1,4 @@
-//! What stands around the filter in these tests: Envoy, the upstream, session services good and bad, and clients.
+//! The environment of the filter in these tests: Envoy, an upstream, rest-sessions, a stub of it, an HTTP/2 client.
 
 pub mod envoy;
 pub mod http2;

@@ -1,4 +1,4 @@
-//! The one asynchronous runtime behind the upstream and the HTTP/2 client; tests themselves are plain threads.
+//! The tokio runtime of the upstream and the HTTP/2 client; tests are synchronous.
 
 use std::future::Future;
 use std::sync::LazyLock;

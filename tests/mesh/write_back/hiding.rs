@@ -78,7 +78,7 @@ fn requests(token: &str) -> Vec<Request> {
 
 #[test]
 fn no_client_sees_either_header_in_any_spelling_on_any_kind_of_route() {
-    let stub = Stub::knowing_everyone();
+    let stub = Stub::with_active_session();
     let h1 = Listener::new("h1", routes(json!({})));
     let h2 = Listener { upstream_h2: true, ..Listener::new("h2", routes(json!({}))) };
     let mesh = Setup::default().listener(h1).listener(h2).sessions(stub.address()).start();
@@ -129,7 +129,7 @@ fn no_informational_response_of_an_upstream_brings_them_to_a_client() {
 
 #[test]
 fn websocket_upgrade_hides_them_too() {
-    let stub = Stub::knowing_everyone();
+    let stub = Stub::with_active_session();
     let mesh = Setup::new(routes(json!({}))).sessions(stub.address()).start();
     mesh.upstream.answers(|_| talkative());
     let request = Request::upgrade("/").session(&token::fresh());
@@ -216,7 +216,7 @@ fn bad_words_are_dropped_and_logged_without_the_token_and_the_response_goes_thro
 
 #[test]
 fn without_write_back_responses_are_left_alone() {
-    let stub = Stub::knowing_everyone();
+    let stub = Stub::with_active_session();
     let mesh = Setup::new(plugin(json!({}))).sessions(stub.address()).start();
     mesh.upstream.answers(|_| Reply::default().header(SET, "{}").header(KILL, "1"));
     let response = mesh.send(&Request::get("/").session(&token::fresh()));

@@ -11,7 +11,7 @@ use super::{CONNECTIONS, KILL, SET, setting, stored, writing};
 use crate::harness::envoy::Listener;
 use crate::harness::mesh::{Mesh, Setup, assert_denied};
 use crate::harness::sessions::RestSessions;
-use crate::harness::stub::{Answer, Call, Gate, Stub};
+use crate::harness::stub::{Answer, Call, Latch, Stub};
 use crate::harness::upstream::Reply;
 
 /// Knows every token, and answers changes like this.
@@ -31,13 +31,13 @@ fn changed() -> Answer {
 
 #[test]
 fn the_response_waits_until_the_session_is_changed() {
-    let gate = Gate::default();
-    let stub = answering(Answer::After(gate.clone(), Box::new(changed())));
+    let latch = Latch::default();
+    let stub = answering(Answer::After(latch.clone(), Box::new(changed())));
     let mesh = start(&stub, json!({}));
     let mut connection = mesh.begin(&Request::get("/").session(&token::fresh()));
     stub.wait_for_calls(2);
     assert!(connection.is_silent_for(Duration::from_millis(100)));
-    gate.open();
+    latch.open();
     let response = connection.read(false);
     assert_eq!((response.status, response.text().as_str()), (200, "from the upstream\n"));
     let call = &stub.calls()[1];
@@ -122,8 +122,8 @@ fn redis_that_goes_away_loses_no_response() {
 
 #[test]
 fn busy_calls_fail_the_change_at_once() {
-    let gate = Gate::default();
-    let held = gate.clone();
+    let latch = Latch::default();
+    let held = latch.clone();
     let stub = Stub::start(move |call: &Call| match call.token().starts_with("Held") {
         true => Answer::After(held.clone(), Box::new(Answer::session())),
         false => Answer::session(),
@@ -142,15 +142,15 @@ fn busy_calls_fail_the_change_at_once() {
     mesh.upstream.answers(|_| setting(&json!({"a": 1})));
     let response = mesh.send(&known);
     assert_denied(&known, &response, 503, "sessions_busy");
-    gate.open();
+    latch.open();
     drop(waits);
 }
 
 #[test]
 fn a_large_response_is_not_buffered_while_it_waits() {
     const PIECES: usize = 512;
-    let gate = Gate::default();
-    let stub = answering(Answer::After(gate.clone(), Box::new(changed())));
+    let latch = Latch::default();
+    let stub = answering(Answer::After(latch.clone(), Box::new(changed())));
     let mut keys = writing(json!({}));
     keys["rest_sessions"]["timeout"] = "15s".into();
     let small_buffer = Listener { buffer_limit: Some(65_536), ..Listener::new("main", keys) };
@@ -168,7 +168,7 @@ fn a_large_response_is_not_buffered_while_it_waits() {
         (std::mem::replace(&mut last, now) == now && now > 0).then_some(())
     });
     assert!(sent.sent() < PIECES * 65_536 / 2, "{} bytes were taken before the session was changed", sent.sent());
-    gate.open();
+    latch.open();
     let response = connection.read(false);
     assert_eq!((response.status, response.body.len()), (200, PIECES * 65_536));
 }
