@@ -126,18 +126,18 @@ mod tests {
     }
 
     #[test]
-    fn strings_are_spelled_as_javascript_spells_them() {
+    fn strings_are_written_as_javascript_writes_them() {
         assert_eq!(applied("{}", r#"{"a":"\u00fc\/\u0001\u2028"}"#).unwrap(), "{\"a\":\"ü/\\u0001\u{2028}\"}");
         assert_eq!(applied("{}", r#"{"a":"\ud800"}"#).unwrap(), r#"{"a":"\ud800"}"#);
     }
 
     #[test]
-    fn of_a_repeated_key_the_last_value_counts() {
+    fn the_last_value_of_a_repeated_key_is_used() {
         assert_eq!(applied("{}", r#"{"a":1,"b":2,"a":3}"#).unwrap(), r#"{"a":3,"b":2}"#);
     }
 
     #[test]
-    fn broken_rules_have_the_messages_of_the_original() {
+    fn invalid_changes_have_the_messages_of_the_original() {
         for (body, message) in [
             ("[1]", "d must be an object"),
             ("5", "d must be an object"),

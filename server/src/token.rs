@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn every_letter_is_as_likely_as_any_other() {
+    fn every_letter_is_equally_likely() {
         let mut seen = std::collections::HashMap::new();
         for byte in 0..=255u8 {
             if let Some(letter) = letter(byte) {

@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn endpoints_are_found_in_any_case_and_with_a_slash_at_the_end() {
+    fn endpoints_match_in_any_case_and_with_a_trailing_slash() {
         for (uri, expected) in [
             ("/PING", "/ping"),
             ("/ping/", "/ping"),

@@ -42,7 +42,7 @@ pub enum Store {
 
 /// `now` and `since` are in seconds since 1970. The caller passes them: a store has no clock.
 ///
-/// Every operation fails with [`StoreError::Unavailable`] if Redis does not answer in time; the store in memory does not.
+/// Every operation fails with [`StoreError::Unavailable`] if Redis does not answer in time.
 impl Store {
     /// Fails with [`StoreError::Full`] if the memory limit is reached.
     pub async fn create(&self, app: &App, token: &Token, new: NewSession, now: i64) -> Result<(), StoreError> {

@@ -3,12 +3,12 @@
 use crate::support::Service;
 
 over_both_stores! {
-    sets_at_once_lose_no_key
-    reads_at_once_are_all_counted
-    a_set_that_races_a_kill_leaves_nothing_behind
+    concurrent_sets_lose_no_key
+    concurrent_reads_are_all_counted
+    a_set_that_races_a_kill_leaves_no_keys
 }
 
-async fn sets_at_once_lose_no_key(service: Service) {
+async fn concurrent_sets_lose_no_key(service: Service) {
     let token = service.create("/app1/create/u?ip=1", r#"{"gone":1}"#).await;
     let sets: Vec<_> = (0..60)
         .map(|n| {
@@ -26,7 +26,7 @@ async fn sets_at_once_lose_no_key(service: Service) {
     assert!(session.contains(r#""w":61,"#) && !session.contains("gone"), "{session}");
 }
 
-async fn reads_at_once_are_all_counted(service: Service) {
+async fn concurrent_reads_are_all_counted(service: Service) {
     let token = service.create("/app1/create/u?ip=1", "").await;
     let reads: Vec<_> = (0..60)
         .map(|_| {
@@ -40,7 +40,7 @@ async fn reads_at_once_are_all_counted(service: Service) {
     assert!(service.get("app1", &token).await.contains(r#""r":61,"#));
 }
 
-async fn a_set_that_races_a_kill_leaves_nothing_behind(service: Service) {
+async fn a_set_that_races_a_kill_leaves_no_keys(service: Service) {
     for round in 0..40 {
         let token = service.create("/app1/create/u?ip=1", r#"{"a":1}"#).await;
         let calls: Vec<_> = (0..6)

@@ -3,7 +3,7 @@
 use crate::support::Service;
 
 #[tokio::test]
-async fn memory_is_bounded_and_makes_room_among_the_expired_first() {
+async fn memory_is_bounded_and_expired_sessions_are_removed_first() {
     let service = Service::memory_of(4 * 2048);
     for _ in 0..4 {
         service.create("/app1/create/u?ip=1&ttl=10", &format!(r#"{{"a":"{}"}}"#, "x".repeat(900))).await;

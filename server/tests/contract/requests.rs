@@ -8,11 +8,11 @@ use crate::support::Service;
 
 over_both_stores! {
     ping_answers_pong
-    broken_rules_are_answered_as_the_original_answers_them
+    invalid_parameters_are_answered_as_by_the_original
     bodies_are_bounded_and_checked
     a_body_of_another_content_type_counts_as_empty
-    everything_else_is_not_found
-    endpoints_are_found_in_any_case_and_with_a_slash_at_the_end
+    unknown_endpoints_are_answered_404
+    endpoints_match_in_any_case_and_with_a_trailing_slash
 }
 
 async fn ping_answers_pong(service: Service) {
@@ -21,7 +21,7 @@ async fn ping_answers_pong(service: Service) {
     assert_eq!(reply.content_type, "application/json; charset=utf-8");
 }
 
-async fn broken_rules_are_answered_as_the_original_answers_them(service: Service) {
+async fn invalid_parameters_are_answered_as_by_the_original(service: Service) {
     let get = format!("/app1/get/{}", "a".repeat(63));
     let id = format!("/app1/create/{}?ip=1", "x".repeat(129));
     let ip = format!("/app1/create/u?ip={}", "1".repeat(40));
@@ -98,7 +98,7 @@ async fn a_body_of_another_content_type_counts_as_empty(service: Service) {
     assert!(service.send(set.body(Body::from("{\"a\":1}")).unwrap()).await.body.ends_with(r#""d":{"a":1}}"#));
 }
 
-async fn everything_else_is_not_found(service: Service) {
+async fn unknown_endpoints_are_answered_404(service: Service) {
     for (method, uri) in [
         ("GET", "/"),
         ("GET", "/app1"),
@@ -123,7 +123,7 @@ async fn everything_else_is_not_found(service: Service) {
     }
 }
 
-async fn endpoints_are_found_in_any_case_and_with_a_slash_at_the_end(service: Service) {
+async fn endpoints_match_in_any_case_and_with_a_trailing_slash(service: Service) {
     assert_eq!(service.ok("GET", "/Ping/").await, "PONG");
     let token = service.create("/App1/CREATE/User?ip=1", "").await;
     assert!(service.ok("GET", &format!("/App1/Get/{token}/")).await.starts_with(r#"{"id":"User""#));

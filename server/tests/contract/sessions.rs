@@ -8,11 +8,11 @@ over_both_stores! {
     a_session_without_data_has_no_d
     a_read_counts_slides_and_resets_idle
     a_use_within_a_second_does_not_reset_idle
-    a_session_is_gone_once_idle_for_longer_than_its_ttl
+    a_session_expires_when_idle_for_longer_than_its_ttl
     an_expired_session_is_neither_set_nor_killed
     a_set_merges_removes_and_counts_as_a_write
     a_set_slides_the_expiry
-    d_disappears_with_its_last_key
+    d_is_absent_after_its_last_key_is_removed
     numbers_keep_their_text
     a_session_belongs_to_its_app
     kill_ends_one_session
@@ -63,7 +63,7 @@ async fn a_use_within_a_second_does_not_reset_idle(service: Service) {
     }
 }
 
-async fn a_session_is_gone_once_idle_for_longer_than_its_ttl(service: Service) {
+async fn a_session_expires_when_idle_for_longer_than_its_ttl(service: Service) {
     let token = service.create("/app1/create/u?ip=1&ttl=10", "").await;
     service.advance(11);
     assert_eq!(service.get("app1", &token).await, "{}");
@@ -98,7 +98,7 @@ async fn a_set_slides_the_expiry(service: Service) {
     assert_ne!(service.get("app1", &token).await, "{}");
 }
 
-async fn d_disappears_with_its_last_key(service: Service) {
+async fn d_is_absent_after_its_last_key_is_removed(service: Service) {
     let token = service.create("/app1/create/u?ip=1", r#"{"a":1,"b":2}"#).await;
     service.set("app1", &token, r#"{"a":null}"#).await;
     let changed = service.set("app1", &token, r#"{"b":null,"never":null}"#).await;

@@ -6,11 +6,11 @@ over_both_stores! {
     killsoid_ends_every_session_of_a_user
     killall_ends_every_session_of_an_app
     activity_counts_users_not_sessions
-    the_last_kill_takes_the_user_out_of_the_activity
+    killing_the_last_session_of_a_user_ends_its_activity
     soapp_lists_the_most_recently_active_first
     soid_lists_the_sessions_of_a_user
-    ids_of_every_kind_work_throughout
-    a_sweep_removes_what_expired_and_nothing_else
+    ids_with_special_characters_work_in_every_endpoint
+    a_sweep_removes_expired_sessions_only
 }
 
 async fn killsoid_ends_every_session_of_a_user(service: Service) {
@@ -48,7 +48,7 @@ async fn activity_counts_users_not_sessions(service: Service) {
     }
 }
 
-async fn the_last_kill_takes_the_user_out_of_the_activity(service: Service) {
+async fn killing_the_last_session_of_a_user_ends_its_activity(service: Service) {
     let first = service.create("/app1/create/u?ip=1", "").await;
     let second = service.create("/app1/create/u?ip=1", "").await;
     service.kill("app1", &first).await;
@@ -87,7 +87,7 @@ async fn soid_lists_the_sessions_of_a_user(service: Service) {
     assert!(!sessions.contains("other"));
 }
 
-async fn ids_of_every_kind_work_throughout(service: Service) {
+async fn ids_with_special_characters_work_in_every_endpoint(service: Service) {
     let long = "x".repeat(128);
     for (encoded, shown) in [
         ("a%2Fb", "a/b"),
@@ -111,7 +111,7 @@ async fn ids_of_every_kind_work_throughout(service: Service) {
     }
 }
 
-async fn a_sweep_removes_what_expired_and_nothing_else(service: Service) {
+async fn a_sweep_removes_expired_sessions_only(service: Service) {
     for user in 0..3 {
         service.create(&format!("/app1/create/short:{user}?ip=1&ttl=10"), "").await;
     }

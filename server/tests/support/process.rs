@@ -10,7 +10,7 @@ use test_support::wait::PATIENCE;
 
 const VARIABLES: [&str; 6] = ["RS_PORT", "RS_REDISHOST", "RS_REDISPORT", "RS_REDISURL", "RS_NAMESPACE", "RS_LOGLEVEL"];
 
-/// The program with these flags, and without the variables of whoever runs the tests.
+/// The program with these flags, and without the variables of the surrounding shell.
 pub fn command(flags: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rest-sessions"));
     for variable in VARIABLES {

@@ -182,7 +182,8 @@ impl Mesh {
         Connection::open(self.address()).send(request)
     }
 
-    /// Sends `count` copies of a request at the same time over one HTTP/2 connection, and leaves the responses for later.
+    /// Sends `count` copies of a request at the same time over one HTTP/2 connection, and leaves the responses for
+    /// later.
     #[track_caller]
     pub fn send_concurrently(&self, request: &Request, count: usize) -> ConcurrentRequests {
         (0..count).for_each(|_| self.count_one());

@@ -24,7 +24,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts `command`. `name` stands in messages.
+    /// Starts `command`. `name` is for messages.
     pub fn start(name: &'static str, mut command: Command) -> Self {
         let output = NamedTempFile::new().expect("a temporary file can be made");
         // Opened to append: two handles that each keep an offset would overwrite each other's lines.

@@ -1,5 +1,5 @@
-//! The URL that a login returns to. It comes with the request, so any link can contain it: only paths and listed origins
-//! are accepted, against open redirects.
+//! The URL that a login returns to. It comes with the request, so any link can contain it: only paths and listed
+//! origins are accepted, against open redirects.
 
 use std::str::FromStr;
 
@@ -51,7 +51,8 @@ fn has_ambiguous_characters(text: &str) -> bool {
 fn web_url(text: &str) -> Option<Url> {
     let (scheme, rest) = text.split_once("://")?;
     let authority = rest.split(['/', '?', '#']).next()?;
-    // Browsers parse `http:///host` as `http://host`. A user name can look like a host: `http://shop.example@evil.example`.
+    // Browsers parse `http:///host` as `http://host`. A user name can look like a host, as in
+    // `http://shop.example@evil.example`.
     if has_ambiguous_characters(text) || authority.is_empty() || authority.contains('@') {
         return None;
     }

@@ -13,7 +13,8 @@ use crate::users::User;
 
 /// Short, because a user waits for the response.
 const TIMEOUT: Duration = Duration::from_secs(2);
-/// Shorter than the 5 s after which a rest-sessions on Node closes an idle connection: reusing one at that moment fails.
+/// Shorter than the 5 s after which a rest-sessions on Node closes an idle connection: reusing one at that moment
+/// fails.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
 /// Seconds that a session may be idle; the same as `limits.idle` in envoy.yaml.
 const TTL_SECONDS: u32 = 30 * 60;

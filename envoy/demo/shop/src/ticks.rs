@@ -1,5 +1,5 @@
-//! A WebSocket that sends a message with the user each second. The filter decides at its upgrade, and closes it after its
-//! session has ended (`recheck` in envoy.yaml).
+//! A WebSocket that sends a message with the user each second. The filter decides at its upgrade, and closes it after
+//! its session has ended (`recheck` in envoy.yaml).
 
 use std::time::Duration;
 

@@ -10,6 +10,7 @@ use redis::{AsyncConnectionConfig, Client, RedisError, RedisResult};
 
 use crate::store::StoreError;
 
+/// Opens the connection with the first call, and a new one after a failure of the connection or a timeout.
 pub struct ConnectionManager {
     client: Client,
     timeout: Duration,
@@ -20,7 +21,7 @@ pub struct ConnectionManager {
     unavailable: AtomicBool,
 }
 
-/// The open connection, and how many were opened before it.
+/// The open connection. `generation` is its number, counted from 1.
 #[derive(Default)]
 struct Slot {
     generation: u64,
@@ -28,6 +29,7 @@ struct Slot {
 }
 
 impl ConnectionManager {
+    /// `timeout` bounds each call.
     pub fn new(client: Client, timeout: Duration) -> Self {
         Self {
             client,

@@ -1,4 +1,4 @@
-//! The store in Redis, with the keys of the original. Each operation on one session is one script or one transaction.
+//! The store in Redis, with the keys of the original. Scripts and transactions make each operation on a session atomic.
 
 mod connection;
 mod fields;
@@ -33,7 +33,8 @@ pub struct RedisStore {
 }
 
 impl RedisStore {
-    /// Connects with the first request, because Redis may start later than this service. `timeout` bounds each operation.
+    /// Connects with the first request, because Redis may start later than this service. `timeout` bounds each command
+    /// or script.
     pub fn new(url: RedisUrl, namespace: String, timeout: Duration) -> Result<Self, RedisUrlError> {
         let client = Client::open(url.into_connection_info()).map_err(|_| RedisUrlError::Form)?;
         Ok(Self {
