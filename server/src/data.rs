@@ -1,23 +1,23 @@
-//! `d`, what an application keeps in a session: flat, in the order of its keys, with every number as it was written.
+//! `d`, the data of an application in a session: a flat JSON object that keeps key order and the text of numbers.
 
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::params::Invalid;
+use crate::params::InvalidParam;
 
-/// Values are kept as JSON text, since a number that passes through a float comes out as another: `1.10`,
-/// `12345678901234567890`, `1e400`.
+/// Values are kept as JSON text, because a float would change numbers such as `1.10`, `12345678901234567890` and
+/// `1e400`.
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[serde(transparent)]
 pub struct Data(IndexMap<String, Box<RawValue>>);
 
-/// What a caller wants changed: a value to keep under a key, or `None` where the key is to go.
+/// A change of `d`: for each key the new value, or `None` to remove the key.
 #[derive(Debug, Clone)]
 pub struct Change(Vec<(String, Option<Box<RawValue>>)>);
 
 impl Data {
-    /// Reads what a store holds; `Err` where that is no JSON object.
+    /// Parses the text from a store. Fails if it is not a JSON object.
     pub fn from_stored(text: &str) -> Result<Self, serde_json::Error> {
         serde_json::from_str(text)
     }
@@ -39,29 +39,29 @@ impl Data {
         }
     }
 
-    /// How many bytes of text it holds.
+    /// Bytes of all keys and values.
     pub fn size(&self) -> usize {
         self.0.iter().map(|(key, value)| key.len().saturating_add(value.get().len())).sum()
     }
 
-    /// The text for a store; `None` where there is nothing to keep.
+    /// The text for a store; `None` if there are no keys.
     pub fn to_stored(&self) -> Result<Option<String>, serde_json::Error> {
         if self.is_empty() { Ok(None) } else { serde_json::to_string(self).map(Some) }
     }
 }
 
 impl Change {
-    /// What is wrong with a change of nothing, in the original's spelling.
-    pub fn nothing() -> Invalid {
-        Invalid::Value("d must containt at least one key.".to_owned())
+    /// The error for a change without keys, with the message of the original, its typo included.
+    pub fn empty_error() -> InvalidParam {
+        InvalidParam::Value("d must containt at least one key.".to_owned())
     }
 
-    /// `body` is JSON text that was already found to be well formed.
-    pub fn parse(body: &RawValue) -> Result<Self, Invalid> {
+    /// Fails if `body` is not an object, has no keys, or has a value that is an object or an array.
+    pub fn parse(body: &RawValue) -> Result<Self, InvalidParam> {
         let members: IndexMap<String, Box<RawValue>> =
-            serde_json::from_str(body.get()).map_err(|_| Invalid::Value("d must be an object".to_owned()))?;
+            serde_json::from_str(body.get()).map_err(|_| InvalidParam::Value("d must be an object".to_owned()))?;
         if members.is_empty() {
-            return Err(Self::nothing());
+            return Err(Self::empty_error());
         }
         members
             .into_iter()
@@ -71,20 +71,20 @@ impl Change {
     }
 }
 
-fn scalar(key: &str, value: Box<RawValue>) -> Result<Option<Box<RawValue>>, Invalid> {
+fn scalar(key: &str, value: Box<RawValue>) -> Result<Option<Box<RawValue>>, InvalidParam> {
     match value.get().as_bytes().first() {
         Some(b'n') => Ok(None),
-        Some(b'{' | b'[') => Err(Invalid::Value(format!(
+        Some(b'{' | b'[') => Err(InvalidParam::Value(format!(
             "d.{key} has a forbidden type. Only strings, numbers, boolean and null are allowed."
         ))),
-        Some(b'"') => Ok(Some(shortest_spelling(value))),
+        Some(b'"') => Ok(Some(normalize_string(value))),
         _ => Ok(Some(value)),
     }
 }
 
-/// Strings are written as JavaScript would write them. One with half a surrogate pair in it has no other spelling
-/// than its escape, so it stays as it came.
-fn shortest_spelling(value: Box<RawValue>) -> Box<RawValue> {
+/// Writes a string as JavaScript does. A string with an unpaired surrogate can only be written with its escape, and is
+/// left unchanged.
+fn normalize_string(value: Box<RawValue>) -> Box<RawValue> {
     let respelled = serde_json::from_str::<String>(value.get())
         .and_then(|text| serde_json::to_string(&text))
         .and_then(RawValue::from_string);
@@ -95,7 +95,7 @@ fn shortest_spelling(value: Box<RawValue>) -> Box<RawValue> {
 mod tests {
     use super::*;
 
-    fn change(text: &str) -> Result<Change, Invalid> {
+    fn change(text: &str) -> Result<Change, InvalidParam> {
         Change::parse(&RawValue::from_string(text.to_owned()).unwrap())
     }
 
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn with_its_last_key_the_data_goes() {
+    fn data_without_keys_is_not_stored() {
         assert_eq!(applied(r#"{"a":1}"#, r#"{"a":null,"b":null}"#), None);
     }
 
@@ -126,18 +126,18 @@ mod tests {
     }
 
     #[test]
-    fn strings_are_spelled_as_javascript_spells_them() {
+    fn strings_are_written_as_javascript_writes_them() {
         assert_eq!(applied("{}", r#"{"a":"\u00fc\/\u0001\u2028"}"#).unwrap(), "{\"a\":\"ü/\\u0001\u{2028}\"}");
         assert_eq!(applied("{}", r#"{"a":"\ud800"}"#).unwrap(), r#"{"a":"\ud800"}"#);
     }
 
     #[test]
-    fn of_a_repeated_key_the_last_value_counts() {
+    fn the_last_value_of_a_repeated_key_is_used() {
         assert_eq!(applied("{}", r#"{"a":1,"b":2,"a":3}"#).unwrap(), r#"{"a":3,"b":2}"#);
     }
 
     #[test]
-    fn broken_rules_have_the_messages_of_the_original() {
+    fn invalid_changes_have_the_messages_of_the_original() {
         for (body, message) in [
             ("[1]", "d must be an object"),
             ("5", "d must be an object"),

@@ -1,6 +1,16 @@
-//! The session service: rest-sessions' wire contract over memory or Redis.
+//! The session service: the HTTP interface of the npm package `rest-sessions` 2.0.1, over memory or Redis.
 //!
-//! It knows no callers: whoever reaches it reads and ends every session. It belongs on a private address.
+//! It does not authenticate its callers: every client that reaches it can read, change and end every session. It has to
+//! listen on a private address.
+//!
+//! - [`api`]: the HTTP endpoints
+//! - [`store`]: sessions in memory or in Redis
+//! - [`session`], [`data`], [`token`], [`params`]: the model, and what a caller may send
+//! - [`serve`]: connections, their limits, and graceful shutdown
+//! - [`options`]: the command line and the environment
+//! - [`clock`]: the time
+//!
+//! *The original* is that npm package, version 2.0.1.
 
 #![cfg_attr(
     not(test),

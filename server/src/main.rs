@@ -1,4 +1,4 @@
-//! The command: reads its options, listens, says where, and stops when told to.
+//! The command: reads its options, serves, sweeps expired sessions, and shuts down on SIGTERM or SIGINT.
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -10,7 +10,7 @@ use rest_sessions::api::{Api, router};
 use rest_sessions::clock::Clock;
 use rest_sessions::options::{Cli, Options, StoreChoice, resolve};
 use rest_sessions::serve::{Limits, serve};
-use rest_sessions::store::{Memory, Redis, Store};
+use rest_sessions::store::{MemoryStore, RedisStore, Store};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::Level;
@@ -22,7 +22,7 @@ fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) if !error.use_stderr() => {
-            // Help or version; a reader that closes the pipe early has read enough.
+            // Help or version. Fails only if the reader has closed the pipe.
             let _ = error.print();
             return ExitCode::SUCCESS;
         }
@@ -53,7 +53,7 @@ fn fail(problem: &str) -> ExitCode {
 async fn run(options: Options) -> Result<(), String> {
     start_logging(&options);
     let (store, store_name) = open_store(&options)?;
-    let stop = stop_signals().map_err(|error| format!("cannot listen for signals: {error}"))?;
+    let signals = shutdown_signals().map_err(|error| format!("cannot listen for signals: {error}"))?;
     let listener = TcpListener::bind(&options.listen)
         .await
         .map_err(|error| format!("cannot listen on {}: {error}", options.listen))?;
@@ -62,21 +62,21 @@ async fn run(options: Options) -> Result<(), String> {
 
     let clock = Clock::system();
     if let Some(interval) = options.sweep_interval {
-        tokio::spawn(sweep_for_ever(store.clone(), clock.clone(), interval));
+        tokio::spawn(sweep_periodically(store.clone(), clock.clone(), interval));
     }
     let limits = Limits {
         max_connections: options.max_connections,
         head_timeout: options.client_timeout,
         write_timeout: options.client_timeout,
-        grace: options.shutdown_timeout,
+        shutdown_timeout: options.shutdown_timeout,
     };
     let api = Api { store, clock, body_timeout: options.client_timeout };
-    serve(listener, router(api), limits, stopped(stop)).await;
+    serve(listener, router(api), limits, shutdown_requested(signals)).await;
     tracing::info!("stopped");
     Ok(())
 }
 
-/// Only this program's own lines: libraries may log what they send and receive, and that holds tokens.
+/// Logs this program's own events only: libraries may log what they send and receive, which contains tokens.
 fn start_logging(options: &Options) {
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
@@ -88,39 +88,41 @@ fn start_logging(options: &Options) {
 
 fn open_store(options: &Options) -> Result<(Store, String), String> {
     match &options.store {
-        StoreChoice::Memory => Ok((Store::Memory(Arc::new(Memory::new(options.memory_bytes))), "memory".to_owned())),
+        StoreChoice::Memory => {
+            Ok((Store::Memory(Arc::new(MemoryStore::new(options.memory_bytes))), "memory".to_owned()))
+        }
         StoreChoice::Redis(url) => {
-            // Fails only where a provider is installed already, which serves as well.
+            // Fails only if a provider is installed already, which serves as well.
             let _ = rustls::crypto::ring::default_provider().install_default();
-            let redis = Redis::new(url.clone(), options.namespace.clone(), options.store_timeout)
+            let redis = RedisStore::new(url.clone(), options.namespace.clone(), options.store_timeout)
                 .map_err(|error| format!("cannot use the store {url}: {error}"))?;
             Ok((Store::Redis(Arc::new(redis)), url.to_string()))
         }
     }
 }
 
-async fn sweep_for_ever(store: Store, clock: Clock, interval: Duration) {
+async fn sweep_periodically(store: Store, clock: Clock, interval: Duration) {
     let mut ticks = tokio::time::interval(interval);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    // The first tick comes at once; the first sweep need not.
+    // The first tick is immediate; the first sweep is due after one interval.
     ticks.tick().await;
     loop {
         ticks.tick().await;
         match store.sweep(clock.seconds()).await {
             Ok(swept) => tracing::event!(Level::DEBUG, swept, "swept expired sessions"),
-            Err(error) => tracing::warn!(%error, "expired sessions were not swept; the next sweep tries again"),
+            Err(error) => tracing::warn!(%error, "expired sessions were not swept; the next sweep retries"),
         }
     }
 }
 
-fn stop_signals() -> std::io::Result<[Signal; 2]> {
+fn shutdown_signals() -> std::io::Result<[Signal; 2]> {
     Ok([signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?])
 }
 
-async fn stopped([mut terminate, mut interrupt]: [Signal; 2]) {
+async fn shutdown_requested([mut terminate, mut interrupt]: [Signal; 2]) {
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
-    tracing::info!("stopping: requests under way are answered first");
+    tracing::info!("stopping: requests in flight are answered first");
 }

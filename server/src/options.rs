@@ -1,4 +1,4 @@
-//! What the command line and the environment say, checked as a whole before anything starts.
+//! The options: command line and environment, validated before anything starts.
 
 use std::time::Duration;
 
@@ -15,56 +15,56 @@ const DEFAULT_NAMESPACE: &str = "rs";
 
 /// The session service: rest-sessions' HTTP interface over memory or Redis.
 ///
-/// It knows no callers: whoever reaches it can read, change and end every session. Never route to it from outside;
-/// listen on loopback or on a network that only your own services share.
+/// It does not authenticate its callers: every client that reaches it can read, change and end every session. Never
+/// expose it to the outside. Listen on loopback, or on a network that only your own services share.
 #[derive(Parser)]
 #[command(name = "rest-sessions", version, max_term_width = 100)]
 pub struct Cli {
-    /// Address and port to listen on; port 0 takes a free one [default: 127.0.0.1:3000, or the port in RS_PORT]
+    /// Address and port to listen on; port 0 selects a free port [default: 127.0.0.1:3000, or the port in RS_PORT]
     #[arg(long, value_name = "HOST:PORT")]
     listen: Option<String>,
 
-    /// Where sessions are kept: memory (for development; gone with the process), or
-    /// redis://[user:password@]host[:port][/database], rediss:// with TLS [default: memory, or what RS_REDISURL,
-    /// RS_REDISHOST and RS_REDISPORT say]
+    /// Store of the sessions: memory (for development; lost with the process), or
+    /// redis://[user:password@]host[:port][/database], rediss:// with TLS [default: memory, or the Redis of
+    /// RS_REDISURL, or of RS_REDISHOST and RS_REDISPORT]
     #[arg(long, value_name = "STORE")]
     store: Option<String>,
 
-    /// What all keys in Redis start with [default: rs] [env: RS_NAMESPACE]
+    /// Prefix of all keys in Redis [default: rs] [env: RS_NAMESPACE]
     #[arg(long, value_name = "NAME")]
     namespace: Option<String>,
 
-    /// none, error, warn, info, debug (a line for each request), trace; dev is debug [default: info]
+    /// Log level: none, error, warn, info, debug (a line for each request), trace; dev equals debug [default: info]
     /// [env: RS_LOGLEVEL]
     #[arg(long, value_name = "LEVEL")]
     log_level: Option<String>,
 
-    /// Milliseconds that Redis has for an answer before the request is answered 503
+    /// Milliseconds that Redis has to answer; after that, the request is answered 503
     #[arg(long, value_name = "MILLISECONDS", default_value_t = 750, value_parser = clap::value_parser!(u64).range(1..=60_000))]
     store_timeout: u64,
 
-    /// Seconds between two sweeps of expired sessions; 0 leaves sweeping to others
+    /// Seconds between two sweeps of expired sessions; 0 disables sweeping
     #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u64).range(0..=86_400))]
     sweep_interval: u64,
 
-    /// MiB that sessions in memory may take; beyond it new ones are answered 503
+    /// MiB that sessions in memory may take; beyond that, creating one is answered 503
     #[arg(long, value_name = "MIB", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
     memory_limit: u32,
 
-    /// Connections at once; more wait to be accepted
+    /// Connections at the same time; further ones wait to be accepted
     #[arg(long, value_name = "COUNT", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     max_connections: u32,
 
-    /// Seconds for a request to arrive, and for an idle connection to stay open
+    /// Seconds for a request to arrive, for an idle connection to stay open, and for a response to be accepted
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600))]
     client_timeout: u64,
 
-    /// Seconds that requests under way have to finish after SIGTERM or SIGINT
+    /// Seconds that requests in flight have to finish after SIGTERM or SIGINT
     #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(0..=3600))]
     shutdown_timeout: u64,
 }
 
-/// What the service runs with.
+/// The validated options.
 #[derive(Debug)]
 pub struct Options {
     pub listen: String,
@@ -72,7 +72,7 @@ pub struct Options {
     pub namespace: String,
     pub log_level: LevelFilter,
     pub store_timeout: Duration,
-    /// `None`: no sweeping.
+    /// `None` disables sweeping.
     pub sweep_interval: Option<Duration>,
     pub memory_bytes: usize,
     pub max_connections: usize,
@@ -80,51 +80,52 @@ pub struct Options {
     pub shutdown_timeout: Duration,
 }
 
+/// The store that the options select.
 #[derive(Debug)]
 pub enum StoreChoice {
     Memory,
     Redis(RedisUrl),
 }
 
-/// No message repeats a store's URL, which may hold a password.
+/// No message contains the URL of a store, which may contain a password.
 #[derive(Debug, Error)]
 pub enum OptionsError {
-    #[error("{from}: {found:?} is no port; expected a number from 0 to 65535")]
+    #[error("{from}: {found:?} is not a port; expected a number from 0 to 65535")]
     Port { from: &'static str, found: String },
-    #[error("--listen: {0:?} is no address with a port; expected one like 127.0.0.1:3000")]
+    #[error("--listen: {0:?} is not HOST:PORT; expected for example 127.0.0.1:3000")]
     Listen(String),
     #[error("{from}: expected memory, redis://… or rediss://…, and {problem}")]
     Store { from: &'static str, problem: RedisUrlError },
-    #[error("RS_REDISHOST: {0:?} is no host name or address")]
+    #[error("RS_REDISHOST: {0:?} is not a host name or an address")]
     RedisHost(String),
-    #[error("{from}: {found:?} is no level; expected none, error, warn, info, debug, trace or dev")]
+    #[error("{from}: {found:?} is not a level; expected none, error, warn, info, debug, trace or dev")]
     Level { from: &'static str, found: String },
-    #[error("{from}: {found:?} is no namespace; expected visible ASCII characters, at most 100")]
+    #[error("{from}: {found:?} is not a namespace; expected 1 to 100 visible ASCII characters")]
     Namespace { from: &'static str, found: String },
 }
 
-/// `env` looks a variable up. As in the original, an empty one counts as not set.
+/// Validates the options. `env` returns a variable; as in the original, an empty one counts as not set.
 pub fn resolve(cli: Cli, env: impl Fn(&str) -> Option<String>) -> Result<Options, OptionsError> {
     let env = |name: &'static str| env(name).filter(|value| !value.is_empty());
-    let megabytes = usize::try_from(cli.memory_limit).unwrap_or(usize::MAX);
+    let mebibytes = usize::try_from(cli.memory_limit).unwrap_or(usize::MAX);
     Ok(Options {
         listen: listen(cli.listen, env("RS_PORT"))?,
         store: match cli.store {
-            Some(store) => named_store("--store", &store)?,
-            None => store_from(&env)?,
+            Some(store) => parse_store("--store", &store)?,
+            None => store_from_env(&env)?,
         },
         namespace: namespace(cli.namespace, env("RS_NAMESPACE"))?,
         log_level: log_level(cli.log_level, env("RS_LOGLEVEL"))?,
         store_timeout: Duration::from_millis(cli.store_timeout),
         sweep_interval: Some(Duration::from_secs(cli.sweep_interval)).filter(|interval| !interval.is_zero()),
-        memory_bytes: megabytes.saturating_mul(1 << 20),
+        memory_bytes: mebibytes.saturating_mul(1 << 20),
         max_connections: usize::try_from(cli.max_connections).unwrap_or(usize::MAX),
         client_timeout: Duration::from_secs(cli.client_timeout),
         shutdown_timeout: Duration::from_secs(cli.shutdown_timeout),
     })
 }
 
-/// The flag if it is given, else the variable, and which of the two it was.
+/// The value of the flag, else that of the variable, with the name of its source.
 fn either(
     flag: Option<String>,
     flag_name: &'static str,
@@ -150,9 +151,9 @@ fn port(from: &'static str, found: String) -> Result<u16, OptionsError> {
     found.parse().map_err(|_| OptionsError::Port { from, found })
 }
 
-fn store_from(env: &impl Fn(&'static str) -> Option<String>) -> Result<StoreChoice, OptionsError> {
+fn store_from_env(env: &impl Fn(&'static str) -> Option<String>) -> Result<StoreChoice, OptionsError> {
     if let Some(url) = env("RS_REDISURL") {
-        return named_store("RS_REDISURL", &url);
+        return parse_store("RS_REDISURL", &url);
     }
     let (host, port_found) = (env("RS_REDISHOST"), env("RS_REDISPORT"));
     if host.is_none() && port_found.is_none() {
@@ -160,7 +161,7 @@ fn store_from(env: &impl Fn(&'static str) -> Option<String>) -> Result<StoreChoi
     }
     let host = host.unwrap_or_else(|| DEFAULT_REDIS_HOST.to_owned());
     let port = port_found.map_or(Ok(DEFAULT_REDIS_PORT), |found| port("RS_REDISPORT", found))?;
-    // An IPv6 address stands in brackets in a URL, and without them in the original's variable.
+    // An IPv6 address has brackets in a URL, and none in the original's variable.
     let authority = if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { host.clone() };
     let url = format!("redis://{authority}:{port}");
     if host.contains(['/', '@', '?', '#', ' ']) {
@@ -169,7 +170,7 @@ fn store_from(env: &impl Fn(&'static str) -> Option<String>) -> Result<StoreChoi
     RedisUrl::parse(&url).map(StoreChoice::Redis).map_err(|_| OptionsError::RedisHost(host))
 }
 
-fn named_store(from: &'static str, store: &str) -> Result<StoreChoice, OptionsError> {
+fn parse_store(from: &'static str, store: &str) -> Result<StoreChoice, OptionsError> {
     if store == "memory" {
         return Ok(StoreChoice::Memory);
     }
@@ -219,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn without_options_it_keeps_to_loopback_and_memory() {
+    fn the_defaults_are_loopback_and_memory() {
         let options = resolved(&[], &[]).unwrap();
         assert_eq!(options.listen, "127.0.0.1:3000");
         assert!(matches!(options.store, StoreChoice::Memory));
@@ -238,19 +239,19 @@ mod tests {
     }
 
     #[test]
-    fn a_password_is_shown_nowhere() {
+    fn debug_output_does_not_show_a_password() {
         let options = resolved(&["--store", "redis://user:top-secret@h/1"], &[]).unwrap();
         assert!(!format!("{options:?}").contains("top-secret"));
     }
 
     #[test]
-    fn a_sweep_interval_of_nothing_means_no_sweeps() {
+    fn a_sweep_interval_of_0_disables_sweeping() {
         assert_eq!(resolved(&["--sweep-interval", "0"], &[]).unwrap().sweep_interval, None);
         assert_eq!(resolved(&[], &[]).unwrap().sweep_interval, Some(Duration::from_secs(600)));
     }
 
     #[test]
-    fn the_levels_of_the_original_are_known() {
+    fn the_log_levels_of_the_original_are_accepted() {
         for (level, expected) in [("none", LevelFilter::OFF), ("dev", LevelFilter::DEBUG), ("", LevelFilter::INFO)] {
             assert_eq!(resolved(&[], &[("RS_LOGLEVEL", level)]).unwrap().log_level, expected);
         }

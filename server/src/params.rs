@@ -1,16 +1,17 @@
-//! What a caller may name: apps, users, addresses, times to live. The messages are the original's, word for word.
+//! Validation of parameters: app, id, ip, ttl, dt. The messages are those of the original, word for word.
 
 use thiserror::Error;
 
-/// The largest whole number that every JSON reader keeps exact. Greater ones are cut down to it.
+/// The largest integer that a JSON number represents exactly in JavaScript. Larger ones are reduced to it.
 pub const MAX_SECONDS: i64 = (1 << 53) - 1;
 const DEFAULT_TTL: i64 = 7200;
-const SHORTEST: i64 = 10;
+const MIN_SECONDS: i64 = 10;
 const MAX_ID: usize = 128;
 const MAX_IP: usize = 39;
 
+/// A parameter that breaks a rule. Part of the wire contract.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum Invalid {
+pub enum InvalidParam {
     #[error("No {0} supplied")]
     Missing(&'static str),
     #[error("Invalid {0} format")]
@@ -19,7 +20,8 @@ pub enum Invalid {
     Value(String),
 }
 
-impl Invalid {
+impl InvalidParam {
+    /// `name` in the body of the response.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Missing(_) => "missingParameter",
@@ -29,17 +31,18 @@ impl Invalid {
     }
 }
 
-/// The name of an application; holds no `:`, which the keys in Redis rely on.
+/// The name of an application. The keys in Redis rely on it having no `:`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct App(String);
 
 impl App {
-    pub fn parse(text: &str) -> Result<Self, Invalid> {
+    /// Accepts 3 to 20 ASCII letters, digits, `_` and `-`.
+    pub fn parse(text: &str) -> Result<Self, InvalidParam> {
         let allowed = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
         if (3..=20).contains(&text.len()) && text.bytes().all(allowed) {
             Ok(Self(text.to_owned()))
         } else {
-            Err(Invalid::Format("app"))
+            Err(InvalidParam::Format("app"))
         }
     }
 
@@ -48,44 +51,47 @@ impl App {
     }
 }
 
-pub fn id(text: &str) -> Result<String, Invalid> {
+/// A user's id: 1 to 128 characters without line breaks.
+pub fn id(text: &str) -> Result<String, InvalidParam> {
     one_line("id", text, MAX_ID)
 }
 
-pub fn ip(text: Option<&str>) -> Result<String, Invalid> {
+/// 1 to 39 characters without line breaks. Required.
+pub fn ip(text: Option<&str>) -> Result<String, InvalidParam> {
     match text {
-        None | Some("") => Err(Invalid::Missing("ip")),
+        None | Some("") => Err(InvalidParam::Missing("ip")),
         Some(text) => one_line("ip", text, MAX_IP),
     }
 }
 
-pub fn ttl(text: Option<&str>) -> Result<i64, Invalid> {
+/// Seconds, 10 at least; 7,200 if absent.
+pub fn ttl(text: Option<&str>) -> Result<i64, InvalidParam> {
     match text {
         None | Some("") => Ok(DEFAULT_TTL),
-        Some(text) => at_least_shortest(text),
+        Some(text) => duration(text),
     }
 }
 
-/// The message speaks of the ttl here too, as the original's does.
-pub fn dt(text: Option<&str>) -> Result<i64, Invalid> {
-    at_least_shortest(text.unwrap_or_default())
+/// Seconds, 10 at least. Required. As in the original, the message names `ttl`.
+pub fn dt(text: Option<&str>) -> Result<i64, InvalidParam> {
+    duration(text.unwrap_or_default())
 }
 
-fn one_line(name: &'static str, text: &str, max: usize) -> Result<String, Invalid> {
+fn one_line(name: &'static str, text: &str, max: usize) -> Result<String, InvalidParam> {
     let is_line_break = |c| matches!(c, '\n' | '\r' | '\u{2028}' | '\u{2029}');
     if text.is_empty() || text.chars().count() > max || text.contains(is_line_break) {
-        return Err(Invalid::Format(name));
+        return Err(InvalidParam::Format(name));
     }
     Ok(text.to_owned())
 }
 
-fn at_least_shortest(text: &str) -> Result<i64, Invalid> {
+fn duration(text: &str) -> Result<i64, InvalidParam> {
     leading_integer(text)
-        .filter(|n| *n >= SHORTEST)
-        .ok_or_else(|| Invalid::Value(format!("ttl must be a positive integer >= {SHORTEST}")))
+        .filter(|n| *n >= MIN_SECONDS)
+        .ok_or_else(|| InvalidParam::Value(format!("ttl must be a positive integer >= {MIN_SECONDS}")))
 }
 
-/// Reads as JavaScript's `parseInt` does: spaces, a sign, digits; whatever follows is ignored.
+/// Parses as JavaScript's `parseInt` does: white space, a sign, digits; the rest is ignored.
 fn leading_integer(text: &str) -> Option<i64> {
     let text = text.trim_start();
     let (negative, digits) = match text.strip_prefix('-') {
@@ -110,7 +116,7 @@ mod tests {
             assert_eq!(App::parse(good).unwrap().as_str(), good);
         }
         for bad in ["", "ab", "a:b", "a b", "äöü", "abc\n", "A12345678901234567890"] {
-            assert_eq!(App::parse(bad), Err(Invalid::Format("app")), "{bad:?}");
+            assert_eq!(App::parse(bad), Err(InvalidParam::Format("app")), "{bad:?}");
         }
     }
 
@@ -120,7 +126,7 @@ mod tests {
             assert_eq!(id(good).as_deref(), Ok(good));
         }
         for bad in ["", "a\n", "\r", "a\u{2028}b", "\u{2029}", &"a".repeat(129)] {
-            assert_eq!(id(bad), Err(Invalid::Format("id")), "{bad:?}");
+            assert_eq!(id(bad), Err(InvalidParam::Format("id")), "{bad:?}");
         }
     }
 
@@ -128,8 +134,8 @@ mod tests {
     fn an_ip_is_1_to_39_characters() {
         assert_eq!(ip(Some("192.168.99.22")).as_deref(), Ok("192.168.99.22"));
         assert_eq!(ip(Some(&"f".repeat(39))).unwrap().len(), 39);
-        assert_eq!(ip(Some(&"f".repeat(40))), Err(Invalid::Format("ip")));
-        assert_eq!(ip(Some("a\nb")), Err(Invalid::Format("ip")));
+        assert_eq!(ip(Some(&"f".repeat(40))), Err(InvalidParam::Format("ip")));
+        assert_eq!(ip(Some("a\nb")), Err(InvalidParam::Format("ip")));
         for missing in [None, Some("")] {
             assert_eq!(ip(missing).unwrap_err().to_string(), "No ip supplied");
         }
@@ -150,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_beyond_all_bounds_is_cut_down_to_the_greatest_exact_one() {
+    fn a_larger_number_is_reduced_to_the_largest_exact_one() {
         assert_eq!(ttl(Some(&"9".repeat(400))), Ok(MAX_SECONDS));
         assert_eq!(dt(Some("9223372036854775808")), Ok(MAX_SECONDS));
     }

@@ -1,27 +1,30 @@
-//! A session: what is kept of it, and what a caller sees of it at a given second.
+//! A session: the record in a store, and the view that a caller gets at a given second.
 
 use serde::Serialize;
 
 use crate::data::Data;
 
-/// Below this, a use does not count as a new activity; spares a write for requests that come in bursts.
+/// A use this many seconds after the last activity, or sooner, does not update it: bursts of requests cost one write.
 pub const BURST_SECONDS: i64 = 1;
 
-/// What a store keeps.
+/// The record in a store.
 #[derive(Debug, Clone)]
 pub struct Record {
     pub id: String,
     pub reads: i64,
     pub writes: i64,
+    /// Idle seconds after which the session expires.
     pub ttl: i64,
+    /// Seconds since 1970.
     pub last_activity: i64,
     pub ip: String,
-    /// Does not slide: its `ttl` runs out however often it is used. Only the original's library makes such ones.
+    /// The session does not slide: it expires `ttl` seconds after its creation, used or not. Only the library of the
+    /// original creates such sessions.
     pub no_resave: bool,
     pub data: Data,
 }
 
-/// What a caller sees. The order of the fields is part of the contract.
+/// The view of a caller. The order of the fields is part of the wire contract.
 #[derive(Debug, Clone, Serialize)]
 pub struct Session {
     pub id: String,
@@ -37,7 +40,7 @@ pub struct Session {
 }
 
 impl Record {
-    /// `None` once the session is over.
+    /// The view at `now`, in seconds since 1970; `None` if the session has expired.
     pub fn at(self, now: i64) -> Option<Session> {
         let idle = self.idle(now);
         if idle > self.ttl {
@@ -55,13 +58,13 @@ impl Record {
         })
     }
 
+    /// Seconds since the last activity.
     pub fn idle(&self, now: i64) -> i64 {
         now.saturating_sub(self.last_activity)
     }
 }
 
-// serde hands the field over by reference.
-#[allow(clippy::trivially_copy_pass_by_ref)]
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 fn is_false(value: &bool) -> bool {
     !value
 }
@@ -84,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_looks_as_documented() {
+    fn a_session_is_written_as_documented() {
         assert_eq!(
             serde_json::to_string(&record().at(1273)).unwrap(),
             r#"{"id":"user123","r":1,"w":1,"ttl":86400,"idle":273,"ip":"192.168.99.22","d":{"name":"Peter Smith","unread_msgs":12}}"#
@@ -98,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_is_over_once_it_was_idle_for_longer_than_its_ttl() {
+    fn a_session_expires_when_it_was_idle_for_longer_than_its_ttl() {
         let record = Record { ttl: 10, ..record() };
         assert!(record.clone().at(1010).is_some());
         assert!(record.at(1011).is_none());

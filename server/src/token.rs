@@ -1,19 +1,20 @@
-//! The token of a session: made from the operating system's randomness, and never shown by accident.
+//! Session tokens: 55 random characters, `Z`, and the creation time in base 36. They do not appear in `Debug` output.
 
 use std::fmt;
 
-use crate::params::Invalid;
+use crate::params::InvalidParam;
 
-/// `Z` is left out, so that the one before the creation time is the only one and the time can be split off.
+/// Without `Z`, so that the `Z` before the creation time is the only one.
 const LETTERS: &[u8; 61] = b"ABCDEFGHIJKLMNOPQRSTUVWXYabcdefghijklmnopqrstuvwxyz0123456789";
 const RANDOM_LETTERS: usize = 55;
 const LENGTH: usize = 64;
 
-/// Has no `Display`, and a `Debug` without the text: whoever holds the text holds the session.
+/// A token gives access to its session. So the type has no `Display`, and its `Debug` omits the text.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Token(String);
 
 impl Token {
+    /// A new token from the randomness of the operating system. `now_millis` is in milliseconds since 1970.
     pub fn generate(now_millis: u64) -> Result<Self, getrandom::Error> {
         let mut text = String::with_capacity(LENGTH);
         let mut bytes = [0u8; 72];
@@ -26,11 +27,12 @@ impl Token {
         Ok(Self(text))
     }
 
-    pub fn parse(text: &str) -> Result<Self, Invalid> {
+    /// Accepts 64 ASCII letters and digits.
+    pub fn parse(text: &str) -> Result<Self, InvalidParam> {
         if text.len() == LENGTH && text.bytes().all(|b| b.is_ascii_alphanumeric()) {
             Ok(Self(text.to_owned()))
         } else {
-            Err(Invalid::Format("token"))
+            Err(InvalidParam::Format("token"))
         }
     }
 
@@ -45,8 +47,7 @@ impl fmt::Debug for Token {
     }
 }
 
-/// Bytes past the last whole multiple of the alphabet are thrown away: a plain remainder would favour the first
-/// letters.
+/// Rejection sampling: a plain remainder would make the first letters more likely.
 fn letter(byte: u8) -> Option<char> {
     const USABLE: usize = 256 - 256 % LETTERS.len();
     let byte = usize::from(byte);
@@ -81,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn every_letter_is_as_likely_as_any_other() {
+    fn every_letter_is_equally_likely() {
         let mut seen = std::collections::HashMap::new();
         for byte in 0..=255u8 {
             if let Some(letter) = letter(byte) {
@@ -98,11 +99,11 @@ mod tests {
     }
 
     #[test]
-    fn anything_but_64_letters_and_digits_is_no_token() {
+    fn anything_but_64_letters_and_digits_is_rejected() {
         let good = "a".repeat(64);
         assert!(Token::parse(&good).is_ok());
         for bad in ["", "a", &"a".repeat(63), &"a".repeat(65), &format!("{}-", "a".repeat(63)), &"é".repeat(32)] {
-            assert_eq!(Token::parse(bad), Err(Invalid::Format("token")), "{bad}");
+            assert_eq!(Token::parse(bad), Err(InvalidParam::Format("token")), "{bad}");
         }
     }
 

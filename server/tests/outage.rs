@@ -1,15 +1,16 @@
-//! The program and a Redis that hangs, goes and comes back.
+//! The program while Redis hangs, stops and restarts.
 
 mod support;
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use support::process::Server;
-use support::{RedisServer, free_port, wait_until};
+use test_support::redis::RedisServer;
+use test_support::wait::until_true;
 
 fn assert_unavailable_in_time(server: &Server, token: &str) {
     let unavailable =
@@ -26,14 +27,14 @@ fn assert_unavailable_in_time(server: &Server, token: &str) {
         let began = Instant::now();
         assert_eq!(server.call(method, &path, r#"{"b":2}"#), (503, unavailable.clone()), "{method} {path}");
         let took = began.elapsed();
-        // Five times the limit that the server was given, for a machine that is busy with other tests.
+        // Five times the timeout that the server was given, because the machine may be busy with other tests.
         assert!(took < Duration::from_millis(1500), "{method} {path} took {took:?}");
     }
-    assert_eq!(server.call("GET", "/app1/get/junk", "").0, 500, "a broken rule needs no Redis");
+    assert_eq!(server.call("GET", "/app1/get/junk", "").0, 500, "an invalid parameter is answered without Redis");
 }
 
 #[test]
-fn a_redis_that_hangs_is_answered_503_in_time_and_nothing_is_lost() {
+fn while_redis_hangs_requests_are_answered_503_in_time_and_no_session_is_lost() {
     let redis = RedisServer::start();
     let server = Server::start(&["--store", &redis.url(), "--store-timeout", "300"]);
     let token = server.create();
@@ -46,7 +47,7 @@ fn a_redis_that_hangs_is_answered_503_in_time_and_nothing_is_lost() {
     });
     assert_eq!(waiting, [503; 20]);
     redis.resume();
-    wait_until("redis answers again", || server.call("GET", "/ping", "").0 == 200);
+    until_true("redis answers again", || server.call("GET", "/ping", "").0 == 200);
     let (status, session) = server.call("GET", &format!("/app1/get/{token}"), "");
     assert_eq!(status, 200);
     assert!(session.contains(r#""id":"some-user""#), "{session}");
@@ -56,21 +57,21 @@ fn a_redis_that_hangs_is_answered_503_in_time_and_nothing_is_lost() {
 }
 
 #[test]
-fn without_redis_it_starts_answers_503_in_time_and_connects_by_itself() {
-    let port = free_port();
-    let url = format!("redis://127.0.0.1:{port}");
-    let server = Server::start(&["--store", &url, "--store-timeout", "300"]);
+fn without_redis_it_starts_answers_503_in_time_and_connects_when_redis_starts() {
+    let mut redis = RedisServer::start();
+    redis.stop();
+    let server = Server::start(&["--store", &redis.url(), "--store-timeout", "300"]);
     assert_unavailable_in_time(&server, &"a".repeat(64));
 
-    let redis = RedisServer::start_on(port, &[]);
+    redis.restart();
     let token = server.create();
     redis.pause();
     assert_unavailable_in_time(&server, &"a".repeat(64));
-    drop(redis);
+    redis.stop();
     assert_unavailable_in_time(&server, &"a".repeat(64));
 
-    // Scripts and connections are gone with the old process; the very next calls work all the same.
-    let _redis = RedisServer::start_on(port, &[]);
+    // Scripts and connections are gone with the old process; the next calls succeed nevertheless.
+    redis.restart();
     assert_eq!(server.call("GET", &format!("/app1/get/{token}"), ""), (200, "{}".to_owned()));
     let token = server.create();
     assert!(server.call("POST", &format!("/app1/set/{token}"), r#"{"b":2}"#).1.ends_with(r#""d":{"a":1,"b":2}}"#));
@@ -78,12 +79,12 @@ fn without_redis_it_starts_answers_503_in_time_and_connects_by_itself() {
 }
 
 #[test]
-fn a_connection_that_redis_closed_costs_no_request() {
+fn a_connection_that_redis_closed_fails_no_request() {
     let redis = RedisServer::start();
     let server = Server::start(&["--store", &redis.url()]);
     let token = server.create();
     for _ in 0..5 {
-        let _: i64 = redis::cmd("CLIENT").arg("KILL").arg("TYPE").arg("normal").query(&mut redis.client()).unwrap();
+        let _: i64 = redis::cmd("CLIENT").arg("KILL").arg("TYPE").arg("normal").query(&mut redis.connection()).unwrap();
         assert_eq!(server.call("GET", &format!("/app1/get/{token}"), "").0, 200);
     }
 }
@@ -93,24 +94,24 @@ fn expired_sessions_are_swept_by_the_running_server() {
     let redis = RedisServer::start();
     let server = Server::start(&["--store", &redis.url(), "--sweep-interval", "1"]);
     server.create();
-    let mut client = redis.client();
+    let mut client = redis.connection();
     let member: Vec<String> = redis::cmd("ZRANGE").arg("rs:SESSIONS").arg(0).arg(-1).query(&mut client).unwrap();
     let _: () = redis::cmd("ZADD").arg("rs:SESSIONS").arg(1).arg(&member[0]).query(&mut client).unwrap();
-    wait_until("the session is swept", || {
+    until_true("the session is swept", || {
         let left: i64 = redis::cmd("DBSIZE").query(&mut client).unwrap();
         left == 0
     });
 }
 
-/// Stands between the server and Redis. Once `silent` is set, the connections made before it stay open and say nothing
-/// more, as after a network partition.
-fn relay(redis_port: u16, silent: &Arc<AtomicBool>) -> u16 {
+/// A proxy between the server and Redis. When `silent` is set, the connections opened before stay open and forward
+/// nothing, as after a network partition.
+fn relay(redis: SocketAddr, silent: &Arc<AtomicBool>) -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
     let silent = Arc::clone(silent);
     std::thread::spawn(move || {
         for client in listener.incoming().map_while(Result::ok) {
-            let Ok(server) = TcpStream::connect((Ipv4Addr::LOCALHOST, redis_port)) else { continue };
+            let Ok(server) = TcpStream::connect(redis) else { continue };
             let ends_with_silence = !silent.load(Ordering::SeqCst);
             for (from, to) in [(&client, &server), (&server, &client)] {
                 let (mut from, mut to, silent) = (from.try_clone().unwrap(), to.try_clone().unwrap(), silent.clone());
@@ -133,7 +134,7 @@ fn relay(redis_port: u16, silent: &Arc<AtomicBool>) -> u16 {
 fn a_connection_that_went_silent_is_replaced() {
     let redis = RedisServer::start();
     let silent = Arc::new(AtomicBool::new(false));
-    let url = format!("redis://127.0.0.1:{}", relay(redis.port, &silent));
+    let url = format!("redis://127.0.0.1:{}", relay(redis.address(), &silent));
     let server = Server::start(&["--store", &url, "--store-timeout", "300"]);
     let token = server.create();
     silent.store(true, Ordering::SeqCst);

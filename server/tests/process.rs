@@ -1,4 +1,4 @@
-//! The program itself: how it starts, what it logs, what it withstands, how it stops.
+//! The program: its start, its log, malformed and slow clients, its shutdown.
 
 mod support;
 
@@ -7,11 +7,13 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::process::{Command, Output};
 
 use proptest::prelude::*;
-use rustix::process::Signal;
 use support::process::{Server, command};
-use support::{RedisServer, free_port, wait_until};
+use test_support::ports;
+use test_support::process::Signal;
+use test_support::redis::RedisServer;
+use test_support::wait::until_true;
 
-/// What a command that must not start says: one line.
+/// The one line that a command writes that must not start.
 fn refusal(mut command: Command) -> String {
     let Output { status, stderr, .. } = command.output().unwrap();
     let text = String::from_utf8(stderr).unwrap();
@@ -21,24 +23,24 @@ fn refusal(mut command: Command) -> String {
 }
 
 #[test]
-fn it_says_once_where_it_listens() {
+fn it_logs_one_line_with_its_address_when_it_listens() {
     let server = Server::start(&[]);
     assert_eq!(server.call("GET", "/ping", ""), (200, "PONG".to_owned()));
     let log = server.log();
     assert_eq!(log.lines().count(), 1, "{log}");
-    assert!(log.trim_end().ends_with(&format!("listening address={} store=memory", server.address)), "{log}");
+    assert!(log.trim_end().ends_with(&format!("listening address={} store=memory", server.address())), "{log}");
 }
 
 #[test]
-fn bad_options_are_refused_in_one_line_that_says_what_is_expected() {
+fn an_invalid_option_is_refused_in_one_line_that_says_what_is_expected() {
     for (flags, expected) in [
-        (&["--listen", "nowhere"][..], r#"--listen: "nowhere" is no address with a port"#),
-        (&["--listen", "127.0.0.1:99999"], "is no address with a port"),
-        (&["--listen", ":3000"], "is no address with a port"),
+        (&["--listen", "nowhere"][..], r#"--listen: "nowhere" is not HOST:PORT"#),
+        (&["--listen", "127.0.0.1:99999"], "is not HOST:PORT"),
+        (&["--listen", ":3000"], "is not HOST:PORT"),
         (&["--store", "mysql://u:secret@h"], "--store: expected memory, redis://… or rediss://…"),
         (&["--store", "redis://u:secret@h:port"], "--store: expected memory, redis://… or rediss://…"),
-        (&["--log-level", "loud"], r#"--log-level: "loud" is no level; expected none, error"#),
-        (&["--namespace", "a b"], r#"--namespace: "a b" is no namespace"#),
+        (&["--log-level", "loud"], r#"--log-level: "loud" is not a level; expected none, error"#),
+        (&["--namespace", "a b"], r#"--namespace: "a b" is not a namespace"#),
         (&["--sweep-interval", "soon"], "invalid value 'soon' for '--sweep-interval <SECONDS>'"),
         (&["--store-timeout", "0"], "0 is not in 1..=60000"),
         (&["--unknown"], "unexpected argument '--unknown'"),
@@ -50,14 +52,14 @@ fn bad_options_are_refused_in_one_line_that_says_what_is_expected() {
 }
 
 #[test]
-fn bad_variables_are_refused_by_name() {
+fn an_invalid_variable_is_refused_by_name() {
     for (variable, value, expected) in [
-        ("RS_PORT", "http", r#"RS_PORT: "http" is no port"#),
-        ("RS_REDISPORT", "x", r#"RS_REDISPORT: "x" is no port"#),
-        ("RS_REDISHOST", "a/b", r#"RS_REDISHOST: "a/b" is no host name"#),
+        ("RS_PORT", "http", r#"RS_PORT: "http" is not a port"#),
+        ("RS_REDISPORT", "x", r#"RS_REDISPORT: "x" is not a port"#),
+        ("RS_REDISHOST", "a/b", r#"RS_REDISHOST: "a/b" is not a host name"#),
         ("RS_REDISURL", "http://u:secret@h", "RS_REDISURL: expected memory, redis://"),
-        ("RS_NAMESPACE", "ä", "RS_NAMESPACE: \"ä\" is no namespace"),
-        ("RS_LOGLEVEL", "loud", r#"RS_LOGLEVEL: "loud" is no level"#),
+        ("RS_NAMESPACE", "ä", "RS_NAMESPACE: \"ä\" is not a namespace"),
+        ("RS_LOGLEVEL", "loud", r#"RS_LOGLEVEL: "loud" is not a level"#),
     ] {
         let mut command = command(&[]);
         command.env(variable, value);
@@ -67,7 +69,7 @@ fn bad_variables_are_refused_by_name() {
 }
 
 #[test]
-fn a_port_that_is_taken_is_refused_in_one_line() {
+fn a_port_in_use_is_refused_in_one_line() {
     let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let line = refusal(command(&["--listen", &address]));
@@ -75,13 +77,13 @@ fn a_port_that_is_taken_is_refused_in_one_line() {
 }
 
 #[test]
-fn help_names_units_defaults_and_the_danger() {
+fn help_names_units_defaults_and_the_missing_authentication() {
     let output = command(&["--help"]).env("RS_REDISURL", "redis://:secret@h").output().unwrap();
     let wrapped = String::from_utf8(output.stdout).unwrap();
     let text = wrapped.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(output.status.success());
     for expected in [
-        "Never route to it from outside",
+        "Never expose it to the outside",
         "127.0.0.1:3000",
         "<SECONDS>",
         "<MILLISECONDS>",
@@ -96,30 +98,30 @@ fn help_names_units_defaults_and_the_danger() {
 #[test]
 fn variables_choose_port_store_and_namespace_and_flags_win() {
     let redis = RedisServer::start();
-    let port = free_port().to_string();
-    let redis_port = redis.port.to_string();
+    let port = ports::non_ephemeral().port().to_string();
+    let redis_port = redis.address().port().to_string();
     let variables =
         [("RS_PORT", port.as_str()), ("RS_REDISPORT", &redis_port), ("RS_NAMESPACE", "mine"), ("RS_LOGLEVEL", "")];
     let mut by_variables = command(&[]);
     by_variables.envs(variables);
     let server = Server::start_command(by_variables);
-    assert_eq!(server.address.to_string(), format!("127.0.0.1:{port}"));
+    assert_eq!(server.address().to_string(), format!("127.0.0.1:{port}"));
     assert!(server.log().contains(&format!("store=redis://127.0.0.1:{redis_port}/0")));
     server.create();
-    let keys: Vec<String> = redis::cmd("KEYS").arg("*").query(&mut redis.client()).unwrap();
+    let keys: Vec<String> = redis::cmd("KEYS").arg("*").query(&mut redis.connection()).unwrap();
     assert!(keys.iter().all(|key| key.starts_with("mine:")) && keys.len() == 5, "{keys:?}");
 
     let mut by_flags = command(&["--listen", "127.0.0.1:0", "--store", "memory"]);
     by_flags.envs(variables);
     let server = Server::start_command(by_flags);
-    assert_ne!(server.address.port().to_string(), port);
+    assert_ne!(server.address().port().to_string(), port);
     assert!(server.log().contains("store=memory"));
 }
 
 #[test]
 fn tokens_users_and_passwords_are_never_logged() {
-    let redis = RedisServer::start_on(free_port(), &["--requirepass", "top-secret-word"]);
-    let url = format!("redis://:top-secret-word@127.0.0.1:{}/3", redis.port);
+    let redis = RedisServer::start_with(&["--requirepass", "top-secret-word"]);
+    let url = format!("redis://:top-secret-word@{}/3", redis.address());
     let server = Server::start(&["--store", &url, "--log-level", "trace", "--store-timeout", "300"]);
     let token = server.create();
     for (method, path) in [("GET", "get"), ("POST", "set"), ("DELETE", "kill"), ("GET", "kill"), ("GET", "unknown")] {
@@ -131,22 +133,22 @@ fn tokens_users_and_passwords_are_never_logged() {
     assert_eq!(server.call("GET", &format!("/app1/get/{token}"), "").0, 503);
     drop(redis);
     assert_eq!(server.call("GET", &format!("/app1/get/{token}"), "").0, 503);
-    wait_until("requests are logged", || server.log().matches("status=503").count() == 2);
+    until_true("requests are logged", || server.log().matches("status=503").count() == 2);
     let log = server.log();
     assert!(log.contains(r#"route="/{app}/get/{token}""#), "{log}");
     for secret in [&token[..55], "top-secret-word", "some-user"] {
         assert!(!log.contains(secret), "{secret} was logged");
     }
-    let wrong = RedisServer::start_on(free_port(), &["--requirepass", "top-secret-word"]);
-    let url = format!("redis://:wrong-word@127.0.0.1:{}", wrong.port);
+    let wrong = RedisServer::start_with(&["--requirepass", "top-secret-word"]);
+    let url = format!("redis://:wrong-word@{}", wrong.address());
     let server = Server::start(&["--store", &url, "--log-level", "trace"]);
     assert_eq!(server.call("GET", "/ping", "").0, 503);
-    wait_until("the failure is logged", || server.log().contains("redis fails"));
+    until_true("the failure is logged", || server.log().contains("redis fails"));
     assert!(!server.log().contains("wrong-word"), "{}", server.log());
 }
 
 #[test]
-fn a_request_under_way_is_answered_before_it_stops() {
+fn requests_in_flight_are_answered_before_it_stops() {
     for signal in [Signal::TERM, Signal::INT] {
         let mut server = Server::start(&[]);
         let mut idle = server.connect();
@@ -155,11 +157,11 @@ fn a_request_under_way_is_answered_before_it_stops() {
             b"PUT /app1/create/u?ip=1 HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 7\r\n\r\n",
         )
         .unwrap();
-        // A whole exchange on a third connection proves that the server has met the others.
+        // A response on a third connection shows that the server has accepted the others.
         server.call("GET", "/ping", "");
         server.signal(signal);
-        wait_until("the server is stopping", || server.log().contains("stopping"));
-        wait_until("it accepts nobody any more", || TcpStream::connect(server.address).is_err());
+        until_true("the server is stopping", || server.log().contains("stopping"));
+        until_true("it accepts no connections", || TcpStream::connect(server.address()).is_err());
         busy.write_all(b"{\"a\":1}").unwrap();
         let mut answer = String::new();
         busy.read_to_string(&mut answer).unwrap();
@@ -170,7 +172,7 @@ fn a_request_under_way_is_answered_before_it_stops() {
 }
 
 #[test]
-fn a_request_that_never_ends_does_not_keep_it_from_stopping() {
+fn a_request_that_never_ends_delays_the_stop_by_the_shutdown_timeout_only() {
     let mut server = Server::start(&["--shutdown-timeout", "1"]);
     let mut stuck = server.connect();
     stuck.write_all(b"PUT /app1/create/u?ip=1 HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 7\r\n\r\n").unwrap();
@@ -180,7 +182,7 @@ fn a_request_that_never_ends_does_not_keep_it_from_stopping() {
 }
 
 #[test]
-fn slow_clients_are_let_go() {
+fn slow_clients_are_disconnected() {
     let server = Server::start(&["--client-timeout", "1"]);
     let mut head = server.connect();
     head.write_all(b"GET /ping HTTP/1.1\r\nhost:").unwrap();
@@ -214,7 +216,7 @@ fn a_client_that_closes_its_sending_side_is_answered() {
 }
 
 #[test]
-fn connections_beyond_the_limit_wait_for_a_place() {
+fn connections_beyond_the_limit_wait_until_one_closes() {
     let server = Server::start(&["--max-connections", "2"]);
     let (first, second) = (server.connect(), server.connect());
     let waiting = std::thread::scope(|scope| {
@@ -226,7 +228,7 @@ fn connections_beyond_the_limit_wait_for_a_place() {
 }
 
 #[test]
-fn malformed_requests_are_refused_and_harm_nobody() {
+fn malformed_requests_are_refused_and_others_are_still_served() {
     let server = Server::start(&[]);
     let long_header = format!("GET /ping HTTP/1.1\r\nhost: x\r\nx: {}\r\n\r\n", "a".repeat(1_000_000));
     let many_headers = format!("GET /ping HTTP/1.1\r\n{}\r\n", "x: y\r\n".repeat(1000));
@@ -268,7 +270,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 16, ..ProptestConfig::default() })]
 
     #[test]
-    fn no_request_brings_it_down(
+    fn no_request_crashes_it(
         requests in prop::collection::vec(
             ("(GET|PUT|POST|DELETE)", "/[a-c1%_.:]{1,6}/(create|get|set|kill|soid|killsoid|activity)/?[!-~]{0,70}", "[{\\[\" a-c:,0-9eE.+nulltrue\\]}-]{0,60}"),
             8,

@@ -1,9 +1,10 @@
-//! What lies in Redis: the original's keys, so that both servers can share them.
+//! The keys in Redis: those of the original, so that both servers can share one Redis.
 
 mod support;
 
 use redis::Commands;
-use support::{NOW, RedisServer, Service};
+use support::{NOW, Service};
+use test_support::redis::RedisServer;
 
 type Pairs = Vec<(String, i64)>;
 
@@ -14,10 +15,10 @@ fn keys(redis: &mut redis::Connection) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_session_lies_in_the_keys_of_the_original() {
+async fn a_session_is_stored_in_the_keys_of_the_original() {
     let server = RedisServer::start();
     let service = Service::redis(&server);
-    let mut redis = server.client();
+    let mut redis = server.connection();
     let token = service.create("/app1/create/a:b?ip=1.2.3.4&ttl=100", r#"{"n":1.10}"#).await;
     let hash = format!("rs:app1:{token}");
     let mut expected = vec![hash.as_str(), "rs:SESSIONS", "rs:app1:_sessions", "rs:app1:_users", "rs:app1:us:a:b"];
@@ -57,10 +58,10 @@ async fn a_session_lies_in_the_keys_of_the_original() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_left_of_ended_and_swept_sessions() {
+async fn ended_and_swept_sessions_leave_no_keys() {
     let server = RedisServer::start();
     let service = Service::redis(&server);
-    let mut redis = server.client();
+    let mut redis = server.connection();
     for user in ["a:b", "c", "c"] {
         service.create(&format!("/app1/create/{user}?ip=1&ttl=10"), "").await;
     }
@@ -88,10 +89,10 @@ async fn nothing_is_left_of_ended_and_swept_sessions() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_session_that_does_not_slide_ends_at_its_time_however_often_it_is_used() {
+async fn a_session_that_does_not_slide_expires_at_its_time_even_if_it_is_used() {
     let server = RedisServer::start();
     let service = Service::redis(&server);
-    let mut redis = server.client();
+    let mut redis = server.connection();
     let token = service.create("/app1/create/u?ip=1&ttl=100", r#"{"a":1}"#).await;
     let hash = format!("rs:app1:{token}");
     let _: () = redis.hset(&hash, "no_resave", 1).unwrap();
@@ -111,15 +112,15 @@ async fn a_session_that_does_not_slide_ends_at_its_time_however_often_it_is_used
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_others_left_in_redis_does_no_harm() {
+async fn malformed_keys_of_other_programs_are_handled() {
     let server = RedisServer::start();
     let service = Service::redis(&server);
-    let mut redis = server.client();
+    let mut redis = server.connection();
     let token = "a".repeat(64);
     let hash = format!("rs:app1:{token}");
 
     let _: () = redis.hset_multiple(&hash, &[("w", "2"), ("d", r#"{"a":1}"#)]).unwrap();
-    assert_eq!(service.get("app1", &token).await, "{}", "half a session is none");
+    assert_eq!(service.get("app1", &token).await, "{}", "a session without all fields is missing");
     assert_eq!(service.set("app1", &token, r#"{"a":1}"#).await, "{}");
     assert_eq!(service.kill("app1", &token).await, r#"{"kill":0}"#);
 

@@ -53,7 +53,7 @@ pub fn token(number: u32) -> String {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         char::from(b"ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz23456789"[(state >> 33) as usize % 57])
     });
-    format!("{}Zlqt00000", random.take(55).collect::<String>())
+    test_support::token::created_at(&random.take(55).collect::<String>(), 1_703_997_305_856)
 }
 
 /// A configuration with these keys and the required ones.

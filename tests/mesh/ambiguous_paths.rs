@@ -2,9 +2,9 @@
 
 use serde_json::json;
 
-use crate::harness::client::Request;
 use crate::harness::stub::Stub;
 use crate::rules::start;
+use test_support::http1::Request;
 
 /// The decision for a path that some server reads as one below `/admin`.
 #[derive(Clone, Copy)]
@@ -17,7 +17,7 @@ enum Expected {
 
 #[test]
 fn no_spelling_of_a_path_bypasses_a_rule_under_any_servers_reading() {
-    let stub = Stub::knowing_everyone();
+    let stub = Stub::with_active_session();
     let mesh = start(
         &stub,
         json!({
@@ -92,7 +92,7 @@ fn no_spelling_of_a_path_bypasses_a_rule_under_any_servers_reading() {
 
 #[test]
 fn an_unusual_path_passes_unchanged_where_every_reading_selects_the_same_rule() {
-    let stub = Stub::knowing_everyone();
+    let stub = Stub::with_active_session();
     let mesh = start(
         &stub,
         json!({"rules": [{"match": {"paths": ["/api/*"]}, "session": "off"}, {"match": {"paths": ["/x/admin"]}, "session": "required"}]}),
@@ -119,7 +119,7 @@ fn an_unusual_path_passes_unchanged_where_every_reading_selects_the_same_rule() 
 
 #[test]
 fn an_ambiguous_path_passes_where_no_rule_matches_paths() {
-    let stub = Stub::knowing_everyone();
+    let stub = Stub::with_active_session();
     let mesh = start(&stub, json!({"rules": [{"match": {"methods": ["GET"]}, "session": "off"}]}));
     for target in ["/a/../b", "//x", "/%zz", "/%00", "/a%2fb;c\\d"] {
         assert_eq!(mesh.passes(&Request::get(target)).target, target);

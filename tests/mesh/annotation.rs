@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::harness::client::Request;
 use crate::harness::envoy::Listener;
 use crate::harness::mesh::{Mesh, Setup, plugin};
 use crate::harness::stub::{Answer, Stub};
-use crate::harness::token;
+use test_support::http1::Request;
+use test_support::token;
 
 /// A session service whose every response has this body.
 fn service(session: &'static str) -> Stub {
@@ -179,7 +179,7 @@ fn the_default_limit_of_the_annotation_is_6144_bytes() {
 
 #[test]
 fn an_empty_annotation_map_sets_no_headers() {
-    let stub = Stub::knowing_everyone();
+    let stub = Stub::with_active_session();
     let mesh = start(&stub, json!({}));
     let seen = mesh.passes(&Request::get("/").session(&token::fresh()).header("x-session-user", "forged"));
     assert_eq!(seen.session_headers(), [""; 0]);

@@ -5,13 +5,13 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use crate::harness::client::Request;
 use crate::harness::mesh::{Mesh, Setup, plugin};
 use crate::harness::sessions::RestSessions;
-use crate::harness::stub::{Answer, Gate, Stub};
-use crate::harness::token;
-use crate::harness::wait::{until, until_equal};
+use crate::harness::stub::{Answer, Latch, Stub};
 use crate::setup::{CONNECTIONS, Service, extended};
+use test_support::http1::Request;
+use test_support::token;
+use test_support::wait::{until, until_equal};
 
 fn session(keys: Value) -> Value {
     extended(json!({"id": "user123", "r": 1, "w": 1, "ttl": 7200, "idle": 3, "ip": "192.0.2.1"}), keys)
@@ -172,9 +172,9 @@ fn an_end_found_by_one_worker_applies_to_the_next_request_at_every_worker() {
 
 #[test]
 fn a_lookup_dispatched_before_an_end_is_discarded_and_repeated() {
-    let gate = Gate::default();
+    let latch = Latch::default();
     let token = token::fresh();
-    let (held, lookups) = (gate.clone(), Arc::new(Mutex::new(0)));
+    let (held, lookups) = (latch.clone(), Arc::new(Mutex::new(0)));
     // The first response is cached, the second is held, and every later one says that the session is gone.
     let stub = Stub::start(move |_| {
         let mut lookups = lookups.lock().unwrap();
@@ -198,7 +198,7 @@ fn a_lookup_dispatched_before_an_end_is_discarded_and_repeated() {
     let mut pending = mesh.begin(&Request::get("/late").session(&token));
     stub.wait_for_calls(2);
     mesh.denies(&Request::get("/now").session(&token), 401, "session_required");
-    gate.open();
+    latch.open();
     assert_eq!(pending.read(false).status, 401, "a response from before the end was used");
     mesh.denies(&Request::get("/").session(&token), 401, "session_required");
     assert_eq!(mesh.counter("ends_total"), 1);

@@ -4,12 +4,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
 
-use crate::harness::client::{Connection, Request};
 use crate::harness::envoy::{Cluster, Listener};
 use crate::harness::mesh::{Setup, plugin};
 use crate::harness::stub::{Answer, Call, Stub};
-use crate::harness::token;
 use crate::setup::{held_service, long_timeout};
+use test_support::http1::{Connection, Request};
+use test_support::token;
+use test_support::wait::until_equal;
 
 /// A session service that fails the first calls in this way, and responds to later ones with a session.
 fn faulty_at_first(fault: fn(&Call) -> Answer, times: usize) -> Stub {
@@ -58,7 +59,7 @@ fn a_call_with_a_response_is_not_retried() {
 
 #[test]
 fn calls_above_max_in_flight_are_denied_as_busy_even_under_failure_mode_allow() {
-    let (gate, stub) = held_service(|_| Answer::session());
+    let (latch, stub) = held_service(|_| Answer::session());
     let mut keys = long_timeout(json!({
         "failure_mode": "allow",
         "rules": [{"match": {"paths": ["/optional"]}, "session": "optional"}],
@@ -77,19 +78,19 @@ fn calls_above_max_in_flight_are_denied_as_busy_even_under_failure_mode_allow() 
     assert_eq!(seen.header("x-session-status").as_deref(), Some("unavailable"));
     assert_eq!(stub.calls().len(), 2);
 
-    gate.open();
+    latch.open();
     for connection in &mut pending {
         assert_eq!(connection.read(false).status, 200);
     }
     mesh.passes(&Request::get("/").session(&token::fresh()));
-    assert_eq!(mesh.counter("in_flight"), 0);
+    until_equal("no call to be in flight", &0, || mesh.counter("in_flight"));
     mesh.expect_outcomes(&[("allowed_total", 3), ("denied_busy_total", 1), ("anonymous_total", 1)]);
     mesh.expect_counters(&[("calls_total", 3)]);
 }
 
 #[test]
 fn a_call_copies_the_trace_headers_of_the_request_and_nothing_else() {
-    let stub = Stub::knowing_everyone();
+    let stub = Stub::with_active_session();
     let mesh = Setup::new(plugin(json!({}))).sessions(stub.address()).start();
     let token = token::fresh();
     let traced = [
@@ -156,7 +157,7 @@ fn call_values(headers: &[(String, Vec<u8>)], name: &str) -> Vec<String> {
 
 #[test]
 fn a_trace_header_is_dropped_if_too_long_repeated_or_not_visible_ascii() {
-    let stub = Stub::knowing_everyone();
+    let stub = Stub::with_active_session();
     let mesh = Setup::new(plugin(json!({}))).sessions(stub.address()).start();
     let limits = [
         ("x-request-id", 128),
@@ -197,7 +198,7 @@ fn a_trace_header_is_dropped_if_too_long_repeated_or_not_visible_ascii() {
 #[test]
 fn the_authority_defaults_to_the_last_part_of_the_cluster_name() {
     const ISTIO_CLUSTER: &str = "outbound|3000||rest-sessions.default.svc.cluster.local";
-    let stub = Stub::knowing_everyone();
+    let stub = Stub::with_active_session();
     let mut istio = plugin(json!({}));
     istio["rest_sessions"]["cluster"] = ISTIO_CLUSTER.into();
     let mut given = istio.clone();
@@ -225,7 +226,7 @@ fn the_authority_defaults_to_the_last_part_of_the_cluster_name() {
 
 #[test]
 fn a_client_that_disconnects_before_the_call_response_is_counted_as_abandoned() {
-    let (gate, stub) = held_service(|_| Answer::session());
+    let (latch, stub) = held_service(|_| Answer::session());
     let mesh = Setup::new(long_timeout(json!({}))).sessions(stub.address()).start();
     let disconnecting: Vec<Connection> =
         (0..5).map(|_| mesh.begin(&Request::get("/").session(&token::fresh()))).collect();
@@ -234,18 +235,18 @@ fn a_client_that_disconnects_before_the_call_response_is_counted_as_abandoned() 
     drop(disconnecting);
     mesh.expect_outcomes(&[("abandoned_total", 5)]);
 
-    gate.open();
+    latch.open();
     assert_eq!(remaining.read(false).status, 200);
     mesh.passes(&Request::get("/").session(&token::fresh()));
     mesh.expect_outcomes(&[("abandoned_total", 5), ("allowed_total", 2)]);
     mesh.expect_counters(&[("calls_total", 7)]);
-    assert_eq!(mesh.counter("in_flight"), 0);
+    until_equal("no call to be in flight", &0, || mesh.counter("in_flight"));
     assert_eq!(mesh.upstream.count(), 2);
 }
 
 #[test]
 fn each_of_many_concurrent_requests_gets_the_response_to_its_own_call() {
-    let (gate, stub) = held_service(|call| Answer::json(200, &json!({"id": call.token(), "ttl": 7200})));
+    let (latch, stub) = held_service(|call| Answer::json(200, &json!({"id": call.token(), "ttl": 7200})));
     let mesh = Setup::new(long_timeout(json!({}))).sessions(stub.address()).start();
     let mut pending: Vec<(String, Request, Connection)> = (0..64)
         .map(|_| {
@@ -256,7 +257,7 @@ fn each_of_many_concurrent_requests_gets_the_response_to_its_own_call() {
         })
         .collect();
     stub.wait_for_calls(64);
-    gate.open();
+    latch.open();
     for (token, request, connection) in &mut pending {
         let response = connection.read(false);
         assert_eq!(mesh.seen_for(request, &response).header("x-session-user").as_ref(), Some(&*token));

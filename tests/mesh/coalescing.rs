@@ -2,18 +2,18 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::client::Request;
 use crate::harness::mesh::{Mesh, Setup};
-use crate::harness::stub::{Answer, Call, Gate, Stub};
-use crate::harness::token;
-use crate::harness::wait::until_equal;
+use crate::harness::stub::{Answer, Call, Latch, Stub};
 use crate::setup::{held_service, long_timeout};
+use test_support::http1::Request;
+use test_support::token;
+use test_support::wait::until_equal;
 
-/// A session service that holds its responses until the gate opens, and an Envoy in front of it.
-fn held_mesh(keys: Value, respond: impl Fn(&Call) -> Answer + Send + Sync + 'static) -> (Gate, Stub, Mesh) {
-    let (gate, stub) = held_service(respond);
+/// A session service that holds its responses until the latch opens, and an Envoy in front of it.
+fn held_mesh(keys: Value, respond: impl Fn(&Call) -> Answer + Send + Sync + 'static) -> (Latch, Stub, Mesh) {
+    let (latch, stub) = held_service(respond);
     let mesh = Setup::new(long_timeout(keys)).sessions(stub.address()).start();
-    (gate, stub, mesh)
+    (latch, stub, mesh)
 }
 
 /// Waits until this many requests have joined a call in flight.
@@ -23,10 +23,10 @@ fn wait_for_joined(mesh: &Mesh, count: u64) {
 
 /// A thousand concurrent requests for one session share one call, and all get this status.
 fn send_a_thousand(keys: Value, response: Answer, status: u16) -> Mesh {
-    let (gate, stub, mesh) = held_mesh(keys, move |_| response.clone());
-    let requests = mesh.crowd(&Request::get("/").session(&token::fresh()), 1_000);
+    let (latch, stub, mesh) = held_mesh(keys, move |_| response.clone());
+    let requests = mesh.send_concurrently(&Request::get("/").session(&token::fresh()), 1_000);
     wait_for_joined(&mesh, 999);
-    gate.open();
+    latch.open();
     assert!(requests.statuses().iter().all(|found| *found == status));
     assert_eq!(stub.calls().len(), 1);
     mesh
@@ -60,15 +60,15 @@ fn a_thousand_requests_share_one_call_also_with_a_cache() {
 
 #[test]
 fn coalesced_requests_pass_after_the_request_that_started_the_call_disconnects() {
-    let (gate, stub, mesh) = held_mesh(json!({}), |_| Answer::session());
+    let (latch, stub, mesh) = held_mesh(json!({}), |_| Answer::session());
     let token = token::fresh();
-    let mut requests = mesh.crowd(&Request::get("/").session(&token), 300);
+    let mut requests = mesh.send_concurrently(&Request::get("/").session(&token), 300);
     wait_for_joined(&mesh, 299);
-    requests.leaves(100);
+    requests.cancel(100);
     until_equal("the abandoned requests", &100, || mesh.counter("abandoned_total"));
     let mut late = mesh.begin(&Request::get("/").session(&token));
     wait_for_joined(&mesh, 300);
-    gate.open();
+    latch.open();
     assert!(requests.statuses().iter().all(|status| *status == 200));
     assert_eq!(late.read(false).status, 200);
     assert_eq!(stub.calls().len(), 1);
@@ -77,13 +77,13 @@ fn coalesced_requests_pass_after_the_request_that_started_the_call_disconnects()
 
 #[test]
 fn coalesced_requests_of_two_tokens_each_get_the_response_for_their_token() {
-    let (gate, _stub, mesh) =
+    let (latch, _stub, mesh) =
         held_mesh(json!({}), |call| if call.token().ends_with('0') { Answer::none() } else { Answer::session() });
     // Tokens without a creation time, whose last character can be chosen.
     let tokens = ["0", "1"].map(|last| format!("{}{last}", "a".repeat(63)));
-    let requests = tokens.each_ref().map(|token| mesh.crowd(&Request::get("/").session(token), 100));
+    let requests = tokens.each_ref().map(|token| mesh.send_concurrently(&Request::get("/").session(token), 100));
     wait_for_joined(&mesh, 198);
-    gate.open();
+    latch.open();
     let [unknown, known] = requests.map(|requests| requests.statuses());
     assert!(unknown.iter().all(|status| *status == 401) && known.iter().all(|status| *status == 200));
     mesh.expect_counters(&[("calls_total", 2), ("coalesced_total", 198)]);

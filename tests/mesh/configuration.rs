@@ -2,17 +2,17 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::client::Request;
 use crate::harness::envoy::{Listener, Packing, validate};
 use crate::harness::mesh::{Setup, plugin};
 use crate::harness::stub::{Answer, Stub};
-use crate::harness::token;
-use crate::harness::wait;
 use crate::setup::{held_service, long_timeout};
+use test_support::http1::Request;
+use test_support::token;
+use test_support::wait;
 
 #[test]
 fn a_struct_and_a_string_configure_the_filter_alike() {
-    let stub = Stub::knowing_everyone();
+    let stub = Stub::with_active_session();
     let mut keys = plugin(json!({
         "rules": [
             {"match": {"paths": ["/off/*"]}, "session": "off"},
@@ -191,7 +191,7 @@ fn a_string_that_is_no_json_object_is_refused() {
 
 #[test]
 fn a_new_configuration_takes_over_and_the_old_one_completes_its_pending_requests() {
-    let (gate, stub) = held_service(|_| Answer::session());
+    let (latch, stub) = held_service(|_| Answer::session());
     let discovered = |keys: Value| Listener { discovered: true, ..Listener::new("main", long_timeout(keys)) };
     let old = discovered(json!({"annotate": {"headers": {"x-old": "id"}}}));
     let mesh = Setup::default().listener(old).sessions(stub.address()).start();
@@ -204,7 +204,7 @@ fn a_new_configuration_takes_over_and_the_old_one_completes_its_pending_requests
         let response = mesh.send(&Request::get("/"));
         (response.status == 200).then_some(())
     });
-    gate.open();
+    latch.open();
     let seen = mesh.seen_for(&request, &pending.read(false));
     assert_eq!(seen.header("x-old").as_deref(), Some("user123"));
     mesh.passes(&request);

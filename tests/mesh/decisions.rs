@@ -2,13 +2,13 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::client::Request;
 use crate::harness::envoy::Cluster;
 use crate::harness::mesh::{Mesh, Setup, plugin};
 use crate::harness::sessions::RestSessions;
 use crate::harness::stub::{Answer, Stub};
-use crate::harness::token;
-use crate::harness::wait;
+use test_support::http1::Request;
+use test_support::token;
+use test_support::wait;
 
 /// Routes of every kind for three services: a healthy one, one that refuses connections, and one with invalid responses.
 fn every_row() -> Value {

@@ -11,14 +11,14 @@ use cases::{Case, Random};
 use serde_json::{Value, json};
 use session_filter::explain::{AnswerShown, Assumed, Outcome, Upstream};
 
-use crate::harness::client::{Request, Response};
 use crate::harness::envoy::Listener;
 use crate::harness::mesh::{Mesh, Setup, plugin};
-use crate::harness::process::program_beside;
 use crate::harness::stub::{Answer, Stub};
 use crate::harness::upstream::Seen;
-use crate::harness::wait;
 use crate::setup::extended;
+use test_support::http1::{Request, Response};
+use test_support::process::program_beside;
+use test_support::wait;
 
 /// The number of random requests to each listener.
 const REQUESTS: usize = 300;
@@ -213,7 +213,7 @@ fn each_explanation_equals_the_filters_decision_in_envoy() {
 
 #[test]
 fn the_explain_command_prints_envoys_status_and_location() {
-    let stub = Stub::knowing_everyone();
+    let stub = Stub::with_active_session();
     let config = full_configuration(json!({"hosts": ["shop.example.com"]}));
     let mesh = Setup::new(config.clone()).sessions(stub.address()).start();
     let folder = tempfile::tempdir().unwrap();

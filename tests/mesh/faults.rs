@@ -4,11 +4,11 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::harness::client::Request;
 use crate::harness::envoy::Cluster;
 use crate::harness::mesh::{Mesh, Setup, plugin};
 use crate::harness::stub::{Answer, Stub, session};
-use crate::harness::token;
+use test_support::http1::Request;
+use test_support::token;
 
 /// How a failed call is counted: only an outage is denied with `retry-after`.
 enum Failure {
@@ -62,7 +62,7 @@ fn assert_fails(mesh: &Mesh, fault: &str, failure: &Failure) {
 
 #[test]
 fn an_unreachable_service_is_an_outage() {
-    let stub = Stub::knowing_everyone();
+    let stub = Stub::with_active_session();
     let faults =
         [("no-such-cluster", "nowhere"), ("no-endpoints", "empty"), ("breaker-open", "full"), ("refused", "refused")];
     let mesh = Setup::new(rules_for(&faults))

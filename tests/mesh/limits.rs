@@ -6,13 +6,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
-use crate::harness::client::Request;
 use crate::harness::mesh::{Setup, plugin};
 use crate::harness::sessions::{APP, RestSessions};
 use crate::harness::stub::{Answer, Call, Stub};
-use crate::harness::token;
-use crate::harness::wait;
 use crate::setup::{CONNECTIONS, extended};
+use test_support::http1::Request;
+use test_support::token;
+use test_support::wait;
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -64,8 +64,7 @@ fn a_session_beyond_its_maximum_idle_time_is_killed_in_the_store() {
     let (idle, used) = (sessions.create("user1", &json!(null)), sessions.create("user2", &json!(null)));
     let last_used = |token: &str, ago: Duration| {
         let then = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970") - ago;
-        let redis = sessions.redis.as_ref().expect("this service uses Redis");
-        redis.command(&["HSET", &format!("rs:{APP}:{token}"), "la", &then.as_secs().to_string()]);
+        sessions.set_last_activity(token, then.as_secs());
     };
     last_used(&idle, Duration::from_secs(31 * 60));
     last_used(&used, Duration::from_secs(29 * 60));

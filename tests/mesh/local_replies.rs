@@ -2,12 +2,12 @@
 
 use serde_json::json;
 
-use crate::harness::client::{Request, Response};
 use crate::harness::envoy::Cluster;
 use crate::harness::mesh::{Setup, assert_denied, plugin};
 use crate::harness::sessions::RestSessions;
 use crate::harness::stub::Stub;
-use crate::harness::token;
+use test_support::http1::{Request, Response};
+use test_support::token;
 
 #[test]
 fn every_denial_is_byte_identical_regardless_of_the_problem_with_the_token() {
@@ -32,7 +32,7 @@ fn every_denial_is_byte_identical_regardless_of_the_problem_with_the_token() {
 
 #[test]
 fn a_denied_head_request_gets_the_same_headers_without_a_body() {
-    let stub = Stub::knowing_everyone();
+    let stub = Stub::with_active_session();
     let mesh = Setup::new(plugin(json!({}))).sessions(stub.address()).start();
     let get = mesh.denies(&Request::get("/"), 401, "session_required");
     let head = mesh.send(&Request::new("HEAD", "/"));
@@ -49,7 +49,7 @@ fn a_denied_head_request_gets_the_same_headers_without_a_body() {
 
 #[test]
 fn a_denied_grpc_request_gets_a_grpc_status_in_a_headers_only_response() {
-    let stub = Stub::knowing_everyone();
+    let stub = Stub::with_active_session();
     let mesh = Setup::new(plugin(json!({
         "rules": [
             {"match": {"paths": ["/shop.Cart/Origin"]}, "session": "required", "origins": []},
@@ -92,7 +92,7 @@ fn a_denied_grpc_request_gets_a_grpc_status_in_a_headers_only_response() {
 
 #[test]
 fn a_denial_over_http_2_has_the_same_body() {
-    let stub = Stub::knowing_everyone();
+    let stub = Stub::with_active_session();
     let mesh = Setup::new(plugin(json!({}))).sessions(stub.address()).start();
     let request = Request::new("POST", "/").body("unread");
     let (h1, h2) = (mesh.send(&request), mesh.send_h2(&request));

@@ -2,19 +2,19 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::client::{Request, Response};
 use crate::harness::envoy::{Listener, validate};
 use crate::harness::mesh::{Mesh, Setup, plugin};
 use crate::harness::sessions::RestSessions;
 use crate::harness::stub::Stub;
-use crate::harness::token;
 use crate::setup::extended;
+use test_support::http1::{Request, Response};
+use test_support::token;
 
 const LOGIN: &str = "https://login.example.com/?next={url}";
 
 /// A site of two hosts, with its login page on a third.
 fn site(keys: Value) -> (Stub, Mesh) {
-    let stub = Stub::knowing_everyone();
+    let stub = Stub::with_active_session();
     let site = plugin(json!({"hosts": ["shop.example.com", "*.shops.example.com"], "login": {"url": LOGIN}}));
     let mesh = Setup::new(extended(site, keys)).sessions(stub.address()).start();
     (stub, mesh)
@@ -161,7 +161,7 @@ fn the_return_url_keeps_the_requested_host_and_never_names_an_unserved_host() {
 
 #[test]
 fn only_hosts_that_the_configuration_names_are_redirected_to_login() {
-    let stub = Stub::knowing_everyone();
+    let stub = Stub::with_active_session();
     let mesh = Setup::new(plugin(json!({
         "login": {"url": LOGIN},
         "rules": [{"match": {"hosts": ["admin.example.com"]}, "session": "required"}],

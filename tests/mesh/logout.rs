@@ -5,13 +5,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::{Value, json};
 
-use crate::harness::client::{Request, Response};
 use crate::harness::mesh::{Mesh, Setup, assert_denied, plugin};
 use crate::harness::sessions::{APP, RestSessions};
 use crate::harness::stub::{Answer, Call, Stub};
-use crate::harness::token;
-use crate::harness::wait;
 use crate::setup::{CONNECTIONS, extended};
+use test_support::http1::{Request, Response};
+use test_support::token;
+use test_support::wait;
 
 const DELETION: &str = "session-cookie=; Max-Age=0; Path=/; Secure; SameSite=Lax";
 

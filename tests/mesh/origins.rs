@@ -2,11 +2,11 @@
 
 use serde_json::json;
 
-use crate::harness::client::{Request, Response};
 use crate::harness::envoy::Cluster;
 use crate::harness::mesh::{Mesh, Setup, plugin};
 use crate::harness::stub::Stub;
-use crate::harness::token;
+use test_support::http1::{Request, Response};
+use test_support::token;
 
 const APP: &str = "https://app.example.com";
 const FOREIGN: &str = "https://evil.example.org";
@@ -32,7 +32,7 @@ fn cors_headers(response: &Response) -> [Option<String>; 3] {
 
 #[test]
 fn a_denial_is_readable_only_for_scripts_of_a_listed_origin() {
-    let stub = Stub::knowing_everyone();
+    let stub = Stub::with_active_session();
     let mesh = origins(&stub);
     let readable = [Some(APP.to_owned()), Some("true".to_owned()), Some("origin".to_owned())];
     let token = token::fresh();
@@ -54,7 +54,7 @@ fn a_denial_is_readable_only_for_scripts_of_a_listed_origin() {
 
 #[test]
 fn unsafe_requests_and_websockets_of_a_foreign_origin_are_denied_where_origins_are_checked() {
-    let stub = Stub::knowing_everyone();
+    let stub = Stub::with_active_session();
     let mesh = origins(&stub);
     let token = token::fresh();
     let own = "http://shop.example.com";
@@ -92,7 +92,7 @@ fn preflight(target: &str, origin: &str) -> Request {
 
 #[test]
 fn only_a_valid_preflight_of_a_listed_origin_passes_without_a_session() {
-    let stub = Stub::knowing_everyone();
+    let stub = Stub::with_active_session();
     let mesh = origins(&stub);
     let seen = mesh.passes(&preflight("/listed", APP));
     assert_eq!(seen.session_headers(), [""; 0]);
@@ -125,7 +125,7 @@ fn only_a_valid_preflight_of_a_listed_origin_passes_without_a_session() {
 
 #[test]
 fn cors_preflight_pass_passes_every_valid_preflight() {
-    let stub = Stub::knowing_everyone();
+    let stub = Stub::with_active_session();
     let mesh = Setup::new(plugin(json!({
         "cors_preflight": "pass",
         "rules": [{"match": {"paths": ["/listed"]}, "session": "required", "origins": [APP]}],

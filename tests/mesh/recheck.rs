@@ -2,13 +2,14 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::client::{Connection, Request};
+use crate::harness::http2;
 use crate::harness::mesh::{Mesh, Setup, plugin};
 use crate::harness::sessions::{APP, RestSessions};
 use crate::harness::stub::session;
-use crate::harness::token;
-use crate::harness::wait;
 use crate::setup::{Service, extended};
+use test_support::http1::{Connection, Request};
+use test_support::token;
+use test_support::wait;
 
 fn rechecked(keys: Value) -> Value {
     plugin(json!({"default": extended(json!({"session": "required", "recheck": "1s"}), keys)}))
@@ -107,7 +108,7 @@ fn closing_a_websocket_over_http_2_keeps_its_connection() {
     let request = Request::get("/ws").session(&token).body("hello");
     mesh.count_one();
     let ended = std::thread::scope(|scope| {
-        let open = scope.spawn(|| request.hold_websocket_h2(mesh.address()));
+        let open = scope.spawn(|| http2::hold_websocket(mesh.address(), &request));
         wait::until_equal("the WebSocket to be open", &1, || mesh.counter("allowed_total"));
         sessions.kill(&token);
         open.join().expect("the WebSocket ends")

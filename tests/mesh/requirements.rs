@@ -4,12 +4,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
-use crate::harness::client::Request;
 use crate::harness::envoy::Cluster;
 use crate::harness::mesh::{Setup, plugin};
 use crate::harness::sessions::{APP, RestSessions};
 use crate::harness::stub::{Answer, Stub};
-use crate::harness::token;
+use test_support::http1::Request;
+use test_support::token;
 
 fn now_s() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is after 1970").as_secs()
@@ -187,7 +187,7 @@ fn is_client_forbids_a_session_of_another_address() {
 
 #[test]
 fn the_age_of_a_session_counts_from_the_creation_time_in_its_token() {
-    let stub = Stub::knowing_everyone();
+    let stub = Stub::with_active_session();
     let mesh = Setup::new(plugin(json!({
         "default": {"session": "required", "require": [{"field": "age", "at_most": "1h"}]},
     })))

@@ -2,11 +2,12 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::client::Request;
 use crate::harness::envoy::Listener;
+use crate::harness::http2;
 use crate::harness::mesh::{Mesh, Setup, plugin};
 use crate::harness::stub::Stub;
-use crate::harness::token;
+use test_support::http1::Request;
+use test_support::token;
 
 const SPELLINGS: [&str; 15] = [
     "x-session-user",
@@ -55,7 +56,7 @@ fn preflight() -> Request {
 
 #[test]
 fn reserved_headers_from_clients_are_removed_on_every_route_in_every_spelling() {
-    let stub = Stub::knowing_everyone();
+    let stub = Stub::with_active_session();
     let mesh = start(&stub);
     let token = token::fresh();
     let routes = [
@@ -97,7 +98,7 @@ fn lowercase(request: &Request) -> Request {
 
 #[test]
 fn reserved_headers_are_removed_from_request_trailers() {
-    let stub = Stub::knowing_everyone();
+    let stub = Stub::with_active_session();
     let mesh = start(&stub);
     let token = token::fresh();
     let routes = [
@@ -115,7 +116,7 @@ fn reserved_headers_are_removed_from_request_trailers() {
         for listener in ["main", "h2"] {
             let over_h1 = mesh.passes_at(listener, &request);
             mesh.count_one();
-            let over_h2 = mesh.seen_for(&request, &request.send_h2_to(mesh.envoy.address(listener)));
+            let over_h2 = mesh.seen_for(&request, &http2::send(mesh.envoy.address(listener), &request));
             for seen in [over_h1, over_h2] {
                 assert_eq!(seen.body, b"a body");
                 assert_eq!(
@@ -130,7 +131,7 @@ fn reserved_headers_are_removed_from_request_trailers() {
 
 #[test]
 fn default_names_and_the_names_of_every_rule_are_reserved_on_every_route() {
-    let stub = Stub::knowing_everyone();
+    let stub = Stub::with_active_session();
     let mesh = Setup::new(plugin(json!({
         "annotate": {"headers": {"x-user": "id"}},
         "rules": [
@@ -167,7 +168,7 @@ fn default_names_and_the_names_of_every_rule_are_reserved_on_every_route() {
 
 #[test]
 fn override_headers_are_removed_where_rules_match_methods_or_paths() {
-    let stub = Stub::knowing_everyone();
+    let stub = Stub::with_active_session();
     let method_overrides = ["x-http-method-override", "x-http-method", "x-method-override"];
     let path_overrides = ["x-original-url", "x-rewrite-url"];
     let rule = |matches: Value| {

@@ -2,11 +2,11 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::client::Request;
 use crate::harness::envoy::Cluster;
 use crate::harness::mesh::{Mesh, Setup, plugin};
 use crate::harness::stub::Stub;
-use crate::harness::token;
+use test_support::http1::Request;
+use test_support::token;
 
 pub fn start(stub: &Stub, keys: Value) -> Mesh {
     Setup::new(plugin(keys)).sessions(stub.address()).start()
@@ -20,7 +20,7 @@ fn assert_session_required(mesh: &Mesh, request: &Request) {
 
 #[test]
 fn hosts_match_exactly_or_by_wildcard_ignoring_case_port_and_trailing_dot() {
-    let stub = Stub::knowing_everyone();
+    let stub = Stub::with_active_session();
     let mesh = start(
         &stub,
         json!({
@@ -61,7 +61,7 @@ fn hosts_match_exactly_or_by_wildcard_ignoring_case_port_and_trailing_dot() {
 
 #[test]
 fn an_unserved_host_gets_421() {
-    let stub = Stub::knowing_everyone();
+    let stub = Stub::with_active_session();
     let mesh =
         start(&stub, json!({"hosts": ["shop.example.com", "*.shops.example.com"], "default": {"session": "off"}}));
     for host in ["shop.example.com", "SHOP.example.com:80", "shop.example.com.", "a.b.shops.example.com"] {
@@ -75,7 +75,7 @@ fn an_unserved_host_gets_421() {
 
 #[test]
 fn an_invalid_authority_is_denied_where_hosts_are_configured() {
-    let stub = Stub::knowing_everyone();
+    let stub = Stub::with_active_session();
     let bad = [
         "u@shop.example.com",
         "shop.example.com:abc",
@@ -110,7 +110,7 @@ fn an_invalid_authority_is_denied_where_hosts_are_configured() {
 
 #[test]
 fn an_invalid_authority_passes_where_no_hosts_are_configured() {
-    let stub = Stub::knowing_everyone();
+    let stub = Stub::with_active_session();
     let mesh = start(&stub, json!({"default": {"session": "off"}}));
     for host in ["u@shop.example.com", "shop.example.com:abc", "shop.example.com.."] {
         assert_eq!(mesh.passes(&Request::get("/").host(host)).header("host").as_deref(), Some(host));
@@ -119,7 +119,7 @@ fn an_invalid_authority_passes_where_no_hosts_are_configured() {
 
 #[test]
 fn methods_match_exactly_and_get_includes_head() {
-    let stub = Stub::knowing_everyone();
+    let stub = Stub::with_active_session();
     let mesh = start(
         &stub,
         json!({
@@ -141,7 +141,7 @@ fn methods_match_exactly_and_get_includes_head() {
 
 #[test]
 fn paths_match_exactly_or_by_prefix_ignoring_query_and_case() {
-    let stub = Stub::knowing_everyone();
+    let stub = Stub::with_active_session();
     let mesh = start(
         &stub,
         json!({
@@ -171,7 +171,7 @@ fn paths_match_exactly_or_by_prefix_ignoring_query_and_case() {
 
 #[test]
 fn path_case_exact_matches_paths_case_sensitively() {
-    let stub = Stub::knowing_everyone();
+    let stub = Stub::with_active_session();
     let mesh = start(
         &stub,
         json!({
@@ -186,7 +186,7 @@ fn path_case_exact_matches_paths_case_sensitively() {
 
 #[test]
 fn the_first_rule_that_matches_in_every_part_decides() {
-    let stub = Stub::knowing_everyone();
+    let stub = Stub::with_active_session();
     let mesh = start(
         &stub,
         json!({
@@ -206,7 +206,7 @@ fn the_first_rule_that_matches_in_every_part_decides() {
 
 #[test]
 fn connect_matches_only_rules_without_paths() {
-    let stub = Stub::knowing_everyone();
+    let stub = Stub::with_active_session();
     let connect = Request::new("CONNECT", "shop.example.com:443").host("shop.example.com:443");
     let with_paths = json!({"rules": [{"match": {"paths": ["/*"]}, "session": "off"}]});
     let mesh = start(&stub, with_paths);
@@ -224,7 +224,7 @@ fn connect_matches_only_rules_without_paths() {
 
 #[test]
 fn a_rule_replaces_app_service_sources_annotation_and_failure_mode_entirely() {
-    let (stub, other) = (Stub::knowing_everyone(), Stub::knowing_everyone());
+    let (stub, other) = (Stub::with_active_session(), Stub::with_active_session());
     let mesh = Setup::new(plugin(json!({
         "token_from": [{"cookie": "session-cookie"}],
         "failure_mode": "allow",

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use serde_json::Value;
 
 use crate::harness::mesh::plugin;
-use crate::harness::stub::{Answer, Call, Gate, Stub};
+use crate::harness::stub::{Answer, Call, Latch, Stub};
 
 /// Enough connections that each of two workers serves some of them.
 pub const CONNECTIONS: usize = 24;
@@ -27,12 +27,12 @@ pub fn long_timeout(keys: Value) -> Value {
     configuration
 }
 
-/// A session service that holds every response until the gate opens.
-pub fn held_service(respond: impl Fn(&Call) -> Answer + Send + Sync + 'static) -> (Gate, Stub) {
-    let gate = Gate::default();
-    let held = gate.clone();
+/// A session service that holds every response until the latch opens.
+pub fn held_service(respond: impl Fn(&Call) -> Answer + Send + Sync + 'static) -> (Latch, Stub) {
+    let latch = Latch::default();
+    let held = latch.clone();
     let stub = Stub::start(move |call| Answer::After(held.clone(), Box::new(respond(call))));
-    (gate, stub)
+    (latch, stub)
 }
 
 /// A session service that knows every token as the same session, until the test makes it fail or ends sessions.

@@ -2,14 +2,14 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::client::Request;
 use crate::harness::envoy::{Cluster, Listener};
 use crate::harness::mesh::{Setup, plugin};
 use crate::harness::sessions::{APP, RestSessions};
 use crate::harness::stub::{Answer, Stub};
-use crate::harness::token;
-use crate::harness::wait;
 use crate::setup::{extended, held_service, long_timeout};
+use test_support::http1::Request;
+use test_support::token;
+use test_support::wait;
 
 const STATE: &str = "%FILTER_STATE(wasm.rest_sessions.decision:PLAIN)% %FILTER_STATE(wasm.rest_sessions.reason:PLAIN)% \
     %FILTER_STATE(wasm.rest_sessions.rule:PLAIN)% %FILTER_STATE(wasm.rest_sessions.user:PLAIN)%";
@@ -92,7 +92,7 @@ fn a_shadow_request_passes_unchanged_and_is_counted_by_its_shadow_outcome() {
 
 #[test]
 fn reserved_headers_are_removed_in_shadow() {
-    let stub = Stub::knowing_everyone();
+    let stub = Stub::with_active_session();
     let mesh = Setup::new(shadow(json!({}))).sessions(stub.address()).start();
     let request = Request::get("/").header("x-session-user", "root").header("X_Session.Data", "{}");
     assert_eq!(mesh.passes(&request).session_headers(), Vec::<&str>::new());
@@ -101,14 +101,14 @@ fn reserved_headers_are_removed_in_shadow() {
 #[test]
 fn shadow_requests_do_not_wait_for_their_lookup_and_are_counted_on_its_response() {
     const REQUESTS: u64 = 20;
-    let (gate, stub) = held_service(|_| Answer::none());
+    let (latch, stub) = held_service(|_| Answer::none());
     let mesh = Setup::new(long_timeout(json!({"shadow": true}))).sessions(stub.address()).start();
     for _ in 0..REQUESTS {
         mesh.passes(&Request::get("/").session(&token::fresh()));
     }
     stub.wait_for_calls(REQUESTS as usize);
     mesh.expect_outcomes(&[]);
-    gate.open();
+    latch.open();
     mesh.expect_outcomes(&[("shadow_denied_total", REQUESTS)]);
 }
 
@@ -152,7 +152,7 @@ fn a_lookup_in_shadow_counts_as_a_use_of_the_session() {
     let token = sessions.create("user1", &json!(null));
     mesh.passes(&Request::get("/").session(&token));
     mesh.expect_outcomes(&[("shadow_allowed_total", 1)]);
-    let redis = sessions.redis.as_ref().expect("this service uses Redis");
-    let key = format!("rs:{APP}:{token}");
-    assert_eq!(redis.command(&["HINCRBY", &key, "r", "0"]), ":2", "the lookup counts as a read of the session");
+    let mut redis = sessions.redis.as_ref().expect("this service uses Redis").connection();
+    let reads: i64 = redis::cmd("HGET").arg(format!("rs:{APP}:{token}")).arg("r").query(&mut redis).unwrap();
+    assert_eq!(reads, 2, "the lookup counts as a read of the session");
 }

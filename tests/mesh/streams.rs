@@ -4,17 +4,18 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::harness::client::{Connection, Request};
 use crate::harness::envoy::Listener;
+use crate::harness::http2;
 use crate::harness::mesh::{Setup, assert_denied, plugin};
 use crate::harness::sessions::RestSessions;
 use crate::harness::stub::{Answer, Stub};
-use crate::harness::token;
 use crate::setup::{held_service, long_timeout};
+use test_support::http1::{Connection, Request};
+use test_support::token;
 
 #[test]
 fn an_upload_of_8_mib_is_held_until_its_session_is_known_and_arrives_complete() {
-    let (gate, stub) = held_service(|_| Answer::session());
+    let (latch, stub) = held_service(|_| Answer::session());
     let configuration = long_timeout(json!({}));
     let small_buffer = Listener { buffer_limit: Some(65_536), ..Listener::new("main", configuration) };
     let mesh = Setup::default().listener(small_buffer).sessions(stub.address()).start();
@@ -25,7 +26,7 @@ fn an_upload_of_8_mib_is_held_until_its_session_is_known_and_arrives_complete() 
         let sending = scope.spawn(|| mesh.passes(&request));
         stub.wait_for_calls(1);
         assert_eq!(mesh.upstream.count(), 0, "the upstream was reached before the session was known");
-        gate.open();
+        latch.open();
         sending.join().expect("the upload has a response")
     });
     assert_eq!(seen.header("x-session-user").as_deref(), Some("user123"));
@@ -95,7 +96,7 @@ fn a_websocket_opens_only_for_its_own_and_listed_origins() {
 
 #[test]
 fn a_websocket_over_http_2_is_decided_like_one_over_http_1() {
-    let stub = Stub::knowing_everyone();
+    let stub = Stub::with_active_session();
     let mesh = Setup::new(plugin(json!({
         "token_from": [{"cookie": "session-cookie"}, {"query": "token"}],
         "default": {"session": "required", "origins": []},
@@ -106,7 +107,7 @@ fn a_websocket_over_http_2_is_decided_like_one_over_http_1() {
     let websocket = |target: &str| Request::get(target).body("hello");
     let send = |request: &Request| {
         mesh.count_one();
-        request.open_websocket_h2(mesh.address())
+        http2::open_websocket(mesh.address(), request)
     };
     for request in [websocket("/ws").session(&token), websocket(&format!("/ws?token={token}"))] {
         let response = send(&request);
@@ -142,14 +143,14 @@ fn each_request_of_a_keep_alive_connection_is_decided_separately() {
 #[test]
 fn hundreds_of_pending_requests_are_denied_when_their_calls_fail_together() {
     const PENDING: usize = 200;
-    let (gate, stub) = held_service(|_| Answer::ResetBeforeHeaders);
+    let (latch, stub) = held_service(|_| Answer::ResetBeforeHeaders);
     let mut keys = long_timeout(json!({}));
     keys["rest_sessions"]["retries"] = 0.into();
     let mesh = Setup::new(keys).sessions(stub.address()).start();
     let requests: Vec<Request> = (0..PENDING).map(|_| Request::get("/").session(&token::fresh())).collect();
     let mut pending: Vec<Connection> = requests.iter().map(|request| mesh.begin(request)).collect();
     stub.wait_for_calls(PENDING);
-    gate.open();
+    latch.open();
     for (request, connection) in requests.iter().zip(&mut pending) {
         assert_denied(request, &connection.read(false), 503, "sessions_unavailable");
     }
@@ -158,13 +159,13 @@ fn hundreds_of_pending_requests_are_denied_when_their_calls_fail_together() {
 
 #[test]
 fn a_request_is_held_until_its_call_has_a_response() {
-    let (gate, stub) = held_service(|_| Answer::session());
+    let (latch, stub) = held_service(|_| Answer::session());
     let mesh = Setup::new(long_timeout(json!({}))).sessions(stub.address()).start();
     let mut connection = mesh.begin(&Request::get("/").session(&token::fresh()));
     stub.wait_for_calls(1);
     assert!(connection.is_silent_for(Duration::from_millis(50)));
     assert_eq!(mesh.upstream.count(), 0);
-    gate.open();
+    latch.open();
     assert_eq!(connection.read(false).status, 200);
 }
 

@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::harness::client::Request;
 use crate::harness::mesh::{Mesh, Setup, plugin};
 use crate::harness::stub::{Answer, Call, Stub};
-use crate::harness::token;
-use crate::harness::wait::{until, until_equal};
+use test_support::http1::Request;
+use test_support::token;
+use test_support::wait::{until, until_equal};
 
 /// The number of concurrent clients.
 const CLIENTS: usize = 8;
@@ -129,9 +129,9 @@ fn http_1_client(mesh: &Mesh, service: &Service, client: usize) {
 fn http_2_client(mesh: &Mesh, service: &Service, client: usize) {
     for round in 0..ROUNDS / 6 {
         let token = service.token(client + round / 3);
-        let mut requests = mesh.crowd(&request(round, token), CONCURRENT);
+        let mut requests = mesh.send_concurrently(&request(round, token), CONCURRENT);
         // Also the first request disconnects, which started the call.
-        requests.leaves((client + round) % CONCURRENT);
+        requests.cancel((client + round) % CONCURRENT);
         let statuses = requests.statuses();
         assert!(statuses.iter().all(|status| matches!(status, 200 | 401)), "{statuses:?}");
         if round == 3 && client.is_multiple_of(2) {

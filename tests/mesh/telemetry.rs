@@ -2,16 +2,16 @@
 
 use serde_json::json;
 
-use crate::harness::client::Request;
 use crate::harness::envoy::{Cluster, Listener};
 use crate::harness::mesh::{COUNTERS, OUTCOMES, Setup, plugin};
 use crate::harness::stub::{Answer, Stub};
-use crate::harness::token;
-use crate::harness::wait;
+use test_support::http1::Request;
+use test_support::token;
+use test_support::wait;
 
 #[test]
 fn every_metric_is_zero_before_the_first_request() {
-    let stub = Stub::knowing_everyone();
+    let stub = Stub::with_active_session();
     let mesh = Setup::new(plugin(json!({}))).sessions(stub.address()).start();
     for name in OUTCOMES.iter().chain(&COUNTERS).chain(&["in_flight"]) {
         assert_eq!(mesh.counter(name), 0, "{name}");
@@ -152,7 +152,7 @@ fn filter_state_gives_the_access_log_the_decision_and_its_reason() {
 
 #[test]
 fn filter_state_is_empty_unless_configured() {
-    let stub = Stub::knowing_everyone();
+    let stub = Stub::with_active_session();
     let mesh = Setup::default()
         .listener(Listener { access_log: Some(STATE), ..Listener::new("main", plugin(json!({}))) })
         .sessions(stub.address())

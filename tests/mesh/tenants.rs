@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::client::Request;
 use crate::harness::envoy::Cluster;
 use crate::harness::mesh::{Mesh, Setup, plugin};
 use crate::harness::sessions::RestSessions;
+use test_support::http1::Request;
 
 struct Tenant {
     host: &'static str,
@@ -88,10 +88,10 @@ fn one_token_in_two_stores_is_two_sessions() {
     let [red, blue] = &tenants;
     // The same token in both stores is two independent sessions.
     let token = red.store.create_for(red.app, "red-user", &Value::Null);
-    let redis = blue.store.redis.as_ref().expect("this service uses Redis");
+    let mut redis = blue.store.redis.as_ref().expect("this service uses Redis").connection();
     let twin = blue.store.create_for(blue.app, "blue-user", &Value::Null);
-    let renamed = redis.command(&["RENAME", &format!("rs:blue:{twin}"), &format!("rs:blue:{token}")]);
-    assert_eq!(renamed, "+OK");
+    let mut rename = redis::cmd("RENAME");
+    rename.arg(format!("rs:blue:{twin}")).arg(format!("rs:blue:{token}")).exec(&mut redis).unwrap();
     let at_red = red.get(&format!("{}={token}", red.cookie));
     let at_blue = blue.get(&format!("{}={token}", blue.cookie));
     for _ in 0..12 {

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::harness::client::Request;
 use crate::harness::mesh::{Mesh, Setup, plugin};
 use crate::harness::stub::{Answer, Stub};
-use crate::harness::token;
+use test_support::http1::Request;
+use test_support::token;
 
 /// A session service whose sessions have the token as user id, so that the upstream sees which token decided.
 fn service() -> Stub {

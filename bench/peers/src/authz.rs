@@ -1,5 +1,5 @@
-//! The authorization service that Envoy's ext_authz asks over HTTP. It decides as the filter does on a required
-//! route, with the same answers, so that the comparison is one of like with like.
+//! The authorization service for Envoy's ext_authz over HTTP. Its decisions and responses are those of the filter on a
+//! `required` route, so that the benchmark compares equal work.
 
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -22,7 +22,7 @@ use crate::serve;
 
 const COOKIE_NAME: &str = "session-cookie";
 const TIMEOUT: Duration = Duration::from_millis(500);
-const LONGEST_ANSWER: usize = 256 * 1024;
+const MAX_ANSWER_BYTES: usize = 256 * 1024;
 const TRACE_HEADERS: [&str; 9] = [
     "x-request-id",
     "traceparent",
@@ -54,9 +54,9 @@ struct Session {
 
 enum Lookup {
     Active(Session),
-    None,
-    Outage,
-    BadAnswer,
+    NoSession,
+    Unavailable,
+    InvalidAnswer,
 }
 
 pub async fn serve(listen: SocketAddr, sessions: SocketAddr, app: String) -> Result<(), String> {
@@ -65,7 +65,7 @@ pub async fn serve(listen: SocketAddr, sessions: SocketAddr, app: String) -> Res
     connector.set_nodelay(true);
     let service = Service { client: Client::builder(TokioExecutor::new()).build(connector), sessions, app };
     let router = Router::new().fallback(check).with_state(service);
-    axum::serve(listener, router).await.map_err(|e| format!("cannot serve any longer: {e}"))
+    axum::serve(listener, router).await.map_err(|e| format!("cannot continue to serve: {e}"))
 }
 
 async fn check(State(service): State<Service>, headers: HeaderMap) -> Response {
@@ -73,21 +73,21 @@ async fn check(State(service): State<Service>, headers: HeaderMap) -> Response {
     match service.lookup(token, &headers).await {
         Lookup::Active(session) => {
             let user = utf8_percent_encode(&session.id, UNSAFE_IN_HEADERS).to_string();
-            let data = in_ascii(&Value::Object(session.d).to_string());
+            let data = ascii_json(&Value::Object(session.d).to_string());
             [("x-session-user", user), ("x-session-data", data)].into_response()
         }
-        Lookup::None => service.session_required(),
-        Lookup::Outage => {
+        Lookup::NoSession => service.session_required(),
+        Lookup::Unavailable => {
             let mut response = unavailable();
             response.headers_mut().insert(RETRY_AFTER, axum::http::HeaderValue::from_static("1"));
             response
         }
-        Lookup::BadAnswer => unavailable(),
+        Lookup::InvalidAnswer => unavailable(),
     }
 }
 
 impl Service {
-    /// A call on a kept connection; hyper's client itself takes a new one where the kept one was closed meanwhile.
+    /// Looks the token up over a pooled connection. The client opens a new one if the server has closed it.
     async fn lookup(&self, token: &str, headers: &HeaderMap) -> Lookup {
         let mut request = Request::get(format!("http://{}/{}/get/{token}", self.sessions, self.app));
         for name in TRACE_HEADERS {
@@ -95,20 +95,20 @@ impl Service {
                 request = request.header(name, value);
             }
         }
-        let Ok(request) = request.body(Empty::new()) else { return Lookup::BadAnswer };
+        let Ok(request) = request.body(Empty::new()) else { return Lookup::InvalidAnswer };
         let answer = async {
             let response = self.client.request(request).await.ok()?;
             let (parts, body) = response.into_parts();
-            let body = Limited::new(body, LONGEST_ANSWER).collect().await.ok()?;
+            let body = Limited::new(body, MAX_ANSWER_BYTES).collect().await.ok()?;
             Some((parts.status, body.to_bytes()))
         };
         match timeout(TIMEOUT, answer).await {
             Ok(Some((StatusCode::OK, body))) => read(&body),
             Ok(Some((status, _))) if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
-                Lookup::Outage
+                Lookup::Unavailable
             }
-            Ok(Some(_)) => Lookup::BadAnswer,
-            Ok(None) | Err(_) => Lookup::Outage,
+            Ok(Some(_)) => Lookup::InvalidAnswer,
+            Ok(None) | Err(_) => Lookup::Unavailable,
         }
     }
 
@@ -131,17 +131,17 @@ fn unavailable() -> Response {
 
 fn read(body: &[u8]) -> Lookup {
     if body == b"{}" {
-        return Lookup::None;
+        return Lookup::NoSession;
     }
     match serde_json::from_slice::<Session>(body) {
         Ok(session) if !session.id.is_empty() && !session.d.values().any(|v| v.is_object() || v.is_array()) => {
             Lookup::Active(session)
         }
-        _ => Lookup::BadAnswer,
+        _ => Lookup::InvalidAnswer,
     }
 }
 
-/// The one token that the cookies hold; two different ones are none.
+/// The token in the cookies; `None` if there are two different ones.
 fn token(headers: &HeaderMap) -> Option<&str> {
     let lines = headers.get_all(COOKIE).iter().filter_map(|line| line.to_str().ok());
     let values = lines.flat_map(|line| line.split(';')).filter_map(|pair| {
@@ -153,7 +153,8 @@ fn token(headers: &HeaderMap) -> Option<&str> {
     tokens.all(|other| other == first).then_some(first)
 }
 
-/// 64 letters and digits, of which the last eight are the time of creation in milliseconds, in base 36.
+/// Whether it is 64 letters and digits whose last eight are the creation time in milliseconds in base 36, at most a
+/// minute in the future.
 fn is_token(value: &str) -> bool {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default() + Duration::from_secs(60);
     value.len() == 64
@@ -162,7 +163,8 @@ fn is_token(value: &str) -> bool {
             <= Some(now.as_millis())
 }
 
-fn in_ascii(json: &str) -> String {
+/// Escapes all but printable ASCII, so that the JSON fits a header.
+fn ascii_json(json: &str) -> String {
     let mut text = String::with_capacity(json.len());
     for character in json.chars() {
         if matches!(character, ' '..='~') {
@@ -195,19 +197,19 @@ mod tests {
     }
 
     #[test]
-    fn two_different_tokens_are_none() {
+    fn two_different_tokens_are_no_token() {
         let other = TOKEN.replace('a', "b");
         assert_eq!(token(&cookies(&[&format!("session-cookie={TOKEN}; session-cookie={other}")])), None);
     }
 
     #[test]
-    fn a_token_of_the_future_is_none() {
+    fn a_token_from_the_future_is_rejected() {
         let future = TOKEN.replace("00000001", "zzzzzzzz");
         assert_eq!(token(&cookies(&[&format!("session-cookie={future}")])), None);
     }
 
     #[test]
-    fn json_is_kept_in_ascii() {
-        assert_eq!(in_ascii("{\"a\":\"ü😀\"}"), "{\"a\":\"\\u00fc\\ud83d\\ude00\"}");
+    fn json_is_escaped_to_ascii() {
+        assert_eq!(ascii_json("{\"a\":\"ü😀\"}"), "{\"a\":\"\\u00fc\\ud83d\\ude00\"}");
     }
 }

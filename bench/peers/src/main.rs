@@ -1,4 +1,4 @@
-//! What stands behind Envoy in the benchmark: who answers, and the authorization service that ext_authz needs.
+//! The servers behind Envoy in the benchmark: the upstream, a stub of rest-sessions, and an ext_authz service.
 
 mod authz;
 mod serve;
@@ -20,27 +20,28 @@ struct Options {
 
 #[derive(Subcommand)]
 enum Role {
-    /// Answers every request at once.
+    /// Answers every request immediately
     Upstream {
         #[arg(long, value_name = "ADDRESS:PORT")]
         listen: SocketAddr,
     },
-    /// Answers lookups as rest-sessions does. A token that begins with five digits is a session with so many bytes of
-    /// data; every other token is unknown.
+    /// Answers lookups as rest-sessions does. A token that starts with five digits is a session with that many bytes of
+    /// data; all other tokens are unknown
     Sessions {
         #[arg(long, value_name = "ADDRESS:PORT")]
         listen: SocketAddr,
-        /// How long each answer takes.
+        /// Delay of each answer
         #[arg(long, value_name = "MILLISECONDS", default_value_t = 0)]
         delay: u64,
     },
-    /// The authorization service behind Envoy's ext_authz: asks rest-sessions about each request's token.
+    /// The authorization service for Envoy's ext_authz: looks up the token of each request at rest-sessions
     Authz {
         #[arg(long, value_name = "ADDRESS:PORT")]
         listen: SocketAddr,
-        /// Where rest-sessions is.
+        /// Address of rest-sessions
         #[arg(long, value_name = "ADDRESS:PORT")]
         sessions: SocketAddr,
+        /// The app of the sessions
         #[arg(long)]
         app: String,
     },

@@ -1,4 +1,4 @@
-//! Listening, with as little in the way as hyper allows: these servers must not be what limits the benchmark.
+//! An HTTP/1 server on hyper alone, so that it does not limit the benchmark.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -12,7 +12,7 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 
-/// Binds, and says where, since port 0 lets the system choose.
+/// Binds, and writes the address to stdout, because port 0 selects a free one.
 pub async fn listen(address: SocketAddr) -> Result<TcpListener, String> {
     let listener = TcpListener::bind(address).await.map_err(|e| format!("cannot listen on {address}: {e}"))?;
     let address = listener.local_addr().map_err(|e| format!("cannot read the address listened on: {e}"))?;
@@ -20,7 +20,7 @@ pub async fn listen(address: SocketAddr) -> Result<TcpListener, String> {
     Ok(listener)
 }
 
-/// Answers until the process is ended.
+/// Serves until the process is killed.
 pub async fn answer<A, F>(listener: TcpListener, answer: A) -> Result<(), String>
 where
     A: Fn(Request<Incoming>) -> F + Clone + Send + 'static,
@@ -35,8 +35,8 @@ where
                 let response = answer(request);
                 async move { Ok::<_, Infallible>(response.await) }
             });
-            // A connection that Envoy resets at the end of a run is no news.
-            let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+            // Envoy resets connections at the end of a run.
+            let _reset = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
         });
     }
 }

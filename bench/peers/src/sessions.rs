@@ -1,4 +1,4 @@
-//! A stand-in for rest-sessions that knows lookups alone and keeps nothing: the token says what the session holds.
+//! A stub of rest-sessions that answers lookups without a store: the token encodes the size of the session.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -37,11 +37,12 @@ fn lookup(path: &str) -> Response<Full<Bytes>> {
     response
 }
 
+/// The size of `d` that the token encodes; `None` if it encodes none.
 fn data_bytes(token: &str) -> Option<usize> {
     token.get(..5)?.parse().ok()
 }
 
-/// A session whose `d`, as JSON, has so many bytes.
+/// A session whose `d` has this many bytes of JSON.
 fn session(bytes: usize) -> String {
     const EMPTY: &str = r#"{"name":""}"#;
     let name = "n".repeat(bytes.saturating_sub(EMPTY.len()));
@@ -53,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn data_is_as_long_as_the_token_says() {
+    fn data_has_the_size_that_the_token_encodes() {
         for bytes in [11, 100, 5120] {
             let session: serde_json::Value = serde_json::from_str(&session(bytes)).expect("is JSON");
             assert_eq!(session["d"].to_string().len(), bytes);

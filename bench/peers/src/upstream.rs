@@ -1,4 +1,4 @@
-//! The upstream: one short answer to everything.
+//! The upstream: answers every request with the same short response.
 
 use std::net::SocketAddr;
 

@@ -1,13 +1,13 @@
-//! Runs the program as a person does.
+//! Runs the program in a process of its own.
 
-#![allow(dead_code, clippy::unwrap_used, reason = "each test uses a part of it, and stops where it cannot go on")]
+#![allow(dead_code, clippy::unwrap_used, reason = "each test uses a part of it, and fails if it cannot go on")]
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
 
-/// What a run of the program came to.
+/// The result of a run of the program.
 #[derive(Debug)]
 pub struct Ran {
     pub code: i32,
@@ -26,7 +26,7 @@ pub fn run(args: &[&str], input: &str) -> Ran {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    // It may not read at all.
+    // Fails if the program exits without reading its input.
     let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
     let done = child.wait_with_output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
@@ -38,23 +38,17 @@ pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(1).unwrap().to_owned()
 }
 
+/// Milliseconds since 1970.
 pub fn now_ms() -> u64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis().try_into().unwrap()
 }
 
-/// A token that was made so long ago.
+/// A token created `ago` ago. Its random part is always the same.
 pub fn token(ago: Duration) -> String {
-    let mut left = now_ms() - u64::try_from(ago.as_millis()).unwrap();
-    let mut digits = Vec::new();
-    for _ in 0..8 {
-        digits.push(char::from_digit((left % 36).try_into().unwrap(), 36).unwrap());
-        left /= 36;
-    }
-    let random = "aB3xY".repeat(11);
-    format!("{random}Z{}", digits.iter().rev().collect::<String>())
+    test_support::token::created_at("aB3xY", now_ms() - u64::try_from(ago.as_millis()).unwrap())
 }
 
-/// Whether a part of a secret stands in a text that is long enough to matter.
+/// Whether `text` contains 12 consecutive bytes of `secret`.
 pub fn shows(text: &str, secret: &str) -> bool {
     let bytes = secret.as_bytes();
     bytes.windows(12).any(|part| text.as_bytes().windows(12).any(|shown| shown == part))

@@ -131,14 +131,8 @@ pub mod tests {
     pub const NOW_MS: u64 = 1_760_000_000_000;
 
     /// A token that was made at this time.
-    pub fn token_made_at(mut ms: u64) -> String {
-        let mut digits = Vec::new();
-        for _ in 0..8 {
-            digits.push(b"0123456789abcdefghijklmnopqrstuvwxyz"[(ms % 36) as usize]);
-            ms /= 36;
-        }
-        digits.reverse();
-        format!("{}Z{}", "aB3".repeat(19).get(..55).unwrap(), String::from_utf8(digits).unwrap())
+    pub fn token_made_at(ms: u64) -> String {
+        test_support::token::created_at("aB3", ms)
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Reading a JSON body within its bounds of size and time.
+//! Reads a JSON body, bounded in size and time.
 
 use axum::body::Body;
 use axum::extract::{FromRequest, Request};
@@ -10,11 +10,11 @@ use serde_json::value::RawValue;
 use super::{Api, ApiError};
 
 const MAX_BODY: usize = 60_000;
-/// How much of a body that is too large is still read. Closing a connection on bytes that nobody has read makes the
-/// client's system throw the answer away.
+/// How much of a body that is too large is read and dropped. If a connection closes with unread bytes, the client may
+/// receive a reset instead of the response.
 const MAX_DRAINED: usize = 1 << 20;
 
-/// `None` where there is no body, or one that is not declared to be JSON.
+/// The JSON text of the body; `None` if the body is empty or its content type is not JSON.
 pub struct JsonBody(pub Option<Box<RawValue>>);
 
 impl FromRequest<Api> for JsonBody {
@@ -25,14 +25,14 @@ impl FromRequest<Api> for JsonBody {
         if !declared_json(&parts.headers)? {
             return Ok(Self(None));
         }
-        let bytes = tokio::time::timeout(api.body_timeout, read(body)).await.map_err(|_| ApiError::SlowBody)??;
+        let bytes = tokio::time::timeout(api.body_timeout, read(body)).await.map_err(|_| ApiError::BodyTimeout)??;
         if bytes.is_empty() {
             return Ok(Self(None));
         }
         let value: Box<RawValue> =
-            serde_json::from_slice(&bytes).map_err(|error| ApiError::BadJson(error.to_string()))?;
+            serde_json::from_slice(&bytes).map_err(|error| ApiError::InvalidJson(error.to_string()))?;
         if !value.get().starts_with(['{', '[']) {
-            return Err(ApiError::BadJson("it holds a single value".to_owned()));
+            return Err(ApiError::InvalidJson("it holds a single value".to_owned()));
         }
         Ok(Self(Some(value)))
     }
@@ -60,7 +60,7 @@ async fn read(mut body: Body) -> Result<Bytes, ApiError> {
     let mut kept = BytesMut::new();
     let mut seen = 0usize;
     while let Some(frame) = body.frame().await {
-        let Ok(data) = frame.map_err(|_| ApiError::BrokenBody)?.into_data() else {
+        let Ok(data) = frame.map_err(|_| ApiError::IncompleteBody)?.into_data() else {
             continue;
         };
         seen = seen.saturating_add(data.len());

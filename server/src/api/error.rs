@@ -1,32 +1,33 @@
-//! What a request that fails is answered: `{"name":…,"message":…}`, with the original's names where it has one.
+//! Error responses: `{"name":…,"message":…}`, with the name of the original where it has one.
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use thiserror::Error;
 
-use super::answer;
-use crate::params::Invalid;
+use super::response;
+use crate::params::InvalidParam;
 use crate::store::StoreError;
 
+/// Why a request fails. The messages are part of the wire contract.
 #[derive(Debug, Error)]
 pub enum ApiError {
     #[error(transparent)]
-    Invalid(#[from] Invalid),
+    Invalid(#[from] InvalidParam),
     #[error("there is no such endpoint")]
     NotFound,
     #[error("the path is not percent-encoded UTF-8")]
-    BadPath,
+    InvalidPath,
     #[error("the body is not a JSON object or array: {0}")]
-    BadJson(String),
+    InvalidJson(String),
     #[error("the body ended early")]
-    BrokenBody,
+    IncompleteBody,
     #[error("request entity too large: a body has at most {0} bytes")]
     BodyTooLarge(usize),
     #[error("the body must be plain UTF-8: neither compressed nor in another charset")]
     UnsupportedBody,
     #[error("the body did not arrive in time")]
-    SlowBody,
+    BodyTimeout,
     #[error("the operating system gave no randomness")]
     NoRandomness,
     #[error(transparent)]
@@ -40,10 +41,10 @@ impl ApiError {
                 StatusCode::INTERNAL_SERVER_ERROR
             }
             Self::NotFound => StatusCode::NOT_FOUND,
-            Self::BadPath | Self::BadJson(_) | Self::BrokenBody => StatusCode::BAD_REQUEST,
+            Self::InvalidPath | Self::InvalidJson(_) | Self::IncompleteBody => StatusCode::BAD_REQUEST,
             Self::BodyTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedBody => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::SlowBody => StatusCode::REQUEST_TIMEOUT,
+            Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::Store(StoreError::Unavailable | StoreError::Full) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
@@ -52,12 +53,12 @@ impl ApiError {
         match self {
             Self::Invalid(invalid) => invalid.name(),
             Self::NotFound => "notFound",
-            Self::BadPath => "URIError",
-            Self::BadJson(_) => "SyntaxError",
-            Self::BrokenBody => "BadRequestError",
+            Self::InvalidPath => "URIError",
+            Self::InvalidJson(_) => "SyntaxError",
+            Self::IncompleteBody => "BadRequestError",
             Self::BodyTooLarge(_) => "PayloadTooLargeError",
             Self::UnsupportedBody => "UnsupportedMediaTypeError",
-            Self::SlowBody => "RequestTimeoutError",
+            Self::BodyTimeout => "RequestTimeoutError",
             Self::NoRandomness => "noRandomness",
             Self::Store(StoreError::Unavailable) => "storeUnavailable",
             Self::Store(StoreError::Full) => "storeFull",
@@ -75,10 +76,10 @@ struct Body {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let status = self.status();
-        let mut response = answer::json(status, &Body { name: self.name(), message: self.to_string() });
+        let mut answer = response::json(status, &Body { name: self.name(), message: self.to_string() });
         if status == StatusCode::SERVICE_UNAVAILABLE {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
-        response
+        answer
     }
 }

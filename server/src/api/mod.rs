@@ -1,9 +1,9 @@
-//! The endpoints: each reads its parameters in the original's order, asks the store, and answers.
+//! The HTTP endpoints. Each validates its parameters in the order of the original, calls the store, and responds.
 
-mod answer;
 mod body;
 mod error;
 mod request;
+mod response;
 
 use std::time::{Duration, Instant};
 
@@ -15,27 +15,28 @@ use axum::response::Response;
 use axum::routing::{delete, get, post, put};
 use tower::util::MapRequest;
 
-use self::answer::{Activity, Created, Killed, Sessions};
 use self::body::JsonBody;
 pub use self::error::ApiError;
-use self::request::{Query, Target, normalize};
+use self::request::{PathParams, QueryParams, normalize};
+use self::response::{Activity, Created, Killed, Sessions};
 use crate::clock::Clock;
 use crate::data::{Change, Data};
 use crate::params::{self, App};
 use crate::store::{NewSession, Store};
 use crate::token::Token;
 
-/// What every endpoint works with.
+/// The state of every endpoint.
 #[derive(Clone)]
 pub struct Api {
     pub store: Store,
     pub clock: Clock,
-    /// How long a body may take to arrive.
+    /// The time for a request body to arrive.
     pub body_timeout: Duration,
 }
 
-type Answer = Result<Response, ApiError>;
+type ApiResult = Result<Response, ApiError>;
 
+/// Serves the wire contract.
 pub fn router(api: Api) -> Router {
     let endpoints = Router::new()
         .route("/ping", get(ping))
@@ -46,8 +47,8 @@ pub fn router(api: Api) -> Router {
         .route("/{app}/killsoid/{id}", delete(kill_user))
         .route("/{app}/killall", delete(kill_all))
         .route("/{app}/activity", get(activity))
-        .route("/{app}/soapp", get(recent))
-        .route("/{app}/soid/{id}", get(of_user))
+        .route("/{app}/soapp", get(app_sessions))
+        .route("/{app}/soid/{id}", get(user_sessions))
         .fallback(not_found)
         .method_not_allowed_fallback(not_found)
         .layer(from_fn(log_request))
@@ -55,7 +56,7 @@ pub fn router(api: Api) -> Router {
     Router::new().fallback_service(MapRequest::new(endpoints, normalize))
 }
 
-/// Logs the route's pattern and never the path, which holds the token.
+/// Logs the pattern of the route instead of the path, which contains the token.
 async fn log_request(request: Request, next: Next) -> Response {
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().cloned();
@@ -71,17 +72,17 @@ async fn not_found() -> ApiError {
     ApiError::NotFound
 }
 
-async fn ping(State(api): State<Api>) -> Answer {
+async fn ping(State(api): State<Api>) -> ApiResult {
     api.store.ping().await?;
-    Ok(answer::text(StatusCode::OK, "PONG"))
+    Ok(response::text(StatusCode::OK, "PONG"))
 }
 
 async fn create(
     State(api): State<Api>,
-    Target((app, id)): Target<(String, String)>,
-    query: Query,
+    PathParams((app, id)): PathParams<(String, String)>,
+    query: QueryParams,
     JsonBody(body): JsonBody,
-) -> Answer {
+) -> ApiResult {
     let app = App::parse(&app)?;
     let id = params::id(&id)?;
     let ip = params::ip(query.get("ip").as_deref())?;
@@ -92,73 +93,73 @@ async fn create(
     }
     let token = Token::generate(api.clock.millis()).map_err(|_| ApiError::NoRandomness)?;
     api.store.create(&app, &token, NewSession { id, ip, ttl, data }, api.clock.seconds()).await?;
-    Ok(answer::json(StatusCode::OK, &Created { token: token.as_str() }))
+    Ok(response::json(StatusCode::OK, &Created { token: token.as_str() }))
 }
 
-/// `{}` and `[]` are no data at all when a session is created.
+/// When a session is created, `{}` and `[]` count as no data.
 fn is_empty(body: &str) -> bool {
     matches!(body.bytes().filter(|byte| !byte.is_ascii_whitespace()).nth(1), Some(b'}' | b']'))
 }
 
-async fn read(State(api): State<Api>, Target((app, token)): Target<(String, String)>) -> Answer {
+async fn read(State(api): State<Api>, PathParams((app, token)): PathParams<(String, String)>) -> ApiResult {
     let (app, token) = (App::parse(&app)?, Token::parse(&token)?);
     let session = api.store.get(&app, &token, api.clock.seconds()).await?;
-    Ok(answer::session(session.as_ref()))
+    Ok(response::session(session.as_ref()))
 }
 
 async fn set(
     State(api): State<Api>,
-    Target((app, token)): Target<(String, String)>,
+    PathParams((app, token)): PathParams<(String, String)>,
     JsonBody(body): JsonBody,
-) -> Answer {
+) -> ApiResult {
     let (app, token) = (App::parse(&app)?, Token::parse(&token)?);
     let change = match body {
         Some(body) => Change::parse(&body)?,
-        None => return Err(Change::nothing().into()),
+        None => return Err(Change::empty_error().into()),
     };
     let session = api.store.set(&app, &token, &change, api.clock.seconds()).await?;
-    Ok(answer::session(session.as_ref()))
+    Ok(response::session(session.as_ref()))
 }
 
-async fn kill(State(api): State<Api>, Target((app, token)): Target<(String, String)>) -> Answer {
+async fn kill(State(api): State<Api>, PathParams((app, token)): PathParams<(String, String)>) -> ApiResult {
     let (app, token) = (App::parse(&app)?, Token::parse(&token)?);
     killed(api.store.kill(&app, &token, api.clock.seconds()).await?)
 }
 
-async fn kill_user(State(api): State<Api>, Target((app, id)): Target<(String, String)>) -> Answer {
+async fn kill_user(State(api): State<Api>, PathParams((app, id)): PathParams<(String, String)>) -> ApiResult {
     let (app, id) = (App::parse(&app)?, params::id(&id)?);
     killed(api.store.kill_user(&app, &id).await?)
 }
 
-async fn kill_all(State(api): State<Api>, Target(app): Target<String>) -> Answer {
+async fn kill_all(State(api): State<Api>, PathParams(app): PathParams<String>) -> ApiResult {
     killed(api.store.kill_all(&App::parse(&app)?).await?)
 }
 
-fn killed(kill: u64) -> Answer {
-    Ok(answer::json(StatusCode::OK, &Killed { kill }))
+fn killed(kill: u64) -> ApiResult {
+    Ok(response::json(StatusCode::OK, &Killed { kill }))
 }
 
-async fn activity(State(api): State<Api>, Target(app): Target<String>, query: Query) -> Answer {
+async fn activity(State(api): State<Api>, PathParams(app): PathParams<String>, query: QueryParams) -> ApiResult {
     let app = App::parse(&app)?;
     let since = since(&api, &query)?;
     let activity = api.store.active_users(&app, since).await?;
-    Ok(answer::json(StatusCode::OK, &Activity { activity }))
+    Ok(response::json(StatusCode::OK, &Activity { activity }))
 }
 
-async fn recent(State(api): State<Api>, Target(app): Target<String>, query: Query) -> Answer {
+async fn app_sessions(State(api): State<Api>, PathParams(app): PathParams<String>, query: QueryParams) -> ApiResult {
     let app = App::parse(&app)?;
     let since = since(&api, &query)?;
-    let sessions = api.store.recent(&app, since, api.clock.seconds()).await?;
-    Ok(answer::json(StatusCode::OK, &Sessions { sessions }))
+    let sessions = api.store.app_sessions(&app, since, api.clock.seconds()).await?;
+    Ok(response::json(StatusCode::OK, &Sessions { sessions }))
 }
 
-fn since(api: &Api, query: &Query) -> Result<i64, ApiError> {
+fn since(api: &Api, query: &QueryParams) -> Result<i64, ApiError> {
     let dt = params::dt(query.get("dt").as_deref())?;
     Ok(api.clock.seconds().saturating_sub(dt))
 }
 
-async fn of_user(State(api): State<Api>, Target((app, id)): Target<(String, String)>) -> Answer {
+async fn user_sessions(State(api): State<Api>, PathParams((app, id)): PathParams<(String, String)>) -> ApiResult {
     let (app, id) = (App::parse(&app)?, params::id(&id)?);
-    let sessions = api.store.of_user(&app, &id, api.clock.seconds()).await?;
-    Ok(answer::json(StatusCode::OK, &Sessions { sessions }))
+    let sessions = api.store.user_sessions(&app, &id, api.clock.seconds()).await?;
+    Ok(response::json(StatusCode::OK, &Sessions { sessions }))
 }

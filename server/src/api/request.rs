@@ -1,4 +1,4 @@
-//! What a path and a query say: spellings that Express takes for equal, percent-encoding, repeated parameters.
+//! Parameters in path and query, read as Express reads them: case, trailing slash, percent-encoding, repetition.
 
 use axum::extract::{FromRequestParts, Path, Request};
 use axum::http::Uri;
@@ -7,8 +7,7 @@ use serde::de::DeserializeOwned;
 
 use super::ApiError;
 
-/// Endpoints are found whatever the case of their names and with one slash too many at the end, since callers of the
-/// original may have got used to it.
+/// Lets routes match as in Express: the names of endpoints are case-insensitive, and one trailing slash is ignored.
 pub fn normalize(mut request: Request) -> Request {
     let path = request.uri().path();
     let mut segments: Vec<String> = path.split('/').skip(1).map(str::to_owned).collect();
@@ -29,22 +28,22 @@ pub fn normalize(mut request: Request) -> Request {
     request
 }
 
-/// The variable parts of the path, decoded.
-pub struct Target<T>(pub T);
+/// The parameters in the path, decoded.
+pub struct PathParams<T>(pub T);
 
-impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Target<T> {
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for PathParams<T> {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        if !percent_signs_are_sound(parts.uri.path()) {
-            return Err(ApiError::BadPath);
+        if !is_percent_encoding_valid(parts.uri.path()) {
+            return Err(ApiError::InvalidPath);
         }
-        let Path(target) = Path::from_request_parts(parts, state).await.map_err(|_| ApiError::BadPath)?;
+        let Path(target) = Path::from_request_parts(parts, state).await.map_err(|_| ApiError::InvalidPath)?;
         Ok(Self(target))
     }
 }
 
-fn percent_signs_are_sound(path: &str) -> bool {
+fn is_percent_encoding_valid(path: &str) -> bool {
     path.split('%').skip(1).all(|rest| {
         let mut bytes = rest.bytes();
         let mut hex = || bytes.next().is_some_and(|b| b.is_ascii_hexdigit());
@@ -52,17 +51,18 @@ fn percent_signs_are_sound(path: &str) -> bool {
     })
 }
 
-pub struct Query(Vec<(String, String)>);
+/// The parameters in the query, decoded.
+pub struct QueryParams(Vec<(String, String)>);
 
-impl Query {
-    /// The values of a repeated parameter are joined with commas, which is how the original reads them.
+impl QueryParams {
+    /// The values of a repeated parameter are joined with commas, as in the original.
     pub fn get(&self, name: &str) -> Option<String> {
         let values: Vec<&str> = self.0.iter().filter(|(key, _)| key == name).map(|(_, value)| value.as_str()).collect();
         if values.is_empty() { None } else { Some(values.join(",")) }
     }
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for Query {
+impl<S: Send + Sync> FromRequestParts<S> for QueryParams {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn endpoints_are_found_in_any_case_and_with_a_slash_at_the_end() {
+    fn endpoints_match_in_any_case_and_with_a_trailing_slash() {
         for (uri, expected) in [
             ("/PING", "/ping"),
             ("/ping/", "/ping"),
@@ -97,9 +97,9 @@ mod tests {
 
     #[test]
     fn a_percent_sign_needs_two_hex_digits() {
-        assert!(percent_signs_are_sound("/a%2Fb%c3%bc"));
+        assert!(is_percent_encoding_valid("/a%2Fb%c3%bc"));
         for bad in ["%", "/a%2", "/%zz", "/%2%41", "/a%"] {
-            assert!(!percent_signs_are_sound(bad), "{bad}");
+            assert!(!is_percent_encoding_valid(bad), "{bad}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The store in this process: for development and for tests. It is bounded, and gone with the process.
+//! The store in memory, bounded in bytes: for development and tests, since it is lost with the process.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
@@ -10,16 +10,17 @@ use crate::params::App;
 use crate::session::{BURST_SECONDS, Record, Session};
 use crate::token::Token;
 
-/// What a session costs beside its own text: map entries, the token in three places, the record.
+/// Bytes that a session takes beside its own text: map entries, three copies of the token, the record.
 const OVERHEAD: usize = 1024;
 
-pub struct Memory {
+/// Sessions in the memory of this process.
+pub struct MemoryStore {
     max_bytes: usize,
-    kept: Mutex<Kept>,
+    state: Mutex<State>,
 }
 
 #[derive(Default)]
-struct Kept {
+struct State {
     apps: HashMap<App, Sessions>,
     bytes: usize,
     last_sweep: i64,
@@ -33,13 +34,13 @@ struct Sessions {
 
 struct Entry {
     record: Record,
-    /// The last use, bursts included; `Record::last_activity` may lag behind it by a second.
-    touched: i64,
+    /// The last use. `Record::last_activity` may be older by [`BURST_SECONDS`].
+    last_use: i64,
 }
 
 #[derive(Default)]
 struct User {
-    touched: i64,
+    last_use: i64,
     tokens: BTreeSet<Token>,
 }
 
@@ -51,24 +52,24 @@ impl Entry {
     }
 
     fn expired(&self, now: i64) -> bool {
-        self.touched.saturating_add(self.record.ttl) < now
+        self.last_use.saturating_add(self.record.ttl) < now
     }
 }
 
 impl Sessions {
-    /// A session that is over is not found, swept or not.
+    /// Finds a session that has not expired.
     fn live(&mut self, token: &Token, now: i64) -> Option<&mut Entry> {
         self.by_token.get_mut(token).filter(|entry| entry.record.idle(now) <= entry.record.ttl)
     }
 
     fn touch(&mut self, token: &Token, now: i64) {
         let Some(entry) = self.by_token.get_mut(token) else { return };
-        entry.touched = now;
+        entry.last_use = now;
         if entry.record.idle(now) > BURST_SECONDS {
             entry.record.last_activity = now;
         }
         if let Some(user) = self.users.get_mut(&entry.record.id) {
-            user.touched = now;
+            user.last_use = now;
         }
     }
 
@@ -84,7 +85,7 @@ impl Sessions {
     }
 }
 
-impl Kept {
+impl State {
     fn remove<'a>(&mut self, app: &App, tokens: impl IntoIterator<Item = &'a Token>) -> u64 {
         let Some(sessions) = self.apps.get_mut(app) else { return 0 };
         let mut removed = 0u64;
@@ -111,8 +112,8 @@ impl Kept {
         removed
     }
 
-    /// Makes room among the expired where it must; looks for them once a second at most.
-    fn has_room(&mut self, needed: usize, max: usize, now: i64) -> bool {
+    /// Whether `needed` bytes fit. Sweeps if they do not, at most once a second.
+    fn make_room(&mut self, needed: usize, max: usize, now: i64) -> bool {
         let fits = |bytes: usize| bytes.saturating_add(needed) <= max;
         if !fits(self.bytes) && self.last_sweep != now {
             self.sweep(now);
@@ -121,14 +122,15 @@ impl Kept {
     }
 }
 
-impl Memory {
+impl MemoryStore {
+    /// `max_bytes` is an estimate of what the sessions take.
     pub fn new(max_bytes: usize) -> Self {
-        Self { max_bytes, kept: Mutex::default() }
+        Self { max_bytes, state: Mutex::default() }
     }
 
-    /// No code under the lock can leave half a change behind, so a poisoned lock is as good as any.
-    fn lock(&self) -> MutexGuard<'_, Kept> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The state of a poisoned lock is used as it is: no code under the lock panics halfway through a change.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn create(&self, app: &App, token: &Token, new: NewSession, now: i64) -> Result<(), StoreError> {
@@ -142,24 +144,24 @@ impl Memory {
             no_resave: false,
             data: new.data,
         };
-        let entry = Entry { record, touched: now };
+        let entry = Entry { record, last_use: now };
         let size = entry.size();
-        let mut kept = self.lock();
-        if !kept.has_room(size, self.max_bytes, now) {
+        let mut state = self.lock();
+        if !state.make_room(size, self.max_bytes, now) {
             return Err(StoreError::Full);
         }
-        kept.bytes = kept.bytes.saturating_add(size);
-        let sessions = kept.apps.entry(app.clone()).or_default();
+        state.bytes = state.bytes.saturating_add(size);
+        let sessions = state.apps.entry(app.clone()).or_default();
         let user = sessions.users.entry(entry.record.id.clone()).or_default();
-        user.touched = now;
+        user.last_use = now;
         user.tokens.insert(token.clone());
         sessions.by_token.insert(token.clone(), entry);
         Ok(())
     }
 
     pub fn get(&self, app: &App, token: &Token, now: i64) -> Option<Session> {
-        let mut kept = self.lock();
-        let sessions = kept.apps.get_mut(app)?;
+        let mut state = self.lock();
+        let sessions = state.apps.get_mut(app)?;
         let entry = sessions.live(token, now)?;
         let before = entry.record.clone();
         entry.record.reads = entry.record.reads.saturating_add(1);
@@ -168,21 +170,21 @@ impl Memory {
     }
 
     pub fn set(&self, app: &App, token: &Token, change: &Change, now: i64) -> Result<Option<Session>, StoreError> {
-        let mut kept = self.lock();
-        let Some(entry) = kept.apps.get_mut(app).and_then(|sessions| sessions.live(token, now)) else {
+        let mut state = self.lock();
+        let Some(entry) = state.apps.get_mut(app).and_then(|sessions| sessions.live(token, now)) else {
             return Ok(None);
         };
         let size_before = entry.size();
         let mut changed = entry.record.clone();
         changed.data.apply(change);
         changed.writes = changed.writes.saturating_add(1);
-        let size = Entry { record: changed.clone(), touched: now }.size();
+        let size = Entry { record: changed.clone(), last_use: now }.size();
         let growth = size.saturating_sub(size_before);
-        if growth > 0 && !kept.has_room(growth, self.max_bytes, now) {
+        if growth > 0 && !state.make_room(growth, self.max_bytes, now) {
             return Err(StoreError::Full);
         }
-        kept.bytes = kept.bytes.saturating_add(size).saturating_sub(size_before);
-        if let Some(sessions) = kept.apps.get_mut(app) {
+        state.bytes = state.bytes.saturating_add(size).saturating_sub(size_before);
+        if let Some(sessions) = state.apps.get_mut(app) {
             if let Some(entry) = sessions.by_token.get_mut(token) {
                 entry.record = changed.clone();
             }
@@ -192,43 +194,43 @@ impl Memory {
     }
 
     pub fn kill(&self, app: &App, token: &Token, now: i64) -> u64 {
-        let mut kept = self.lock();
-        let live = kept.apps.get_mut(app).is_some_and(|sessions| sessions.live(token, now).is_some());
-        if live { kept.remove(app, [token]) } else { 0 }
+        let mut state = self.lock();
+        let live = state.apps.get_mut(app).is_some_and(|sessions| sessions.live(token, now).is_some());
+        if live { state.remove(app, [token]) } else { 0 }
     }
 
     pub fn kill_user(&self, app: &App, id: &str) -> u64 {
-        let mut kept = self.lock();
-        let user = kept.apps.get(app).and_then(|sessions| sessions.users.get(id));
+        let mut state = self.lock();
+        let user = state.apps.get(app).and_then(|sessions| sessions.users.get(id));
         let tokens = user.map(|user| user.tokens.clone()).unwrap_or_default();
-        kept.remove(app, &tokens)
+        state.remove(app, &tokens)
     }
 
     pub fn kill_all(&self, app: &App) -> u64 {
-        let mut kept = self.lock();
-        let Some(sessions) = kept.apps.remove(app) else { return 0 };
+        let mut state = self.lock();
+        let Some(sessions) = state.apps.remove(app) else { return 0 };
         let freed = sessions.by_token.values().map(Entry::size).sum();
-        kept.bytes = kept.bytes.saturating_sub(freed);
+        state.bytes = state.bytes.saturating_sub(freed);
         u64::try_from(sessions.by_token.len()).unwrap_or(u64::MAX)
     }
 
     pub fn active_users(&self, app: &App, since: i64) -> u64 {
-        let kept = self.lock();
-        let users = kept.apps.get(app).map_or(0, |s| s.users.values().filter(|user| user.touched >= since).count());
+        let state = self.lock();
+        let users = state.apps.get(app).map_or(0, |s| s.users.values().filter(|user| user.last_use >= since).count());
         u64::try_from(users).unwrap_or(u64::MAX)
     }
 
-    pub fn recent(&self, app: &App, since: i64, now: i64) -> Vec<Session> {
-        let kept = self.lock();
-        let Some(sessions) = kept.apps.get(app) else { return Vec::new() };
-        let mut entries: Vec<_> = sessions.by_token.iter().filter(|(_, entry)| entry.touched >= since).collect();
-        entries.sort_by_key(|(token, entry)| Reverse((entry.touched, *token)));
+    pub fn app_sessions(&self, app: &App, since: i64, now: i64) -> Vec<Session> {
+        let state = self.lock();
+        let Some(sessions) = state.apps.get(app) else { return Vec::new() };
+        let mut entries: Vec<_> = sessions.by_token.iter().filter(|(_, entry)| entry.last_use >= since).collect();
+        entries.sort_by_key(|(token, entry)| Reverse((entry.last_use, *token)));
         entries.into_iter().filter_map(|(_, entry)| entry.record.clone().at(now)).collect()
     }
 
-    pub fn of_user(&self, app: &App, id: &str, now: i64) -> Vec<Session> {
-        let kept = self.lock();
-        let Some(sessions) = kept.apps.get(app) else { return Vec::new() };
+    pub fn user_sessions(&self, app: &App, id: &str, now: i64) -> Vec<Session> {
+        let state = self.lock();
+        let Some(sessions) = state.apps.get(app) else { return Vec::new() };
         let tokens = sessions.users.get(id).into_iter().flat_map(|user| &user.tokens);
         tokens.filter_map(|token| sessions.by_token.get(token)?.record.clone().at(now)).collect()
     }

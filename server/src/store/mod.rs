@@ -1,4 +1,4 @@
-//! Where sessions are kept: in this process, or in Redis. Every operation is atomic in both.
+//! The stores: memory of this process, or Redis. Every operation on one session is atomic in both.
 
 mod memory;
 mod redis;
@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-pub use self::memory::Memory;
-pub use self::redis::{Redis, RedisUrl, RedisUrlError};
+pub use self::memory::MemoryStore;
+pub use self::redis::{RedisStore, RedisUrl, RedisUrlError};
 use crate::data::{Change, Data};
 use crate::params::App;
 use crate::session::Session;
@@ -24,21 +24,27 @@ pub enum StoreError {
     Corrupt,
 }
 
+/// A session to create.
 pub struct NewSession {
     pub id: String,
     pub ip: String,
+    /// Seconds.
     pub ttl: i64,
     pub data: Data,
 }
 
+/// One of the two stores. Clones share it.
 #[derive(Clone)]
 pub enum Store {
-    Memory(Arc<Memory>),
-    Redis(Arc<Redis>),
+    Memory(Arc<MemoryStore>),
+    Redis(Arc<RedisStore>),
 }
 
-/// `now` and `since` are unix seconds, and always the caller's: a store has no clock.
+/// `now` and `since` are in seconds since 1970. The caller passes them: a store has no clock.
+///
+/// Every operation fails with [`StoreError::Unavailable`] if Redis does not answer in time.
 impl Store {
+    /// Fails with [`StoreError::Full`] if the memory limit is reached.
     pub async fn create(&self, app: &App, token: &Token, new: NewSession, now: i64) -> Result<(), StoreError> {
         match self {
             Self::Memory(memory) => memory.create(app, token, new, now),
@@ -46,7 +52,8 @@ impl Store {
         }
     }
 
-    /// Reads a session, and in doing so uses it: its expiry slides and its reads are counted.
+    /// Reads a session, `None` if there is none. Reading is a use: it is counted, and the expiration slides. Fails with
+    /// [`StoreError::Corrupt`] if `d` is not a JSON object.
     pub async fn get(&self, app: &App, token: &Token, now: i64) -> Result<Option<Session>, StoreError> {
         match self {
             Self::Memory(memory) => Ok(memory.get(app, token, now)),
@@ -54,6 +61,7 @@ impl Store {
         }
     }
 
+    /// Changes `d` and returns the session after the change, `None` if there is none. A use, as `get` is.
     pub async fn set(
         &self,
         app: &App,
@@ -67,6 +75,7 @@ impl Store {
         }
     }
 
+    /// Ends a session. Returns how many it ended, 0 or 1.
     pub async fn kill(&self, app: &App, token: &Token, now: i64) -> Result<u64, StoreError> {
         match self {
             Self::Memory(memory) => Ok(memory.kill(app, token, now)),
@@ -74,6 +83,7 @@ impl Store {
         }
     }
 
+    /// Ends all sessions of a user and returns their number.
     pub async fn kill_user(&self, app: &App, id: &str) -> Result<u64, StoreError> {
         match self {
             Self::Memory(memory) => Ok(memory.kill_user(app, id)),
@@ -81,6 +91,7 @@ impl Store {
         }
     }
 
+    /// Ends all sessions of an app and returns their number.
     pub async fn kill_all(&self, app: &App) -> Result<u64, StoreError> {
         match self {
             Self::Memory(memory) => Ok(memory.kill_all(app)),
@@ -88,6 +99,7 @@ impl Store {
         }
     }
 
+    /// Counts the users with a use at `since` or later.
     pub async fn active_users(&self, app: &App, since: i64) -> Result<u64, StoreError> {
         match self {
             Self::Memory(memory) => Ok(memory.active_users(app, since)),
@@ -95,22 +107,23 @@ impl Store {
         }
     }
 
-    /// The sessions used since then, the most recently used first.
-    pub async fn recent(&self, app: &App, since: i64, now: i64) -> Result<Vec<Session>, StoreError> {
+    /// The sessions of an app used at `since` or later, the most recently used first. Listing is not a use.
+    pub async fn app_sessions(&self, app: &App, since: i64, now: i64) -> Result<Vec<Session>, StoreError> {
         match self {
-            Self::Memory(memory) => Ok(memory.recent(app, since, now)),
-            Self::Redis(redis) => redis.recent(app, since, now).await,
+            Self::Memory(memory) => Ok(memory.app_sessions(app, since, now)),
+            Self::Redis(redis) => redis.app_sessions(app, since, now).await,
         }
     }
 
-    pub async fn of_user(&self, app: &App, id: &str, now: i64) -> Result<Vec<Session>, StoreError> {
+    /// The sessions of a user. Listing is not a use.
+    pub async fn user_sessions(&self, app: &App, id: &str, now: i64) -> Result<Vec<Session>, StoreError> {
         match self {
-            Self::Memory(memory) => Ok(memory.of_user(app, id, now)),
-            Self::Redis(redis) => redis.of_user(app, id, now).await,
+            Self::Memory(memory) => Ok(memory.user_sessions(app, id, now)),
+            Self::Redis(redis) => redis.user_sessions(app, id, now).await,
         }
     }
 
-    /// Removes what has expired, and says how many sessions that were.
+    /// Removes expired sessions and returns their number.
     pub async fn sweep(&self, now: i64) -> Result<u64, StoreError> {
         match self {
             Self::Memory(memory) => Ok(memory.sweep(now)),
@@ -118,6 +131,7 @@ impl Store {
         }
     }
 
+    /// Whether the store answers.
     pub async fn ping(&self) -> Result<(), StoreError> {
         match self {
             Self::Memory(_) => Ok(()),

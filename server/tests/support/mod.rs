@@ -1,15 +1,12 @@
-//! What the tests share: a Redis of their own, and the service over either store with a clock that they move.
+//! What these tests share: the service over either store with a clock that a test advances, and the program.
 
-// Each test binary compiles this file for itself and uses its own part of it.
-#![allow(dead_code)]
+#![allow(dead_code, reason = "each test binary uses a part of this module")]
 
 pub mod process;
 
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -17,77 +14,12 @@ use axum::http::{Request, header};
 use http_body_util::BodyExt;
 use rest_sessions::api::{Api, router};
 use rest_sessions::clock::Clock;
-use rest_sessions::store::{Memory, Redis, RedisUrl, Store};
-use rustix::process::{Pid, Signal, kill_process};
+use rest_sessions::store::{MemoryStore, RedisStore, RedisUrl, Store};
+use test_support::redis::RedisServer;
+use test_support::wait::PATIENCE;
 use tower::ServiceExt;
 
 pub const NOW: u64 = 1_700_000_000;
-
-pub fn free_port() -> u16 {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
-}
-
-/// Polls until `condition` holds; fails the test when it does not in time.
-pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while !condition() {
-        assert!(Instant::now() < deadline, "waited in vain until {what}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
-}
-
-fn send_signal(child: &Child, signal: Signal) {
-    kill_process(Pid::from_child(child), signal).unwrap();
-}
-
-/// A redis-server of one test, ended with it.
-pub struct RedisServer {
-    pub port: u16,
-    child: Child,
-}
-
-impl RedisServer {
-    pub fn start() -> Self {
-        Self::start_on(free_port(), &[])
-    }
-
-    pub fn start_on(port: u16, options: &[&str]) -> Self {
-        let binary = std::env::var("REDIS_SERVER_BIN")
-            .expect("REDIS_SERVER_BIN names no redis-server; `make test` provides one and runs these tests");
-        let child = Command::new(binary)
-            .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--port", &port.to_string()])
-            .args(options)
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("REDIS_SERVER_BIN starts");
-        let server = Self { port, child };
-        wait_until("redis accepts connections", || TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok());
-        server
-    }
-
-    pub fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.port)
-    }
-
-    pub fn client(&self) -> redis::Connection {
-        redis::Client::open(self.url()).unwrap().get_connection().unwrap()
-    }
-
-    pub fn pause(&self) {
-        send_signal(&self.child, Signal::STOP);
-    }
-
-    pub fn resume(&self) {
-        send_signal(&self.child, Signal::CONT);
-    }
-}
-
-impl Drop for RedisServer {
-    fn drop(&mut self) {
-        self.child.kill().ok();
-        self.child.wait().ok();
-    }
-}
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {
@@ -96,7 +28,7 @@ pub struct Reply {
     pub body: String,
 }
 
-/// The service without a network, over one store.
+/// The service over one store, called in this process.
 #[derive(Clone)]
 pub struct Service {
     router: Router,
@@ -106,17 +38,17 @@ pub struct Service {
 
 impl Service {
     pub fn memory() -> Self {
-        Self::over(Store::Memory(Arc::new(Memory::new(1 << 24))))
+        Self::over(Store::Memory(Arc::new(MemoryStore::new(1 << 24))))
     }
 
     pub fn memory_of(bytes: usize) -> Self {
-        Self::over(Store::Memory(Arc::new(Memory::new(bytes))))
+        Self::over(Store::Memory(Arc::new(MemoryStore::new(bytes))))
     }
 
     pub fn redis(server: &RedisServer) -> Self {
         let url = RedisUrl::parse(&server.url()).unwrap();
-        // Patient, since what is measured elsewhere is not to be what a busy machine takes.
-        let redis = Redis::new(url, "rs".to_owned(), Duration::from_secs(20)).unwrap();
+        // No test over this service measures the timeout, and a busy machine is slow.
+        let redis = RedisStore::new(url, "rs".to_owned(), PATIENCE).unwrap();
         Self::over(Store::Redis(Arc::new(redis)))
     }
 
@@ -156,7 +88,7 @@ impl Service {
         self.send(request.body(body.into()).unwrap()).await
     }
 
-    /// What a call that must succeed answers.
+    /// The body of a response that has to be 200.
     pub async fn ok(&self, method: &str, uri: &str) -> String {
         let reply = self.call(method, uri).await;
         assert_eq!(reply.status, 200, "{method} {uri}: {reply:?}");

@@ -7,8 +7,8 @@ use rest_sessions_core::config::Config;
 use serde_json::{Value, json};
 use session_filter::explain::{self, Assumed, Explanation, Question, explain};
 
-use crate::harness::client::Request;
-use crate::harness::token;
+use test_support::http1::Request;
+use test_support::token;
 
 /// A pseudo-random generator (SplitMix64): the same numbers in every run.
 pub struct Random(pub u64);

@@ -1,5 +1,5 @@
-//! A real Envoy with a bootstrap of the test's own: as many listeners as there are configurations to try, ports
-//! chosen by the kernel, and none of the protections that a listener should have, so that the filter is what protects.
+//! A real Envoy with a generated bootstrap: one listener per configuration, ports chosen by the kernel, and without the
+//! hardening of an edge listener, so that tests see what the filter itself prevents.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -9,23 +9,22 @@ use std::{env, fs};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use test_support::http1::{Connection, Request, Response};
+use test_support::ports::RefusingPort;
+use test_support::process::{Process, program_from};
+use test_support::wait;
 
-use super::client::{Connection, Request, Response};
-use super::ports::RefusingPort;
-use super::process::{Process, program_from};
-use super::wait;
-
-/// How the plugin's configuration is packed.
+/// The protobuf type of the plugin's configuration.
 #[derive(Clone, Copy, Default)]
 pub enum Packing {
-    /// As a YAML bootstrap holds it.
+    /// `Struct`, as in a YAML bootstrap.
     #[default]
     Struct,
-    /// As Istio sends it: JSON in a string.
+    /// `StringValue` with JSON, as Istio sends it.
     Text,
 }
 
-/// A listener with the filter before one upstream.
+/// A listener with the filter and one upstream.
 #[derive(Clone)]
 pub struct Listener {
     pub name: &'static str,
@@ -33,11 +32,11 @@ pub struct Listener {
     pub plugin: Value,
     pub packing: Packing,
     pub buffer_limit: Option<u32>,
-    /// The upstream is spoken to over HTTP/2, which carries trailers.
+    /// Whether the upstream gets HTTP/2.
     pub upstream_h2: bool,
-    /// The format of an access log, one line a request.
+    /// The format of an access log, one line per request.
     pub access_log: Option<&'static str>,
-    /// The filter comes from a file that may change while Envoy runs, as Istio delivers it over the network.
+    /// Whether the filter comes by ECDS, from a file that may change while Envoy runs.
     pub discovered: bool,
 }
 
@@ -59,9 +58,9 @@ impl Listener {
 pub struct Cluster {
     pub name: &'static str,
     pub endpoint: Option<SocketAddr>,
-    /// How many requests it takes at once, and how many may wait; 0 is a circuit breaker that is always open.
+    /// `max_requests` and `max_pending_requests` of the circuit breaker; 0 keeps it open.
     pub max_requests: u32,
-    /// Kept for as long as the cluster may be called, if nobody is to listen there.
+    /// Held while the cluster may be called, so that connections to it are refused.
     _reserved: Option<RefusingPort>,
 }
 
@@ -107,7 +106,7 @@ impl Envoy {
             .arg(bootstrap)
             .arg("--admin-address-path")
             .arg(&admin_path);
-        let mut process = Process::start("envoy", command, folder.path());
+        let mut process = Process::start("envoy", command);
         let admin = wait::until("Envoy's admin address", || {
             process.assert_running();
             fs::read_to_string(&admin_path).ok()?.trim().parse().ok()
@@ -137,7 +136,7 @@ impl Envoy {
         *self.listeners.get(listener).unwrap_or_else(|| panic!("there is no listener {listener}"))
     }
 
-    /// Statistics whose names match, in Envoy's own syntax of regular expressions.
+    /// Statistics whose names match a regular expression.
     pub fn stats(&self, filter: &str) -> BTreeMap<String, u64> {
         let text = admin_get(self.admin, &format!("/stats?filter={filter}")).text();
         let number =
@@ -145,16 +144,16 @@ impl Envoy {
         text.lines().filter_map(number).collect()
     }
 
-    /// Whether Envoy knows a statistic of this name, of whatever kind.
+    /// Whether a statistic of any type has this name as prefix.
     pub fn has_stat(&self, name: &str) -> bool {
         admin_get(self.admin, &format!("/stats?filter={name}")).text().lines().any(|line| line.starts_with(name))
     }
 
     pub fn log(&self) -> String {
-        self.process.log()
+        self.process.output()
     }
 
-    /// Hands Envoy another configuration for a listener whose filter is discovered.
+    /// Updates the configuration of a listener whose filter is discovered.
     pub fn reconfigure(&self, listener: &Listener) {
         write_discovery(self.folder.path(), listener);
     }
@@ -166,7 +165,7 @@ impl Envoy {
     }
 }
 
-/// Runs `envoy --mode validate` with this plugin configuration.
+/// Runs `envoy --mode validate` with this listener.
 pub fn validate(listener: &Listener, clusters: &[Cluster]) -> Output {
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let nowhere = SocketAddr::from(([127, 0, 0, 1], 1));
@@ -182,7 +181,7 @@ fn admin_get(admin: SocketAddr, target: &str) -> Response {
     Connection::open(admin).send(&Request::get(target)).read(false)
 }
 
-/// The module as users load it.
+/// The module that ships.
 fn module() -> PathBuf {
     let module = Path::new(env!("CARGO_MANIFEST_DIR")).join("dist/rest_sessions_filter.wasm");
     assert!(module.is_file(), "{} is missing; `make test` builds it before it runs these tests", module.display());
@@ -193,7 +192,7 @@ fn access_log_path(folder: &Path, listener: &str) -> PathBuf {
     folder.join(format!("access-{listener}.log"))
 }
 
-/// Writes the discovered filter, and moves it into place at once, as Envoy expects.
+/// Writes the discovered filter by renaming a file, as Envoy expects: it watches for moves.
 fn write_discovery(folder: &Path, listener: &Listener) {
     let discovered = json!({"resources": [{
         "@type": "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig",

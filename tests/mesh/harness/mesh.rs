@@ -1,5 +1,5 @@
-//! Envoy with the filter, and the upstream behind it: what a test sends goes in here, and is counted, so that at the
-//! end the filter's own counters can be held against it.
+//! Envoy with the filter and its upstream. Requests are counted as they are sent, so that every test also checks the
+//! filter's counters.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -7,15 +7,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use serde_json::{Value, json};
+use test_support::http1::{Connection, Request, Response};
+use test_support::wait;
 
-use super::client::{Connection, Request, Response};
-use super::client_h2::Crowd;
 use super::envoy::{Cluster, Envoy, Listener};
+use super::http2::{self, ConcurrentRequests};
 use super::sessions::APP;
 use super::upstream::{RECEIPT, Seen, Upstream};
-use super::wait;
 
-/// The counters of which each request raises exactly one.
+/// The outcome counters: each request increments exactly one.
 pub const OUTCOMES: [&str; 20] = [
     "allowed_total",
     "anonymous_total",
@@ -39,7 +39,7 @@ pub const OUTCOMES: [&str; 20] = [
     "abandoned_total",
 ];
 
-/// The counters beside the outcomes.
+/// All other counters.
 pub const COUNTERS: [&str; 20] = [
     "conflicts_total",
     "coalesced_total",
@@ -75,7 +75,7 @@ pub fn plugin(keys: Value) -> Value {
     plugin
 }
 
-/// What a test wants to stand before it starts.
+/// Describes what to start for a test.
 #[derive(Default)]
 pub struct Setup {
     listeners: Vec<Listener>,
@@ -85,35 +85,35 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// One listener with this plugin configuration.
+    /// Starts with one listener with this plugin configuration.
     pub fn new(plugin: Value) -> Self {
         Self::default().listener(Listener::new(MAIN, plugin))
     }
 
-    /// One more listener.
+    /// Adds a listener.
     pub fn listener(mut self, listener: Listener) -> Self {
         self.listeners.push(listener);
         self
     }
 
-    /// One more cluster that the filter may call.
+    /// Adds a cluster that the filter may call.
     pub fn cluster(mut self, cluster: Cluster) -> Self {
         self.clusters.push(cluster);
         self
     }
 
-    /// Where the cluster `rest-sessions` leads.
+    /// Adds the cluster `rest-sessions` at this address.
     pub fn sessions(self, address: SocketAddr) -> Self {
         self.cluster(Cluster::new("rest-sessions", address))
     }
 
-    /// How many workers Envoy has, instead of one.
+    /// Sets the number of Envoy's workers; one by default.
     pub fn workers(mut self, workers: u32) -> Self {
         self.concurrency = Some(workers);
         self
     }
 
-    /// Another upstream than the usual one, of the test's own.
+    /// Replaces the upstream.
     pub fn upstream(mut self, address: SocketAddr) -> Self {
         self.upstream = Some(address);
         self
@@ -128,13 +128,13 @@ impl Setup {
     }
 }
 
-/// A running Envoy with its upstream. Dropping it holds Envoy to what must be true after every test: each request
-/// counted exactly once, no VM that had to be built again, and no token in the log.
+/// A running Envoy with its upstream. Dropping it checks the invariants of every test: each request is counted exactly
+/// once, no VM was reloaded, the filter did not panic, and no token is in the log.
 pub struct Mesh {
     pub envoy: Envoy,
     pub upstream: Upstream,
     sent: AtomicU64,
-    /// The ports that must go on refusing.
+    /// Held for their refusing ports.
     _clusters: Vec<Cluster>,
 }
 
@@ -144,12 +144,12 @@ impl Mesh {
         self.envoy.address(MAIN)
     }
 
-    /// How many requests have gone to Envoy.
+    /// The number of requests sent to Envoy.
     pub fn sent(&self) -> u64 {
         self.sent.load(Ordering::Relaxed)
     }
 
-    /// Counts a request that goes to Envoy by other ways than those here.
+    /// Counts a request that the test sends itself.
     pub fn count_one(&self) {
         self.sent.fetch_add(1, Ordering::Relaxed);
     }
@@ -165,7 +165,7 @@ impl Mesh {
     #[track_caller]
     pub fn send_h2(&self, request: &Request) -> Response {
         self.count_one();
-        request.send_h2_to(self.address())
+        http2::send(self.address(), request)
     }
 
     /// Sends a request to one of several listeners and reads its response.
@@ -182,14 +182,15 @@ impl Mesh {
         Connection::open(self.address()).send(request)
     }
 
-    /// Sends a request many times over, all at the same time, and leaves the responses for later.
+    /// Sends `count` copies of a request at the same time over one HTTP/2 connection, and leaves the responses for
+    /// later.
     #[track_caller]
-    pub fn crowd(&self, request: &Request, size: usize) -> Crowd {
-        (0..size).for_each(|_| self.count_one());
-        Crowd::send(self.address(), request, size)
+    pub fn send_concurrently(&self, request: &Request, count: usize) -> ConcurrentRequests {
+        (0..count).for_each(|_| self.count_one());
+        ConcurrentRequests::send(self.address(), request, count)
     }
 
-    /// What reached the upstream of this request, which had this response.
+    /// The request as the upstream received it. `response` has to be the upstream's.
     #[track_caller]
     pub fn seen_for(&self, request: &Request, response: &Response) -> Seen {
         let Some(receipt) = response.header(RECEIPT) else {
@@ -198,19 +199,19 @@ impl Mesh {
         self.upstream.seen(receipt.parse().expect("a receipt is a number"))
     }
 
-    /// Sends a request that must reach the upstream, and returns what arrived there.
+    /// Sends a request that must reach the upstream, and returns it as received there.
     #[track_caller]
     pub fn passes(&self, request: &Request) -> Seen {
         self.seen_for(request, &self.send(request))
     }
 
-    /// Sends a request that must reach the upstream of this listener, and returns what arrived there.
+    /// Sends a request to a listener that must reach the upstream, and returns it as received there.
     #[track_caller]
     pub fn passes_at(&self, listener: &str, request: &Request) -> Seen {
         self.seen_for(request, &self.send_at(listener, request))
     }
 
-    /// Sends a request that the filter must answer itself, with this status and error.
+    /// Sends a request that the filter must deny with this status and error.
     #[track_caller]
     pub fn denies(&self, request: &Request, status: u16, error: &str) -> Response {
         let response = self.send(request);
@@ -218,7 +219,7 @@ impl Mesh {
         response
     }
 
-    /// Sends a request that the filter of this listener must answer itself, with this status and error.
+    /// Sends a request to a listener whose filter must deny it with this status and error.
     #[track_caller]
     pub fn denies_at(&self, listener: &str, request: &Request, status: u16, error: &str) -> Response {
         let response = self.send_at(listener, request);
@@ -231,21 +232,21 @@ impl Mesh {
     pub fn counter(&self, name: &str) -> u64 {
         let name = format!("wasmcustom.rest_sessions.{name}");
         let stats = self.envoy.stats(&name);
-        *stats.get(&name).unwrap_or_else(|| panic!("{name} is no statistic of Envoy's; there are {stats:?}"))
+        *stats.get(&name).unwrap_or_else(|| panic!("{name} is not a statistic of Envoy; there are {stats:?}"))
     }
 
-    /// The outcomes counted so far, without those that did not occur.
+    /// The outcome counters that are not 0.
     pub fn outcomes(&self) -> BTreeMap<String, u64> {
         self.counts_among(&OUTCOMES)
     }
 
-    /// Waits until the outcomes are exactly these.
+    /// Waits until the outcome counters that are not 0 are exactly these.
     #[track_caller]
     pub fn expect_outcomes(&self, expected: &[(&str, u64)]) {
         wait::until_equal("the outcomes of all requests", &named(expected), || self.outcomes());
     }
 
-    /// Waits until the counters beside the outcomes are exactly these.
+    /// Waits until the other counters that are not 0 are exactly these.
     #[track_caller]
     pub fn expect_counters(&self, expected: &[(&str, u64)]) {
         wait::until_equal("the counters beside the outcomes", &named(expected), || self.counts_among(&COUNTERS));
@@ -258,22 +259,22 @@ impl Mesh {
     }
 
     #[track_caller]
-    fn assert_sound(&self) {
+    fn assert_invariants(&self) {
         wait::until_equal("every request to be counted exactly once", &self.sent(), || self.outcomes().values().sum());
         let reloads = self.envoy.stats("vm_reload");
         assert!(reloads.contains_key("wasm.rest_sessions.vm_reload"), "Envoy counts no reloads: {reloads:?}");
-        assert!(reloads.values().all(|count| *count == 0), "the filter's VM broke down: {reloads:?}");
+        assert!(reloads.values().all(|count| *count == 0), "the filter's VM was reloaded: {reloads:?}");
         let log = self.envoy.log();
         assert!(!log.contains("panicked at"), "the filter panicked");
         let word = log.split(|c: char| !c.is_ascii_alphanumeric()).find(|word| word.len() == 64);
-        assert_eq!(word, None, "a token stands in the log");
+        assert_eq!(word, None, "a token is in the log");
     }
 }
 
 impl Drop for Mesh {
     fn drop(&mut self) {
         if !thread::panicking() {
-            self.assert_sound();
+            self.assert_invariants();
         }
     }
 }
@@ -282,7 +283,7 @@ fn named(counts: &[(&str, u64)]) -> BTreeMap<String, u64> {
     counts.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect()
 }
 
-/// Holds a response to the form of the filter's own answers.
+/// Asserts that a response is the filter's local reply with this status and error.
 #[track_caller]
 pub fn assert_denied(request: &Request, response: &Response, status: u16, error: &str) {
     assert_eq!(response.header(RECEIPT), None, "the upstream was reached; {status} {error} was expected\n{request}");

@@ -1,14 +1,9 @@
-//! What stands around the filter in these tests: Envoy, the upstream, session services good and bad, and clients.
+//! The environment of the filter in these tests: Envoy, an upstream, rest-sessions, a stub of it, an HTTP/2 client.
 
-pub mod client;
-pub mod client_h2;
 pub mod envoy;
+pub mod http2;
 pub mod mesh;
-mod ports;
-pub mod process;
 mod runtime;
 pub mod sessions;
 pub mod stub;
-pub mod token;
 pub mod upstream;
-pub mod wait;

@@ -1,11 +1,11 @@
-//! The one asynchronous runtime behind the upstream and the HTTP/2 client; tests themselves are plain threads.
+//! The tokio runtime of the upstream and the HTTP/2 client; tests are synchronous.
 
 use std::future::Future;
 use std::sync::LazyLock;
 
 use tokio::runtime::{Builder, Runtime};
 
-use super::wait::PATIENCE;
+use test_support::wait::PATIENCE;
 
 static RUNTIME: LazyLock<Runtime> =
     LazyLock::new(|| Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("the runtime starts"));

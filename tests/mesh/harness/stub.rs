@@ -1,4 +1,4 @@
-//! A session service that misbehaves on command, one connection a thread, and keeps every call it received.
+//! A stub of rest-sessions that records every call and can misbehave, down to the bytes and the TCP connection.
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -9,21 +9,20 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use socket2::SockRef;
+use test_support::wait::{self, PATIENCE};
 
-use super::wait::{self, PATIENCE};
-
-/// A call as the service received it.
+/// A call as the stub received it.
 #[derive(Clone, Debug)]
 pub struct Call {
     pub method: String,
     pub path: String,
-    /// Every header line as sent, names as sent.
+    /// Every header line, names as sent.
     pub headers: Vec<(String, Vec<u8>)>,
     pub body: Vec<u8>,
 }
 
 impl Call {
-    /// All values of a header, whatever the case of its name.
+    /// All values of a header; its name is case-insensitive.
     pub fn values(&self, name: &str) -> Vec<String> {
         self.headers
             .iter()
@@ -32,27 +31,27 @@ impl Call {
             .collect()
     }
 
-    /// The token that the call asks for.
+    /// The token in the path.
     pub fn token(&self) -> &str {
         self.path.rsplit('/').next().unwrap_or_default()
     }
 }
 
-/// What the service does with a call.
+/// The answer to a call.
 #[derive(Clone)]
 pub enum Answer {
-    /// A whole answer with this status and body.
+    /// A complete response with this status and body.
     Body(u16, Vec<u8>),
-    /// No answer at all, until the client gives up or the stub ends.
+    /// No response, until the client closes the connection.
     Silence,
-    /// The connection is reset before a byte was sent.
+    /// A reset of the connection before the first byte.
     ResetBeforeHeaders,
-    /// The connection ends after the headers and the first bytes of the body.
+    /// The headers and the first bytes of the body, then the end of the connection.
     EndMidBody,
-    /// Headers, then the body one byte at a time, for longer than any timeout here.
+    /// The headers, then the body byte by byte, for longer than any timeout in these tests.
     Drip,
-    /// The answer waits until the gate is opened.
-    After(Gate, Box<Answer>),
+    /// The answer, after the latch is opened.
+    After(Latch, Box<Answer>),
 }
 
 impl Answer {
@@ -69,7 +68,7 @@ impl Answer {
         Self::json(200, &session())
     }
 
-    /// What rest-sessions says of a token it does not know.
+    /// The answer of rest-sessions to an unknown token.
     pub fn none() -> Self {
         Self::text(200, "{}")
     }
@@ -80,11 +79,11 @@ pub fn session() -> Value {
     json!({"id": "user123", "r": 1, "w": 1, "ttl": 86400, "idle": 3, "ip": "192.168.99.22", "d": {"name": "Peter", "unread": 12}})
 }
 
-/// Holds answers back until the test lets them go.
+/// Delays answers until the test opens it, at most for [`PATIENCE`].
 #[derive(Clone, Default)]
-pub struct Gate(Arc<(Mutex<bool>, Condvar)>);
+pub struct Latch(Arc<(Mutex<bool>, Condvar)>);
 
-impl Gate {
+impl Latch {
     pub fn open(&self) {
         *self.0.0.lock().unwrap() = true;
         self.0.1.notify_all();
@@ -112,7 +111,7 @@ struct Shared {
 }
 
 impl Stub {
-    /// A service that answers each call as `script` says.
+    /// Starts a stub that answers each call with the result of `script`.
     pub fn start(script: impl Fn(&Call) -> Answer + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("the stub can listen on loopback");
         let address = listener.local_addr().expect("a listener has an address");
@@ -132,8 +131,8 @@ impl Stub {
         Self { address, shared }
     }
 
-    /// A service that knows every token as the same active session.
-    pub fn knowing_everyone() -> Self {
+    /// Starts a stub that answers every lookup with the same active session.
+    pub fn with_active_session() -> Self {
         Self::start(|_| Answer::session())
     }
 
@@ -141,12 +140,12 @@ impl Stub {
         self.address
     }
 
-    /// Every call so far.
+    /// All calls so far.
     pub fn calls(&self) -> Vec<Call> {
         self.shared.calls.lock().unwrap().clone()
     }
 
-    /// The call for this token; it must have been the only one.
+    /// The call for this token. Panics unless there was exactly one.
     #[track_caller]
     pub fn only_call_for(&self, token: &str) -> Call {
         let mut calls = self.calls_for(token);
@@ -159,7 +158,7 @@ impl Stub {
         self.calls().into_iter().filter(|call| call.token() == token).collect()
     }
 
-    /// Waits until so many calls have arrived in all.
+    /// Waits until at least `count` calls have arrived.
     #[track_caller]
     pub fn wait_for_calls(&self, count: usize) {
         wait::until(&format!("{count} calls at the session service"), || (self.calls().len() >= count).then_some(()));
@@ -169,13 +168,13 @@ impl Stub {
 impl Drop for Stub {
     fn drop(&mut self) {
         self.shared.stopping.store(true, Ordering::Release);
-        // Wakes the thread that accepts, which then sees that it is over.
+        // Wakes the accepting thread, which then returns.
         let _woken = TcpStream::connect(self.address);
     }
 }
 
 fn serve(stream: &TcpStream, shared: &Shared) {
-    // A stub that has ended must not keep a thread on an idle connection for long.
+    // Bounds how long a thread outlives the stub on an idle connection.
     let _supported_everywhere = stream.set_read_timeout(Some(PATIENCE));
     let mut reader = BufReader::new(stream);
     while let Some(call) = read_call(&mut reader) {
@@ -186,7 +185,7 @@ fn serve(stream: &TcpStream, shared: &Shared) {
     }
 }
 
-/// Does what `answer` says, and tells whether the connection may serve another call.
+/// Sends the answer. Returns whether the connection may serve another call.
 fn perform(answer: Answer, mut stream: &TcpStream, shared: &Shared) -> bool {
     match answer {
         Answer::Body(status, body) => {
@@ -197,16 +196,16 @@ fn perform(answer: Answer, mut stream: &TcpStream, shared: &Shared) -> bool {
             stream.write_all(&[head.as_bytes(), &body].concat()).is_ok()
         }
         Answer::Silence => {
-            wait_for_hang_up(stream);
+            wait_for_close(stream);
             false
         }
         Answer::ResetBeforeHeaders => {
-            // With lingering off, closing sends a reset.
+            // With a linger time of 0, closing sends RST instead of FIN.
             SockRef::from(stream).set_linger(Some(Duration::ZERO)).expect("lingering can be switched off");
             false
         }
         Answer::EndMidBody => {
-            // Closed in order: a reset could overtake the bytes before it, and would be one before the headers then.
+            // Closed with FIN: after RST the peer may discard the bytes received before it.
             let _sent = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 5000\r\n\r\n{\"id\":");
             false
         }
@@ -219,14 +218,14 @@ fn perform(answer: Answer, mut stream: &TcpStream, shared: &Shared) -> bool {
             }
             false
         }
-        Answer::After(gate, answer) => {
-            gate.wait();
+        Answer::After(latch, answer) => {
+            latch.wait();
             perform(*answer, stream, shared)
         }
     }
 }
 
-fn wait_for_hang_up(mut stream: &TcpStream) {
+fn wait_for_close(mut stream: &TcpStream) {
     let mut buffer = [0; 256];
     loop {
         match stream.read(&mut buffer) {

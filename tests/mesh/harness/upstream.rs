@@ -1,4 +1,4 @@
-//! The service behind Envoy: keeps every request that reaches it, byte for byte, and answers 200, or as it is told.
+//! The upstream behind Envoy: records every request byte for byte, and answers 200 or as a script says.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -21,7 +21,7 @@ use tokio::task::JoinHandle;
 
 use super::runtime;
 
-/// The response header by which a test finds the request that an answer belongs to.
+/// The response header that identifies the recorded request.
 pub const RECEIPT: &str = "x-upstream-receipt";
 
 /// A request as the upstream received it.
@@ -30,14 +30,14 @@ pub struct Seen {
     pub method: String,
     /// Path and query.
     pub target: String,
-    /// Every header line, lines of one name in their order.
+    /// Every header line; lines of one name in order.
     pub headers: Vec<(String, Vec<u8>)>,
     pub trailers: Vec<(String, Vec<u8>)>,
     pub body: Vec<u8>,
 }
 
 impl Seen {
-    /// The value of a header that must be there at most once.
+    /// The value of a header. Panics if the header occurs twice.
     #[track_caller]
     pub fn header(&self, name: &str) -> Option<String> {
         let values = self.values(name);
@@ -45,7 +45,7 @@ impl Seen {
         values.into_iter().next()
     }
 
-    /// All values of a header, in their order.
+    /// All values of a header, in order.
     pub fn values(&self, name: &str) -> Vec<String> {
         self.headers
             .iter()
@@ -54,14 +54,14 @@ impl Seen {
             .collect()
     }
 
-    /// Whether these bytes stand anywhere in the target, the headers or the trailers.
+    /// Whether the target, a header or a trailer contains these bytes.
     pub fn mentions(&self, needle: &str) -> bool {
         let holds = |bytes: &[u8]| bytes.windows(needle.len()).any(|window| window == needle.as_bytes());
         holds(self.target.as_bytes())
             || self.headers.iter().chain(&self.trailers).any(|(name, value)| holds(name.as_bytes()) || holds(value))
     }
 
-    /// The names of all headers that spell `x-session…` in whatever way.
+    /// The names of all headers and trailers that contain `session`.
     pub fn session_headers(&self) -> Vec<&str> {
         self.headers
             .iter()
@@ -72,7 +72,7 @@ impl Seen {
     }
 }
 
-/// How the upstream answers.
+/// A response of the upstream.
 #[derive(Clone)]
 pub struct Reply {
     status: u16,
@@ -80,7 +80,7 @@ pub struct Reply {
     chunk: Bytes,
     chunks: usize,
     trailers: Option<HeaderMap>,
-    /// How many bytes of the body have gone out.
+    /// Bytes of bodies sent so far.
     sent: Arc<AtomicUsize>,
 }
 
@@ -113,7 +113,7 @@ impl Reply {
         self
     }
 
-    /// A body of this many pieces of 64 KiB, each sent as soon as somebody takes it.
+    /// A body of this many chunks of 64 KiB, each sent as soon as Envoy reads it.
     pub fn stream(mut self, chunks: usize) -> Self {
         self.chunk = Bytes::from_static(&[b'x'; 65_536]);
         self.chunks = chunks;
@@ -126,19 +126,19 @@ impl Reply {
         self
     }
 
-    /// How many bytes of all bodies have gone out so far.
+    /// Bytes of bodies sent so far, over all requests with this reply.
     pub fn sent(&self) -> usize {
         self.sent.load(Ordering::Relaxed)
     }
 }
 
-/// The body of a reply, made while it is sent.
-struct Pieces {
+/// The body of a reply, generated while it is sent.
+struct ReplyBody {
     reply: Reply,
     left: usize,
 }
 
-impl Body for Pieces {
+impl Body for ReplyBody {
     type Data = Bytes;
     type Error = Infallible;
 
@@ -164,7 +164,7 @@ struct Shared {
     script: Mutex<Arc<Script>>,
 }
 
-/// A running upstream, HTTP/1 and HTTP/2 on one port. It stops listening when it is dropped.
+/// A running upstream, HTTP/1 and HTTP/2 on one port. Dropping it stops it.
 pub struct Upstream {
     address: SocketAddr,
     shared: Arc<Shared>,
@@ -186,17 +186,17 @@ impl Upstream {
         self.address
     }
 
-    /// From now on each request is answered as `script` says.
+    /// Answers further requests with the result of `script`.
     pub fn answers(&self, script: impl Fn(&Seen) -> Reply + Send + Sync + 'static) {
         *self.shared.script.lock().unwrap() = Arc::new(script);
     }
 
-    /// The request with this receipt.
+    /// The recorded request with this receipt.
     pub fn seen(&self, receipt: usize) -> Seen {
         self.shared.seen.lock().unwrap()[receipt].clone()
     }
 
-    /// How many requests have reached the upstream so far.
+    /// The number of requests received so far.
     pub fn count(&self) -> usize {
         self.shared.seen.lock().unwrap().len()
     }
@@ -215,13 +215,13 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
             let service = service_fn(move |request| answer(request, Arc::clone(&shared)));
             let mut server = auto::Builder::new(TokioExecutor::new());
             server.http1().max_headers(1000);
-            // A connection that Envoy closes in the middle is its own business: what arrived is on record.
+            // Envoy may close a connection during a request; the request is recorded nevertheless.
             let _closed = server.serve_connection_with_upgrades(TokioIo::new(stream), service).await;
         });
     }
 }
 
-async fn answer(mut request: Request<Incoming>, shared: Arc<Shared>) -> Result<Response<Pieces>, Infallible> {
+async fn answer(mut request: Request<Incoming>, shared: Arc<Shared>) -> Result<Response<ReplyBody>, Infallible> {
     let upgrade = request.headers().contains_key(UPGRADE).then(|| hyper::upgrade::on(&mut request));
     let mut record = Seen {
         method: request.method().to_string(),
@@ -254,19 +254,19 @@ async fn answer(mut request: Request<Incoming>, shared: Arc<Shared>) -> Result<R
             response.status(StatusCode::SWITCHING_PROTOCOLS).header(CONNECTION, "upgrade").header(UPGRADE, "websocket");
         runtime::spawn(async move {
             if let Ok(upgraded) = upgrade.await {
-                send_back(TokioIo::new(upgraded)).await;
+                echo(TokioIo::new(upgraded)).await;
             }
         });
         reply = reply.without_body();
     } else if request.method() == Method::HEAD {
         reply = reply.without_body();
     }
-    let body = Pieces { left: reply.chunks, reply };
+    let body = ReplyBody { left: reply.chunks, reply };
     Ok(response.body(body).expect("these headers are valid"))
 }
 
-/// What an upgraded connection does: sends back what arrives, so that a test sees bytes pass both ways.
-async fn send_back(mut stream: impl AsyncReadExt + AsyncWriteExt + Unpin) {
+/// Serves an upgraded connection: echoes what arrives, so that a test sees bytes pass both ways.
+async fn echo(mut stream: impl AsyncReadExt + AsyncWriteExt + Unpin) {
     let mut buffer = [0; 1024];
     while let Ok(length @ 1..) = stream.read(&mut buffer).await {
         if stream.write_all(&buffer[..length]).await.is_err() {

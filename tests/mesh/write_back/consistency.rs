@@ -7,12 +7,12 @@ use std::thread;
 use serde_json::{Value, json};
 
 use super::{KILL, cached, setting, stored, write_back};
-use crate::harness::client::Request;
 use crate::harness::mesh::{Mesh, Setup};
 use crate::harness::sessions::RestSessions;
 use crate::harness::stub::{Answer, Call, Stub};
 use crate::harness::upstream::Reply;
 use crate::setup::CONNECTIONS;
+use test_support::http1::Request;
 
 /// A pseudo-random generator (xorshift): the same numbers in every run.
 struct Random(u64);

@@ -7,14 +7,15 @@ use std::thread;
 use serde_json::{Value, json};
 
 use super::{KILL, SET, stored, write_back};
-use crate::harness::client::{Request, Response};
 use crate::harness::envoy::Listener;
+use crate::harness::http2;
 use crate::harness::mesh::{Setup, plugin};
 use crate::harness::sessions::RestSessions;
 use crate::harness::stub::Stub;
-use crate::harness::token;
 use crate::harness::upstream::Reply;
-use crate::harness::wait;
+use test_support::http1::{Request, Response};
+use test_support::token;
+use test_support::wait;
 
 const SPELLINGS: [&str; 6] =
     ["x-session-set", "x-session-kill", "X-Session-Set", "x_session_kill", "x-session.set", "x-session_kill"];
@@ -76,7 +77,7 @@ fn requests(token: &str) -> Vec<Request> {
 
 #[test]
 fn change_headers_are_removed_from_responses_in_every_spelling_on_every_route() {
-    let stub = Stub::knowing_everyone();
+    let stub = Stub::with_active_session();
     let h1 = Listener::new("h1", routes());
     let h2 = Listener { upstream_h2: true, ..Listener::new("h2", routes()) };
     let mesh = Setup::default().listener(h1).listener(h2).sessions(stub.address()).start();
@@ -85,7 +86,7 @@ fn change_headers_are_removed_from_responses_in_every_spelling_on_every_route() 
         for listener in ["h1", "h2"] {
             assert_removed(&request, &mesh.send_at(listener, &request));
             mesh.count_one();
-            let response = request.send_h2_to(mesh.envoy.address(listener));
+            let response = http2::send(mesh.envoy.address(listener), &request);
             assert_removed(&request, &response);
             if request.method == "GET" {
                 assert_eq!(response.trailers, [("x-sum".to_owned(), b"1".to_vec())], "{listener} {request}");
@@ -127,7 +128,7 @@ fn change_headers_in_informational_responses_never_reach_a_client() {
 
 #[test]
 fn change_headers_are_removed_from_websocket_upgrades() {
-    let stub = Stub::knowing_everyone();
+    let stub = Stub::with_active_session();
     let mesh = Setup::new(routes()).sessions(stub.address()).start();
     mesh.upstream.answers(|_| response_with_change_headers());
     let request = Request::upgrade("/").session(&token::fresh());
@@ -217,7 +218,7 @@ fn malformed_change_requests_are_ignored_and_logged_without_the_token() {
 
 #[test]
 fn without_write_back_responses_are_unchanged() {
-    let stub = Stub::knowing_everyone();
+    let stub = Stub::with_active_session();
     let mesh = Setup::new(plugin(json!({}))).sessions(stub.address()).start();
     mesh.upstream.answers(|_| Reply::default().header(SET, "{}").header(KILL, "1"));
     let response = mesh.send(&Request::get("/").session(&token::fresh()));

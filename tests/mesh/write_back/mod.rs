@@ -7,11 +7,11 @@ mod session_changes;
 
 use serde_json::{Value, json};
 
-use crate::harness::client::Request;
 use crate::harness::mesh::plugin;
 use crate::harness::sessions::{APP, RestSessions};
 use crate::harness::upstream::Reply;
 use crate::setup::extended;
+use test_support::http1::Request;
 
 const SET: &str = "x-session-set";
 const KILL: &str = "x-session-kill";

@@ -5,15 +5,15 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::{KILL, SET, setting, stored, write_back};
-use crate::harness::client::Request;
 use crate::harness::envoy::Listener;
 use crate::harness::mesh::{Mesh, Setup, assert_denied};
 use crate::harness::sessions::RestSessions;
-use crate::harness::stub::{Answer, Call, Gate, Stub};
-use crate::harness::token;
+use crate::harness::stub::{Answer, Call, Latch, Stub};
 use crate::harness::upstream::Reply;
-use crate::harness::wait;
 use crate::setup::CONNECTIONS;
+use test_support::http1::Request;
+use test_support::token;
+use test_support::wait;
 
 /// A session service that knows every token, and responds to changes like this.
 fn changing_service(change: Answer) -> Stub {
@@ -32,13 +32,13 @@ fn changed() -> Answer {
 
 #[test]
 fn a_response_is_held_until_its_session_change_completes() {
-    let gate = Gate::default();
-    let stub = changing_service(Answer::After(gate.clone(), Box::new(changed())));
+    let latch = Latch::default();
+    let stub = changing_service(Answer::After(latch.clone(), Box::new(changed())));
     let mesh = start(&stub, json!({}));
     let mut connection = mesh.begin(&Request::get("/").session(&token::fresh()));
     stub.wait_for_calls(2);
     assert!(connection.is_silent_for(Duration::from_millis(100)));
-    gate.open();
+    latch.open();
     let response = connection.read(false);
     assert_eq!((response.status, response.text().as_str()), (200, "from the upstream\n"));
     let call = &stub.calls()[1];
@@ -127,8 +127,8 @@ fn a_response_passes_when_redis_stops_before_its_change() {
 
 #[test]
 fn a_change_above_max_in_flight_fails_immediately() {
-    let gate = Gate::default();
-    let held = gate.clone();
+    let latch = Latch::default();
+    let held = latch.clone();
     let stub = Stub::start(move |call: &Call| match call.token().starts_with("Held") {
         true => Answer::After(held.clone(), Box::new(Answer::session())),
         false => Answer::session(),
@@ -147,15 +147,15 @@ fn a_change_above_max_in_flight_fails_immediately() {
     mesh.upstream.answers(|_| setting(&json!({"a": 1})));
     let response = mesh.send(&known);
     assert_denied(&known, &response, 503, "sessions_busy");
-    gate.open();
+    latch.open();
     drop(pending);
 }
 
 #[test]
 fn a_large_held_response_is_not_buffered() {
     const PIECES: usize = 512;
-    let gate = Gate::default();
-    let stub = changing_service(Answer::After(gate.clone(), Box::new(changed())));
+    let latch = Latch::default();
+    let stub = changing_service(Answer::After(latch.clone(), Box::new(changed())));
     let mut keys = write_back(json!({}));
     keys["rest_sessions"]["timeout"] = "15s".into();
     let small_buffer = Listener { buffer_limit: Some(65_536), ..Listener::new("main", keys) };
@@ -177,7 +177,7 @@ fn a_large_held_response_is_not_buffered() {
         "{} bytes were read from the upstream before the session was changed",
         sent.sent()
     );
-    gate.open();
+    latch.open();
     let response = connection.read(false);
     assert_eq!((response.status, response.body.len()), (200, PIECES * 65_536));
 }

@@ -7,12 +7,12 @@ use std::thread;
 use serde_json::{Value, json};
 
 use super::{DELETION, KILL, SET, cached, setting, stored, write_back};
-use crate::harness::client::Request;
 use crate::harness::mesh::{Mesh, Setup};
 use crate::harness::sessions::RestSessions;
 use crate::harness::upstream::Reply;
-use crate::harness::wait;
 use crate::setup::CONNECTIONS;
+use test_support::http1::Request;
+use test_support::wait;
 
 /// The session data that a request is annotated with.
 fn data(mesh: &Mesh, request: &Request) -> Value {

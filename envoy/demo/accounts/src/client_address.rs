@@ -1,17 +1,19 @@
-//! Whose request it is, by address: what Envoy says, since the connection is Envoy's.
+//! The address of the client, from Envoy's headers: the peer of the connection is Envoy.
 
 use std::net::IpAddr;
 
 use axum::http::HeaderMap;
 
-/// Envoy writes `x-envoy-external-address` itself, and its own view of its peer at the end of `x-forwarded-for`; what
-/// stands before that a client may have made up. `peer` is who connects, where nobody stands between.
+/// The address in `x-envoy-external-address`, else the last one in `x-forwarded-for`, else `peer`.
+///
+/// Envoy sets the first header, and appends the address of its own peer to the second. A client may have sent the
+/// addresses before that.
 pub fn client_address(headers: &HeaderMap, peer: IpAddr) -> IpAddr {
     let external = headers.get("x-envoy-external-address").and_then(|value| value.to_str().ok());
     let last_hop = headers.get_all("x-forwarded-for").iter().next_back().and_then(|value| value.to_str().ok());
     let last_hop = last_hop.and_then(|hops| hops.rsplit(',').next());
     let named = external.and_then(parse).or_else(|| last_hop.and_then(parse));
-    // An address is the same whether it is written as IPv4 or mapped into IPv6.
+    // rest-sessions gets one form of an IPv4 address, mapped into IPv6 or not.
     named.unwrap_or(peer).to_canonical()
 }
 
@@ -39,7 +41,7 @@ mod tests {
     }
 
     #[test]
-    fn envoys_word_counts_before_the_list_of_hops() {
+    fn the_external_address_is_preferred_to_the_list_of_hops() {
         assert_eq!(
             seen(&[("x-forwarded-for", "203.0.113.9"), ("x-envoy-external-address", "198.51.100.7")]),
             "198.51.100.7"
@@ -47,7 +49,7 @@ mod tests {
     }
 
     #[test]
-    fn of_the_hops_the_last_one_counts_which_envoy_wrote() {
+    fn the_last_hop_is_used_which_envoy_appended() {
         assert_eq!(seen(&[("x-forwarded-for", "203.0.113.9, 198.51.100.7")]), "198.51.100.7");
         assert_eq!(
             seen(&[("x-forwarded-for", "203.0.113.9"), ("x-forwarded-for", "192.0.2.1,198.51.100.7")]),
@@ -56,13 +58,13 @@ mod tests {
     }
 
     #[test]
-    fn without_either_it_is_who_connects() {
+    fn without_a_valid_header_it_is_the_peer() {
         assert_eq!(seen(&[]), "127.0.0.1");
         assert_eq!(seen(&[("x-forwarded-for", "unknown"), ("x-envoy-external-address", "")]), "127.0.0.1");
     }
 
     #[test]
-    fn every_address_fits_what_rest_sessions_takes() {
+    fn every_address_is_short_enough_for_rest_sessions() {
         assert_eq!(seen(&[("x-envoy-external-address", "::ffff:192.0.2.1")]), "192.0.2.1");
         let longest = "2001:db8:1111:2222:3333:4444:5555:6666";
         assert_eq!(seen(&[("x-envoy-external-address", longest)]), longest);

@@ -1,9 +1,8 @@
-//! The demo's login: it knows two users, and makes their sessions at rest-sessions.
+//! The login of the demo: it has two users, and creates their sessions at rest-sessions.
 //!
-//! It is where a browser gets its session from, and the only service that does more with sessions than read headers.
-//! What a login with users of its own has beyond this one: hashes of passwords instead of passwords, and a limit on
-//! tries. That a foreign page cannot log its visitors in with an account of its own is seen to by the filter: the rule
-//! of `/login` lists no `origins`.
+//! It is the only service of the demo that calls rest-sessions; the others read headers. A login for real users also
+//! needs hashed passwords and a limit on attempts. The filter prevents login CSRF (a page of another site logs its
+//! visitor in with an account of its own): the rule of `/login` lists no `origins`.
 
 #![cfg_attr(
     not(test),

@@ -1,4 +1,4 @@
-//! The routes: a login page, and what follows when it is sent.
+//! The routes: the login page and its form.
 
 use std::net::SocketAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -18,13 +18,14 @@ use crate::session_cookie;
 use crate::sessions::Sessions;
 use crate::users::authenticate;
 
-/// A name, a password, and an address that may be as long as Envoy lets one be.
-const MOST_BYTES: usize = 64 * 1024;
+/// Room for a name, a password, and a URL of the maximum length in Envoy.
+const MAX_BODY_BYTES: usize = 64 * 1024;
 
-/// What the routes work with.
+/// The state of the routes.
 #[derive(Debug, Clone)]
 pub struct Login {
     pub sessions: Sessions,
+    /// The origins that a login may return to.
     pub return_to: Vec<Origin>,
 }
 
@@ -34,25 +35,25 @@ pub fn router(login: Login) -> Router {
         .route("/login", get(show_form).post(log_in))
         .route("/login/style.css", get(demo_web::STYLE))
         .route("/login/icon.svg", get(demo_web::ICON))
-        .layer(DefaultBodyLimit::max(MOST_BYTES))
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .with_state(login);
     demo_web::secured(routes, &origins)
 }
 
 #[derive(Deserialize)]
-struct Asked {
+struct FormQuery {
     #[serde(default)]
     next: String,
 }
 
-async fn show_form(State(login): State<Login>, asked: Result<Query<Asked>, QueryRejection>) -> Response {
-    // A query that cannot be read names no address, and a login without one is as good.
-    let next = asked.map(|Query(asked)| asked.next).unwrap_or_default();
+async fn show_form(State(login): State<Login>, query: Result<Query<FormQuery>, QueryRejection>) -> Response {
+    // A malformed query counts as one without `next`.
+    let next = query.map(|Query(query)| query.next).unwrap_or_default();
     pages::form(&return_to::checked(&next, &login.return_to), "", None)
 }
 
 #[derive(Deserialize)]
-struct Filled {
+struct LoginForm {
     user: String,
     password: String,
     #[serde(default)]
@@ -63,28 +64,28 @@ async fn log_in(
     State(login): State<Login>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     headers: HeaderMap,
-    filled: Result<Form<Filled>, FormRejection>,
+    form: Result<Form<LoginForm>, FormRejection>,
 ) -> Response {
-    let filled = match filled {
-        Ok(Form(filled)) => filled,
-        Err(rejection) => return pages::not_understood(rejection.status()),
+    let form = match form {
+        Ok(Form(form)) => form,
+        Err(rejection) => return pages::malformed_form(rejection.status()),
     };
-    let next = return_to::checked(&filled.next, &login.return_to);
-    let Some(user) = authenticate(&filled.user, &filled.password) else {
-        return pages::form(&next, &filled.user, Some(Problem::Refused));
+    let next = return_to::checked(&form.next, &login.return_to);
+    let Some(user) = authenticate(&form.user, &form.password) else {
+        return pages::form(&next, &form.user, Some(Problem::Refused));
     };
     let ip = client_address(&headers, peer.ip());
-    // Always a new token: one that was there before may be known to somebody else.
+    // Always a new token, against session fixation: another party may know the token that the browser has.
     let created = login.sessions.create(user, ip, unix_seconds()).await;
     let cookie = match created {
         Ok(token) => session_cookie::set(&token),
         Err(problem) => {
-            tracing::warn!(user = user.id, %problem, "no session was made");
+            tracing::warn!(user = user.id, %problem, "no session was created");
             return unavailable(&next, user.id);
         }
     };
     let (Some(cookie), Ok(location)) = (cookie, HeaderValue::try_from(next)) else {
-        // A checked address and a well-formed token are ASCII.
+        // Unreachable: a checked URL and a valid token are ASCII.
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };
     end_old_sessions(&login.sessions, &headers).await;
@@ -94,13 +95,13 @@ async fn log_in(
     (StatusCode::SEE_OTHER, answer).into_response()
 }
 
-/// The browser forgets their tokens; whoever else has one should not go on with it. Only now, since who could not log
-/// in keeps what he has. The new session is good even if an old one cannot be ended. Unlike a logout at the filter, this
-/// is seen by Envoys once what they have in their caches is `cache.ttl` old.
+/// Ends the sessions of the tokens that the browser had, because other parties may know them. This happens after the
+/// login, so that a failed login leaves the old session intact; a failure to end one does not affect the new session.
+/// Unlike a logout at the filter, filters notice it when their cached copy is older than `cache.ttl`.
 async fn end_old_sessions(sessions: &Sessions, headers: &HeaderMap) {
     for token in session_cookie::tokens(headers) {
         if let Err(problem) = sessions.kill(&token).await {
-            tracing::warn!(%problem, "an earlier session was not ended; it ends when it has been idle for too long");
+            tracing::warn!(%problem, "an earlier session was not ended; it expires when it has been idle for its ttl");
         }
     }
 }

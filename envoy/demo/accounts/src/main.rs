@@ -1,4 +1,4 @@
-//! The command: reads its options, serves, and says what went wrong.
+//! The command: reads its options, serves, and reports errors.
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -30,7 +30,7 @@ async fn run(options: Options) -> Result<(), Box<dyn std::error::Error>> {
     Ok(demo_web::serve("accounts", options.listen, app).await?)
 }
 
-/// Only this program's own lines: libraries may log what they send, and that holds tokens.
+/// Logs this program's own events only: libraries may log what they send, which contains tokens.
 fn start_logging() {
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)

@@ -1,4 +1,4 @@
-//! The login page, as a form to fill in or with what went wrong.
+//! The login page: the form, with an error if there is one.
 
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -7,16 +7,16 @@ use maud::{Markup, html};
 
 use crate::users::USERS;
 
-/// Why the form is shown again.
+/// Why a login failed.
 #[derive(Debug, Clone, Copy)]
 pub enum Problem {
-    /// The same whether the user is unknown or the password wrong.
+    /// The user is unknown or the password wrong; the page does not show which.
     Refused,
-    /// rest-sessions is away.
+    /// rest-sessions does not answer.
     Unavailable,
 }
 
-/// `next` is where the login returns to; it has been checked.
+/// `next` is the URL that the login returns to, already checked.
 pub fn form(next: &str, user: &str, problem: Option<Problem>) -> Response {
     let (status, text) = match problem {
         None => (StatusCode::OK, None),
@@ -25,7 +25,7 @@ pub fn form(next: &str, user: &str, problem: Option<Problem>) -> Response {
         }
         Some(Problem::Unavailable) => (
             StatusCode::SERVICE_UNAVAILABLE,
-            Some("Nobody can be logged in at the moment. It is not your fault; try again in a while."),
+            Some("Logging in is not possible at the moment. It is not your fault; try again in a while."),
         ),
     };
     let main = html! {
@@ -69,8 +69,8 @@ fn known_users() -> Markup {
     }
 }
 
-/// What was sent is no login form.
-pub fn not_understood(status: StatusCode) -> Response {
+/// The body of the request is not the login form.
+pub fn malformed_form(status: StatusCode) -> Response {
     let main = html! {
         div.card.narrow {
             h1 { "Not understood" }

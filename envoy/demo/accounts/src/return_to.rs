@@ -1,55 +1,59 @@
-//! Where a login returns to. The address comes with the request, so anybody can write it into a link: what leads
-//! elsewhere than to the origins that were listed would lend this site's name to somebody else's page.
+//! The URL that a login returns to. It comes with the request, so any link can contain it: only paths and listed
+//! origins are accepted, against open redirects.
 
 use std::str::FromStr;
 
 use thiserror::Error;
 use url::{Position, Url};
 
-/// Where a login ends that says nothing else, or nothing that can be trusted.
+/// The target of a login without an accepted URL.
 const HOME: &str = "/";
 
-/// Scheme, host and port that a login may return to.
+/// An origin that a login may return to: scheme, host and port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin(url::Origin);
 
 #[derive(Debug, Error, PartialEq, Eq)]
-#[error("{0:?} is no origin; expected http or https, a host and maybe a port, such as https://shop.example.com")]
-pub struct NoOrigin(String);
+#[error(
+    "{0:?} is not an origin; expected http or https, a host and an optional port, such as https://shop.example.com"
+)]
+pub struct InvalidOrigin(String);
 
 impl FromStr for Origin {
-    type Err = NoOrigin;
+    type Err = InvalidOrigin;
 
-    fn from_str(text: &str) -> Result<Self, NoOrigin> {
-        let refused = || NoOrigin(text.to_owned());
+    fn from_str(text: &str) -> Result<Self, InvalidOrigin> {
+        let refused = || InvalidOrigin(text.to_owned());
         let url = web_url(text).ok_or_else(refused)?;
         if url[Position::BeforePath..] == *"/" { Ok(Self(url.origin())) } else { Err(refused()) }
     }
 }
 
 impl Origin {
+    /// As in an `Origin` header.
     pub fn serialized(&self) -> String {
         self.0.ascii_serialization()
     }
 }
 
-/// `next` if it is a URL of one of these origins, or an absolute path; else home. What is returned is what was checked,
-/// written anew, so that a browser cannot read it differently.
+/// `next` if it is a URL of one of these origins or an absolute path, else `/`. The result is the serialization of the
+/// parsed URL, so that a browser parses it as it was checked here.
 pub fn checked(next: &str, origins: &[Origin]) -> String {
     let absolute = || web_url(next).filter(|url| origins.contains(&Origin(url.origin()))).map(String::from);
     local_path(next).or_else(absolute).unwrap_or_else(|| HOME.to_owned())
 }
 
-/// Browsers drop tabs and line breaks within a URL, and read `\` as `/`.
-fn has_tricks(text: &str) -> bool {
+/// Browsers remove tabs and line breaks from a URL, and parse `\` as `/`.
+fn has_ambiguous_characters(text: &str) -> bool {
     text.chars().any(|c| c.is_control() || c.is_whitespace() || c == '\\')
 }
 
 fn web_url(text: &str) -> Option<Url> {
     let (scheme, rest) = text.split_once("://")?;
     let authority = rest.split(['/', '?', '#']).next()?;
-    // `http:///host` would be read as `http://host`, and who writes a user into it wants it to look like another host.
-    if has_tricks(text) || authority.is_empty() || authority.contains('@') {
+    // Browsers parse `http:///host` as `http://host`. A user name can look like a host, as in
+    // `http://shop.example@evil.example`.
+    if has_ambiguous_characters(text) || authority.is_empty() || authority.contains('@') {
         return None;
     }
     let is_web = scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https");
@@ -57,12 +61,12 @@ fn web_url(text: &str) -> Option<Url> {
 }
 
 fn local_path(text: &str) -> Option<String> {
-    if !text.starts_with('/') || text.starts_with("//") || has_tricks(text) {
+    if !text.starts_with('/') || text.starts_with("//") || has_ambiguous_characters(text) {
         return None;
     }
     let url = Url::parse("http://localhost").ok()?.join(text).ok()?;
     let path = &url[Position::BeforePath..];
-    // `/.//host` is the path `//host`, which on its own would name a host.
+    // `/.//host` has the path `//host`, which is a reference to a host.
     (!path.starts_with("//")).then(|| path.to_owned())
 }
 
@@ -75,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn a_url_of_a_listed_origin_and_an_absolute_path_are_returned_to_with_their_query() {
+    fn a_url_of_a_listed_origin_and_an_absolute_path_are_kept_with_their_query() {
         for next in [
             "http://localhost:10000/account?tab=orders&page=2",
             "https://shop.example.com/",
@@ -88,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_returned_is_written_anew() {
+    fn an_accepted_url_is_normalized() {
         for (next, expected) in [
             ("HTTPS://SHOP.example.com:443", "https://shop.example.com/"),
             ("http://localhost:10000/a/../b", "http://localhost:10000/b"),
@@ -100,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_that_leads_elsewhere_goes_home() {
+    fn every_other_url_is_replaced_by_the_home_page() {
         for next in [
             "",
             "account",
@@ -143,10 +147,10 @@ mod tests {
     }
 
     #[test]
-    fn an_origin_is_scheme_host_and_port_and_nothing_else() {
+    fn an_origin_is_scheme_host_and_port_only() {
         assert_eq!("http://localhost:80".parse::<Origin>(), "http://LOCALHOST/".parse());
         for bad in ["localhost:10000", "ftp://localhost", "http://localhost/shop", "http://a@b", "http://", "*", ""] {
-            assert_eq!(bad.parse::<Origin>(), Err(NoOrigin(bad.to_owned())));
+            assert_eq!(bad.parse::<Origin>(), Err(InvalidOrigin(bad.to_owned())));
         }
     }
 }

@@ -1,33 +1,37 @@
-//! The session cookie: how it is set, and which tokens a request bears.
+//! The session cookie: writes it, and reads the tokens of a request.
 
 use axum::http::{HeaderMap, HeaderValue, header};
 use cookie::{Cookie, SameSite};
 
 use crate::token::Token;
 
-/// As in `token_from` of envoy.yaml.
+/// The same as `token_from` in envoy.yaml.
 pub const NAME: &str = "session-cookie";
 
-/// As many as the filter ends at a logout; more is nobody's browser.
-const MOST: usize = 8;
+/// The same limit as in the filter at a logout.
+const MAX_TOKENS: usize = 8;
 
-/// `HttpOnly`: no script reads it. `Secure`: it travels encrypted; browsers take `http://localhost` for safe as well.
-/// `SameSite=Lax`: pages of other sites can link here, and nothing more. Without `Domain` it stays with this host, and
-/// without `Max-Age` it goes with the browser, since rest-sessions decides how long a session lives.
+/// The value of `Set-Cookie`. Its attributes:
+///
+/// - `HttpOnly`: scripts cannot read it.
+/// - `Secure`: browsers send it over TLS only, and to `http://localhost`.
+/// - `SameSite=Lax`: from pages of other sites it is sent with links only.
+/// - no `Domain`: it is sent to this host only.
+/// - no `Max-Age`: the browser deletes it when it closes; rest-sessions decides when the session expires.
 pub fn set(token: &Token) -> Option<HeaderValue> {
     let cookie = Cookie::build((NAME, token.as_str())).path("/").http_only(true).secure(true).same_site(SameSite::Lax);
     let mut value = HeaderValue::from_str(&cookie.build().to_string()).ok()?;
-    // Kept out of debug output.
+    // Hides it in `Debug` output.
     value.set_sensitive(true);
     Some(value)
 }
 
-/// The well-formed tokens of a request, each once.
+/// The valid tokens of a request, without duplicates, at most [`MAX_TOKENS`].
 pub fn tokens(headers: &HeaderMap) -> Vec<Token> {
     let mut found = Vec::new();
     let texts = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
     for cookie in texts.flat_map(Cookie::split_parse).filter_map(Result::ok) {
-        if cookie.name() != NAME || found.len() == MOST {
+        if cookie.name() != NAME || found.len() == MAX_TOKENS {
             continue;
         }
         found.extend(Token::parse(cookie.value_trimmed()).filter(|token| !found.contains(token)));
@@ -44,7 +48,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_set_for_this_host_alone_and_for_no_script() {
+    fn it_is_set_for_this_host_only_and_hidden_from_scripts() {
         let value = set(&token('a')).unwrap();
         let (pair, attributes) = value.to_str().unwrap().split_once("; ").unwrap();
         assert_eq!(pair, format!("session-cookie={}", "a".repeat(64)));
@@ -55,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn a_requests_tokens_are_found_in_every_cookie_header_each_once() {
+    fn tokens_are_read_from_every_cookie_header_without_duplicates() {
         let mut headers = HeaderMap::new();
         let (a, b) = (token('a'), token('b'));
         let first =
@@ -69,11 +73,11 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_of_tokens_is_cut_short() {
+    fn the_number_of_tokens_is_bounded() {
         let pairs: Vec<String> =
             ('a'..='z').map(|letter| format!("session-cookie={}", token(letter).as_str())).collect();
         let mut headers = HeaderMap::new();
         headers.append("cookie", pairs.join("; ").parse().unwrap());
-        assert_eq!(tokens(&headers).len(), MOST);
+        assert_eq!(tokens(&headers).len(), MAX_TOKENS);
     }
 }

@@ -1,4 +1,4 @@
-//! rest-sessions, as far as a login needs it: making a session, and ending one.
+//! The client of rest-sessions: creates and ends sessions.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -11,14 +11,15 @@ use url::Url;
 use crate::token::Token;
 use crate::users::User;
 
-/// A user waits for it.
+/// Short, because a user waits for the response.
 const TIMEOUT: Duration = Duration::from_secs(2);
-/// The original, on Node, closes a connection that was idle for 5 s; one that is dropped first is never reused in that
-/// very moment.
-const IDLE: Duration = Duration::from_secs(4);
-/// Seconds that a session may be idle, as `limits.idle` of envoy.yaml has it.
-const TTL: u32 = 30 * 60;
+/// Shorter than the 5 s after which a rest-sessions on Node closes an idle connection: reusing one at that moment
+/// fails.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
+/// Seconds that a session may be idle; the same as `limits.idle` in envoy.yaml.
+const TTL_SECONDS: u32 = 30 * 60;
 
+/// Clones share the connections.
 #[derive(Debug, Clone)]
 pub struct Sessions {
     client: Client,
@@ -26,20 +27,20 @@ pub struct Sessions {
     app: String,
 }
 
-/// None of these shows a token, and so no URL and no body either.
+/// Why a call failed. No message contains a token, so none contains a URL or a body.
 #[derive(Debug, Error)]
 pub enum SessionsError {
     #[error("the HTTP client cannot be set up: {0}")]
     Client(String),
-    #[error("rest-sessions cannot be asked: {0}")]
+    #[error("rest-sessions cannot be reached: {0}")]
     Unreachable(String),
-    #[error("rest-sessions answered {0}, where 200 is expected; look at its log")]
+    #[error("rest-sessions answered {0} instead of 200; see its log")]
     Status(StatusCode),
-    #[error("rest-sessions answered something else than JSON with a `token` of 64 letters and digits")]
-    Answer,
+    #[error("the answer of rest-sessions is not JSON with a `token` of 64 letters and digits")]
+    InvalidAnswer,
 }
 
-/// What the session holds from the start; the filter passes it on, and its rules may require it.
+/// The data of a new session. The filter forwards it, and its rules may require it.
 #[derive(Serialize)]
 struct Data<'a> {
     name: &'a str,
@@ -53,28 +54,28 @@ struct Created {
 }
 
 impl Sessions {
-    /// `url` is http with a host, and what stands before `/{app}/…`.
+    /// `url` is an http URL with a host; `/{app}/…` is appended to it.
     pub fn new(url: Url, app: String) -> Result<Self, SessionsError> {
-        // Sessions go to rest-sessions and to nobody else, whatever proxies the environment names.
+        // Tokens go to rest-sessions only: proxies of the environment and redirects are ignored.
         let client = Client::builder()
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
             .timeout(TIMEOUT)
-            .pool_idle_timeout(IDLE)
+            .pool_idle_timeout(IDLE_TIMEOUT)
             .build()
             .map_err(|error| SessionsError::Client(causes(error)))?;
         Ok(Self { client, url, app })
     }
 
-    /// A new session with a token that nobody has had before. `auth_time` is in unix seconds.
+    /// Creates a session and returns its token, which is new. `auth_time` is in seconds since 1970.
     pub async fn create(&self, user: &User, ip: IpAddr, auth_time: u64) -> Result<Token, SessionsError> {
         let mut url = self.endpoint("create", user.id);
-        url.query_pairs_mut().append_pair("ip", &ip.to_string()).append_pair("ttl", &TTL.to_string());
+        url.query_pairs_mut().append_pair("ip", &ip.to_string()).append_pair("ttl", &TTL_SECONDS.to_string());
         let data = Data { name: user.name, role: user.role, auth_time };
         let answer = send(self.client.put(url).json(&data)).await?;
-        // What serde says of an answer may quote it.
-        let created: Created = answer.json().await.map_err(|_| SessionsError::Answer)?;
-        Token::parse(&created.token).ok_or(SessionsError::Answer)
+        // The message of serde may quote the body.
+        let created: Created = answer.json().await.map_err(|_| SessionsError::InvalidAnswer)?;
+        Token::parse(&created.token).ok_or(SessionsError::InvalidAnswer)
     }
 
     /// Ends a session, if there is one.
@@ -84,7 +85,7 @@ impl Sessions {
 
     fn endpoint(&self, verb: &str, of: &str) -> Url {
         let mut url = self.url.clone();
-        // Fails for URLs like `data:` alone, which the options refuse.
+        // Fails only for URLs such as `data:`, which the options refuse.
         if let Ok(mut path) = url.path_segments_mut() {
             path.pop_if_empty().extend([&self.app, verb, of]);
         }
@@ -100,7 +101,7 @@ async fn send(request: RequestBuilder) -> Result<Response, SessionsError> {
     }
 }
 
-/// What went wrong and why, without the URL.
+/// The error with its sources, without the URL.
 fn causes(error: reqwest::Error) -> String {
     let error = error.without_url();
     let mut text = error.to_string();

@@ -1,4 +1,4 @@
-//! A session's token: whoever has it is that user, so it is shown nowhere.
+//! A session token. It gives access to the session, so `Debug` output omits it.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use std::fmt;
 pub struct Token(String);
 
 impl Token {
-    /// `None` for anything but 64 letters and digits, which is the form of every token of rest-sessions.
+    /// Accepts 64 ASCII letters and digits, as every token of rest-sessions has.
     pub fn parse(text: &str) -> Option<Self> {
         let well_formed = text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
         well_formed.then(|| Self(text.to_owned()))
@@ -28,7 +28,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn anything_but_64_letters_and_digits_is_no_token() {
+    fn anything_but_64_letters_and_digits_is_rejected() {
         assert!(Token::parse(&"aZ".repeat(32)).is_some());
         for bad in ["", &"a".repeat(63), &"a".repeat(65), &"é".repeat(32), &format!("{};", "a".repeat(63))] {
             assert_eq!(Token::parse(bad), None, "{bad}");

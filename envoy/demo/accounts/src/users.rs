@@ -1,4 +1,4 @@
-//! Who can log in. This is a demo: the passwords stand on the login page.
+//! The users. This is a demo: the login page shows their passwords.
 
 use subtle::{Choice, ConstantTimeEq};
 
@@ -6,7 +6,7 @@ use subtle::{Choice, ConstantTimeEq};
 pub struct User {
     pub id: &'static str,
     pub name: &'static str,
-    /// What `require` of the filter's rules asks for as `d.role`.
+    /// Becomes `d.role` of the session, which rules of the filter require.
     pub role: &'static str,
     pub password: &'static str,
 }
@@ -16,8 +16,8 @@ pub const USERS: [User; 2] = [
     User { id: "max", name: "Max Planck", role: "member", password: "quantum" },
 ];
 
-/// Compares with every user whatever comes out, so that an answer's time does not tell which users there are or how
-/// much of a password was right.
+/// Compares with every user in constant time: the response time reveals neither which users exist nor how much of a
+/// password is right.
 pub fn authenticate(id: &str, password: &str) -> Option<&'static User> {
     USERS.iter().fold(None, |found, user| {
         let same: Choice =
@@ -31,7 +31,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_user_is_known_by_name_and_password_together() {
+    fn a_user_needs_the_right_name_and_password() {
         for user in &USERS {
             assert_eq!(authenticate(user.id, user.password), Some(user));
         }

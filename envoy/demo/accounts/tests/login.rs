@@ -1,4 +1,4 @@
-//! Logging in, with a real rest-sessions behind it.
+//! Logging in, with the router of rest-sessions as the session service.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -12,15 +12,16 @@ use axum::http::{Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
 use rest_sessions::api::{self, Api};
 use rest_sessions::clock::Clock;
-use rest_sessions::store::{Memory, Store};
+use rest_sessions::store::{MemoryStore, Store};
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
+use test_support::ports::RefusingPort;
+use test_support::serve::serve;
 use tower::ServiceExt;
 
 const ADA: &str = "user=ada&password=engine";
 const FORM: &str = "application/x-www-form-urlencoded";
 
-/// The login, and the rest-sessions that it makes sessions at.
+/// The login, and the rest-sessions that it calls.
 struct System {
     login: Router,
     sessions: Router,
@@ -29,15 +30,11 @@ struct System {
 impl System {
     async fn start() -> Self {
         let sessions = api::router(Api {
-            store: Store::Memory(Memory::new(1 << 20).into()),
+            store: Store::Memory(MemoryStore::new(1 << 20).into()),
             clock: Clock::system(),
             body_timeout: Duration::from_secs(5),
         });
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let served = sessions.clone();
-        tokio::spawn(async move { axum::serve(listener, served).await });
-        Self { login: login_at(address), sessions }
+        Self { login: login_at(serve(sessions.clone()).await), sessions }
     }
 
     async fn post(&self, form: &str, headers: &[(&str, &str)]) -> Response<Body> {
@@ -83,20 +80,20 @@ fn token_of(answer: &Response<Body>) -> String {
 }
 
 #[tokio::test]
-async fn the_page_has_a_form_that_leads_back_to_where_one_came_from() {
+async fn the_form_keeps_the_url_that_the_login_returns_to() {
     let system = System::start().await;
     let answer = get(&system.login, "/login?next=http%3A%2F%2Flocalhost%3A10000%2Faccount%3Fa%3D1%26b%3D%22").await;
     assert_eq!(answer.status(), StatusCode::OK);
     assert_eq!(answer.headers()[header::CACHE_CONTROL], "no-store");
     let policy = answer.headers()[header::CONTENT_SECURITY_POLICY].to_str().unwrap().to_owned();
-    // Browsers hold the redirect after a form to it as well.
+    // Browsers apply form-action to the redirect after a form as well.
     assert!(policy.contains("form-action 'self' http://localhost:10000"), "{policy}");
     let page = text(answer).await;
     assert!(page.contains(r#"name="next" value="http://localhost:10000/account?a=1&amp;b=%22""#), "{page}");
 }
 
 #[tokio::test]
-async fn a_page_that_was_asked_for_with_a_foreign_address_leads_home() {
+async fn the_form_replaces_a_url_of_another_origin_by_the_home_page() {
     let system = System::start().await;
     for query in ["?next=https%3A%2F%2Fevil.example%2F", "?next=%2F%2Fevil.example", "?next=%ff", "?other", ""] {
         let page = text(get(&system.login, &format!("/login{query}")).await).await;
@@ -105,7 +102,7 @@ async fn a_page_that_was_asked_for_with_a_foreign_address_leads_home() {
 }
 
 #[tokio::test]
-async fn a_login_makes_a_session_with_what_the_rules_ask_for_and_sets_its_cookie() {
+async fn a_login_creates_a_session_with_the_data_that_the_rules_require_and_sets_its_cookie() {
     let system = System::start().await;
     let answer = system.post(&format!("{ADA}&next=%2Faccount%3Ftab%3Dorders"), &[]).await;
     assert_eq!(answer.status(), StatusCode::SEE_OTHER);
@@ -122,11 +119,11 @@ async fn a_login_makes_a_session_with_what_the_rules_ask_for_and_sets_its_cookie
     assert_eq!(session["id"], "ada");
     assert_eq!(session["d"], json!({"name": "Ada Lovelace", "role": "admin", "auth_time": auth_time}));
     let now = Clock::system().seconds().unsigned_abs();
-    assert!(now - auth_time < 60, "{auth_time} is not now, {now}");
+    assert!(now - auth_time < 60, "auth_time is {auth_time}, and now is {now}");
 }
 
 #[tokio::test]
-async fn the_session_holds_the_clients_address_as_envoy_tells_it() {
+async fn the_session_has_the_address_of_the_client_from_envoys_headers() {
     let system = System::start().await;
     let answer = system.post(ADA, &[("x-forwarded-for", "192.0.2.66, 198.51.100.7")]).await;
     assert_eq!(system.session(&token_of(&answer)).await["ip"], "198.51.100.7");
@@ -135,7 +132,7 @@ async fn the_session_holds_the_clients_address_as_envoy_tells_it() {
 }
 
 #[tokio::test]
-async fn a_login_never_returns_to_a_foreign_page() {
+async fn a_login_never_returns_to_another_origin() {
     let system = System::start().await;
     for next in ["https://evil.example/", "//evil.example", "/%5Cevil.example", "javascript:alert(1)"] {
         let answer = system.post(&format!("{ADA}&next={next}"), &[]).await;
@@ -159,7 +156,7 @@ async fn a_second_login_gets_a_new_token_and_ends_the_session_that_the_browser_h
 }
 
 #[tokio::test]
-async fn a_wrong_password_and_an_unknown_user_are_told_alike_and_end_nothing() {
+async fn a_wrong_password_and_an_unknown_user_get_the_same_page_and_end_no_session() {
     let system = System::start().await;
     let token = token_of(&system.post(ADA, &[]).await);
     let cookie = format!("session-cookie={token}");
@@ -180,39 +177,34 @@ async fn a_wrong_password_and_an_unknown_user_are_told_alike_and_end_nothing() {
 }
 
 #[tokio::test]
-async fn what_was_typed_is_shown_as_text() {
+async fn input_is_escaped_in_the_page() {
     let system = System::start().await;
     let page = text(system.post("user=%22%3E%3Cscript%3E&password=x", &[]).await).await;
     assert!(page.contains(r#"value="&quot;&gt;&lt;script&gt;""#), "{page}");
 }
 
 #[tokio::test]
-async fn while_rest_sessions_is_away_the_login_says_so_and_sets_no_cookie() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let nobody = listener.local_addr().unwrap();
-    drop(listener);
-    let answer = post(&login_at(nobody), ADA, &[]).await;
+async fn while_rest_sessions_is_unavailable_a_login_is_answered_503_and_sets_no_cookie() {
+    let port = RefusingPort::reserve();
+    let answer = post(&login_at(port.address()), ADA, &[]).await;
     assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(answer.headers()[header::RETRY_AFTER], "1");
     assert!(!answer.headers().contains_key(header::SET_COOKIE));
-    assert!(text(answer).await.contains("Nobody can be logged in at the moment"));
+    assert!(text(answer).await.contains("Logging in is not possible at the moment"));
 }
 
 #[tokio::test]
-async fn an_answer_that_holds_no_token_makes_no_cookie() {
+async fn a_response_without_a_valid_token_sets_no_cookie() {
     for body in [r#"{"token":"short"}"#, r#"{"token":"; Domain=example"}"#, "{}", "no JSON", ""] {
         let stub = Router::new().fallback(move || async move { body });
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        tokio::spawn(async move { axum::serve(listener, stub).await });
-        let answer = post(&login_at(address), ADA, &[]).await;
+        let answer = post(&login_at(serve(stub).await), ADA, &[]).await;
         assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE, "{body}");
         assert!(!answer.headers().contains_key(header::SET_COOKIE), "{body}");
     }
 }
 
 #[tokio::test]
-async fn what_is_no_login_form_is_refused_with_a_page() {
+async fn a_malformed_login_form_is_refused_with_a_page() {
     let system = System::start().await;
     for (form, status) in
         [("user=ada", StatusCode::UNPROCESSABLE_ENTITY), (&"a".repeat(70_000) as &str, StatusCode::PAYLOAD_TOO_LARGE)]

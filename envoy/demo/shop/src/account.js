@@ -1,4 +1,4 @@
-// The account's page: asks the API, and listens to the WebSocket.
+// The script of the account page: calls the API, and shows the messages of the WebSocket.
 "use strict";
 
 const RETRY_MILLIS = 2000;
@@ -7,7 +7,7 @@ const api = document.querySelector("#api");
 const ticks = document.querySelector("#ticks");
 const text = (parent, name, value) => { parent.querySelector(`[data-show="${name}"]`).textContent = value; };
 
-// A script gets 401 in JSON where a person who navigates is sent to log in.
+// Without a session, a fetch gets 401 in JSON; a navigation is redirected to the login.
 async function me() {
   return fetch("/api/me", { headers: { accept: "application/json" }, cache: "no-store" });
 }
@@ -41,7 +41,7 @@ function listen() {
   });
 }
 
-// Why a WebSocket was refused is not told to scripts; the API tells whether there still is a session.
+// A script cannot see why a WebSocket was refused; the API shows whether there still is a session.
 async function listenAgain() {
   const answer = await me().catch(() => null);
   if (answer?.status === 401) {

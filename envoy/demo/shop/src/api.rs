@@ -1,4 +1,4 @@
-//! The JSON API, which the account's page calls with fetch.
+//! The JSON API, called by the script of the account page.
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};

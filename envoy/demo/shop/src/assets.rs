@@ -1,4 +1,4 @@
-//! The files of the pages, by name.
+//! The static files of the pages.
 
 use axum::extract::Path;
 use axum::http::StatusCode;

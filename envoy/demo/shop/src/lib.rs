@@ -1,7 +1,7 @@
-//! The demo's service behind the filter: public, member and administrator pages, a JSON API, a WebSocket.
+//! The service of the demo behind the filter: public, member and administrator pages, a JSON API, a WebSocket.
 //!
-//! It has no session code. Which routes need a session, which role, and how fresh a login stands in the filter's
-//! configuration (envoy/envoy.yaml); who is logged in stands in two headers, which nobody but the filter can have set.
+//! It has no session code. The filter's configuration (envoy/envoy.yaml) says which routes need a session, a role or a
+//! recent login. Two headers, which only the filter can set, say who is logged in.
 
 #![cfg_attr(
     not(test),

@@ -1,15 +1,15 @@
-//! The command: reads its options, serves, and says what went wrong.
+//! The command: reads its options, serves, and reports errors.
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use clap::Parser;
 
-/// The demo's service behind the filter. It has no session code: who is logged in stands in two headers.
+/// The service of the demo behind the filter. It has no session code: two headers say who is logged in
 #[derive(Parser)]
 #[command(version, max_term_width = 100)]
 struct Options {
-    /// Where to listen: where nobody but Envoy can reach it, since it believes the headers
+    /// Address and port to listen on. Only Envoy may be able to reach it, because it trusts the headers
     #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS:PORT")]
     listen: SocketAddr,
 }

@@ -1,11 +1,11 @@
-//! What the shop sells.
+//! The products of the shop.
 
 pub struct Product {
     pub id: u32,
     pub name: &'static str,
     pub price: &'static str,
     pub text: &'static str,
-    /// Its colour, as a class of the style sheet.
+    /// A class of the style sheet.
     pub colour: &'static str,
     pub in_stock: u32,
 }

@@ -1,4 +1,4 @@
-//! `/seen/…` answers with the request itself, so that one sees in curl what the filter let through, added and took away.
+//! `/seen/…` answers with the request as it arrived, so that curl shows what the filter forwarded, added and removed.
 
 use std::fmt::Write as _;
 
@@ -9,8 +9,8 @@ pub async fn show(request: Request) -> String {
     describe(request.method(), request.uri(), request.version(), request.headers())
 }
 
-/// The request line and the headers, sorted by name; values of one name stay in their order. Bytes that are not
-/// UTF-8 are shown as U+FFFD, since this is for reading.
+/// The request line and the headers, sorted by name; values of one name keep their order. Bytes that are not UTF-8
+/// become U+FFFD.
 fn describe(method: &Method, uri: &Uri, version: Version, headers: &HeaderMap) -> String {
     let mut headers: Vec<_> = headers.iter().collect();
     headers.sort_by_key(|(name, _)| name.as_str());

@@ -1,5 +1,5 @@
-//! A WebSocket that ticks each second, and says whose it is. The filter judged it at its upgrade, and closes it when its
-//! session has ended (`recheck` of envoy.yaml).
+//! A WebSocket that sends a message with the user each second. The filter decides at its upgrade, and closes it after
+//! its session has ended (`recheck` in envoy.yaml).
 
 use std::time::Duration;
 
@@ -10,9 +10,9 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::user::User;
 
-const PACE: Duration = Duration::from_secs(1);
-/// Nobody has anything to say here.
-const MOST_BYTES_IN: usize = 1024;
+const INTERVAL: Duration = Duration::from_secs(1);
+/// Small, because clients send no messages.
+const MAX_MESSAGE_BYTES: usize = 1024;
 
 #[derive(Serialize)]
 struct Tick<'a> {
@@ -23,16 +23,16 @@ struct Tick<'a> {
 
 pub async fn open(user: User, upgrade: WebSocketUpgrade) -> Response {
     upgrade
-        .max_message_size(MOST_BYTES_IN)
-        .max_frame_size(MOST_BYTES_IN)
+        .max_message_size(MAX_MESSAGE_BYTES)
+        .max_frame_size(MAX_MESSAGE_BYTES)
         .on_upgrade(move |socket| tick_until_it_closes(socket, user))
 }
 
 async fn tick_until_it_closes(mut socket: WebSocket, user: User) {
-    let mut clock = interval(PACE);
+    let mut clock = interval(INTERVAL);
     clock.set_missed_tick_behavior(MissedTickBehavior::Skip);
     for tick in 1.. {
-        // The first tick comes at once.
+        // The first tick is immediate.
         if !stays_open(&mut socket, clock.tick()).await {
             return;
         }
@@ -43,7 +43,7 @@ async fn tick_until_it_closes(mut socket: WebSocket, user: User) {
     }
 }
 
-/// Whether it is still open after `wait`. Pings and closes are answered while it is read.
+/// Whether the socket is still open after `wait`. Reading it answers pings and closes.
 async fn stays_open<T>(socket: &mut WebSocket, wait: impl Future<Output = T>) -> bool {
     let closed = async { while let Some(Ok(_)) = socket.recv().await {} };
     tokio::select! {

@@ -1,4 +1,4 @@
-//! Who is logged in, from the headers alone: `x-session-user` is the user's id, `x-session-data` what the session holds.
+//! The user, from the headers of the filter: `x-session-user` is the id, `x-session-data` the data of the session.
 
 use std::convert::Infallible;
 
@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 pub const ID_HEADER: &str = "x-session-user";
 pub const DATA_HEADER: &str = "x-session-data";
 
-/// A user with a live session: the filter has seen to that.
+/// A user with an active session, as the filter has verified.
 #[derive(Debug, Clone, PartialEq)]
 pub struct User {
     pub id: String,
@@ -20,16 +20,16 @@ pub struct User {
 }
 
 impl User {
-    /// `None` where the headers are missing, or are not as the filter writes them.
+    /// `None` if a header is missing or malformed.
     fn from_headers(headers: &HeaderMap) -> Option<Self> {
         let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-        // The filter encodes everything but visible ASCII, so that any id can stand in a header.
+        // The filter percent-encodes everything but visible ASCII, so that every id fits a header.
         let id = percent_decode_str(text(ID_HEADER)?).decode_utf8().ok()?.into_owned();
         let data = serde_json::from_str(text(DATA_HEADER)?).ok()?;
         Some(Self { id, data })
     }
 
-    /// As the login wrote it into the session, else the id.
+    /// The name in the session, else the id.
     pub fn name(&self) -> &str {
         self.text("name").unwrap_or(&self.id)
     }
@@ -38,7 +38,7 @@ impl User {
         self.text("role")
     }
 
-    /// When the user logged in, in unix seconds.
+    /// The time of the login, in seconds since 1970.
     pub fn auth_time(&self) -> Option<i64> {
         self.data.get("auth_time").and_then(Value::as_i64)
     }
@@ -59,18 +59,18 @@ impl<S: Sync> OptionalFromRequestParts<S> for User {
 
 /// For routes whose rule is `required`.
 impl<S: Sync> FromRequestParts<S> for User {
-    type Rejection = NotBehindTheFilter;
+    type Rejection = MissingHeaders;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, NotBehindTheFilter> {
-        Self::from_headers(&parts.headers).ok_or(NotBehindTheFilter)
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, MissingHeaders> {
+        Self::from_headers(&parts.headers).ok_or(MissingHeaders)
     }
 }
 
-/// A request that the filter would never have let through like this.
+/// A request without the headers that the filter adds on a `required` route.
 #[derive(Debug)]
-pub struct NotBehindTheFilter;
+pub struct MissingHeaders;
 
-impl IntoResponse for NotBehindTheFilter {
+impl IntoResponse for MissingHeaders {
     fn into_response(self) -> Response {
         let text = "This request came without x-session-user and x-session-data as the filter writes them. \
                     Ask Envoy instead, and see that the rule of this path says `session: required`.\n";
@@ -98,14 +98,14 @@ mod tests {
     }
 
     #[test]
-    fn a_session_without_data_has_an_id_for_a_name() {
+    fn without_a_name_in_the_session_the_id_is_the_name() {
         let user = user("u1", "{}").unwrap();
         assert_eq!((user.name(), user.role(), user.auth_time()), ("u1", None, None));
         assert_eq!(self::user("u1", r#"{"name":7,"role":true,"auth_time":"x"}"#).unwrap().name(), "u1");
     }
 
     #[test]
-    fn headers_as_the_filter_never_writes_them_are_no_user() {
+    fn missing_and_malformed_headers_are_no_user() {
         assert_eq!(User::from_headers(&HeaderMap::new()), None);
         for (id, data) in [("%ff", "{}"), ("u1", ""), ("u1", "[]"), ("u1", "{")] {
             assert_eq!(user(id, data), None, "{id} {data}");

@@ -1,4 +1,4 @@
-//! What the shop answers, with and without the two headers of the filter.
+//! The responses of the shop, with and without the two headers of the filter.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -22,7 +22,7 @@ async fn answer(request: Request<Body>) -> Answer {
     Answer { status: parts.status, headers: parts.headers, text }
 }
 
-async fn to_anybody(uri: &str) -> Answer {
+async fn without_session(uri: &str) -> Answer {
     answer(Request::get(uri).body(Body::empty()).unwrap()).await
 }
 
@@ -41,14 +41,14 @@ async fn public_pages_greet_a_user_by_name_and_offer_others_to_log_in() {
         let page = to_max(uri).await.text;
         assert!(page.contains("Max Planck") && page.contains(r#"action="/logout""#), "{page}");
         assert!(!page.contains("Log in"), "{page}");
-        let page = to_anybody(uri).await.text;
+        let page = without_session(uri).await.text;
         assert!(page.contains("Log in") && page.contains("/login?next="), "{page}");
         assert!(!page.contains("/logout"), "{page}");
     }
 }
 
 #[tokio::test]
-async fn the_account_shows_name_role_time_and_the_query_that_one_came_with() {
+async fn the_account_shows_name_role_login_time_and_the_query_of_the_request() {
     let page = to_max("/account?tab=orders&q=a%26b").await.text;
     for part in ["Max Planck", "member", r#"datetime="2023-11-14T22:13:20Z""#, "/account?tab=orders&amp;q=a%26b"] {
         assert!(page.contains(part), "{part} is missing in {page}");
@@ -76,25 +76,25 @@ async fn the_api_answers_in_json() {
 }
 
 #[tokio::test]
-async fn no_page_is_kept_by_browsers_since_back_would_show_it_after_logging_out() {
+async fn no_page_is_stored_by_browsers_since_back_would_show_it_after_a_logout() {
     for uri in MEMBER_PAGES.into_iter().chain(PUBLIC_PAGES) {
         assert_eq!(to_max(uri).await.headers["cache-control"], "no-store", "{uri}");
     }
-    let style = to_anybody("/static/style.css").await;
+    let style = without_session("/static/style.css").await;
     assert_eq!(style.headers["cache-control"], "public, max-age=300");
 }
 
 #[tokio::test]
-async fn a_members_page_without_the_headers_is_no_page_but_a_mistake_of_whoever_set_it_up() {
+async fn a_member_page_without_the_headers_is_answered_500_since_the_setup_is_wrong() {
     for uri in MEMBER_PAGES {
-        let answer = to_anybody(uri).await;
+        let answer = without_session(uri).await;
         assert_eq!(answer.status, StatusCode::INTERNAL_SERVER_ERROR, "{uri}");
         assert!(answer.text.contains("Ask Envoy instead"), "{uri}: {}", answer.text);
     }
 }
 
 #[tokio::test]
-async fn what_comes_from_outside_is_shown_as_text() {
+async fn headers_and_queries_are_escaped_in_pages() {
     let name = r#"{"name":"<script>alert(1)</script>"}"#;
     for uri in MEMBER_PAGES.into_iter().chain(PUBLIC_PAGES).filter(|uri| !uri.starts_with("/api")) {
         let page = to_user(uri, "%3Cscript%3E", name).await.text;
@@ -105,7 +105,7 @@ async fn what_comes_from_outside_is_shown_as_text() {
 }
 
 #[tokio::test]
-async fn pages_keep_to_the_policy_that_they_declare() {
+async fn pages_comply_with_their_content_security_policy() {
     for uri in MEMBER_PAGES.into_iter().chain(PUBLIC_PAGES) {
         let page = to_max(uri).await;
         let policy = page.headers["content-security-policy"].to_str().unwrap();
@@ -117,22 +117,22 @@ async fn pages_keep_to_the_policy_that_they_declare() {
 }
 
 #[tokio::test]
-async fn every_file_that_pages_name_is_there() {
+async fn every_file_that_pages_reference_exists() {
     for uri in ["/static/style.css", "/static/icon.svg", "/static/account.js", "/favicon.ico", "/static/%73tyle.css"] {
-        assert_eq!(to_anybody(uri).await.status, StatusCode::OK, "{uri}");
+        assert_eq!(without_session(uri).await.status, StatusCode::OK, "{uri}");
     }
-    assert_eq!(to_anybody("/static/other.css").await.status, StatusCode::NOT_FOUND);
-    assert_eq!(to_anybody("/products/9").await.status, StatusCode::NOT_FOUND);
+    assert_eq!(without_session("/static/other.css").await.status, StatusCode::NOT_FOUND);
+    assert_eq!(without_session("/products/9").await.status, StatusCode::NOT_FOUND);
 }
 
 #[tokio::test]
-async fn logging_out_is_no_route_of_the_shop() {
+async fn the_shop_has_no_logout_route() {
     let request = Request::post("/logout").body(Body::empty()).unwrap();
     assert_eq!(answer(request).await.status, StatusCode::NOT_FOUND);
 }
 
 #[tokio::test]
-async fn below_seen_every_request_is_shown_as_it_arrived() {
+async fn below_seen_the_response_is_the_request_as_it_arrived() {
     for method in [Method::GET, Method::POST, Method::DELETE, Method::from_bytes(b"PURGE").unwrap()] {
         let request = Request::builder().method(&method).uri("/seen/a/b?c=d").header("x-session-user", "max");
         let seen = answer(request.body(Body::from("ignored")).unwrap()).await;

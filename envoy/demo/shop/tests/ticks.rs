@@ -1,11 +1,12 @@
-//! The WebSocket, over a connection.
+//! The WebSocket, over a real connection.
 
 use std::time::Duration;
 
 use axum::http::StatusCode;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
-use tokio::net::{TcpListener, TcpStream};
+use test_support::serve::serve;
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{Error, Message};
@@ -14,9 +15,7 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 async fn connect(headers: &[(&'static str, &str)]) -> Result<Socket, Error> {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async move { axum::serve(listener, shop::router()).await });
+    let address = serve(shop::router()).await;
     let mut request = format!("ws://{address}/ws/ticks").into_client_request().unwrap();
     for (name, value) in headers {
         request.headers_mut().insert(*name, value.parse().unwrap());
@@ -25,11 +24,15 @@ async fn connect(headers: &[(&'static str, &str)]) -> Result<Socket, Error> {
 }
 
 async fn next(socket: &mut Socket) -> Message {
-    timeout(Duration::from_secs(10), socket.next()).await.expect("nothing came in time").expect("it ended").unwrap()
+    timeout(Duration::from_secs(10), socket.next())
+        .await
+        .expect("no message in time")
+        .expect("the socket has ended")
+        .unwrap()
 }
 
 #[tokio::test]
-async fn it_ticks_at_once_and_then_each_second_and_says_whose_it_is() {
+async fn it_sends_a_tick_with_the_user_at_once_and_then_each_second() {
     let headers = [("x-session-user", "max"), ("x-session-data", r#"{"name":"Max Planck"}"#)];
     let mut socket = connect(&headers).await.unwrap();
     for tick in 1..=2 {
@@ -39,7 +42,7 @@ async fn it_ticks_at_once_and_then_each_second_and_says_whose_it_is() {
 }
 
 #[tokio::test]
-async fn it_answers_pings_and_closes_when_asked_to() {
+async fn it_answers_pings_and_closes() {
     let headers = [("x-session-user", "max"), ("x-session-data", "{}")];
     let mut socket = connect(&headers).await.unwrap();
     socket.send(Message::Ping("are you there".into())).await.unwrap();
@@ -49,9 +52,9 @@ async fn it_answers_pings_and_closes_when_asked_to() {
 }
 
 #[tokio::test]
-async fn without_the_headers_it_does_not_open() {
+async fn without_the_headers_the_upgrade_is_refused() {
     match connect(&[]).await {
         Err(Error::Http(answer)) => assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR),
-        other => panic!("expected an answer of HTTP, found {:?}", other.map(|_| ())),
+        other => panic!("expected an HTTP response, found {:?}", other.map(|_| ())),
     }
 }

@@ -1,4 +1,4 @@
-//! Files that are part of the program: style sheets, scripts, icons.
+//! Files compiled into the program: style sheets, scripts, icons.
 
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 pub const STYLE: Asset = Asset { content_type: "text/css; charset=utf-8", content: include_str!("style.css") };
 pub const ICON: Asset = Asset { content_type: "image/svg+xml", content: include_str!("icon.svg") };
 
-/// The same for everybody, so that browsers and proxies may keep it a while.
+/// A file that is the same for all users, so that browsers and proxies may cache it.
 #[derive(Debug, Clone, Copy)]
 pub struct Asset {
     pub content_type: &'static str,

@@ -1,4 +1,4 @@
-//! What the demo's services have in common. Nothing here knows of sessions.
+//! What the demo's services share: serving, security headers, the layout of pages. It has no session code.
 
 #![cfg_attr(
     not(test),

@@ -1,18 +1,18 @@
-//! The frame of every page: head, banner, main part.
+//! The layout of every page: head, banner, main part.
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use maud::{DOCTYPE, Markup, html};
 
-/// A page, as a response that nobody keeps.
+/// A page, as a response that is not stored.
 pub struct Page<'a> {
     pub status: StatusCode,
     pub title: &'a str,
-    /// Where the service has the style sheet and the icon: `{assets}/style.css`.
+    /// The path of the folder with the style sheet and the icon: `{assets}/style.css`.
     pub assets: &'a str,
     /// Scripts, by their paths.
     pub scripts: &'a [&'a str],
-    /// What stands in the banner beside the name of the shop.
+    /// The banner's content beside the name of the shop.
     pub banner: Markup,
     pub main: Markup,
 }
@@ -54,7 +54,7 @@ impl IntoResponse for Page<'_> {
     }
 }
 
-/// What names a user is kept by nobody: after logging out, Back shows nothing of it.
+/// For responses that name a user: after a logout, the browser's Back does not show them.
 pub fn no_store(response: &mut Response) {
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
 }

@@ -1,16 +1,17 @@
-//! The headers that every answer of a website should bear, whatever it holds.
+//! The security headers of every response.
 
 use axum::Router;
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::middleware::map_response;
 use axum::response::Response;
 
-/// Pages bring their own scripts and styles as files; nothing inline runs, so a text that was not escaped could not
-/// either. Nobody may frame them.
+/// Scripts and styles are files; inline ones are blocked, which also blocks those in text that was not escaped. Framing
+/// is denied.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
                       base-uri 'none'; frame-ancestors 'none'; form-action 'self'";
 
-/// `form_targets` are origins beside its own that a form may lead to: browsers hold redirects to that too.
+/// Adds the headers to every response of `app`. `form_targets` are the other origins that a form may lead to; browsers
+/// check redirects after a form as well.
 pub fn secured(app: Router, form_targets: &[String]) -> Router {
     let policy = form_targets.iter().fold(POLICY.to_owned(), |policy, origin| policy + " " + origin);
     // An origin is ASCII without control characters; the fallback is the stricter policy.
@@ -43,7 +44,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn every_answer_bears_them_also_that_there_is_no_page() {
+    async fn every_response_has_them_also_404() {
         let answer = answer(&[]).await;
         assert_eq!(answer.status(), StatusCode::NOT_FOUND);
         assert_eq!(answer.headers()["x-content-type-options"], "nosniff");

@@ -1,4 +1,4 @@
-//! Listening until told to end, and ending without cutting anybody off.
+//! Serving until SIGTERM or SIGINT, with graceful shutdown.
 
 use std::future::IntoFuture;
 use std::io;
@@ -12,9 +12,10 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
-/// For requests under way once the service is told to end; docker kills after ten seconds.
-const GRACE: Duration = Duration::from_secs(5);
+/// For requests in flight to finish after the signal. Docker sends SIGKILL after ten seconds.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Why a service cannot serve.
 #[derive(Debug, Error)]
 pub enum ServeError {
     #[error("cannot wait for SIGTERM and SIGINT: {0}")]
@@ -25,40 +26,42 @@ pub enum ServeError {
     Serve(io::Error),
 }
 
-/// Says where it listens, serves until SIGTERM or SIGINT, and then answers what is under way.
+/// Writes where it listens to stdout, serves until SIGTERM or SIGINT, and then answers the requests in flight.
+///
+/// The line is `{name} listens on {address}`.
 pub async fn serve(name: &str, address: SocketAddr, app: Router) -> Result<(), ServeError> {
-    // Before it says that it listens: whoever waits for that line may signal from then on.
+    // Before the line on stdout: a program that waits for it may send a signal right after it.
     let mut terminate = signal(SignalKind::terminate()).map_err(ServeError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(ServeError::Signals)?;
     let listener = TcpListener::bind(address).await.map_err(|problem| ServeError::Listen { address, problem })?;
     let bound = listener.local_addr().map_err(|problem| ServeError::Listen { address, problem })?;
     println!("{name} listens on {bound}");
 
-    let (tell, told) = oneshot::channel();
-    let asked_to_end = async move {
+    let (sender, shutdown_started) = oneshot::channel();
+    let shutdown = async move {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
-        // Nobody listens only where serving has ended already.
-        let _ = tell.send(());
+        // The receiver is gone only if serving has ended.
+        let _ = sender.send(());
     };
-    // A tick of a WebSocket is small, and should not wait for more to be sent along.
+    // Small messages of a WebSocket are sent at once.
     let listener = listener.tap_io(|stream| {
         let _ = stream.set_nodelay(true);
     });
-    let serving = axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>())
-        .with_graceful_shutdown(asked_to_end);
+    let serving =
+        axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>()).with_graceful_shutdown(shutdown);
     tokio::select! {
         ended = serving.into_future() => ended.map_err(ServeError::Serve),
-        () = grace_is_over(told) => Ok(()),
+        () = shutdown_timeout(shutdown_started) => Ok(()),
     }
 }
 
-async fn grace_is_over(told: oneshot::Receiver<()>) {
-    match told.await {
-        Ok(()) => tokio::time::sleep(GRACE).await,
-        // Serving has ended, and is about to say so.
+async fn shutdown_timeout(shutdown_started: oneshot::Receiver<()>) {
+    match shutdown_started.await {
+        Ok(()) => tokio::time::sleep(SHUTDOWN_TIMEOUT).await,
+        // Serving has ended, and its future returns.
         Err(_) => std::future::pending().await,
     }
 }

@@ -1,4 +1,4 @@
-//! The names of the keys and members, which are the original's.
+//! The names of the keys and of their members, the same as in the original.
 
 use crate::params::App;
 use crate::token::Token;
@@ -12,47 +12,54 @@ impl Keys {
         Self { namespace }
     }
 
-    /// What stands before everything of one app.
+    /// The common prefix of the keys of one app.
     pub fn prefix(&self, app: &App) -> String {
         format!("{}:{}:", self.namespace, app.as_str())
     }
 
+    /// Hash: one session.
     pub fn session(&self, app: &App, token: &str) -> String {
         format!("{}{token}", self.prefix(app))
     }
 
+    /// Sorted set: the sessions of an app by last activity.
     pub fn sessions(&self, app: &App) -> String {
         format!("{}_sessions", self.prefix(app))
     }
 
+    /// Sorted set: the users of an app by last activity.
     pub fn users(&self, app: &App) -> String {
         format!("{}_users", self.prefix(app))
     }
 
+    /// Set: the tokens of a user.
     pub fn tokens(&self, app: &App, id: &str) -> String {
         format!("{}us:{id}", self.prefix(app))
     }
 
-    /// The ends of the sessions of all apps.
-    pub fn ends(&self) -> String {
+    /// Sorted set: the sessions of all apps by the second at which they expire.
+    pub fn expirations(&self) -> String {
         format!("{}:SESSIONS", self.namespace)
     }
 }
 
+/// The member of [`Keys::sessions`].
 pub fn member(token: &Token, id: &str) -> String {
     format!("{}:{id}", token.as_str())
 }
 
-pub fn end_member(app: &App, token: &Token, id: &str) -> String {
+/// The member of [`Keys::expirations`].
+pub fn expiration_member(app: &App, token: &Token, id: &str) -> String {
     format!("{}:{}", app.as_str(), member(token, id))
 }
 
-/// The token and the id; an id may hold colons, a token may not.
+/// The token and the id. An id may contain colons, a token does not.
 pub fn split_member(member: &str) -> Option<(&str, &str)> {
     member.split_once(':')
 }
 
-pub fn split_end_member(member: &str) -> Option<(App, &str, &str)> {
+/// The app, the token and the id.
+pub fn split_expiration_member(member: &str) -> Option<(App, &str, &str)> {
     let (app, rest) = member.split_once(':')?;
     let (token, id) = split_member(rest)?;
     Some((App::parse(app).ok()?, token, id))

@@ -1,68 +1,30 @@
-//! The store in Redis, in the original's key layout. What must happen as one is one script or one transaction.
+//! The store in Redis, with the keys of the original. Scripts and transactions make each operation on a session atomic.
 
+mod connection;
+mod fields;
 mod keys;
-mod link;
+mod url;
 
-use std::fmt;
 use std::time::Duration;
 
-use redis::{Client, ConnectionInfo, IntoConnectionInfo, Pipeline, Script, cmd};
-use thiserror::Error;
+use redis::{Client, Pipeline, Script, cmd};
 
-use self::keys::{Keys, end_member, member, split_end_member, split_member};
-use self::link::Link;
+use self::connection::ConnectionManager;
+use self::fields::{FIELDS, Fields, parse_data, parse_session};
+use self::keys::{Keys, expiration_member, member, split_expiration_member, split_member};
+pub use self::url::{RedisUrl, RedisUrlError};
 use super::{NewSession, StoreError};
-use crate::data::{Change, Data};
-use crate::params::{App, MAX_SECONDS};
-use crate::session::{Record, Session};
+use crate::data::Change;
+use crate::params::App;
+use crate::session::Session;
 use crate::token::Token;
 
-/// How many sessions one command reads or ends, so that Redis is not held up for long.
+/// Sessions that one command reads or ends. Bounds how long one command blocks Redis.
 const CHUNK: usize = 500;
-const FIELDS: [&str; 8] = ["id", "r", "w", "ttl", "d", "la", "ip", "no_resave"];
 
-/// The values of `FIELDS`.
-type Fields = Vec<Option<Vec<u8>>>;
-
-/// Where Redis is. Shown without user and password.
-#[derive(Clone)]
-pub struct RedisUrl(Box<ConnectionInfo>);
-
-#[derive(Debug, Error)]
-pub enum RedisUrlError {
-    #[error("it does not start with redis:// or rediss://")]
-    Scheme,
-    #[error("it is no URL of the form redis://[user:password@]host[:port][/database]")]
-    Form,
-}
-
-impl RedisUrl {
-    pub fn parse(url: &str) -> Result<Self, RedisUrlError> {
-        if !url.starts_with("redis://") && !url.starts_with("rediss://") {
-            return Err(RedisUrlError::Scheme);
-        }
-        url.into_connection_info().map(|info| Self(Box::new(info))).map_err(|_| RedisUrlError::Form)
-    }
-}
-
-impl fmt::Display for RedisUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = match self.0.addr() {
-            redis::ConnectionAddr::TcpTls { .. } => "rediss",
-            _ => "redis",
-        };
-        write!(f, "{scheme}://{}/{}", self.0.addr(), self.0.redis_settings().db())
-    }
-}
-
-impl fmt::Debug for RedisUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-pub struct Redis {
-    link: Link,
+/// Sessions in one Redis, with or without replicas.
+pub struct RedisStore {
+    connection: ConnectionManager,
     keys: Keys,
     get: Script,
     set: Script,
@@ -70,17 +32,18 @@ pub struct Redis {
     kill_many: Script,
 }
 
-impl Redis {
-    /// Connects with the first request, not here: Redis may come up later than this service.
+impl RedisStore {
+    /// Connects with the first request, because Redis may start later than this service. `timeout` bounds each command
+    /// or script.
     pub fn new(url: RedisUrl, namespace: String, timeout: Duration) -> Result<Self, RedisUrlError> {
-        let client = Client::open(*url.0).map_err(|_| RedisUrlError::Form)?;
+        let client = Client::open(url.into_connection_info()).map_err(|_| RedisUrlError::Form)?;
         Ok(Self {
-            link: Link::new(client, timeout),
+            connection: ConnectionManager::new(client, timeout),
             keys: Keys::new(namespace),
-            get: Script::new(concat!(include_str!("live.lua"), include_str!("get.lua"))),
-            set: Script::new(concat!(include_str!("live.lua"), include_str!("set.lua"))),
-            kill: Script::new(concat!(include_str!("finish.lua"), include_str!("kill.lua"))),
-            kill_many: Script::new(concat!(include_str!("finish.lua"), include_str!("kill_many.lua"))),
+            get: Script::new(concat!(include_str!("scripts/live.lua"), include_str!("scripts/get.lua"))),
+            set: Script::new(concat!(include_str!("scripts/live.lua"), include_str!("scripts/set.lua"))),
+            kill: Script::new(concat!(include_str!("scripts/remove.lua"), include_str!("scripts/kill.lua"))),
+            kill_many: Script::new(concat!(include_str!("scripts/remove.lua"), include_str!("scripts/kill_many.lua"))),
         })
     }
 
@@ -92,7 +55,7 @@ impl Redis {
         pipe.atomic()
             .zadd(self.keys.sessions(app), member(token, &new.id), now)
             .zadd(self.keys.users(app), &new.id, now)
-            .zadd(self.keys.ends(), end_member(app, token, &new.id), end)
+            .zadd(self.keys.expirations(), expiration_member(app, token, &new.id), end)
             .sadd(self.keys.tokens(app, &new.id), token.as_str());
         let hash = pipe.cmd("HSET").arg(&session).arg("id").arg(&new.id).arg("r").arg(1).arg("w").arg(1);
         hash.arg("ip").arg(&new.ip).arg("la").arg(now).arg("ttl").arg(new.ttl);
@@ -100,7 +63,7 @@ impl Redis {
             hash.arg("d").arg(data);
         }
         let pipe: &Pipeline = &pipe;
-        self.link.call(|mut connection| async move { pipe.exec_async(&mut connection).await }).await
+        self.connection.call(|mut connection| async move { pipe.exec_async(&mut connection).await }).await
     }
 
     pub async fn get(&self, app: &App, token: &Token, now: i64) -> Result<Option<Session>, StoreError> {
@@ -111,12 +74,12 @@ impl Redis {
         script.arg(app.as_str()).arg(token.as_str()).arg(now);
         let script = &script;
         let fields: Option<Fields> =
-            self.link.call(|mut connection| async move { script.invoke_async(&mut connection).await }).await?;
-        session_from(fields, now)
+            self.connection.call(|mut connection| async move { script.invoke_async(&mut connection).await }).await?;
+        parse_session(fields, now)
     }
 
-    /// Reads, merges, and writes if nobody else wrote in between; else once more. Somebody's write succeeded each time
-    /// that this one had to start over, and the time limit bounds it all.
+    /// Optimistic locking: reads `d`, merges the change, and writes if `d` is still the same; else starts again. Each
+    /// retry means that another write succeeded, and the timeout bounds all retries.
     pub async fn set(
         &self,
         app: &App,
@@ -125,13 +88,13 @@ impl Redis {
         now: i64,
     ) -> Result<Option<Session>, StoreError> {
         let keys = &self.session_keys(app, token);
-        self.link
+        self.connection
             .call(|mut connection| async move {
                 loop {
                     let [session, ..] = keys;
                     let found: Option<Vec<u8>> = cmd("HGET").arg(session).arg("d").query_async(&mut connection).await?;
                     let expected = found.unwrap_or_default();
-                    let Ok(mut data) = data_from(&expected) else { return Ok(Err(StoreError::Corrupt)) };
+                    let Ok(mut data) = parse_data(&expected) else { return Ok(Err(StoreError::Corrupt)) };
                     data.apply(change);
                     let Ok(merged) = data.to_stored() else { return Ok(Err(StoreError::Corrupt)) };
                     let mut script = self.set.prepare_invoke();
@@ -144,24 +107,24 @@ impl Redis {
                     if fields.as_ref().is_some_and(Vec::is_empty) {
                         continue;
                     }
-                    let before = session_from(fields, now);
+                    let before = parse_session(fields, now);
                     return Ok(before.map(|session| session.map(|session| Session { d: data, ..session })));
                 }
             })
             .await?
     }
 
-    /// What the scripts of one session work on, in their order.
+    /// The keys of the scripts for one session, in the order of their `KEYS`.
     fn session_keys(&self, app: &App, token: &Token) -> [String; 4] {
-        [self.keys.session(app, token.as_str()), self.keys.sessions(app), self.keys.users(app), self.keys.ends()]
+        [self.keys.session(app, token.as_str()), self.keys.sessions(app), self.keys.users(app), self.keys.expirations()]
     }
 
     pub async fn kill(&self, app: &App, token: &Token, now: i64) -> Result<u64, StoreError> {
         let mut script = self.kill.key(self.keys.sessions(app));
-        script.key(self.keys.users(app)).key(self.keys.ends());
+        script.key(self.keys.users(app)).key(self.keys.expirations());
         script.arg(self.keys.prefix(app)).arg(app.as_str()).arg(token.as_str()).arg(now);
         let script = &script;
-        self.link.call(|mut connection| async move { script.invoke_async(&mut connection).await }).await
+        self.connection.call(|mut connection| async move { script.invoke_async(&mut connection).await }).await
     }
 
     pub async fn kill_user(&self, app: &App, id: &str) -> Result<u64, StoreError> {
@@ -178,19 +141,22 @@ impl Redis {
         self.kill_pairs(app, &pairs, None).await
     }
 
+    /// Ends sessions given as pairs of token and id. With `before`, only those that expire before that second.
     async fn kill_pairs(&self, app: &App, pairs: &[(&str, &str)], before: Option<i64>) -> Result<u64, StoreError> {
         let mut killed = 0u64;
         for chunk in pairs.chunks(CHUNK) {
             let mut script = self.kill_many.key(self.keys.sessions(app));
-            script.key(self.keys.users(app)).key(self.keys.ends());
+            script.key(self.keys.users(app)).key(self.keys.expirations());
             script.arg(self.keys.prefix(app)).arg(app.as_str());
             script.arg(before.map(|seconds| seconds.to_string()).unwrap_or_default());
             for (token, id) in chunk {
                 script.arg(*token).arg(*id);
             }
             let script = &script;
-            let removed: u64 =
-                self.link.call(|mut connection| async move { script.invoke_async(&mut connection).await }).await?;
+            let removed: u64 = self
+                .connection
+                .call(|mut connection| async move { script.invoke_async(&mut connection).await })
+                .await?;
             killed = killed.saturating_add(removed);
         }
         Ok(killed)
@@ -200,10 +166,10 @@ impl Redis {
         let mut command = cmd("ZCOUNT");
         command.arg(self.keys.users(app)).arg(since).arg("+inf");
         let command = &command;
-        self.link.call(|mut connection| async move { command.query_async(&mut connection).await }).await
+        self.connection.call(|mut connection| async move { command.query_async(&mut connection).await }).await
     }
 
-    pub async fn recent(&self, app: &App, since: i64, now: i64) -> Result<Vec<Session>, StoreError> {
+    pub async fn app_sessions(&self, app: &App, since: i64, now: i64) -> Result<Vec<Session>, StoreError> {
         let mut command = cmd("ZREVRANGEBYSCORE");
         command.arg(self.keys.sessions(app)).arg("+inf").arg(since);
         let members = self.query_strings(&command).await?;
@@ -211,7 +177,7 @@ impl Redis {
         self.sessions(app, &tokens, now).await
     }
 
-    pub async fn of_user(&self, app: &App, id: &str, now: i64) -> Result<Vec<Session>, StoreError> {
+    pub async fn user_sessions(&self, app: &App, id: &str, now: i64) -> Result<Vec<Session>, StoreError> {
         let tokens = self.user_tokens(app, id).await?;
         let tokens: Vec<_> = tokens.iter().map(String::as_str).collect();
         self.sessions(app, &tokens, now).await
@@ -232,9 +198,9 @@ impl Redis {
             }
             let pipe: &Pipeline = &pipe;
             let found: Vec<Fields> =
-                self.link.call(|mut connection| async move { pipe.query_async(&mut connection).await }).await?;
+                self.connection.call(|mut connection| async move { pipe.query_async(&mut connection).await }).await?;
             for fields in found {
-                sessions.extend(session_from(Some(fields), now)?);
+                sessions.extend(parse_session(Some(fields), now)?);
             }
         }
         Ok(sessions)
@@ -244,14 +210,14 @@ impl Redis {
         let mut killed = 0u64;
         loop {
             let mut command = cmd("ZRANGEBYSCORE");
-            command.arg(self.keys.ends()).arg("-inf").arg(format!("({now}")).arg("LIMIT").arg(0).arg(CHUNK);
+            command.arg(self.keys.expirations()).arg("-inf").arg(format!("({now}")).arg("LIMIT").arg(0).arg(CHUNK);
             let members = self.query_strings(&command).await?;
             for member in &members {
-                match split_end_member(member) {
+                match split_expiration_member(member) {
                     Some((app, token, id)) => {
                         killed = killed.saturating_add(self.kill_pairs(&app, &[(token, id)], Some(now)).await?);
                     }
-                    None => self.drop_end(member).await?,
+                    None => self.drop_expiration(member).await?,
                 }
             }
             if members.len() < CHUNK {
@@ -260,57 +226,19 @@ impl Redis {
         }
     }
 
-    /// A member that names no session would come up in every sweep.
-    async fn drop_end(&self, member: &str) -> Result<(), StoreError> {
+    /// Removes a malformed member, which every sweep would find again.
+    async fn drop_expiration(&self, member: &str) -> Result<(), StoreError> {
         let mut command = cmd("ZREM");
-        command.arg(self.keys.ends()).arg(member);
+        command.arg(self.keys.expirations()).arg(member);
         let command = &command;
-        self.link.call(|mut connection| async move { command.exec_async(&mut connection).await }).await
+        self.connection.call(|mut connection| async move { command.exec_async(&mut connection).await }).await
     }
 
     pub async fn ping(&self) -> Result<(), StoreError> {
-        self.link.call(|mut connection| async move { cmd("PING").exec_async(&mut connection).await }).await
+        self.connection.call(|mut connection| async move { cmd("PING").exec_async(&mut connection).await }).await
     }
 
     async fn query_strings(&self, command: &redis::Cmd) -> Result<Vec<String>, StoreError> {
-        self.link.call(|mut connection| async move { command.query_async(&mut connection).await }).await
+        self.connection.call(|mut connection| async move { command.query_async(&mut connection).await }).await
     }
-}
-
-/// `None` for what is gone, over, or only half there.
-fn session_from(fields: Option<Fields>, now: i64) -> Result<Option<Session>, StoreError> {
-    let Some(fields) = fields else { return Ok(None) };
-    let Ok([id, reads, writes, ttl, data, last_activity, ip, no_resave]) = <[_; 8]>::try_from(fields) else {
-        return Ok(None);
-    };
-    let (Some(id), Some(ip), Some(ttl), Some(last_activity)) = (id, ip, ttl, last_activity) else { return Ok(None) };
-    let record = Record {
-        id: text(&id),
-        reads: number(&reads.unwrap_or_default()),
-        writes: number(&writes.unwrap_or_default()),
-        ttl: number(&ttl),
-        last_activity: number(&last_activity),
-        ip: text(&ip),
-        no_resave: no_resave.is_some_and(|flag| flag == b"1"),
-        data: data_from(&data.unwrap_or_default())?,
-    };
-    Ok(record.at(now))
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-/// JavaScript writes great numbers as `1e+22`.
-#[allow(clippy::cast_possible_truncation, reason = "a cast from float saturates, and the result is cut down anyway")]
-fn number(bytes: &[u8]) -> i64 {
-    let number: f64 = text(bytes).parse().unwrap_or_default();
-    (number as i64).clamp(-MAX_SECONDS, MAX_SECONDS)
-}
-
-fn data_from(stored: &[u8]) -> Result<Data, StoreError> {
-    if stored.is_empty() {
-        return Ok(Data::default());
-    }
-    Data::from_stored(&text(stored)).map_err(|_| StoreError::Corrupt)
 }

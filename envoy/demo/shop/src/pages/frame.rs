@@ -1,4 +1,4 @@
-//! What every page of the shop has in its banner: where one can go, and who one is.
+//! The banner of every page of the shop: navigation and the user.
 
 use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
@@ -7,7 +7,7 @@ use maud::{Markup, html};
 
 use crate::user::User;
 
-const PLACES: [(&str, &str); 3] = [("/account", "Account"), ("/checkout", "Checkout"), ("/admin", "Admin")];
+const LINKS: [(&str, &str); 3] = [("/account", "Account"), ("/checkout", "Checkout"), ("/admin", "Admin")];
 
 pub fn page(title: &str, uri: &Uri, user: Option<&User>, scripts: &[&str], main: Markup) -> Response {
     response(StatusCode::OK, title, uri, user, scripts, main)
@@ -31,7 +31,7 @@ fn response(
 ) -> Response {
     let banner = html! {
         nav aria-label="Main" {
-            @for (path, name) in PLACES {
+            @for (path, name) in LINKS {
                 a href=(path) aria-current=[(uri.path() == path).then_some("page")] { (name) }
             }
         }
@@ -39,7 +39,7 @@ fn response(
             @match user {
                 Some(user) => {
                     span #user { (user.name()) }
-                    // The filter answers it: it ends the session and takes the cookie back.
+                    // The filter answers it: it ends the session and deletes the cookie.
                     form method="post" action="/logout" { button.plain { "Log out" } }
                 }
                 None => a.button.plain href=(login_link(uri)) { "Log in" }
@@ -49,7 +49,7 @@ fn response(
     Page { status, title, assets: "/static", scripts, banner, main }.into_response()
 }
 
-/// The login, and back to this very page from there.
+/// The URL of the login, which returns to this page.
 pub fn login_link(uri: &Uri) -> String {
     let here = uri.path_and_query().map_or("/", |path| path.as_str());
     let query = form_urlencoded::Serializer::new(String::new()).append_pair("next", here).finish();
@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_link_to_log_in_leads_back_with_the_query() {
+    fn the_login_link_contains_this_page_with_its_query() {
         let uri = Uri::from_static("/products/1?size=l&colour=a%26b");
         assert_eq!(login_link(&uri), "/login?next=%2Fproducts%2F1%3Fsize%3Dl%26colour%3Da%2526b");
     }

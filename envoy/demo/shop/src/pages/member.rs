@@ -1,4 +1,4 @@
-//! Pages for users. Each takes a `User`, and that is all: the filter's rules decide who gets here.
+//! Pages for users with a session. The filter's rules decide who gets here; a page only needs a `User`.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -46,7 +46,7 @@ pub async fn account(uri: Uri, user: User) -> Response {
     page("Account", &uri, Some(&user), &["/static/account.js"], main)
 }
 
-/// In UTC, for want of anything better; the page's script writes it as its reader does.
+/// In UTC; the script of the page replaces it by the reader's local time.
 fn since(user: &User) -> Markup {
     match user.auth_time().and_then(|seconds| Timestamp::from_second(seconds).ok()) {
         Some(time) => html! { time datetime=(time) { (time.strftime("%Y-%m-%d %H:%M:%S UTC")) } },

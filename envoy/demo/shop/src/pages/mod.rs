@@ -1,4 +1,4 @@
-//! The pages. What they have around them is in `frame`; each reads who is logged in, and none asks whether one may.
+//! The pages. They read who is logged in; the filter's rules decide who may see them.
 
 mod frame;
 mod member;

@@ -1,4 +1,4 @@
-//! Pages that anybody may see. Their rule is `optional`: who has a session is greeted by name.
+//! Public pages. Their rule is `optional`: a user with a session is greeted by name.
 
 use axum::extract::Path;
 use axum::http::Uri;

@@ -1,3 +1,4 @@
+-- Reads one session as it is before this use, and counts the use. KEYS: as in live.lua. ARGV: app, token, now.
 local app, token, now = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local fields, idle, left = live(now)
 if not fields then

@@ -1,4 +1,4 @@
-//! The bodies of the answers, and the one content type that they all bear.
+//! The bodies of responses. All have the content type of JSON, as in the original.
 
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -13,7 +13,7 @@ pub fn json(status: StatusCode, body: &impl Serialize) -> Response {
     match serde_json::to_vec(body) {
         Ok(bytes) => text(status, bytes),
         Err(error) => {
-            tracing::error!(%error, "an answer could not be written as JSON");
+            tracing::error!(%error, "a response could not be written as JSON");
             text(StatusCode::INTERNAL_SERVER_ERROR, r#"{"name":"internal","message":"no answer could be made"}"#)
         }
     }

@@ -1,4 +1,7 @@
-//! Requests as a client of Envoy sends them, with bytes that a library would not let through, and their responses.
+//! An HTTP/1.1 client that sends every byte as the test wrote it.
+//!
+//! Libraries such as hyper normalize or refuse what these tests have to send: header names in any case, two Host lines,
+//! control characters, targets outside the grammar of a URI.
 
 use std::fmt;
 use std::io::{ErrorKind, Read, Write};
@@ -7,26 +10,12 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::wait::PATIENCE;
+use crate::wait::PATIENCE;
 
-/// The request as a reader of a failure wants to see it; tests may show their tokens.
-impl fmt::Display for Request {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{} {}", self.method, self.target)?;
-        if let Some(host) = &self.host {
-            writeln!(f, "host: {host}")?;
-        }
-        for (name, value) in self.headers.iter().chain(&self.trailers) {
-            writeln!(f, "{}: {}", name.escape_ascii(), value.escape_ascii())?;
-        }
-        Ok(())
-    }
-}
-
-/// The host that requests are for unless they name another.
+/// The host of a request that names none.
 pub const HOST: &str = "shop.example.com";
 
-/// A request, spelled exactly as it goes over the wire.
+/// A request, spelled exactly as it is sent.
 #[derive(Clone, Debug)]
 pub struct Request {
     pub method: String,
@@ -34,7 +23,8 @@ pub struct Request {
     pub headers: Vec<(Vec<u8>, Vec<u8>)>,
     pub body: Vec<u8>,
     pub trailers: Vec<(Vec<u8>, Vec<u8>)>,
-    pub(super) host: Option<String>,
+    /// The value of the Host line; `None` sends none.
+    pub host: Option<String>,
 }
 
 impl Request {
@@ -72,7 +62,7 @@ impl Request {
         self
     }
 
-    /// The token in the cookie that the filter looks at by default.
+    /// Adds the token in the cookie that the filter reads by default.
     pub fn session(self, token: &str) -> Self {
         self.header("cookie", format!("session-cookie={token}"))
     }
@@ -82,7 +72,7 @@ impl Request {
         self
     }
 
-    /// Leaves the Host line to the test, which may want two of them.
+    /// Sends no Host line but those that the test adds as headers.
     pub fn without_host(mut self) -> Self {
         self.host = None;
         self
@@ -131,6 +121,20 @@ impl Request {
     }
 }
 
+/// For messages of failing tests; shows tokens.
+impl fmt::Display for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{} {}", self.method, self.target)?;
+        if let Some(host) = &self.host {
+            writeln!(f, "host: {host}")?;
+        }
+        for (name, value) in self.headers.iter().chain(&self.trailers) {
+            writeln!(f, "{}: {}", name.escape_ascii(), value.escape_ascii())?;
+        }
+        Ok(())
+    }
+}
+
 /// One HTTP/1.1 connection.
 pub struct Connection {
     stream: TcpStream,
@@ -147,7 +151,7 @@ impl Connection {
         Self { stream, deadline: Instant::now() + PATIENCE }
     }
 
-    /// Sends a request; an answer that comes before all of it was read is no failure.
+    /// Sends a request. The peer may answer and close before it has read all of it.
     pub fn send(mut self, request: &Request) -> Self {
         let _answered_early = self.stream.write_all(&request.bytes());
         self
@@ -158,7 +162,7 @@ impl Connection {
         self.stream.write_all(bytes).expect("the connection takes bytes");
     }
 
-    /// Reads exactly so many bytes.
+    /// Reads exactly `length` bytes.
     #[track_caller]
     pub fn read_exact(&mut self, length: usize) -> Vec<u8> {
         let mut bytes = vec![0; length];
@@ -166,7 +170,7 @@ impl Connection {
         bytes
     }
 
-    /// Whether nothing has come back within `time`.
+    /// Whether nothing arrives within `time`.
     pub fn is_silent_for(&mut self, time: Duration) -> bool {
         self.stream.set_read_timeout(Some(time)).expect("a socket takes this option");
         let silent = self.stream.peek(&mut [0]).is_err();
@@ -174,7 +178,7 @@ impl Connection {
         silent
     }
 
-    /// Whether the other side ends the connection, sooner or later, without another byte.
+    /// Waits for the next byte or the end of the connection; true for the end.
     #[track_caller]
     pub fn is_closed_by_peer(&mut self) -> bool {
         match self.stream.read(&mut [0]) {
@@ -183,7 +187,7 @@ impl Connection {
         }
     }
 
-    /// Reads the status and headers of a response, whatever follows them.
+    /// Reads the status and headers of a response, and leaves its body.
     #[track_caller]
     pub fn read_head(&mut self) -> Response {
         let head = self.take_until(b"\r\n\r\n");
@@ -192,7 +196,7 @@ impl Connection {
         let status_line = String::from_utf8_lossy(lines.next().expect("a status line")).into_owned();
         let status = status_line.split(' ').nth(1).and_then(|code| code.parse().ok());
         Response {
-            status: status.unwrap_or_else(|| panic!("`{status_line}` is no status line")),
+            status: status.unwrap_or_else(|| panic!("`{status_line}` is not a status line")),
             headers: lines.map(header_line).collect(),
             trailers: Vec::new(),
             body: Vec::new(),
@@ -201,9 +205,9 @@ impl Connection {
 
     /// Reads one whole response.
     #[track_caller]
-    pub fn read(&mut self, answers_head: bool) -> Response {
+    pub fn read(&mut self, to_head: bool) -> Response {
         let mut response = self.read_head();
-        if answers_head || matches!(response.status, 101 | 204 | 304) {
+        if to_head || matches!(response.status, 101 | 204 | 304) {
             return response;
         }
         if response.header("transfer-encoding").as_deref() == Some("chunked") {
@@ -260,16 +264,16 @@ pub struct Response {
 }
 
 impl Response {
-    /// The value of a header that must be there at most once.
+    /// The value of a header. Panics if the header occurs twice.
     #[track_caller]
     pub fn header(&self, name: &str) -> Option<String> {
         let mut values = self.values(name).into_iter();
         let value = values.next();
-        assert_eq!(values.next(), None, "{name} stands twice in {self:?}");
+        assert_eq!(values.next(), None, "{name} occurs twice in {self:?}");
         value
     }
 
-    /// All values of a header, in their order.
+    /// All values of a header, in order.
     pub fn values(&self, name: &str) -> Vec<String> {
         let values = self.headers.iter().filter(|(found, _)| found == name);
         values.map(|(_, value)| String::from_utf8_lossy(value).into_owned()).collect()
@@ -279,16 +283,16 @@ impl Response {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    /// The `error` of the filter's own answers.
+    /// The `error` of a local reply of the filter. Panics if the body is not a local reply's.
     #[track_caller]
     pub fn error(&self) -> String {
         let body: Value =
-            serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("no JSON ({error}): {}", self.text()));
+            serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("not JSON ({error}): {}", self.text()));
         assert!(body["message"].as_str().is_some_and(|message| !message.is_empty()), "no message in {body}");
         body["error"].as_str().unwrap_or_else(|| panic!("no error in {body}")).to_owned()
     }
 
-    /// Headers but for those that tell the time, to compare two answers.
+    /// All headers but Date, to compare two responses.
     pub fn lasting_headers(&self) -> Vec<(String, Vec<u8>)> {
         self.headers.iter().filter(|(name, _)| name != "date").cloned().collect()
     }

@@ -1,6 +1,6 @@
--- Takes everything away that belongs to one session, and its user with the last one. KEYS: the app's sessions, the
--- app's users, the sessions of all apps.
-local function finish(prefix, app, token, id)
+-- Removes one session from all keys, and its user from the app's users if it was the user's last session.
+-- KEYS: the app's sessions, the app's users, the expirations of all apps.
+local function remove(prefix, app, token, id)
   local tokens = prefix .. 'us:' .. id
   redis.call('ZREM', KEYS[1], token .. ':' .. id)
   redis.call('SREM', tokens, token)

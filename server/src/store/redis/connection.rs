@@ -1,4 +1,4 @@
-//! The connection to Redis: one, shared by all requests, made again when it breaks, and never waited for without end.
+//! One connection to Redis, shared by all requests: replaced when it breaks, every use bounded by a timeout.
 
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -10,34 +10,38 @@ use redis::{AsyncConnectionConfig, Client, RedisError, RedisResult};
 
 use crate::store::StoreError;
 
-pub struct Link {
+/// Opens the connection with the first call, and a new one after a failure of the connection or a timeout.
+pub struct ConnectionManager {
     client: Client,
     timeout: Duration,
     current: Mutex<Slot>,
-    /// Held while connecting, so that a hundred waiting requests make one connection.
+    /// Held while connecting, so that concurrent requests open one connection.
     connecting: tokio::sync::Mutex<()>,
-    away: AtomicBool,
+    /// Whether the last call failed.
+    unavailable: AtomicBool,
 }
 
+/// The open connection. `generation` is its number, counted from 1.
 #[derive(Default)]
 struct Slot {
     generation: u64,
     connection: Option<MultiplexedConnection>,
 }
 
-impl Link {
+impl ConnectionManager {
+    /// `timeout` bounds each call.
     pub fn new(client: Client, timeout: Duration) -> Self {
         Self {
             client,
             timeout,
             current: Mutex::default(),
             connecting: tokio::sync::Mutex::default(),
-            away: AtomicBool::new(false),
+            unavailable: AtomicBool::new(false),
         }
     }
 
-    /// Runs `work`, which must be safe to run twice: where the connection turns out to be broken, it is run once more
-    /// on a new one, all within the time limit.
+    /// Runs `work`, which has to be safe to run twice: if the connection is broken, it runs once more on a new one. The
+    /// timeout covers connecting and both runs.
     pub async fn call<T, F, R>(&self, work: F) -> Result<T, StoreError>
     where
         F: Fn(MultiplexedConnection) -> R,
@@ -46,19 +50,19 @@ impl Link {
         let used = AtomicU64::new(0);
         match tokio::time::timeout(self.timeout, self.attempt(&work, &used)).await {
             Ok(Ok(value)) => {
-                if self.away.swap(false, Ordering::Relaxed) {
+                if self.unavailable.swap(false, Ordering::Relaxed) {
                     tracing::info!("redis answers again");
                 }
                 Ok(value)
             }
             Ok(Err(error)) => {
-                self.note_failure(&describe(&error));
+                self.log_failure(&describe(&error));
                 Err(StoreError::Unavailable)
             }
             Err(_) => {
-                // Nobody can tell a slow connection from a dead one, so the next request gets another.
+                // A slow connection and a dead one look the same: the next request gets a new one.
                 self.discard(used.load(Ordering::Relaxed));
-                self.note_failure("no answer in time");
+                self.log_failure("no answer in time");
                 Err(StoreError::Unavailable)
             }
         }
@@ -90,7 +94,7 @@ impl Link {
         if let Some(open) = self.open() {
             return Ok(open);
         }
-        // The time limit is `call`'s, for connecting and asking together.
+        // `call` has the timeout, for connecting and the command together.
         let config = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
         let connection = self.client.get_multiplexed_async_connection_with_config(&config).await?;
         let mut slot = self.slot();
@@ -104,7 +108,7 @@ impl Link {
         slot.connection.clone().map(|connection| (slot.generation, connection))
     }
 
-    /// Lets go of the connection of that generation; a newer one stays.
+    /// Drops the connection of this generation; keeps a newer one.
     fn discard(&self, generation: u64) {
         let mut slot = self.slot();
         if slot.generation == generation {
@@ -116,17 +120,17 @@ impl Link {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The first failure is said aloud, those after it quietly, until Redis answers again.
-    fn note_failure(&self, cause: &str) {
-        if self.away.swap(true, Ordering::Relaxed) {
-            tracing::debug!(cause, "redis fails still");
+    /// Logs the first failure as a warning, and later ones at debug until Redis answers again.
+    fn log_failure(&self, cause: &str) {
+        if self.unavailable.swap(true, Ordering::Relaxed) {
+            tracing::debug!(cause, "redis still fails");
         } else {
             tracing::warn!(cause, "redis fails; requests are answered 503 until it is back");
         }
     }
 }
 
-/// Errors of the network in full. Of Redis' own only the code: their text may quote what was sent.
+/// The text of a network error; only the code of an error reply, whose text may quote the command.
 fn describe(error: &RedisError) -> String {
     match error.code() {
         Some(code) => format!("redis refused the command: {code}"),

@@ -1,5 +1,7 @@
--- A session's fields, how long it was idle and how many seconds it has left; nil where there is none or it is over.
--- Half a session, as two racing calls of the original may leave behind, is none.
+-- KEYS: the session, the app's sessions, the app's users, the expirations of all apps.
+
+-- A session's fields, its idle seconds and its remaining seconds; nil if it is missing or expired. Two racing calls of
+-- the original can leave a session without some of its fields: it counts as missing.
 local function live(now)
   local fields = redis.call('HMGET', KEYS[1], 'id', 'r', 'w', 'ttl', 'd', 'la', 'ip', 'no_resave')
   local ttl, last = tonumber(fields[4]), tonumber(fields[6])
@@ -10,8 +12,8 @@ local function live(now)
   return fields, idle, fields[8] == '1' and ttl - idle or ttl
 end
 
--- Notes a use. The time to live of a session that does not slide is written together with the activity that it
--- counts from, and never alone: the two have to add up to the same end.
+-- Records a use. The ttl of a session that does not slide is always written together with the last activity, because
+-- their sum has to stay the same.
 local function touch(fields, idle, left, app, token, now)
   redis.call('ZADD', KEYS[2], now, token .. ':' .. fields[1])
   redis.call('ZADD', KEYS[3], now, fields[1])

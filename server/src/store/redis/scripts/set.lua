@@ -1,5 +1,6 @@
--- Writes `d` if it still is what the caller merged into: an empty answer tells it to merge again. The text is never
--- decoded here, since Lua's numbers would change those of the session.
+-- Writes `d` if it is still the text that the caller merged its change into; else returns an empty list, and the caller
+-- merges again. `d` is not decoded here, because Lua's numbers would change those of the session.
+-- KEYS: as in live.lua. ARGV: app, token, now, expected `d`, new `d` or ''.
 local app, token, now, expected, merged = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5]
 local fields, idle, left = live(now)
 if not fields then

@@ -1,4 +1,4 @@
-//! Ports on loopback that behave as a test needs them to.
+//! Ports on loopback with a known state.
 
 use std::net::SocketAddr;
 use std::process;
@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use socket2::{Domain, Socket, Type};
 
-/// A port that is taken, so that nobody else gets it, and refuses every connection, since nobody listens on it.
+/// A port that refuses every connection: it is bound, so that no other program gets it, and not listened on.
 #[derive(Debug)]
 pub struct RefusingPort(Socket);
 
@@ -22,13 +22,14 @@ impl RefusingPort {
     }
 }
 
-/// A port that the kernel hands to nobody of its own accord, so that a server can come back to it.
-pub fn likely_to_stay_free() -> SocketAddr {
+/// An address for a server that cannot bind port 0, or that has to restart at the same address. Its port is below the
+/// ephemeral ports, so the kernel assigns it to no other socket. Another test may use it: the caller has to check that
+/// its server starts there, and to take the next one if not.
+pub fn non_ephemeral() -> SocketAddr {
     const FIRST: u32 = 20_000;
     const COUNT: u32 = 12_000;
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let serial = NEXT.fetch_add(1, Ordering::Relaxed);
-    assert!(serial < 100, "a hundred ports in a row do not serve; does redis-server start at all?");
-    let port = FIRST + (process::id().wrapping_mul(101) + serial) % COUNT;
+    let port = FIRST + process::id().wrapping_mul(101).wrapping_add(serial) % COUNT;
     SocketAddr::from(([127, 0, 0, 1], u16::try_from(port).expect("below 32,000")))
 }
