@@ -1,14 +1,14 @@
 //! Web sessions, enforced in the mesh: a proxy-wasm HTTP filter.
 //!
-//! It takes the session token from a request, asks a rest-sessions cluster by an asynchronous call, and lets the
-//! request pass, annotated with who it is and what the session holds, or turns it away. Services behind it need no
-//! session code.
+//! It takes the session token from a request and looks the session up at a rest-sessions cluster by an asynchronous call.
+//! The request goes on, annotated with the user and the session's data, or gets a local reply. Services behind it need
+//! no session code.
 //!
-//! Everything that decides is in `rest_sessions_core`. This crate is the layer that speaks proxy-wasm: it carries
-//! events into the core and effects out of it, and decides nothing.
+//! Every decision is made in `rest_sessions_core`. This crate speaks proxy-wasm: it hands the callbacks of the host to the
+//! core as events, carries the core's actions out as host calls, and decides nothing.
 
-// A panic ends a worker's whole VM and hangs every request that waits in it (proxy-wasm has no unwinding), so nothing
-// outside tests may even be able to panic.
+// proxy-wasm has no unwinding: a panic ends the VM of a worker, and every request that waits in it hangs. So what can panic
+// is denied outside tests.
 #![cfg_attr(
     not(test),
     deny(

@@ -15,8 +15,8 @@
 //! | [`worker`] | the order of steps |
 //! | [`telemetry`] | the names of metrics, filter state and log lines |
 
-// A panic ends a worker's whole VM and hangs every request that waits in it (proxy-wasm has no unwinding), so nothing
-// outside tests may even be able to panic.
+// proxy-wasm has no unwinding: a panic ends the VM of a worker, and every request that waits in it hangs. So what can panic
+// is denied outside tests.
 #![cfg_attr(
     not(test),
     deny(

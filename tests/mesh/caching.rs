@@ -254,7 +254,7 @@ fn a_stale_session_is_served_while_redis_is_stopped_and_looked_up_again_once_it_
         (mesh.counter("cache_stale_total") > 0).then_some(())
     });
     // Redis restarts empty, so the session is gone.
-    redis.resume();
+    redis.restart();
     until("the end of the session to be found", || (mesh.send(&request).status == 401).then_some(()));
     assert_eq!(mesh.counter("ends_total"), 1);
 }

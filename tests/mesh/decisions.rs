@@ -164,7 +164,7 @@ fn sessions_are_denied_with_retry_after_while_redis_is_stopped_and_pass_after_a_
     let denied = mesh.denies(&Request::get("/").session(&token), 503, "sessions_unavailable");
     assert_eq!(denied.header("retry-after").as_deref(), Some("1"));
 
-    redis.resume();
+    redis.restart();
     let unknown = token::fresh();
     wait::until("rest-sessions to find Redis again", || {
         let response = Request::get(&format!("/mywebapp/get/{unknown}")).send_to(sessions.address());

@@ -87,8 +87,8 @@ impl Course<'_> {
             _ => Vec::new(),
         };
         let word = (!calls.is_empty()).then(|| assumed.word());
-        let follow_up = worker.follow_up(stream);
-        let outcome = Outcome::of(self.config, self.headers, word, carried_out, follow_up);
+        let expectations = worker.expectations(stream);
+        let outcome = Outcome::of(self.config, self.headers, word, carried_out, expectations);
         let needs = match calls.first() {
             None => Needs::Nothing,
             Some(call) if is_lookup => Needs::Session(Rc::clone(call)),

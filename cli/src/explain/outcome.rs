@@ -5,6 +5,7 @@ use rest_sessions_core::config::Config;
 use rest_sessions_core::http::headers::Headers;
 use rest_sessions_core::http::local_reply::LocalReply;
 use rest_sessions_core::telemetry::{Counter, FilterState};
+use rest_sessions_core::worker::Expectations;
 use serde::Serialize;
 
 /// How it ends.
@@ -74,15 +75,14 @@ pub struct Upstream {
 }
 
 impl Outcome {
-    /// What the filter's actions come to. `follow_up`: the time between rechecks, in milliseconds, and whether the response
-    /// may change the session.
+    /// What the filter's actions come to.
     #[must_use]
     pub fn of(
         config: &Config,
         headers: &Headers,
         assumed: Option<&'static str>,
         actions: Vec<Action>,
-        follow_up: (Option<u64>, bool),
+        expectations: Expectations,
     ) -> Self {
         let mut outcome = Self { assumed, ..Self::default() };
         let mut pairs: Vec<_> = headers.iter().map(|(name, value)| (name.to_vec(), value.to_vec())).collect();
@@ -103,7 +103,7 @@ impl Outcome {
             }
         }
         if goes_on {
-            outcome.upstream = Some(Upstream::of(config, headers, &pairs, follow_up));
+            outcome.upstream = Some(Upstream::of(config, headers, &pairs, expectations));
         }
         outcome
     }
@@ -124,8 +124,12 @@ impl From<LocalReply> for AnswerShown {
 type Pair = (Vec<u8>, Vec<u8>);
 
 impl Upstream {
-    fn of(config: &Config, before: &Headers, after: &[Pair], (recheck_ms, writes_back): (Option<u64>, bool)) -> Self {
-        let mut upstream = Self { recheck_ms, writes_back, ..Self::default() };
+    fn of(config: &Config, before: &Headers, after: &[Pair], expectations: Expectations) -> Self {
+        let mut upstream = Self {
+            recheck_ms: expectations.recheck_every_ms,
+            writes_back: expectations.may_change_session,
+            ..Self::default()
+        };
         let mut names: Vec<&[u8]> = before.iter().map(|(name, _)| name).collect();
         names.sort_unstable();
         names.dedup();

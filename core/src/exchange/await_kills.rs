@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::context::Context;
-use super::effects::{Answer, Effects};
+use super::effects::{Effects, ReplyKind};
 use super::refusal;
 use super::request::Request;
 use super::verdict::Verdict;
@@ -59,16 +59,16 @@ impl AwaitKills {
     /// All kills are over: answers the request.
     pub fn conclude(self, cx: &Context<'_>, effects: &mut Effects<'_>) -> Verdict {
         let token = self.tokens.first().map(|token| token.digest(cx.digest_key));
-        let (answer, outcome) = match (self.failure, &cx.config.logout) {
+        let (kind, outcome) = match (self.failure, &cx.config.logout) {
             (None, Some(logout)) => {
                 let cookies = self.rule.cookie_names().map(|name| logout.cookie.deletion(name)).collect();
-                (Answer::LoggedOut { redirect: logout.redirect.as_deref(), cookies }, Outcome::Logout)
+                (ReplyKind::LoggedOut { redirect: logout.redirect.as_deref(), cookies }, Outcome::Logout)
             }
             (failure, _) => {
                 let denial = failure.map_or(Denial::Unavailable { retry: false }, refusal::denial_of);
-                (Answer::Denial(denial), Outcome::LogoutFailure)
+                (ReplyKind::Denial(denial), Outcome::LogoutFailure)
             }
         };
-        effects.answer(answer, outcome, Some(&self.rule), self.request.cors_origin(&self.rule), token)
+        effects.local_reply(kind, outcome, Some(&self.rule), self.request.cors_origin(&self.rule), token)
     }
 }

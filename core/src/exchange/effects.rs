@@ -19,8 +19,8 @@ pub struct Effects<'a> {
     in_shadow: bool,
 }
 
-/// How a request is answered in place of its upstream.
-pub enum Answer<'a> {
+/// What a local reply is for.
+pub enum ReplyKind<'a> {
     Denial(Denial),
     /// A redirect to this location, to log in.
     Login(String),
@@ -90,10 +90,10 @@ impl<'a> Effects<'a> {
         self.forward(outcome, rule)
     }
 
-    /// Answers a request. `cors_origin`: the web origin whose scripts may read the local reply.
-    pub fn answer(
+    /// Sends a local reply. `cors_origin`: the web origin whose scripts may read it.
+    pub fn local_reply(
         &mut self,
-        answer: Answer<'_>,
+        kind: ReplyKind<'_>,
         outcome: Outcome,
         rule: Option<&Rule>,
         cors_origin: Option<&str>,
@@ -104,12 +104,12 @@ impl<'a> Effects<'a> {
         if self.in_shadow {
             return Verdict::Forward(FollowUp::default());
         }
-        Verdict::Reply(match answer {
-            Answer::Denial(denial) => {
+        Verdict::Reply(match kind {
+            ReplyKind::Denial(denial) => {
                 LocalReply::new(denial, rule.map_or("", |rule| &rule.backend.namespace.app), cors_origin)
             }
-            Answer::Login(location) => LocalReply::login(location, cors_origin),
-            Answer::LoggedOut { redirect, cookies } => LocalReply::logged_out(redirect, cookies, cors_origin),
+            ReplyKind::Login(location) => LocalReply::login(location, cors_origin),
+            ReplyKind::LoggedOut { redirect, cookies } => LocalReply::logged_out(redirect, cookies, cors_origin),
         })
     }
 
@@ -120,7 +120,7 @@ impl<'a> Effects<'a> {
         cors_origin: Option<&str>,
         token: Option<Digest>,
     ) -> Verdict {
-        self.answer(Answer::Denial(denial), outcome_of(denial), rule, cors_origin, token)
+        self.local_reply(ReplyKind::Denial(denial), outcome_of(denial), rule, cors_origin, token)
     }
 }
 

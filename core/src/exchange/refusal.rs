@@ -1,7 +1,7 @@
 //! Refusing a request: the local reply, or the redirect to log in.
 
 use super::context::Context;
-use super::effects::{Answer, Effects};
+use super::effects::{Effects, ReplyKind};
 use super::request::Request;
 use super::verdict::Verdict;
 use crate::http::local_reply::Denial;
@@ -22,7 +22,9 @@ pub fn without_session(
 ) -> Verdict {
     let cors_origin = request.cors_origin(rule);
     match request.login_location(cx.config, rule) {
-        Some(location) => effects.answer(Answer::Login(location), Outcome::Redirected, Some(rule), cors_origin, token),
+        Some(location) => {
+            effects.local_reply(ReplyKind::Login(location), Outcome::Redirected, Some(rule), cors_origin, token)
+        }
         None => effects.deny(denial, Some(rule), cors_origin, token),
     }
 }

@@ -26,6 +26,7 @@ use crate::rest_sessions::response::CalloutResponse;
 use crate::telemetry::{Counter, Gauge, LogLine, Outcome};
 
 pub use event::Event;
+pub use pending::Expectations;
 use pending::PendingStreams;
 use sessions::Sessions;
 
@@ -99,11 +100,10 @@ impl Worker {
         StreamRef { id, generation }
     }
 
-    /// What remains to be done for a stream whose request went on: the time between rechecks, in milliseconds, and whether
-    /// its response may change its session.
+    /// What may still happen to a stream whose request went on.
     #[must_use]
-    pub fn follow_up(&self, stream: StreamRef) -> (Option<u64>, bool) {
-        self.streams.follow_up(stream)
+    pub fn expectations(&self, stream: StreamRef) -> Expectations {
+        self.streams.expectations(stream)
     }
 
     /// Handles an event. The actions are to be carried out before the next event.

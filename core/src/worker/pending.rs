@@ -14,6 +14,15 @@ struct PendingStream {
     exchange: Exchange,
 }
 
+/// What may still happen to a stream whose request went on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Expectations {
+    /// The time between two rechecks, in milliseconds; absent: there are none.
+    pub recheck_every_ms: Option<u64>,
+    /// Its response may change its session.
+    pub may_change_session: bool,
+}
+
 /// What a stream waits for.
 pub enum Exchange {
     Session(AwaitSession),
@@ -207,16 +216,14 @@ impl PendingStreams {
         }
     }
 
-    /// What remains to be done for a stream whose request went on: the time between rechecks, in milliseconds, and
-    /// whether its response may change its session.
     #[must_use]
-    pub fn follow_up(&self, stream: StreamRef) -> (Option<u64>, bool) {
+    pub fn expectations(&self, stream: StreamRef) -> Expectations {
         match self.streams.get(&stream.generation).map(|pending| &pending.exchange) {
-            Some(Exchange::Open { watch, response }) => {
-                let every_ms = watch.as_ref().map(|watched| watched.watch.every_ms());
-                (every_ms, matches!(response, Response::Awaited(_)))
-            }
-            _ => (None, false),
+            Some(Exchange::Open { watch, response }) => Expectations {
+                recheck_every_ms: watch.as_ref().map(|watched| watched.watch.every_ms()),
+                may_change_session: matches!(response, Response::Awaited(_)),
+            },
+            _ => Expectations::default(),
         }
     }
 }
