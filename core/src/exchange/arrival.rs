@@ -6,9 +6,8 @@ use super::await_kills::AwaitKills;
 use super::await_session::AwaitSession;
 use super::context::Context;
 use super::effects::Effects;
-use super::refusal;
 use super::request::Request;
-use super::verdict::Verdict;
+use super::verdict::{Recipient, Verdict};
 use crate::action::HeaderMap;
 use crate::config::Config;
 use crate::http::change::HeaderChange;
@@ -41,21 +40,21 @@ pub fn request_headers(cx: &Context<'_>, headers: Headers, end_of_stream: bool, 
         Ok(selected) => selected,
         Err(Undecided { denial, in_shadow }) => {
             effects.set_shadow(in_shadow);
-            return Arrival::Decided(effects.deny(denial, None, None, None));
+            return Arrival::Decided(Verdict::deny(denial, Recipient::default(), effects));
         }
     };
     effects.set_shadow(rule.shadow);
     if request.has_refused_origin(rule) {
-        let cors_origin = request.cors_origin(rule);
-        return Arrival::Decided(effects.deny(Denial::BadOrigin, Some(rule), cors_origin, None));
+        let to = Recipient::of(&request, rule, None);
+        return Arrival::Decided(Verdict::deny(Denial::BadOrigin, to, effects));
     }
     if is_logout {
-        let cors_origin = request.cors_origin(rule);
-        if request.is_cross_site(rule, cors_origin) {
-            return Arrival::Decided(effects.deny(Denial::BadOrigin, Some(rule), cors_origin, None));
+        let to = Recipient::of(&request, rule, None);
+        if request.is_cross_site(rule, to.cors_origin) {
+            return Arrival::Decided(Verdict::deny(Denial::BadOrigin, to, effects));
         }
         if rule.shadow {
-            return Arrival::Decided(effects.forward(Outcome::Logout, rule));
+            return Arrival::Decided(Verdict::forward(Outcome::Logout, rule, effects));
         }
         let tokens = token_source::all(&rule.sources, request.view(), &|| cx.now_ms(), MAX_SESSIONS);
         return Arrival::LogOut(AwaitKills::new(Rc::clone(rule), tokens, request));
@@ -68,10 +67,10 @@ pub fn request_headers(cx: &Context<'_>, headers: Headers, end_of_stream: bool, 
     let preflights_pass = || cx.config.cors_preflight == CorsPreflight::Pass || request.cors_origin(rule).is_some();
     let find = || token_source::find(&rule.sources, request.view(), &|| cx.now_ms());
     if end_of_stream && request.looks_like_preflight() && preflights_pass() && find() == Found::Nothing {
-        return Arrival::Decided(effects.forward(Outcome::Preflight, rule));
+        return Arrival::Decided(Verdict::forward(Outcome::Preflight, rule, effects));
     }
     if rule.session == SessionMode::Off {
-        return Arrival::Decided(effects.forward(Outcome::Off, rule));
+        return Arrival::Decided(Verdict::forward(Outcome::Off, rule, effects));
     }
     match find() {
         Found::Token(token, source) => {
@@ -83,9 +82,9 @@ pub fn request_headers(cx: &Context<'_>, headers: Headers, end_of_stream: bool, 
                 effects.count(Counter::Conflicts);
             }
             Arrival::Decided(if rule.session == SessionMode::Optional {
-                effects.forward_with_status(Outcome::Anonymous, rule, Status::None)
+                Verdict::forward_with_status(Outcome::Anonymous, rule, Status::None, effects)
             } else {
-                refusal::without_session(cx, &request, rule, Denial::SessionRequired, None, effects)
+                Verdict::without_session(cx, &request, rule, Denial::SessionRequired, None, effects)
             })
         }
     }

@@ -3,11 +3,11 @@
 use std::rc::Rc;
 
 use super::context::Context;
-use super::effects::{Effects, ReplyKind};
-use super::refusal;
+use super::effects::Effects;
 use super::request::Request;
-use super::verdict::Verdict;
+use super::verdict::{Recipient, ReplyKind, Verdict};
 use crate::http::local_reply::Denial;
+use crate::policy::decision::denial_of;
 use crate::policy::rules::Rule;
 use crate::session::lookup::Failure;
 use crate::session::token::Token;
@@ -65,10 +65,10 @@ impl AwaitKills {
                 (ReplyKind::LoggedOut { redirect: logout.redirect.as_deref(), cookies }, Outcome::Logout)
             }
             (failure, _) => {
-                let denial = failure.map_or(Denial::Unavailable { retry: false }, refusal::denial_of);
+                let denial = failure.map_or(Denial::Unavailable { retry: false }, denial_of);
                 (ReplyKind::Denial(denial), Outcome::LogoutFailure)
             }
         };
-        effects.local_reply(kind, outcome, Some(&self.rule), self.request.cors_origin(&self.rule), token)
+        Verdict::reply(kind, outcome, Recipient::of(&self.request, &self.rule, token), effects)
     }
 }

@@ -3,7 +3,6 @@
 use std::rc::Rc;
 
 use super::effects::Effects;
-use super::refusal;
 use super::request::Request;
 use crate::action::HeaderMap;
 use crate::config::Config;
@@ -11,6 +10,7 @@ use crate::http::change::HeaderChange;
 use crate::http::headers::Headers;
 use crate::http::local_reply::LocalReply;
 use crate::http::set_cookie::{self, Attributes};
+use crate::policy::decision::denial_of;
 use crate::policy::rules::Rule;
 use crate::policy::session_change::{self, Change};
 use crate::policy::write_back::OnFailure;
@@ -148,7 +148,7 @@ impl AwaitChange {
                 effects.count(Counter::WriteBackFailures);
                 match config.write_back.as_ref().map(|write_back| write_back.on_failure) {
                     Some(OnFailure::Deny) => ResponseVerdict::Reply(LocalReply::new(
-                        refusal::denial_of(failure),
+                        denial_of(failure),
                         &self.rule.backend.namespace.app,
                         self.request.cors_origin(&self.rule),
                     )),

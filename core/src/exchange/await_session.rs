@@ -5,9 +5,8 @@ use std::rc::Rc;
 use super::await_response::AwaitResponse;
 use super::context::Context;
 use super::effects::Effects;
-use super::refusal;
 use super::request::Request;
-use super::verdict::{FollowUp, Verdict};
+use super::verdict::{FollowUp, Recipient, Verdict};
 use super::watch::Watch;
 use crate::http::local_reply::Denial;
 use crate::policy::annotation::{self, Status};
@@ -64,9 +63,11 @@ impl AwaitSession {
                 }),
                 reply => reply,
             },
-            Decision::Anonymous(status) => effects.forward_with_status(Outcome::Anonymous, &self.rule, status),
+            Decision::Anonymous(status) => {
+                Verdict::forward_with_status(Outcome::Anonymous, &self.rule, status, effects)
+            }
             Decision::FailedOpen => {
-                effects.forward_with_status(Outcome::FailedOpen, &self.rule, Status::Unavailable);
+                Verdict::forward_with_status(Outcome::FailedOpen, &self.rule, Status::Unavailable, effects);
                 Verdict::Forward(FollowUp { watch: Watch::of(&self.rule, &self.token), response: None })
             }
             Decision::NoSession => self.without_session(cx, Denial::SessionRequired, effects),
@@ -85,23 +86,23 @@ impl AwaitSession {
             Ok(headers) => {
                 headers.for_each(|change| effects.change_request(change));
                 effects.filter_state(FilterState::User, || annotation::encoded_id(session));
-                effects.forward(Outcome::Allowed, &self.rule)
+                Verdict::forward(Outcome::Allowed, &self.rule, effects)
             }
             Err(annotation::TooLarge) if self.rule.session == SessionMode::Required => {
                 self.deny(cx, Denial::SessionTooLarge, effects)
             }
             Err(annotation::TooLarge) => {
-                effects.forward_with_status(Outcome::SessionTooLarge, &self.rule, Status::Unavailable)
+                Verdict::forward_with_status(Outcome::SessionTooLarge, &self.rule, Status::Unavailable, effects)
             }
         }
     }
 
     fn without_session(&self, cx: &Context<'_>, denial: Denial, effects: &mut Effects<'_>) -> Verdict {
-        refusal::without_session(cx, &self.request, &self.rule, denial, Some(self.digest(cx)), effects)
+        Verdict::without_session(cx, &self.request, &self.rule, denial, Some(self.digest(cx)), effects)
     }
 
     fn deny(&self, cx: &Context<'_>, denial: Denial, effects: &mut Effects<'_>) -> Verdict {
-        effects.deny(denial, Some(&self.rule), self.request.cors_origin(&self.rule), Some(self.digest(cx)))
+        Verdict::deny(denial, Recipient::of(&self.request, &self.rule, Some(self.digest(cx))), effects)
     }
 
     fn digest(&self, cx: &Context<'_>) -> Digest {

@@ -16,7 +16,6 @@ mod await_response;
 mod await_session;
 mod context;
 mod effects;
-mod refusal;
 mod request;
 mod verdict;
 mod watch;

@@ -2,6 +2,7 @@
 
 use super::requirements::Facts;
 use super::rules::{FailureMode, Rule, SessionMode};
+use crate::http::local_reply::Denial;
 use crate::policy::annotation::Status;
 use crate::session::lookup::{Failure, Lookup};
 use crate::session::session::Session;
@@ -45,5 +46,14 @@ pub fn decide<'a>(rule: &Rule, lookup: &'a Lookup, facts: impl Fn(&'a Session) -
         (Lookup::Failed(Failure::Bad(_)), SessionMode::Required) => Decision::Unavailable { retry: false },
         (Lookup::Failed(Failure::Busy), SessionMode::Required) => Decision::Busy,
         (Lookup::Failed(_), _) => Decision::Anonymous(Status::Unavailable),
+    }
+}
+
+/// The denial that a failed call leads to, where the request cannot go on without it.
+#[must_use]
+pub fn denial_of(failure: Failure) -> Denial {
+    match failure {
+        Failure::Busy => Denial::Busy,
+        failure => Denial::Unavailable { retry: matches!(failure, Failure::Outage(_)) },
     }
 }
