@@ -1,32 +1,10 @@
 //! The invariants that hold at the end of every test.
 
+use test_support::outcomes::OUTCOMES;
+
 use super::state::{Metric, with_host};
 
 pub const PREFIX: &str = "rest_sessions.";
-
-/// The counters of outcomes: each request raises exactly one of them, by one.
-const OUTCOMES: [&str; 20] = [
-    "allowed_total",
-    "anonymous_total",
-    "off_total",
-    "preflight_total",
-    "denied_no_session_total",
-    "denied_forbidden_total",
-    "denied_origin_total",
-    "denied_ambiguous_path_total",
-    "denied_bad_host_total",
-    "denied_unknown_host_total",
-    "denied_unavailable_total",
-    "denied_busy_total",
-    "redirected_total",
-    "failed_open_total",
-    "session_too_large_total",
-    "logouts_total",
-    "logout_failures_total",
-    "shadow_allowed_total",
-    "shadow_denied_total",
-    "abandoned_total",
-];
 
 /// A run of this many characters of a token counts as a leak. A digest of a token shares no such run with it.
 const LEAK_LENGTH: usize = 12;

@@ -4,6 +4,7 @@ use super::emulator::{Level, Request, Vm};
 use super::struct_value::{encode, entry, number};
 use super::{NONE, SESSION, config, pending_request, session_of, three_routes, token};
 use serde_json::{Value, json};
+use test_support::outcomes::OUTCOMES;
 
 /// The error lines of a configuration that must be refused.
 fn refused(configuration: Value) -> Vec<String> {
@@ -104,21 +105,7 @@ fn non_integer_numbers_in_a_struct_are_refused() {
 #[test]
 fn every_metric_is_zero_once_the_filter_is_configured() {
     let vm = Vm::with_config(three_routes());
-    for name in [
-        "allowed_total",
-        "anonymous_total",
-        "off_total",
-        "preflight_total",
-        "denied_no_session_total",
-        "denied_origin_total",
-        "denied_ambiguous_path_total",
-        "denied_bad_host_total",
-        "denied_unknown_host_total",
-        "denied_unavailable_total",
-        "denied_busy_total",
-        "failed_open_total",
-        "session_too_large_total",
-        "abandoned_total",
+    let others = [
         "conflicts_total",
         "calls_total",
         "call_failures_timeout_total",
@@ -135,7 +122,8 @@ fn every_metric_is_zero_once_the_filter_is_configured() {
         "cache_stale_total",
         "cache_evictions_total",
         "ends_total",
-    ] {
+    ];
+    for name in OUTCOMES.into_iter().chain(others) {
         assert_eq!(vm.counter(name), 0, "{name}");
     }
     for name in ["in_flight", "cache_bytes", "cache_entries", "ends_epoch"] {

@@ -3,7 +3,9 @@
 use serde_json::json;
 
 use crate::harness::envoy::{Cluster, Listener};
-use crate::harness::mesh::{COUNTERS, OUTCOMES, Setup, plugin};
+use test_support::outcomes::OUTCOMES;
+
+use crate::harness::mesh::{COUNTERS, Setup, plugin};
 use crate::harness::stub::{Answer, Stub};
 use test_support::http1::Request;
 use test_support::token;

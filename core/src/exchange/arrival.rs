@@ -6,7 +6,7 @@ use super::await_kills::AwaitKills;
 use super::await_session::AwaitSession;
 use super::context::Context;
 use super::effects::Effects;
-use super::request::Request;
+use super::request::{Request, SessionRequest};
 use super::verdict::{Recipient, Verdict};
 use crate::action::HeaderMap;
 use crate::config::Config;
@@ -75,7 +75,8 @@ pub fn request_headers(cx: &Context<'_>, headers: Headers, end_of_stream: bool, 
     match find() {
         Found::Token(token, source) => {
             let source = cx.config.filter_state.then(|| source.to_string());
-            Arrival::LookUp(AwaitSession::new(Rc::clone(rule), token, source, request))
+            let subject = SessionRequest { rule: Rc::clone(rule), token, request };
+            Arrival::LookUp(AwaitSession::new(subject, source))
         }
         found @ (Found::Nothing | Found::Conflict) => {
             if found == Found::Conflict {

@@ -1,9 +1,7 @@
 //! The response of an upstream: what it says of its session, and the mutation that it waits for.
 
-use std::rc::Rc;
-
 use super::effects::Effects;
-use super::request::Request;
+use super::request::SessionRequest;
 use crate::action::HeaderMap;
 use crate::config::Config;
 use crate::http::change::HeaderChange;
@@ -15,21 +13,14 @@ use crate::policy::rules::Rule;
 use crate::policy::session_change::{self, Change};
 use crate::policy::write_back::OnFailure;
 use crate::session::lookup::Failure;
-use crate::session::token::Token;
 use crate::telemetry::{Counter, LogLine};
 
 /// A request that went on with a session that its upstream may change.
-pub struct AwaitResponse {
-    rule: Rc<Rule>,
-    token: Token,
-    request: Request,
-}
+pub struct AwaitResponse(SessionRequest);
 
 /// A response that waits until its session is changed.
 pub struct AwaitChange {
-    rule: Rc<Rule>,
-    token: Token,
-    request: Request,
+    subject: SessionRequest,
     /// Values of `set-cookie` that the response gets once the session is changed.
     cookies: Vec<String>,
 }
@@ -49,8 +40,8 @@ pub enum ResponseVerdict {
 
 impl AwaitResponse {
     /// `None` if the upstream may not change the session.
-    pub(super) fn of(rule: Rc<Rule>, token: Token, request: Request) -> Option<Self> {
-        (rule.writes_back && !rule.shadow).then_some(Self { rule, token, request })
+    pub(super) fn of(subject: SessionRequest) -> Option<Self> {
+        (subject.rule.writes_back && !subject.rule.shadow).then_some(Self(subject))
     }
 }
 
@@ -73,16 +64,15 @@ pub fn response_headers(
     let (sets, kills) = (headers.all(&write_back.set_header), headers.all(&write_back.kill_header));
     let why = match awaited {
         None => "not_allowed",
-        Some(AwaitResponse { rule, token, request }) => {
-            match session_change::read(sets, kills, &|key| write_back.keys.contain(key)) {
-                Ok(Some(change)) => {
-                    let cookies = if change == Change::Kill { deletions(config, &rule, headers) } else { Vec::new() };
-                    return ResponseStart::Change(AwaitChange { rule, token, request, cookies }, change);
-                }
-                Ok(None) => "another_spelling",
-                Err(unfit) => unfit.reason(),
+        Some(AwaitResponse(subject)) => match session_change::read(sets, kills, &|key| write_back.keys.contain(key)) {
+            Ok(Some(change)) => {
+                let cookies =
+                    if change == Change::Kill { deletions(config, &subject.rule, headers) } else { Vec::new() };
+                return ResponseStart::Change(AwaitChange { subject, cookies }, change);
             }
-        }
+            Ok(None) => "another_spelling",
+            Err(unfit) => unfit.reason(),
+        },
     };
     effects.count(Counter::WriteBacksDropped);
     effects.log(LogLine::ChangeIgnored { why });
@@ -114,18 +104,8 @@ pub fn response_trailers(config: &Config, trailers: &Headers, effects: &mut Effe
 
 impl AwaitChange {
     #[must_use]
-    pub fn rule(&self) -> &Rule {
-        &self.rule
-    }
-
-    #[must_use]
-    pub fn token(&self) -> &Token {
-        &self.token
-    }
-
-    #[must_use]
-    pub fn request(&self) -> &Request {
-        &self.request
+    pub fn subject(&self) -> &SessionRequest {
+        &self.subject
     }
 
     /// The mutation is over.
@@ -146,11 +126,12 @@ impl AwaitChange {
             }
             Err(failure) => {
                 effects.count(Counter::WriteBackFailures);
+                let SessionRequest { rule, request, .. } = &self.subject;
                 match config.write_back.as_ref().map(|write_back| write_back.on_failure) {
                     Some(OnFailure::Deny) => ResponseVerdict::Reply(LocalReply::new(
                         denial_of(failure),
-                        &self.rule.backend.namespace.app,
-                        self.request.cors_origin(&self.rule),
+                        &rule.backend.namespace.app,
+                        request.cors_origin(rule),
                     )),
                     _ => ResponseVerdict::Continue,
                 }

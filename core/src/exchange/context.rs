@@ -31,6 +31,8 @@ pub trait Surroundings {
 pub struct Context<'a> {
     pub config: &'a Config,
     pub surroundings: &'a dyn Surroundings,
+    /// What the workers share: the host's, or this worker's own memory with `cache.shared: false`.
+    pub shared_data: &'a dyn SharedData,
     /// The key of the digests by which log lines name tokens.
     pub digest_key: &'a RandomState,
     now_ms: OnceCell<u64>,
@@ -39,8 +41,14 @@ pub struct Context<'a> {
 
 impl<'a> Context<'a> {
     #[must_use]
-    pub fn new(config: &'a Config, surroundings: &'a dyn Surroundings, digest_key: &'a RandomState) -> Self {
-        Self { config, surroundings, digest_key, now_ms: OnceCell::new(), clock_refused: Cell::new(None) }
+    pub fn new(
+        config: &'a Config,
+        surroundings: &'a dyn Surroundings,
+        shared_data: &'a dyn SharedData,
+        digest_key: &'a RandomState,
+    ) -> Self {
+        let (now_ms, clock_refused) = (OnceCell::new(), Cell::new(None));
+        Self { config, surroundings, shared_data, digest_key, now_ms, clock_refused }
     }
 
     /// Milliseconds since 1970. The host is asked once for an event, and only if a step needs the time. Zero if the host

@@ -28,6 +28,6 @@ pub use await_response::{
 pub use await_session::AwaitSession;
 pub use context::{Context, Refused, Surroundings};
 pub use effects::Effects;
-pub use request::Request;
+pub use request::{Request, SessionRequest};
 pub use verdict::{FollowUp, Verdict};
 pub use watch::{RecheckOutcome, Watch};

@@ -1,5 +1,7 @@
 //! A request, as its headers describe it. Each state of an exchange owns it.
 
+use std::rc::Rc;
+
 use crate::config::Config;
 use crate::http::authority::Authority;
 use crate::http::headers::{Headers, Known};
@@ -9,6 +11,14 @@ use crate::policy::origins;
 use crate::policy::rules::Rule;
 use crate::policy::selection::RequestLine;
 use crate::policy::token_source::{RequestView, Source};
+use crate::session::token::Token;
+
+/// A request with the token of its session, under the rule that decides on it.
+pub struct SessionRequest {
+    pub rule: Rc<Rule>,
+    pub token: Token,
+    pub request: Request,
+}
 
 pub struct Request {
     headers: Headers,

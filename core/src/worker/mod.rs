@@ -17,7 +17,7 @@ use std::hash::RandomState;
 use std::rc::Rc;
 
 use crate::action::{Action, Completion, HeaderMap, StreamId, StreamRef};
-use crate::cache::shared_data::Unavailable;
+use crate::cache::shared_data::{LocalData, Unavailable};
 use crate::config::Config;
 use crate::exchange::{self, Context, Effects, Refused, Surroundings};
 use crate::http::local_reply::{Denial, LocalReply};
@@ -46,6 +46,8 @@ pub struct Seeds {
 pub struct Worker {
     config: Rc<Config>,
     digest_key: RandomState,
+    /// In place of the host's shared data, with `cache.shared: false`.
+    own_data: Option<LocalData>,
     streams: PendingStreams,
     sessions: Sessions,
     next_generation: u64,
@@ -63,12 +65,17 @@ impl Worker {
         surroundings: &dyn Surroundings,
         actions: &mut Vec<Action>,
     ) -> Result<Self, Unavailable> {
-        let shared = surroundings.shared_data();
-        let mut sessions = Sessions::new(config.cache.as_ref(), config.limits, shared, seeds.random)?;
+        // Without a cache the shared data is used too: a request must not join a call that began before another worker saw
+        // the session end.
+        let shares_nothing = config.cache.as_ref().is_some_and(|cache| !cache.shared);
+        let own_data = shares_nothing.then(LocalData::default);
+        let shared_data = own_data.as_ref().map_or(surroundings.shared_data(), |own| own);
+        let mut sessions = Sessions::new(config.cache.as_ref(), config.limits, shared_data, seeds.random)?;
         sessions.report_cache(actions);
         Ok(Self {
             config,
             digest_key: seeds.digest_key,
+            own_data,
             streams: PendingStreams::default(),
             sessions,
             next_generation: 0,
@@ -110,7 +117,9 @@ impl Worker {
     pub fn handle(&mut self, event: Event, surroundings: &dyn Surroundings, actions: &mut Vec<Action>) {
         let config = Rc::clone(&self.config);
         let digest_key = self.digest_key.clone();
-        let cx = &Context::new(&config, surroundings, &digest_key);
+        let own_data = self.own_data.clone();
+        let shared_data = own_data.as_ref().map_or(surroundings.shared_data(), |own| own);
+        let cx = &Context::new(&config, surroundings, shared_data, &digest_key);
         match event {
             Event::RequestHeaders { stream, headers, end_of_stream } => {
                 self.completions_left = COMPLETIONS;

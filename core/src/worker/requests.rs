@@ -4,7 +4,7 @@ use super::Worker;
 use super::pending::{Exchange, Resumed};
 use super::sessions::Waiter;
 use crate::action::{Action, Completion, HeaderMap, StreamRef};
-use crate::exchange::{self, Arrival, AwaitKills, AwaitSession, Context, Effects, Verdict, Watch};
+use crate::exchange::{self, Arrival, AwaitKills, AwaitSession, Context, Effects, SessionRequest, Verdict, Watch};
 use crate::http::headers::Headers;
 use crate::policy::session_change::Change;
 use crate::session::lookup::Lookup;
@@ -34,15 +34,14 @@ impl Worker {
 
     #[inline(never)]
     fn look_up(&mut self, cx: &Context<'_>, stream: StreamRef, exchange: AwaitSession, actions: &mut Vec<Action>) {
-        let rule = exchange.rule();
+        let SessionRequest { rule, token, request } = exchange.subject();
         let waiter = Waiter {
             stream,
             max_age_ms: rule.max_staleness_ms.unwrap_or(u64::MAX),
             deadline_ms: cx.now_ms().saturating_add(rule.backend.service.timeout_ms),
             in_shadow: rule.shadow,
         };
-        let (token, headers) = (exchange.token(), exchange.request().headers());
-        match self.sessions.lookup(cx, &rule.backend, token, waiter, headers, actions) {
+        match self.sessions.lookup(cx, &rule.backend, token, waiter, request.headers(), actions) {
             Some(lookup) => {
                 self.sessions.report_cache(actions);
                 let verdict = exchange.judge(cx, &lookup, &mut Effects::new(cx.config, actions));

@@ -2,7 +2,7 @@
 
 use super::Worker;
 use crate::action::{Action, StreamRef};
-use crate::exchange::{self, Context, Effects, ResponseStart, ResponseVerdict};
+use crate::exchange::{self, Context, Effects, ResponseStart, ResponseVerdict, SessionRequest};
 use crate::http::headers::Headers;
 
 impl Worker {
@@ -19,9 +19,9 @@ impl Worker {
         match exchange::response_headers(cx.config, awaited, headers, &mut effects) {
             ResponseStart::Continue => actions.push(Action::ContinueResponse),
             ResponseStart::Change(exchange, change) => {
-                let backend = &exchange.rule().backend;
-                let (token, request) = (exchange.token(), exchange.request().headers());
-                let changed = self.sessions.mutate(cx, backend, token, change, stream, request, actions);
+                let SessionRequest { rule, token, request } = exchange.subject();
+                let (backend, headers) = (&rule.backend, request.headers());
+                let changed = self.sessions.mutate(cx, backend, token, change, stream, headers, actions);
                 self.sessions.report_cache(actions);
                 match changed {
                     Ok(()) => {

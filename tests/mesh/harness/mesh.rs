@@ -11,33 +11,11 @@ use test_support::http1::{Connection, Request, Response};
 use test_support::wait;
 
 use super::envoy::{Cluster, Envoy, Listener};
+use test_support::outcomes::OUTCOMES;
+
 use super::http2::{self, ConcurrentRequests};
 use super::sessions::APP;
 use super::upstream::{RECEIPT, Seen, Upstream};
-
-/// The outcome counters: each request increments exactly one.
-pub const OUTCOMES: [&str; 20] = [
-    "allowed_total",
-    "anonymous_total",
-    "off_total",
-    "preflight_total",
-    "denied_no_session_total",
-    "denied_forbidden_total",
-    "denied_origin_total",
-    "denied_ambiguous_path_total",
-    "denied_bad_host_total",
-    "denied_unknown_host_total",
-    "denied_unavailable_total",
-    "denied_busy_total",
-    "redirected_total",
-    "failed_open_total",
-    "session_too_large_total",
-    "logouts_total",
-    "logout_failures_total",
-    "shadow_allowed_total",
-    "shadow_denied_total",
-    "abandoned_total",
-];
 
 /// All other counters.
 pub const COUNTERS: [&str; 20] = [

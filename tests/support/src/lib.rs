@@ -11,6 +11,7 @@
 )]
 
 pub mod http1;
+pub mod outcomes;
 pub mod ports;
 pub mod process;
 pub mod redis;

@@ -49,8 +49,7 @@ impl Sessions {
     ) -> Option<Lookup> {
         let target = self.target(backend, token);
         let (key, hash) = (&target.key, target.hash);
-        let local = self.local.clone();
-        let data = local.as_ref().map_or(cx.surroundings.shared_data(), |local| local);
+        let data = cx.shared_data;
         let now_ms = cx.now_ms();
         // The epoch is read before everything else: an invalidation after this has another one.
         let epoch = data.epoch();
@@ -109,8 +108,7 @@ impl Sessions {
         if let Some(failure) = failure {
             self.report_failure(cx, failure, &info.backend, actions);
         }
-        let local = self.local.clone();
-        let data = local.as_ref().map_or(cx.surroundings.shared_data(), |local| local);
+        let data = cx.shared_data;
         let current = pending.version.and_then(|mut version| {
             let epoch = data.epoch().ok()?;
             version.is_current(data, pending.hash, epoch).then_some(version)
@@ -155,7 +153,7 @@ impl Sessions {
         actions: &mut Vec<Action>,
     ) -> Lookup {
         let (Lookup::Failed(Failure::Outage(_)), Some(cache)) = (&lookup, &mut self.cache) else { return lookup };
-        let data = self.local.as_ref().map_or(cx.surroundings.shared_data(), |local| local);
+        let data = cx.shared_data;
         let Ok(epoch) = data.epoch() else { return lookup };
         let query = Query { data, key, hash, epoch, max_age_ms: waiter.max_age_ms, now_ms: cx.now_ms() };
         match cache.get_stale(query) {
@@ -176,8 +174,7 @@ impl Sessions {
         pending: PendingLookup,
         actions: &mut Vec<Action>,
     ) -> Vec<Completion> {
-        let local = self.local.clone();
-        let data = local.as_ref().map_or(cx.surroundings.shared_data(), |local| local);
+        let data = cx.shared_data;
         let (epoch, now_ms, hash) = (data.epoch(), cx.now_ms(), pending.hash);
         let deadline_ms = pending.waiters.iter().map(|waiter| waiter.deadline_ms).min().unwrap_or(now_ms);
         if let (Ok(epoch), Some(Purpose::Lookup(other))) = (epoch, self.client.joinable(&info.key, deadline_ms))

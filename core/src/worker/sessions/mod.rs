@@ -10,7 +10,7 @@ use crate::action::{Action, Completion};
 use crate::cache::Settings;
 use crate::cache::invalidation::{Invalidations, KeyHash};
 use crate::cache::session_cache::{Received, SessionCache, Size};
-use crate::cache::shared_data::{LocalData, SharedData, Unavailable};
+use crate::cache::shared_data::{SharedData, Unavailable};
 use crate::exchange::Context;
 use crate::policy::limits::Limits;
 use crate::rest_sessions::backend::{Backend, SessionKey};
@@ -36,8 +36,6 @@ pub struct Sessions {
     /// Sessions beyond a limit whose kill was not confirmed yet. The lookup that found them has reset their idle time, so
     /// `limits` alone would accept them.
     over_limit: Vec<SessionKey>,
-    /// In place of the host's shared data, for workers that share nothing.
-    local: Option<LocalData>,
     throttle: Throttle,
     /// The cache's size as the gauges show it.
     reported: Size,
@@ -68,20 +66,16 @@ impl Sessions {
     pub fn new(
         settings: Option<&Settings>,
         limits: Limits,
-        shared: &dyn SharedData,
+        shared_data: &dyn SharedData,
         random: [u64; 4],
     ) -> Result<Self, Unavailable> {
-        // Without a cache the shared data is used too: a request must not join a call that began before another worker
-        // saw the session end.
-        let local = settings.filter(|settings| !settings.shared).map(|_| LocalData::default());
-        let invalidations = Invalidations::new(local.as_ref().map_or(shared, |local| local), random)?;
+        let invalidations = Invalidations::new(shared_data, random)?;
         Ok(Self {
             client: Client::default(),
             cache: settings.cloned().map(|settings| SessionCache::new(settings, limits.age_ms)),
             invalidations,
             limits,
             over_limit: Vec::new(),
-            local,
             throttle: Throttle::default(),
             reported: Size::default(),
         })

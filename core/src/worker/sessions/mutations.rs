@@ -58,8 +58,7 @@ impl Sessions {
         actions: &mut Vec<Action>,
     ) -> Result<(), Failure> {
         let Target { key, hash, .. } = &self.target(backend, token);
-        let local = self.local.clone();
-        let data = local.as_ref().map_or(cx.surroundings.shared_data(), |local| local);
+        let data = cx.shared_data;
         let now_ms = cx.now_ms();
         let may_be_held = self.cache.as_mut().is_some_and(|cache| cache.remove(data, key, *hash, now_ms));
         let Backend { service, namespace, .. } = &**backend;
@@ -144,7 +143,7 @@ impl Sessions {
         // Once more: a lookup that began in between may have found the session. After a failure it is unknown whether
         // the session has ended.
         if existed != Ok(false) {
-            let data = self.local.as_ref().map_or(cx.surroundings.shared_data(), |local| local);
+            let data = cx.shared_data;
             let _ = self.invalidations.invalidate(data, hash);
             if !was_published && existed == Ok(true) {
                 actions.push(Action::Count(Counter::Ends));
@@ -163,8 +162,7 @@ impl Sessions {
         body: &[u8],
         actions: &mut Vec<Action>,
     ) {
-        let local = self.local.clone();
-        let data = local.as_ref().map_or(cx.surroundings.shared_data(), |local| local);
+        let data = cx.shared_data;
         // Once more: a lookup that began in between may have found the session unchanged. After a failure it is unknown
         // whether the session has changed.
         let version = match version {
@@ -199,7 +197,7 @@ impl Sessions {
         actions: &mut Vec<Action>,
     ) {
         let Some(cache) = &mut self.cache else { return };
-        let data = self.local.as_ref().map_or(cx.surroundings.shared_data(), |local| local);
+        let data = cx.shared_data;
         let now_ms = cx.now_ms();
         if cache.remove(data, &info.key, hash, now_ms) {
             let key_bytes = info.backend.namespace.key_bytes(&info.key.token);
@@ -217,7 +215,7 @@ impl Sessions {
         hash: KeyHash,
         actions: &mut Vec<Action>,
     ) {
-        let data = self.local.as_ref().map_or(cx.surroundings.shared_data(), |local| local);
+        let data = cx.shared_data;
         if self.cache.is_some() {
             let key_bytes = info.backend.namespace.key_bytes(&info.key.token);
             SessionCache::invalidate(data, &mut self.invalidations, hash, &key_bytes);
