@@ -14,7 +14,7 @@ fn request(shell: &mut Shell, path: &str) -> StreamRef {
 }
 
 /// A shell with 40 requests on one token, all waiting for one call.
-fn crowded() -> (Shell, Vec<StreamRef>) {
+fn forty_waiting() -> (Shell, Vec<StreamRef>) {
     let mut shell = shop().shell();
     let streams: Vec<_> = (0..40).map(|_| request(&mut shell, "/")).collect();
     assert_eq!((shell.dispatches, shell.calls.len()), (1, 1));
@@ -24,7 +24,7 @@ fn crowded() -> (Shell, Vec<StreamRef>) {
 
 #[test]
 fn requests_for_one_session_share_one_call_and_at_most_16_are_completed_in_one_callback() {
-    let (mut shell, streams) = crowded();
+    let (mut shell, streams) = forty_waiting();
     shell.respond(&session());
     for completed in [16, 32] {
         assert_eq!((shell.completed.len(), shell.wakeups), (completed, 1));
@@ -38,7 +38,7 @@ fn requests_for_one_session_share_one_call_and_at_most_16_are_completed_in_one_c
 
 #[test]
 fn all_streams_are_completed_one_by_one_if_the_host_refuses_wakeups() {
-    let (mut shell, streams) = crowded();
+    let (mut shell, streams) = forty_waiting();
     shell.refuses_wakeups = true;
     shell.respond(&session());
     assert_eq!((&shell.completed, shell.wakeups), (&streams, 0));
@@ -47,7 +47,7 @@ fn all_streams_are_completed_one_by_one_if_the_host_refuses_wakeups() {
 
 #[test]
 fn a_refused_wakeup_completes_one_stream_and_asks_for_a_wakeup_again() {
-    let (mut shell, _) = crowded();
+    let (mut shell, _) = forty_waiting();
     shell.respond(&session());
     for more in 1..=24 {
         let mut actions = Vec::new();
@@ -62,7 +62,7 @@ fn a_refused_wakeup_completes_one_stream_and_asks_for_a_wakeup_again() {
 
 #[test]
 fn streams_that_have_ended_take_no_part_of_a_callback() {
-    let (mut shell, streams) = crowded();
+    let (mut shell, streams) = forty_waiting();
     streams[..24].iter().for_each(|stream| shell.end(*stream));
     shell.respond(&session());
     assert_eq!((&shell.completed[..], shell.wakeups), (&streams[24..], 0));
@@ -71,7 +71,7 @@ fn streams_that_have_ended_take_no_part_of_a_callback() {
 
 #[test]
 fn requests_for_the_session_during_completions_join_no_call_that_is_over() {
-    let (mut shell, _) = crowded();
+    let (mut shell, _) = forty_waiting();
     shell.respond(&session());
     request(&mut shell, "/");
     assert_eq!((shell.dispatches, shell.calls.len()), (2, 1));

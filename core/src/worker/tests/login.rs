@@ -123,9 +123,9 @@ fn tokens_are_removed_from_the_url_to_return_to() {
     }));
     let token = token_made_at(NOW_MS);
     let verdict = |query: &str| {
-        let asked = site.begin(&[&[(":path", format!("/a?{query}").as_str())], &NAVIGATION[..]].concat());
-        match asked.verdict() {
-            Verdict::AwaitsLookup => asked.after(&none()).verdict(),
+        let handled = site.begin(&[&[(":path", format!("/a?{query}").as_str())], &NAVIGATION[..]].concat());
+        match handled.verdict() {
+            Verdict::AwaitsLookup => handled.after(&none()).verdict(),
             verdict => verdict,
         }
     };

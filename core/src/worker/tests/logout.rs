@@ -209,9 +209,9 @@ fn the_rule_says_which_tokens_end_and_which_origins_may_log_out() {
         all.push(("cookie", &cookie));
         site.begin(&all)
     };
-    let asked = with_cookie(&[authority, partner, ("sec-fetch-site", "cross-site")]);
-    assert_eq!(asked.verdict(), Verdict::AwaitsKills(1));
-    let handled = ended(asked, &[killed(true)]);
+    let handled = with_cookie(&[authority, partner, ("sec-fetch-site", "cross-site")]);
+    assert_eq!(handled.verdict(), Verdict::AwaitsKills(1));
+    let handled = ended(handled, &[killed(true)]);
     assert_eq!(handled.reply_header("set-cookie"), ["f=; Max-Age=0; Path=/; Secure; SameSite=Lax"]);
     assert_eq!(handled.reply_header("access-control-allow-origin"), ["https://partner.example"]);
     let refused = with_cookie(&[authority, ("origin", "https://evil.example"), ("sec-fetch-site", "same-site")]);

@@ -30,10 +30,16 @@ enum Step {
     Advance(u64),
 }
 
+/// A session that was used so long ago, in seconds.
+fn idle_session(idle: u64) -> Response {
+    Response::Json(json!({"id": "user123", "ttl": 7200, "idle": idle}))
+}
+
 fn any_response() -> impl Strategy<Value = Response> {
     let fixed = [none(), killed(true), killed(false), Response::TooLarge, Response::Timeout, Response::Reset];
     prop_oneof![
-        4 => Just(session()),
+        4 => Just(idle_session(0)),
+        1 => Just(idle_session(3)),
         4 => select(fixed.to_vec()),
         1 => select(vec![404, 429, 500]).prop_map(Response::Status),
     ]
@@ -130,7 +136,7 @@ impl Run {
             if shell.wakeups > 0 {
                 shell.wake_up();
             } else {
-                shell.respond(&session());
+                shell.respond(&idle_session(0));
             }
         }
     }
@@ -192,7 +198,7 @@ fn continues(shell: &Shell, stream: StreamRef) -> usize {
     shell.actions(stream).filter(|action| matches!(action, Action::ContinueRequest)).count()
 }
 
-fn config(is_cached: bool) -> Rc<Config> {
+fn config(is_cached: bool, is_limited: bool) -> Rc<Config> {
     let rules = json!([
         {"match": {"paths": ["/optional"]}, "session": "optional"},
         {"match": {"paths": ["/off"]}, "session": "off"},
@@ -201,21 +207,27 @@ fn config(is_cached: bool) -> Rc<Config> {
     let breaker = json!({"failures": 3, "open_for": "500ms"});
     let service = json!({"cluster": "rs", "max_in_flight": 3, "breaker": breaker});
     let required = json!({"session": "required", "recheck": "1s"});
-    let base = json!({"rest_sessions": service, "rules": rules, "default": required,
-                      "logout": {"path": "/logout"}, "write_back": {}});
-    let cache = json!({"cache": {"ttl": "1s", "stale_if_error": "1s"}});
-    site(if is_cached { with(base, cache) } else { base }).config
+    let mut config = json!({"rest_sessions": service, "rules": rules, "default": required,
+                            "logout": {"path": "/logout"}, "write_back": {}});
+    if is_cached {
+        config["cache"] = json!({"ttl": "1s", "stale_if_error": "1s"});
+    }
+    if is_limited {
+        config["limits"] = json!({"idle": "2s"});
+    }
+    site(config).config
 }
 
 proptest! {
     #[test]
     fn every_request_is_decided_and_counted_once_in_every_order_of_events(
         is_cached in any::<bool>(),
+        is_limited in any::<bool>(),
         is_settled in proptest::bool::weighted(0.7),
         retires_first in any::<bool>(),
         steps in vec((0..2usize, step()), 0..80),
     ) {
-        let (config, shared_data) = (config(is_cached), LocalData::default());
+        let (config, shared_data) = (config(is_cached, is_limited), LocalData::default());
         let mut runs = [0, 1].map(|_| Run::new(&config, &shared_data));
         for (worker, step) in steps {
             runs[worker].step(step);

@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::cache::shared_data::LocalData;
+use crate::exchange::Refused;
 use crate::telemetry::{Cause, LogLine};
+use crate::worker::Event;
 
 /// `/optional`, `/shadow` and `/logout` beside the default, which requires a session.
 fn shop(changes: Value) -> Site {
@@ -172,6 +174,32 @@ fn a_shadow_request_counts_its_own_decision_also_if_a_change_of_its_response_is_
     assert_eq!(shell.outcomes(), []);
     shell.respond(&none());
     assert_eq!(shell.outcomes(), [Outcome::ShadowDenied]);
+}
+
+#[test]
+fn a_header_map_that_cannot_be_read_counts_a_request_only_if_it_is_undecided() {
+    let refuse = |shell: &mut Shell, stream, map| {
+        shell.handle(Event::Refused { stream, map, status: Refused(2), undone: Vec::new() }, Some(stream));
+        assert_answered_503(shell, stream);
+    };
+    let mut shell = shop(json!({})).shell();
+    let stream = shell.worker.admit(1);
+    refuse(&mut shell, stream, HeaderMap::RequestHeaders);
+    assert_eq!(shell.outcomes(), [Outcome::DeniedUnavailable]);
+
+    let maps = [HeaderMap::RequestTrailers, HeaderMap::ResponseHeaders, HeaderMap::ResponseTrailers];
+    for map in maps {
+        let mut shell = shop(json!({})).shell();
+        let stream = shell.request(&[("cookie", &cookie(0))]);
+        refuse(&mut shell, stream, map);
+        shell.respond(&session());
+        assert_eq!(shell.outcomes(), [Outcome::DeniedUnavailable], "{map:?}");
+        assert!(!goes_on(&shell, stream), "{map:?}");
+
+        let Handled { mut shell, stream } = shop(json!({})).settle(&session());
+        refuse(&mut shell, stream, map);
+        assert_eq!(shell.outcomes(), [Outcome::Allowed], "{map:?}");
+    }
 }
 
 #[test]

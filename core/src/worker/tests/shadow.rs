@@ -42,9 +42,9 @@ fn spoofed_headers_are_removed_also_in_shadow() {
 #[test]
 fn the_token_is_not_removed_in_shadow() {
     let site = shadowed(json!({"forward_token": false}));
-    let asked = site.begin(&[("cookie", &cookie(0))]);
-    assert_eq!(asked.changes(HeaderMap::RequestHeaders).count(), 0);
-    assert_eq!(asked.after(&session()).verdict(), unchanged());
+    let handled = site.begin(&[("cookie", &cookie(0))]);
+    assert_eq!(handled.changes(HeaderMap::RequestHeaders).count(), 0);
+    assert_eq!(handled.after(&session()).verdict(), unchanged());
 }
 
 #[test]
