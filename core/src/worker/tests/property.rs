@@ -1,4 +1,8 @@
-//! What holds for every order of events.
+//! What holds for every order of events, in two workers of one Envoy:
+//!
+//! - Every request counts once, and goes on or is answered once.
+//! - No stream waits after all calls are over and all wakeups have run, and no call is counted as in flight.
+//! - The gauges of a worker sum to zero once it has retired.
 
 use std::ops::RangeFrom;
 
@@ -141,8 +145,7 @@ impl Run {
         }
     }
 
-    /// No call is counted as in flight, so that as many as may be are admitted.
-    /// `tokens`: those that no request has used yet.
+    /// As many calls are admitted as may be in flight. `tokens`: those that no request has used yet.
     fn assert_calls_are_admitted(&mut self, mut tokens: RangeFrom<u64>) {
         self.shell.refuses_changes_of = None;
         self.shell.advance(10_000);
