@@ -12,6 +12,8 @@ mod recheck;
 mod requests;
 mod responses;
 pub mod sessions;
+#[cfg(test)]
+mod tests;
 
 use std::hash::RandomState;
 use std::rc::Rc;
@@ -127,7 +129,10 @@ impl Worker {
             }
             Event::Dispatched(dispatched) => {
                 let ready = self.sessions.dispatched(cx, dispatched, actions);
-                self.make_ready(ready, actions);
+                // If nothing is ready, the list that dispatches has asked for the wakeup that earlier streams need.
+                if !ready.is_empty() {
+                    self.make_ready(ready, actions);
+                }
             }
             Event::Response { call, response } => self.response(cx, call, &response, actions),
             Event::Complete(completion) => self.complete(cx, completion, actions),
@@ -174,8 +179,11 @@ impl Worker {
             Event::Tick => self.recheck(cx, actions),
             Event::Refused { stream, map, status, undone } => {
                 for action in undone {
-                    if let Action::Dispatch(dispatch) = action {
-                        self.sessions.cancel(dispatch);
+                    match action {
+                        Action::Dispatch(dispatch) => self.sessions.cancel(dispatch),
+                        // The cache has changed before the host refused.
+                        Action::Gauge(..) | Action::Count(Counter::CacheEvictions) => actions.push(action),
+                        _ => {}
                     }
                 }
                 self.refused(stream, map, status, actions);
