@@ -12,6 +12,7 @@ use proptest::sample::{Index, select};
 
 use super::*;
 use crate::cache::shared_data::LocalData;
+use crate::worker::Expectations;
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -189,7 +190,7 @@ impl Run {
         }
         assert_eq!(self.shell.outcomes().len(), self.streams.len(), "every request counts once");
         for Stream { stream, .. } in &self.streams {
-            assert_eq!(self.shell.worker.follow_up(*stream), (None, false), "it is forgotten");
+            assert_eq!(self.shell.worker.expectations(*stream), Expectations::default(), "it is forgotten");
             let own = self.shell.actions(*stream);
             assert!(own.filter(|action| matches!(action, Action::Count(Counter::Outcome(_)))).count() <= 1);
         }

@@ -5,6 +5,7 @@ use crate::cache::shared_data::LocalData;
 use crate::exchange::Refused;
 use crate::telemetry::{Cause, LogLine};
 use crate::worker::Event;
+use crate::worker::Expectations;
 
 /// `/optional`, `/shadow` and `/logout` beside the default, which requires a session.
 fn shop(changes: Value) -> Site {
@@ -51,7 +52,7 @@ fn a_request_whose_spoofed_header_cannot_be_removed_gets_503_and_makes_no_call()
         assert_eq!(shell.outcomes(), [Outcome::DeniedUnavailable], "{headers:?}");
         assert_eq!((shell.dispatches, shell.count(Counter::Calls)), (0, 0), "{headers:?}");
         assert!(!goes_on(&shell, stream), "{headers:?}");
-        assert_eq!(shell.worker.follow_up(stream), (None, false));
+        assert_eq!(shell.worker.expectations(stream), Expectations::default());
 
         shell.refuses_changes_of = None;
         shell.end(stream);
@@ -134,7 +135,7 @@ fn a_request_whose_annotation_cannot_be_set_gets_503_and_is_not_followed() {
     assert_answered_503(&shell, stream);
     assert!(!goes_on(&shell, stream));
     assert_eq!(shell.outcomes(), [Outcome::DeniedUnavailable]);
-    assert_eq!(shell.worker.follow_up(stream), (None, false));
+    assert_eq!(shell.worker.expectations(stream), Expectations::default());
     shell.advance(30_000);
     shell.tick();
     assert_eq!(shell.dispatches, 1);

@@ -7,6 +7,7 @@ use crate::http::headers::Headers;
 use crate::policy::session_change::Change;
 use crate::telemetry::{Gauge, LogLine};
 use crate::worker::Event;
+use crate::worker::Expectations;
 
 fn writing(changes: Value) -> Site {
     site(with(json!({"write_back": {}}), changes))
@@ -251,10 +252,13 @@ fn without_write_back_responses_are_not_read() {
     assert!(responded.removed.is_empty() && responded.counted.is_empty() && change.is_none());
     let handled = site.settle(&session());
     assert!(!handled.shell.worker.reads_responses());
-    assert_eq!(handled.shell.worker.follow_up(handled.stream), (None, false));
+    assert_eq!(handled.shell.worker.expectations(handled.stream), Expectations::default());
     let writing = writing(json!({})).settle(&session());
     assert!(writing.shell.worker.reads_responses());
-    assert_eq!(writing.shell.worker.follow_up(writing.stream), (None, true));
+    assert_eq!(
+        writing.shell.worker.expectations(writing.stream),
+        Expectations { may_change_session: true, ..Expectations::default() }
+    );
 }
 
 #[test]

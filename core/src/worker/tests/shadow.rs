@@ -1,6 +1,7 @@
 //! Under a shadow rule a request goes on unchanged, and what the rule would have done is counted.
 
 use super::*;
+use crate::worker::Expectations;
 
 fn shadowed(changes: Value) -> Site {
     let annotate = json!({"headers": {"x-session-user": "id", "x-status": "status"}});
@@ -125,7 +126,7 @@ fn an_ambiguous_request_goes_on_only_if_every_rule_that_may_apply_is_in_shadow()
 fn a_stream_in_shadow_is_not_rechecked() {
     let site = shadowed(json!({"default": {"session": "required", "recheck": "30s"}}));
     let mut handled = site.settle(&session());
-    assert_eq!(handled.shell.worker.follow_up(handled.stream), (None, false));
+    assert_eq!(handled.shell.worker.expectations(handled.stream), Expectations::default());
     handled.shell.advance(30_000);
     handled.shell.tick();
     assert_eq!(handled.shell.dispatches, 1);

@@ -1,6 +1,7 @@
 //! A stream that stays open is closed once its session would not permit its request.
 
 use super::*;
+use crate::worker::Expectations;
 
 fn watched(changes: Value) -> Site {
     site(json!({"default": with(json!({"session": "required", "recheck": "30s"}), changes)}))
@@ -14,7 +15,10 @@ fn rechecked(site: &Site, response: &Response) -> (Handled, Vec<Action>) {
 fn recheck(mut handled: Handled, response: &Response) -> (Handled, Vec<Action>) {
     let Handled { shell, stream } = &mut handled;
     let stream = *stream;
-    assert_eq!(shell.worker.follow_up(stream), (Some(30_000), false));
+    assert_eq!(
+        shell.worker.expectations(stream),
+        Expectations { recheck_every_ms: Some(30_000), ..Expectations::default() }
+    );
     shell.advance(29_999);
     shell.tick();
     assert!(shell.calls.is_empty(), "it is not due");
@@ -97,7 +101,7 @@ fn a_request_without_a_session_or_under_a_rule_without_recheck_is_not_rechecked(
     let without_recheck = site(json!({}));
     for (site, response) in [(&optional, none()), (&optional, Response::Timeout), (&without_recheck, session())] {
         let mut handled = site.settle(&response);
-        assert_eq!(handled.shell.worker.follow_up(handled.stream), (None, false), "{response:?}");
+        assert_eq!(handled.shell.worker.expectations(handled.stream), Expectations::default(), "{response:?}");
         handled.shell.advance(30_000);
         handled.shell.tick();
         assert_eq!(handled.shell.dispatches, 1, "{response:?}");
