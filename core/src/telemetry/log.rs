@@ -25,7 +25,7 @@ pub enum LogLine {
     LocalReply { outcome: Outcome, rule: Option<Rc<str>>, token: Option<Digest> },
     /// The filter closed an open stream, because its session had ended.
     StreamClosed { rule: Rc<str>, token: Digest },
-    /// The filter ignored a response's request to change its session. See [`Counter::WriteBacksDropped`].
+    /// The filter ignored a response's request to change its session. See [`Counter::WriteBacksDropped`](super::Counter::WriteBacksDropped).
     ChangeIgnored { why: &'static str },
     /// A response came for a call that is not in flight.
     UnknownCall { call: u32 },

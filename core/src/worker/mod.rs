@@ -1,17 +1,17 @@
 //! One worker: events in, actions out. The order of the steps that follow an event stands here and nowhere else.
 //!
-//! - [`requests`]: a request's headers, and the completion of what it waits for.
-//! - [`responses`]: the headers of an upstream's response.
-//! - [`recheck`]: streams that are open for long.
-//! - [`sessions`]: the cache and the calls to rest-sessions.
-//! - [`pending`]: the streams that wait.
+//! - `requests`: a request's headers, and the completion of what it waits for.
+//! - `responses`: the headers of an upstream's response.
+//! - `recheck`: streams that are open for long.
+//! - `sessions`: the cache and the calls to rest-sessions.
+//! - `pending`: the streams that wait.
 
 mod event;
 mod pending;
 mod recheck;
 mod requests;
 mod responses;
-pub mod sessions;
+mod sessions;
 #[cfg(test)]
 mod tests;
 
@@ -58,6 +58,8 @@ pub struct Worker {
 }
 
 impl Worker {
+    /// Starts a worker. `actions` are to be carried out before the first event.
+    ///
     /// # Errors
     ///
     /// If the host has no shared data.
@@ -83,11 +85,6 @@ impl Worker {
             next_generation: 0,
             completions_left: 0,
         })
-    }
-
-    #[must_use]
-    pub fn config(&self) -> &Rc<Config> {
-        &self.config
     }
 
     /// How often [`Event::Tick`] must come, in milliseconds; absent: never.
