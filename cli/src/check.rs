@@ -4,9 +4,9 @@ use std::fmt::Write;
 
 use rest_sessions_core::config::{Config, Problem};
 
-use crate::find::{Found, configurations};
-use crate::place::nearest;
-use crate::tree::{Node, Value};
+use crate::document::{Node, Value};
+use crate::json_path::nearest;
+use crate::locate::{Found, configurations};
 
 /// What is wrong with a file, line by line, and whether nothing is.
 pub struct Report {

@@ -2,7 +2,7 @@
 //!
 //! All that decides is the filter's own code, linked natively, so this program cannot disagree with the module that
 //! Envoy loads. What is here finds configurations in files, drives that code, and tells a person what it said. Whatever
-//! is printed goes through [`secrets::hidden`] once, at the end: a token never leaves.
+//! is printed goes through [`redact::hidden`] once, at the end: a token never leaves.
 
 #![cfg_attr(
     not(test),
@@ -19,14 +19,14 @@
 )]
 
 pub mod check;
+pub mod document;
 pub mod explain;
-pub mod find;
 pub mod json;
+pub mod json_path;
+pub mod locate;
 pub mod options;
-pub mod place;
+pub mod redact;
 pub mod run;
 pub mod schema;
-pub mod secrets;
 pub mod token;
-pub mod tree;
 pub mod yaml;

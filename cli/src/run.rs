@@ -1,5 +1,5 @@
 //! From arguments to what is printed. Nothing is printed anywhere else, so nothing that may be a token passes by
-//! [`secrets::hidden`](crate::secrets::hidden).
+//! [`redact::hidden`](crate::redact::hidden).
 
 use std::ffi::OsString;
 use std::io::Read;
@@ -12,10 +12,10 @@ use rest_sessions_core::config::Config;
 
 use crate::check::{self, Report};
 use crate::explain::{self, Assumed, Question, Request};
-use crate::find;
+use crate::locate;
 use crate::options::{self, Command, Options};
+use crate::redact::hidden;
 use crate::schema;
-use crate::secrets::hidden;
 use crate::token::{self, Told};
 
 /// Exit codes.
@@ -67,7 +67,7 @@ fn carry_out(command: Command, stdin: &mut dyn Read, now_ms: u64) -> Result<Outc
 
 fn explained(options: &options::Explain, stdin: &mut dyn Read, now_ms: u64) -> Result<Outcome, String> {
     let (name, text) = read(&options.config, stdin)?;
-    let mut all = find::configurations(&text).map_err(|why| format!("{name} {why}"))?;
+    let mut all = locate::configurations(&text).map_err(|why| format!("{name} {why}"))?;
     let count = all.len();
     let found = match options.which {
         None if count > 1 => {

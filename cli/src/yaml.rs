@@ -7,7 +7,7 @@
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Span};
 
-use crate::tree::{Node, Value};
+use crate::document::{Node, Value};
 
 /// Who reads a document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,12 +1,12 @@
 //! `session-filter explain`: what the filter does with a request, and why.
 
-mod course;
+mod assumed_session;
+mod driver;
 mod outcome;
 mod request;
-mod search;
 mod selection;
-mod session;
 mod text;
+mod token_search;
 
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -16,12 +16,12 @@ use rest_sessions_core::policy::rules::Rule;
 use rest_sessions_core::rest_sessions::request::CallRequest;
 use serde::Serialize;
 
-pub use course::{Course, Needs};
+pub use assumed_session::Assumed;
+pub use driver::{Course, Needs};
 pub use outcome::{AnswerShown, Outcome, RequirementShown, Upstream};
 pub use request::{PLACEHOLDER, Request};
-pub use search::Place;
 pub use selection::{PassedOver, Reading, RuleShown, Selection};
-pub use session::Assumed;
+pub use token_search::Place;
 
 /// What is asked.
 pub struct Question {
@@ -133,7 +133,7 @@ pub fn explain(mut config: Config, question: &Question) -> Result<Explanation, S
         explanation.selection.passed_over.clear();
     }
     if let Some(rule) = selected.filter(|_| is_known && explanation.lacks_token()) {
-        explanation.looked_in = search::places(rule, &headers, *now_ms);
+        explanation.looked_in = token_search::places(rule, &headers, *now_ms);
     }
     explanation.hints = hints(&explanation, question);
     Ok(explanation)

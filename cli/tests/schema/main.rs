@@ -16,7 +16,7 @@ use examples::{everything, texts};
 use jsonschema::Validator;
 use rest_sessions_core::config::{Config, schema};
 use serde_json::Value;
-use session_filter::find;
+use session_filter::locate;
 use support::{root, run};
 
 const FILE: &str = "cli/schema.json";
@@ -62,7 +62,7 @@ fn every_configuration_of_the_repository_fits() {
     let texts = blocks.chain(files.iter().map(|file| fs::read_to_string(root().join(file)).unwrap()));
     let mut fitting = 0;
     for text in texts {
-        for found in find::configurations(&text).unwrap() {
+        for found in locate::configurations(&text).unwrap() {
             let config: Value = serde_json::from_str(&found.node.to_json()).unwrap();
             if compiled(&config).is_ok() {
                 validator()

@@ -1,6 +1,6 @@
 //! Where a problem stands in its file: from its JSON path back to the value.
 
-use crate::tree::{Node, Value};
+use crate::document::{Node, Value};
 
 /// The value at a path as the filter writes it (`rules[2].session`), or the last one on the way that is there.
 #[must_use]

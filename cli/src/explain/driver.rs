@@ -19,9 +19,9 @@ use rest_sessions_core::session::lookup::Lookup;
 use rest_sessions_core::session::token::Token;
 use rest_sessions_core::worker::{Event, Seeds, Worker};
 
+use super::assumed_session::Assumed;
 use super::outcome::{Outcome, RequirementShown};
 use super::request::Request;
-use super::session::Assumed;
 
 /// Everything that a request's way depends on.
 pub struct Course<'a> {

@@ -3,8 +3,8 @@
 
 use rest_sessions_core::config::schema;
 
-use crate::place::key_path;
-use crate::tree::{Node, Value};
+use crate::document::{Node, Value};
+use crate::json_path::key_path;
 use crate::yaml::{self, Reader};
 
 /// A configuration of a Wasm plugin.
