@@ -1,23 +1,23 @@
-//! Finds the filter's configuration in a file: alone, in the manifests of Istio and Envoy Gateway, or in a bootstrap
-//! of Envoy's, wherever it is nested.
+//! Locates the filter's configurations in a file: bare, in manifests of Istio and Envoy Gateway, or nested in an Envoy
+//! bootstrap.
 
 use rest_sessions_core::config::schema;
 
 use crate::document::{Node, Value};
-use crate::json_path::key_path;
-use crate::yaml::{self, Reader};
+use crate::json_path::join_key;
+use crate::yaml::{self, Dialect};
 
-/// A configuration of a Wasm plugin.
+/// A plugin configuration in a file.
 #[derive(Debug)]
-pub struct Found {
-    /// Where it stands, in words and as a path; empty if it is the whole file.
-    pub at: String,
-    /// The line of what holds it.
+pub struct LocatedConfig {
+    /// The document and the path in it, such as `WasmPlugin sessions: spec.pluginConfig`. Empty for a bare configuration.
+    pub location: String,
+    /// The line of the value that contains it, from 1.
     pub line: Option<usize>,
-    /// As it will be handed to the filter.
+    /// The configuration as the filter receives it.
     pub node: Node,
-    /// It is JSON text in a string, so the lines of its values are not known.
-    pub is_text: bool,
+    /// Whether it is JSON text in a string, so that the lines of its values are unknown.
+    pub is_json_text: bool,
 }
 
 const WASM: &str = "envoy.extensions.filters.http.wasm.v3.Wasm";
@@ -26,8 +26,8 @@ const WASM: &str = "envoy.extensions.filters.http.wasm.v3.Wasm";
 ///
 /// # Errors
 ///
-/// Why there is none: the file is neither JSON nor YAML, or holds something else.
-pub fn configurations(text: &str) -> Result<Vec<Found>, String> {
+/// The file is neither JSON nor YAML, or contains no configuration.
+pub fn configurations(text: &str) -> Result<Vec<LocatedConfig>, String> {
     let documents = read(text)?;
     let mut all = Vec::new();
     for (index, document) in documents.iter().enumerate() {
@@ -35,64 +35,65 @@ pub fn configurations(text: &str) -> Result<Vec<Found>, String> {
         if prefix.is_empty() && documents.len() > 1 {
             prefix = format!("document {}", index.saturating_add(1));
         }
-        walk(document, String::new(), &mut |at, line, node, is_text| {
-            let at = [prefix.as_str(), at.as_str()].iter().filter(|part| !part.is_empty()).copied().collect::<Vec<_>>();
-            all.push(Found { at: at.join(": "), line, node, is_text });
+        walk(document, String::new(), &mut |path, line, node, is_json_text| {
+            let parts = [prefix.as_str(), path.as_str()];
+            let location: Vec<_> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+            all.push(LocatedConfig { location: location.join(": "), line, node, is_json_text });
         })?;
     }
     if all.is_empty() {
         let mut bare = documents.into_iter().filter(|document| !is_other(document));
         if let (Some(node), None) = (bare.next(), bare.next()) {
-            return Ok(vec![Found { at: String::new(), line: node.line, node, is_text: false }]);
+            return Ok(vec![LocatedConfig { location: String::new(), line: node.line, node, is_json_text: false }]);
         }
-        return Err("holds no configuration of the filter; expected one by itself, a WasmPlugin, TrafficExtension, \
-                    EnvoyFilter or EnvoyExtensionPolicy, or a bootstrap of Envoy's"
+        return Err("contains no configuration of the filter; expected a bare one, a WasmPlugin, TrafficExtension, \
+                    EnvoyFilter or EnvoyExtensionPolicy, or an Envoy bootstrap"
             .to_owned());
     }
-    // Other plugins may stand beside it. Where none says that it is the filter's, whoever asks means one of them.
-    if all.iter().any(is_ours) {
-        all.retain(is_ours);
+    // Other plugins may be configured beside the filter. If no configuration has the filter's keys, all are checked.
+    if all.iter().any(is_filter_config) {
+        all.retain(is_filter_config);
     }
     Ok(all)
 }
 
-/// The documents of a file, read as the one reads them who will.
+/// Parses the documents of a file, each in the YAML dialect of its consumer.
 fn read(text: &str) -> Result<Vec<Node>, String> {
     match serde_json::from_str(text) {
         Ok(node) => return Ok(vec![node]),
-        // What starts like this and is no YAML either was meant to be JSON.
-        Err(wrong) if text.trim_start().starts_with('{') && yaml::documents(text).is_err() => {
-            return Err(format!("is no JSON: it breaks off at line {}, column {}", wrong.line(), wrong.column()));
+        // Text that starts with `{` and is not YAML either was meant as JSON.
+        Err(error) if text.trim_start().starts_with('{') && yaml::documents(text).is_err() => {
+            return Err(format!("is not valid JSON: error at line {}, column {}", error.line(), error.column()));
         }
         Err(_) => {}
     }
-    let mut documents = yaml::documents(text).map_err(|wrong| format!("is neither JSON nor YAML: {wrong}"))?;
-    documents.retain(|document| !matches!(&document.value, Value::Plain(word) if word.is_empty()));
+    let mut documents = yaml::documents(text).map_err(|error| format!("is neither JSON nor YAML: {error}"))?;
+    documents.retain(|document| !matches!(&document.value, Value::PlainScalar(word) if word.is_empty()));
     if documents.is_empty() {
         return Err("is empty; expected a configuration".to_owned());
     }
     for document in &mut documents {
-        let reader = if is_envoys(document) { Reader::Envoy } else { Reader::Kubernetes };
-        reader.read(document);
+        let dialect = if is_read_by_envoy(document) { Dialect::Envoy } else { Dialect::Kubernetes };
+        dialect.resolve(document);
     }
     Ok(documents)
 }
 
-/// Whether Envoy itself reads the document.
-fn is_envoys(document: &Node) -> bool {
+/// Whether Envoy reads the document: it contains a protobuf type, and is not a Kubernetes object.
+fn is_read_by_envoy(document: &Node) -> bool {
     fn names_types(node: &Node) -> bool {
         match &node.value {
             Value::Object(entries) => entries.iter().any(|(key, node)| key == "@type" || names_types(node)),
-            Value::List(items) => items.iter().any(names_types),
+            Value::Array(items) => items.iter().any(names_types),
             _ => false,
         }
     }
     document.get("apiVersion").is_none() && names_types(document)
 }
 
-/// `WasmPlugin rest-sessions`, for an object of Kubernetes.
+/// The kind and name of a Kubernetes object, such as `WasmPlugin rest-sessions`. Empty for other documents.
 fn document_name(document: &Node) -> String {
-    let word = |keys: &[&str]| document.at(keys).and_then(Node::text);
+    let word = |keys: &[&str]| document.get_path(keys).and_then(Node::as_str);
     match (word(&["apiVersion"]), word(&["kind"]), word(&["metadata", "name"])) {
         (Some(_), Some(kind), Some(name)) => format!("{kind} {name}"),
         (Some(_), Some(kind), None) => kind.to_owned(),
@@ -100,7 +101,7 @@ fn document_name(document: &Node) -> String {
     }
 }
 
-/// Whether a document is surely no configuration of the filter by itself: none of its keys is one of the filter's.
+/// Whether a document is certainly not a bare configuration: none of its keys is a key of the filter.
 fn is_other(document: &Node) -> bool {
     let Value::Object(entries) = &document.value else { return true };
     let schema = schema::of_configuration();
@@ -109,86 +110,87 @@ fn is_other(document: &Node) -> bool {
     !entries.is_empty() && (document.get("apiVersion").is_some() || !entries.iter().any(is_known))
 }
 
-type Take<'t> = dyn FnMut(String, Option<usize>, Node, bool) + 't;
+/// Receives a configuration: its path in the document, its line, its value, and whether it is JSON text in a string.
+type Visit<'t> = dyn FnMut(String, Option<usize>, Node, bool) + 't;
 
-/// Finds what may be configurations of plugins, wherever they are.
-fn walk(node: &Node, at: String, take: &mut Take<'_>) -> Result<(), String> {
+/// Visits every plugin configuration in a document.
+fn walk(node: &Node, at: String, visit: &mut Visit<'_>) -> Result<(), String> {
     match &node.value {
         Value::Object(entries) => {
-            let kind = if at.is_empty() { node.get("kind").and_then(Node::text) } else { None };
+            let kind = if at.is_empty() { node.get("kind").and_then(Node::as_str) } else { None };
             if let Some(spec) = node.get("spec") {
                 match kind {
-                    Some("WasmPlugin") => plugin(spec, "spec", take),
+                    Some("WasmPlugin") => plugin(spec, "spec", visit),
                     Some("TrafficExtension") => {
-                        spec.get("wasm").into_iter().for_each(|wasm| plugin(wasm, "spec.wasm", take));
+                        spec.get("wasm").into_iter().for_each(|wasm| plugin(wasm, "spec.wasm", visit));
                     }
-                    Some("EnvoyExtensionPolicy") => extensions(spec, take),
+                    Some("EnvoyExtensionPolicy") => extensions(spec, visit),
                     _ => {}
                 }
             }
-            let named = |key: &str| node.get(key).and_then(Node::text).is_some_and(|name| name.ends_with(WASM));
+            let named = |key: &str| node.get(key).and_then(Node::as_str).is_some_and(|name| name.ends_with(WASM));
             if named("@type") {
-                typed(node, &key_path(&at, "config"), &["config"], take)?;
+                typed(node, &join_key(&at, "config"), &["config"], visit)?;
             } else if named("type_url") {
-                let inner = key_path(&key_path(&at, "value"), "config");
-                typed(node, &inner, &["value", "config"], take)?;
+                let inner = join_key(&join_key(&at, "value"), "config");
+                typed(node, &inner, &["value", "config"], visit)?;
             }
-            entries.iter().try_for_each(|(key, node)| walk(node, key_path(&at, key), take))
+            entries.iter().try_for_each(|(key, node)| walk(node, join_key(&at, key), visit))
         }
-        Value::List(items) => {
-            items.iter().enumerate().try_for_each(|(index, item)| walk(item, format!("{at}[{index}]"), take))
+        Value::Array(items) => {
+            items.iter().enumerate().try_for_each(|(index, item)| walk(item, format!("{at}[{index}]"), visit))
         }
         _ => Ok(()),
     }
 }
 
-/// `pluginConfig` of Istio.
-fn plugin(wasm: &Node, at: &str, take: &mut Take<'_>) {
+/// Istio: `pluginConfig`.
+fn plugin(wasm: &Node, at: &str, visit: &mut Visit<'_>) {
     if let Some(config) = wasm.get("pluginConfig") {
-        take(format!("{at}.pluginConfig"), config.line, config.clone(), false);
+        visit(format!("{at}.pluginConfig"), config.line, config.clone(), false);
     }
 }
 
-/// `wasm[].config` of Envoy Gateway.
-fn extensions(spec: &Node, take: &mut Take<'_>) {
-    if let Some(Node { value: Value::List(items), .. }) = spec.get("wasm") {
+/// Envoy Gateway: `wasm[].config`.
+fn extensions(spec: &Node, visit: &mut Visit<'_>) {
+    if let Some(Node { value: Value::Array(items), .. }) = spec.get("wasm") {
         for (index, item) in items.iter().enumerate() {
             if let Some(config) = item.get("config") {
-                take(format!("spec.wasm[{index}].config"), config.line, config.clone(), false);
+                visit(format!("spec.wasm[{index}].config"), config.line, config.clone(), false);
             }
         }
     }
 }
 
-/// The `configuration` of Envoy's filter: a message whose type it names.
-fn typed(node: &Node, at: &str, keys: &[&str], take: &mut Take<'_>) -> Result<(), String> {
-    let Some(configuration) = node.at(keys).and_then(|config| config.get("configuration")) else {
+/// Envoy's Wasm filter: `configuration`, a `google.protobuf.Any`.
+fn typed(node: &Node, at: &str, keys: &[&str], visit: &mut Visit<'_>) -> Result<(), String> {
+    let Some(configuration) = node.get_path(keys).and_then(|config| config.get("configuration")) else {
         return Ok(());
     };
-    let kind = configuration.get("@type").and_then(Node::text).unwrap_or_default();
+    let kind = configuration.get("@type").and_then(Node::as_str).unwrap_or_default();
     let at = format!("{at}.configuration.value");
     let Some(value) = configuration.get("value") else { return Ok(()) };
-    match (kind.rsplit(['/', '.']).next(), value.text()) {
+    match (kind.rsplit(['/', '.']).next(), value.as_str()) {
         (Some("Struct"), None) => {
-            take(at, value.line, value.clone(), false);
+            visit(at, value.line, value.clone(), false);
             Ok(())
         }
         (Some("StringValue"), Some(text)) => {
-            let node = serde_json::from_str(text).map_err(|wrong| {
-                let (line, column) = (wrong.line(), wrong.column());
-                format!("holds, at {at}, something that is not JSON: it breaks off at line {line}, column {column}")
+            let node = serde_json::from_str(text).map_err(|error| {
+                let (line, column) = (error.line(), error.column());
+                format!("contains invalid JSON at {at}: error at line {line}, column {column}")
             })?;
-            take(at, value.line, node, true);
+            visit(at, value.line, node, true);
             Ok(())
         }
         _ => Err(format!(
-            "holds, at {at}, a value that is not what its @type says; expected a google.protobuf.Struct with an object, \
+            "contains a value at {at} that does not match its @type; expected a google.protobuf.Struct with an object, \
              or a google.protobuf.StringValue with JSON text"
         )),
     }
 }
 
-/// Whether a plugin's configuration has a key that every configuration of the filter needs.
-fn is_ours(found: &Found) -> bool {
+/// Whether a plugin configuration has a required key of the filter.
+fn is_filter_config(found: &LocatedConfig) -> bool {
     ["app", "rest_sessions"].iter().any(|key| found.node.get(key).is_some())
 }

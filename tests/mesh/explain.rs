@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use cases::{Case, Random};
 use serde_json::{Value, json};
-use session_filter::explain::{AnswerShown, Assumed, Outcome, Upstream};
+use session_filter::explain::{AssumedSession, Outcome, ReplySummary, UpstreamSummary};
 
 use crate::harness::envoy::Listener;
 use crate::harness::mesh::{Mesh, Setup, plugin};
@@ -66,26 +66,26 @@ fn full_configuration(keys: Value) -> Value {
 
 /// The sessions of the stub, by token.
 #[derive(Clone, Default)]
-struct KnownSessions(Arc<Mutex<HashMap<String, Assumed>>>);
+struct KnownSessions(Arc<Mutex<HashMap<String, AssumedSession>>>);
 
 impl KnownSessions {
     fn stub(&self) -> Stub {
         let known = self.clone();
         Stub::start(move |call| {
-            let assumed = known.0.lock().unwrap().get(call.token()).cloned().unwrap_or(Assumed::None);
+            let assumed = known.0.lock().unwrap().get(call.token()).cloned().unwrap_or(AssumedSession::None);
             match (call.method.as_str(), assumed) {
-                (_, Assumed::Unavailable) => Answer::text(500, "away"),
-                ("DELETE", Assumed::Active(_)) => Answer::text(200, "{\"kill\":1}"),
-                ("DELETE", Assumed::None) => Answer::text(200, "{\"kill\":0}"),
-                (_, Assumed::Active(session)) => Answer::text(200, session),
-                (_, Assumed::None) => Answer::none(),
+                (_, AssumedSession::Unavailable) => Answer::text(500, "away"),
+                ("DELETE", AssumedSession::Active(_)) => Answer::text(200, "{\"kill\":1}"),
+                ("DELETE", AssumedSession::None) => Answer::text(200, "{\"kill\":0}"),
+                (_, AssumedSession::Active(session)) => Answer::text(200, session),
+                (_, AssumedSession::None) => Answer::none(),
             }
         })
     }
 }
 
 #[track_caller]
-fn assert_replied(case: &Case, answer: &AnswerShown, response: &Response, context: &str) {
+fn assert_replied(case: &Case, answer: &ReplySummary, response: &Response, context: &str) {
     let is_grpc = case.headers.iter().any(|(_, value)| value == "application/grpc");
     if is_grpc {
         assert_eq!(response.status, 200, "{context}");
@@ -112,7 +112,7 @@ fn assert_replied(case: &Case, answer: &AnswerShown, response: &Response, contex
 }
 
 #[track_caller]
-fn assert_passed(case: &Case, upstream: &Upstream, seen: &Seen, context: &str) {
+fn assert_passed(case: &Case, upstream: &UpstreamSummary, seen: &Seen, context: &str) {
     for name in ANNOTATED {
         let set = upstream.headers.iter().filter(|(set, _)| set == name).map(|(_, value)| value.clone());
         assert_eq!(seen.values(name), set.collect::<Vec<_>>(), "{name}\n{context}");
