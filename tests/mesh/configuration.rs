@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::harness::envoy::{Listener, Packing, validate};
 use crate::harness::mesh::{Setup, plugin};
-use crate::harness::stub::{Answer, Stub};
+use crate::harness::stub::{CalloutResponse, Stub};
 use crate::setup::{held_service, long_timeout};
 use test_support::http1::Request;
 use test_support::token;
@@ -31,9 +31,9 @@ fn a_struct_and_a_string_configure_the_filter_alike() {
         .sessions(stub.address())
         .start();
     for listener in ["struct", "text"] {
-        let seen = mesh.passes_at(listener, &Request::get("/").session(&token::fresh()));
-        assert_eq!(seen.header("x-session-user").as_deref(), Some("user123"), "{listener}");
-        assert_eq!(seen.header("cookie"), None, "{listener}");
+        let received = mesh.passes_at(listener, &Request::get("/").session(&token::fresh()));
+        assert_eq!(received.header("x-session-user").as_deref(), Some("user123"), "{listener}");
+        assert_eq!(received.header("cookie"), None, "{listener}");
         mesh.denies_at(listener, &Request::get("/"), 401, "session_required");
         mesh.passes_at(listener, &Request::get("/off/x"));
         mesh.passes_at(listener, &Request::new("POST", "/"));
@@ -191,7 +191,7 @@ fn a_string_that_is_no_json_object_is_refused() {
 
 #[test]
 fn a_new_configuration_takes_over_and_the_old_one_completes_its_pending_requests() {
-    let (latch, stub) = held_service(|_| Answer::session());
+    let (latch, stub) = held_service(|_| CalloutResponse::session());
     let discovered = |keys: Value| Listener { discovered: true, ..Listener::new("main", long_timeout(keys)) };
     let old = discovered(json!({"annotate": {"headers": {"x-old": "id"}}}));
     let mesh = Setup::default().listener(old).sessions(stub.address()).start();
@@ -205,8 +205,8 @@ fn a_new_configuration_takes_over_and_the_old_one_completes_its_pending_requests
         (response.status == 200).then_some(())
     });
     latch.open();
-    let seen = mesh.seen_for(&request, &pending.read(false));
-    assert_eq!(seen.header("x-old").as_deref(), Some("user123"));
+    let received = mesh.upstream_request(&request, &pending.read(false));
+    assert_eq!(received.header("x-old").as_deref(), Some("user123"));
     mesh.passes(&request);
     assert_eq!(stub.calls().len(), 1);
     assert_eq!(mesh.counter("in_flight"), 0);

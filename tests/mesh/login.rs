@@ -232,9 +232,9 @@ fn login_leads_back_to_the_requested_page_and_query() {
     let login = navigation(&location);
     assert_eq!(mesh.passes(&login).target, location);
     let token = sessions.create("user1", &json!({"name": "Ada"}));
-    let seen = mesh.passes(&page.session(&token));
-    assert_eq!(seen.target, "/account?tab=orders");
-    assert_eq!(seen.header("x-session-user").as_deref(), Some("user1"));
+    let received = mesh.passes(&page.session(&token));
+    assert_eq!(received.target, "/account?tab=orders");
+    assert_eq!(received.header("x-session-user").as_deref(), Some("user1"));
     mesh.expect_outcomes(&[("redirected_total", 1), ("off_total", 1), ("allowed_total", 1)]);
 }
 
