@@ -1,10 +1,10 @@
 //! What `make simulate` prints: calls to rest-sessions, hits, and how long an end may go unseen, over a grid.
 
-mod world;
+mod simulation;
 
 use std::process::ExitCode;
 
-use world::{Outcome, PAGES_A_SECOND, REQUESTS_A_PAGE, SECONDS, Setting, USERS, run};
+use simulation::{Outcome, PAGES_A_SECOND, REQUESTS_A_PAGE, SECONDS, Setting, USERS, run};
 
 const ENVOYS: [u32; 5] = [1, 10, 100, 1_000, 10_000];
 const WORKERS: [u32; 4] = [1, 2, 8, 32];
