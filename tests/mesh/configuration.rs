@@ -51,10 +51,10 @@ fn a_struct_and_a_string_configure_the_filter_alike() {
 fn refusal(configuration: &Value, packing: Packing) -> String {
     let listener = Listener { packing, ..Listener::new("main", configuration.clone()) };
     let output = validate(&listener, &[]);
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(1), "{configuration} was not refused:\n{said}");
-    assert!(!said.contains("panicked"), "{said}");
-    said
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{configuration} was not refused:\n{errors}");
+    assert!(!errors.contains("panicked"), "{errors}");
+    errors
 }
 
 #[test]
@@ -77,7 +77,7 @@ fn every_problem_is_reported_on_its_own_line() {
         "write_back": {"on_failure": "allow"},
     });
     for packing in [Packing::Struct, Packing::Text] {
-        let said = refusal(&configuration, packing);
+        let errors = refusal(&configuration, packing);
         for (path, found) in [
             ("app", "my"),
             ("rest_sessions.timeout", "61s"),
@@ -88,13 +88,13 @@ fn every_problem_is_reported_on_its_own_line() {
             ("forward_token", "no"),
             ("write_back.on_failure", "allow"),
         ] {
-            let about: Vec<&str> = said.lines().filter(|line| line.contains(&format!("{path}: "))).collect();
+            let about: Vec<&str> = errors.lines().filter(|line| line.contains(&format!("{path}: "))).collect();
             assert!(
                 about.iter().any(|line| line.contains(found)),
-                "a line about {path} with {found} was expected:\n{said}"
+                "a line about {path} with {found} was expected:\n{errors}"
             );
         }
-        assert!(!said.contains("rules[0]"), "the first rule is valid, but is named:\n{said}");
+        assert!(!errors.contains("rules[0]"), "the first rule is valid, but is named:\n{errors}");
     }
 }
 
@@ -177,8 +177,8 @@ fn an_invalid_configuration_is_refused_naming_path_and_reason() {
     ];
     for (case, configuration, place) in cases {
         println!("{case}");
-        let said = refusal(&configuration, Packing::Struct);
-        assert!(said.contains(place), "{case}: the error does not name {place}:\n{said}");
+        let errors = refusal(&configuration, Packing::Struct);
+        assert!(errors.contains(place), "{case}: the error does not name {place}:\n{errors}");
     }
 }
 

@@ -257,12 +257,12 @@ fn a_login_page_that_requires_a_session_is_refused_as_a_redirect_loop() {
         assert!(!output.status.success(), "Envoy accepts it");
         String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
     };
-    let said = refused(json!({"login": {"url": "/login"}}));
-    assert!(said.contains(r#"login: the login page needs a session itself, under the rule "default""#), "{said}");
-    let said = refused(json!({
+    let errors = refused(json!({"login": {"url": "/login"}}));
+    assert!(errors.contains(r#"login: the login page needs a session itself, under the rule "default""#), "{errors}");
+    let errors = refused(json!({
         "hosts": ["shop.example.com", "login.example.com"],
         "login": {"url": "https://login.example.com/in?next={url}"},
         "rules": [{"name": "in", "match": {"hosts": ["login.example.com"]}, "session": "required"}],
     }));
-    assert!(said.contains(r#"login: the login page needs a session itself, under the rule "in""#), "{said}");
+    assert!(errors.contains(r#"login: the login page needs a session itself, under the rule "in""#), "{errors}");
 }
