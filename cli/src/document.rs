@@ -16,7 +16,7 @@ pub enum Value {
     Bool(bool),
     /// As JSON text.
     Number(String),
-    String(std::string::String),
+    String(String),
     /// A YAML scalar without quotes, whose type is not resolved yet.
     PlainScalar(String),
     Array(Vec<Node>),

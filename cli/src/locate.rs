@@ -93,8 +93,8 @@ fn is_read_by_envoy(document: &Node) -> bool {
 
 /// The kind and name of a Kubernetes object, such as `WasmPlugin rest-sessions`. Empty for other documents.
 fn document_name(document: &Node) -> String {
-    let word = |keys: &[&str]| document.get_path(keys).and_then(Node::as_str);
-    match (word(&["apiVersion"]), word(&["kind"]), word(&["metadata", "name"])) {
+    let string = |keys: &[&str]| document.get_path(keys).and_then(Node::as_str);
+    match (string(&["apiVersion"]), string(&["kind"]), string(&["metadata", "name"])) {
         (Some(_), Some(kind), Some(name)) => format!("{kind} {name}"),
         (Some(_), Some(kind), None) => kind.to_owned(),
         _ => String::new(),

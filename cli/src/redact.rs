@@ -15,17 +15,17 @@ pub fn redact(text: &str) -> String {
     for _ in 0..MAX_ENCODINGS {
         units = percent_decode(&units);
     }
-    let mut shown = String::new();
+    let mut redacted = String::new();
     let mut from = 0;
     for run in units.split(|unit| !unit.byte.is_ascii_alphanumeric()).filter(|run| run.len() >= MIN_LENGTH) {
         if let (Some(first), Some(last)) = (run.first(), run.last()) {
-            shown.push_str(text.get(from..first.start).unwrap_or_default());
-            shown.push('…');
+            redacted.push_str(text.get(from..first.start).unwrap_or_default());
+            redacted.push('…');
             from = last.end;
         }
     }
-    shown.push_str(text.get(from..).unwrap_or_default());
-    shown
+    redacted.push_str(text.get(from..).unwrap_or_default());
+    redacted
 }
 
 /// A decoded byte, and the range of its encoding in the text.
@@ -75,7 +75,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_encoding_of_a_token_is_shown(
+        fn no_encoding_of_a_token_is_printed(
             token in "[a-zA-Z0-9]{64}",
             encoded in proptest::collection::vec(0u8..4, 64),
             before in "[^a-zA-Z0-9%]{0,5}",

@@ -23,7 +23,7 @@ use super::assumed_session::AssumedSession;
 use super::outcome::{Outcome, RequirementResult};
 use super::request::Request;
 
-/// The input of one run.
+/// Drives a new worker with one request.
 pub struct Driver<'a> {
     pub config: &'a Rc<Config>,
     pub request: &'a Request,
