@@ -1,10 +1,10 @@
-//! Reads JSON into a tree that keeps repeated keys, which `serde_json`'s own value drops.
+//! Deserializes JSON into a [`Node`], which keeps repeated keys; `serde_json::Value` drops them.
 
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
-use crate::tree::{Node, Value};
+use crate::document::{Node, Value};
 
 impl<'de> Deserialize<'de> for Node {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -42,7 +42,7 @@ impl<'de> Visitor<'de> for NodeVisitor {
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Value, E> {
-        Ok(Value::Text(value.to_owned()))
+        Ok(Value::String(value.to_owned()))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
@@ -50,7 +50,7 @@ impl<'de> Visitor<'de> for NodeVisitor {
         while let Some(item) = seq.next_element()? {
             items.push(item);
         }
-        Ok(Value::List(items))
+        Ok(Value::Array(items))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_read_is_what_is_written() {
+    fn a_document_survives_the_round_trip_with_repeated_keys() {
         let json = r#"{"a":[1,-2,0.5,1e30,true,null,"x"],"a":{}}"#;
         let node: Node = serde_json::from_str(json).unwrap();
         assert_eq!(node.to_json(), json.replace("1e30", "1000000000000000000000000000000"));

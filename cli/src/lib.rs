@@ -1,8 +1,8 @@
-//! The filter's configuration at the command line: is it sound, and what does it do with a request?
+//! `session-filter`: checks the filter's configuration, and explains its decision on a request.
 //!
-//! All that decides is the filter's own code, linked natively, so this program cannot disagree with the module that
-//! Envoy loads. What is here finds configurations in files, drives that code, and tells a person what it said. Whatever
-//! is printed goes through [`secrets::hidden`] once, at the end: a token never leaves.
+//! Every decision is made by the core crate that the Wasm module is built from, linked natively. This crate locates
+//! configurations in files, drives the core and formats its results. All output passes through [`redact::redact`] once,
+//! so no token is printed.
 
 #![cfg_attr(
     not(test),
@@ -19,14 +19,14 @@
 )]
 
 pub mod check;
+pub mod document;
 pub mod explain;
-pub mod find;
 pub mod json;
+pub mod json_path;
+pub mod locate;
 pub mod options;
-pub mod place;
+pub mod redact;
 pub mod run;
 pub mod schema;
-pub mod secrets;
 pub mod token;
-pub mod tree;
 pub mod yaml;

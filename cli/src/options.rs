@@ -5,9 +5,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-/// Checks and explains configurations of the session filter, with the filter's own code.
+/// Checks the session filter's configuration and explains its decisions, with the filter's own code.
 ///
-/// Exit codes: 0 sound, 1 problems were found, 2 the input is of no use.
+/// Exit codes: 0 no problems, 1 problems found, 2 invalid arguments or unusable input.
 #[derive(Debug, Parser)]
 #[command(name = "session-filter", version, disable_help_subcommand = true)]
 pub struct Options {
@@ -17,47 +17,47 @@ pub struct Options {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Say everything that is wrong with a configuration, each with its place
+    /// Report every problem of a configuration, with its line and path
     Check {
-        /// JSON or YAML: a configuration by itself, a bootstrap of Envoy's, a WasmPlugin, TrafficExtension, EnvoyFilter
-        /// or EnvoyExtensionPolicy; `-` for standard input
+        /// JSON or YAML file: a bare configuration, an Envoy bootstrap, or a WasmPlugin, TrafficExtension, EnvoyFilter or
+        /// EnvoyExtensionPolicy; `-` for standard input
         config: PathBuf,
     },
-    /// Say what a configuration does with a request, and why
+    /// Show the decision on a request, and the reasons
     Explain(Explain),
-    /// Print the configuration's JSON Schema (draft 2020-12), for editors and other tools
+    /// Print the JSON Schema (draft 2020-12) of the configuration
     Schema,
-    /// Say of a token when it was made, or why it is none; it is never shown
+    /// Show when a token was created, or why the text is not a token; the token itself is never shown
     Token {
-        /// Better left out: then it is read from standard input, and stays out of the shell's history
+        /// The token; read from standard input if omitted or `-`, which keeps it out of the shell's history
         token: Option<String>,
     },
 }
 
 #[derive(Debug, Args)]
 pub struct Explain {
-    /// As for `check`
+    /// JSON or YAML file, as for `check`
     pub config: PathBuf,
-    /// Method and URL or path, such as 'GET /account'; {token} in it stands for a token made now
+    /// Method and URL or path, such as 'GET /account'; {token} stands for a token created now
     #[arg(long, value_name = "METHOD URL")]
     pub request: String,
-    /// A header line of the request, such as 'cookie: session-cookie={token}'; may be repeated
+    /// Request header, such as 'cookie: session-cookie={token}'; may be repeated
     #[arg(long = "header", value_name = "NAME: VALUE")]
     pub headers: Vec<String>,
-    /// Who sends it, as Envoy would say
+    /// Client address that Envoy trusts
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
     pub client: IpAddr,
-    /// What rest-sessions knows: none, unavailable, or a session in JSON with at least `id`; what else it leaves out is
-    /// ttl 7200, idle 0, r 1, w 1, and ip the client's. Left out: what each would lead to
+    /// Response of rest-sessions: `none`, `unavailable`, or a session as JSON with at least `id` (defaults: ttl 7200,
+    /// idle 0, r 1, w 1, ip the client's); if omitted, every case is shown
     #[arg(long, value_name = "SESSION")]
     pub session: Option<String>,
-    /// When, in seconds since 1970, if not now
+    /// Time of the request, in seconds since 1970 [default: now]
     #[arg(long, value_name = "UNIX")]
     pub now: Option<u64>,
-    /// Which of several configurations in the file, counted from 1
+    /// Number of the configuration in the file, from 1
     #[arg(long, value_name = "NUMBER")]
     pub which: Option<usize>,
-    /// For programs
+    /// Print JSON
     #[arg(long)]
     pub json: bool,
 }

@@ -2,11 +2,11 @@
 
 use rest_sessions_core::config::schema;
 
-/// The schema as it is kept in the repository.
+/// The text of `cli/schema.json`.
 #[must_use]
 pub fn text() -> String {
     let mut schema = schema::of_configuration();
-    // Whatever order the objects of this build have.
+    // The order of keys depends on serde_json's features in this build.
     schema.sort_all_objects();
     format!("{schema:#}\n")
 }

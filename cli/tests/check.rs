@@ -1,4 +1,4 @@
-//! `session-filter check`, as a person runs it: where configurations are found, and what is said of them.
+//! `session-filter check` as a process: which configurations it locates, and what it reports.
 
 #![allow(clippy::panic, clippy::unwrap_used, reason = "a test that cannot go on should stop, and say where")]
 
@@ -8,28 +8,28 @@ use std::fs;
 
 use support::{Ran, run};
 
-const SOUND: &str = r#"{"app": "mywebapp", "rest_sessions": {"cluster": "rest-sessions"}}"#;
+const VALID: &str = r#"{"app": "mywebapp", "rest_sessions": {"cluster": "rest-sessions"}}"#;
 
 fn check(input: &str) -> Ran {
     run(&["check", "-"], input)
 }
 
 #[track_caller]
-fn says(input: &str, code: i32, lines: &[&str]) {
+fn assert_reports(input: &str, code: i32, lines: &[&str]) {
     let Ran { code: found, out, err } = check(input);
     assert_eq!((out.lines().collect::<Vec<_>>().as_slice(), found), (lines, code), "{err}");
 }
 
 #[test]
-fn a_sound_configuration_has_no_problems() {
-    says(SOUND, 0, &["standard input: no problems"]);
-    says("app: mywebapp\nrest_sessions: {cluster: rest-sessions}\n", 0, &["standard input: no problems"]);
-    assert_eq!(check("{}").code, 1, "an empty one lacks what is required");
+fn a_valid_configuration_has_no_problems() {
+    assert_reports(VALID, 0, &["standard input: no problems"]);
+    assert_reports("app: mywebapp\nrest_sessions: {cluster: rest-sessions}\n", 0, &["standard input: no problems"]);
+    assert_eq!(check("{}").code, 1, "required keys are missing");
 }
 
 #[test]
-fn every_problem_is_said_with_its_place() {
-    says(
+fn every_problem_is_reported_with_its_path() {
+    assert_reports(
         r#"{"app": "my app", "rules": [{"session": "requierd"}], "rule": 1, "app": "two"}"#,
         1,
         &[
@@ -46,8 +46,8 @@ fn every_problem_is_said_with_its_place() {
 }
 
 #[test]
-fn what_is_said_is_what_the_module_says() {
-    // The reference shows it of the module, and its tests hold it to that.
+fn messages_are_those_of_the_module() {
+    // A test of the reference compares the same messages with the module's log.
     let reference = fs::read_to_string(support::root().join("docs/configuration.md")).unwrap();
     let section = reference.split("\n## Mistakes\n").nth(1).unwrap();
     let block = |language: &str| {
@@ -66,7 +66,7 @@ fn what_is_said_is_what_the_module_says() {
 }
 
 #[test]
-fn the_repositorys_own_configurations_are_found_and_sound() {
+fn the_configurations_of_the_repository_are_located_and_valid() {
     for (file, at) in [
         ("envoy/istio/wasm-plugin.yaml", "WasmPlugin rest-sessions: spec.pluginConfig"),
         ("envoy/istio/traffic-extension.yaml", "TrafficExtension rest-sessions: spec.wasm.pluginConfig"),
@@ -84,7 +84,7 @@ fn the_repositorys_own_configurations_are_found_and_sound() {
 }
 
 #[test]
-fn a_problem_in_yaml_is_said_with_its_line() {
+fn a_problem_in_yaml_is_reported_with_its_line() {
     let manifest = "\
 apiVersion: extensions.istio.io/v1alpha1
 kind: WasmPlugin
@@ -98,7 +98,7 @@ spec:
       - session: off
         match: {paths: [/static/*]}
 ";
-    says(
+    assert_reports(
         manifest,
         1,
         &[
@@ -110,7 +110,7 @@ spec:
 }
 
 #[test]
-fn a_number_where_a_duration_belongs_gets_a_hint() {
+fn a_number_instead_of_a_duration_gets_a_hint() {
     let Ran { out, .. } = check("app: mywebapp\nrest_sessions: {cluster: rs}\ncache: {ttl: 5}\n");
     assert!(out.contains("write \"5s\" or \"5ms\""), "{out}");
 }
@@ -130,11 +130,15 @@ typed_config:
 }
 
 #[test]
-fn a_filter_of_envoy_holds_a_struct_or_text() {
+fn envoys_wasm_filter_contains_a_struct_or_a_string() {
     let at = "standard input:7: typed_config.config.configuration.value";
-    says(&filter("StringValue", &format!("'{SOUND}'")), 0, &[&format!("{at}: no problems")]);
-    says(&filter("Struct", "{app: mywebapp, rest_sessions: {cluster: rs}}"), 0, &[&format!("{at}: no problems")]);
-    says(
+    assert_reports(&filter("StringValue", &format!("'{VALID}'")), 0, &[&format!("{at}: no problems")]);
+    assert_reports(
+        &filter("Struct", "{app: mywebapp, rest_sessions: {cluster: rs}}"),
+        0,
+        &[&format!("{at}: no problems")],
+    );
+    assert_reports(
         &filter("StringValue", "'{\"app\": \"mywebapp\"}'"),
         1,
         &[
@@ -144,16 +148,16 @@ fn a_filter_of_envoy_holds_a_struct_or_text() {
     );
     let Ran { code, err, .. } = check(&filter("StringValue", "'{\"app\": '"));
     assert_eq!(code, 2);
-    assert!(err.contains("not JSON: it breaks off at line 1"), "{err}");
+    assert!(err.contains("contains invalid JSON at "), "{err}");
     for (kind, value) in [("StringValue", "{app: mywebapp}"), ("Struct", "'{}'"), ("BytesValue", "e30=")] {
         let Ran { code, err, .. } = check(&filter(kind, value));
         assert_eq!(code, 2);
-        assert!(err.contains("not what its @type says"), "{err}");
+        assert!(err.contains("does not match its @type"), "{err}");
     }
 }
 
 #[test]
-fn a_fraction_is_text_for_envoy_and_a_number_for_kubernetes() {
+fn a_fraction_is_a_string_for_envoy_and_a_number_for_kubernetes() {
     let config = "{app: mywebapp, rest_sessions: {cluster: rs}, rules: [{session: required, require: \
                   [{field: d.n, at_most: 1.5}]}]}";
     assert_eq!(check(config).code, 0);
@@ -167,10 +171,10 @@ fn a_bootstrap_may_be_json_too() {
     let bootstrap = format!(
         r#"{{"static_resources": {{"listeners": [{{"filters": [{{"typed_config": {{
             "@type": "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm",
-            "config": {{"configuration": {{"@type": "type.googleapis.com/google.protobuf.Struct", "value": {SOUND}}}}}
+            "config": {{"configuration": {{"@type": "type.googleapis.com/google.protobuf.Struct", "value": {VALID}}}}}
         }}}}]}}]}}}}"#
     );
-    says(
+    assert_reports(
         &bootstrap,
         0,
         &[
@@ -180,7 +184,7 @@ fn a_bootstrap_may_be_json_too() {
 }
 
 #[test]
-fn an_envoy_filter_of_istio_holds_it_wherever_the_patch_says() {
+fn an_envoy_filter_of_istio_contains_it_anywhere_in_a_patch() {
     let manifest = "\
 apiVersion: networking.istio.io/v1alpha3
 kind: EnvoyFilter
@@ -203,11 +207,11 @@ spec:
                   {\"app\": \"mywebapp\", \"rest_sessions\": {\"cluster\": \"rs\"}}
 ";
     let at = "EnvoyFilter sessions: spec.configPatches[0].patch.value.typed_config.value.config.configuration.value";
-    says(manifest, 0, &[&format!("standard input:19: {at}: no problems")]);
+    assert_reports(manifest, 0, &[&format!("standard input:19: {at}: no problems")]);
 }
 
 #[test]
-fn several_configurations_are_each_checked_and_other_plugins_are_passed_over() {
+fn each_of_several_configurations_is_checked_and_other_plugins_are_skipped() {
     let manifest = "\
 apiVersion: v1
 kind: Service
@@ -231,7 +235,7 @@ metadata: {name: second}
 spec:
   pluginConfig: {app: x, rest_sessions: {cluster: rs}}
 ";
-    says(
+    assert_reports(
         manifest,
         1,
         &[
@@ -243,14 +247,14 @@ spec:
 }
 
 #[test]
-fn a_file_without_a_configuration_is_of_no_use() {
+fn a_file_without_a_configuration_is_an_error() {
     for (input, why) in [
         ("", "is empty"),
-        ("apiVersion: v1\nkind: Service\n", "holds no configuration"),
-        ("static_resources: {}\n", "holds no configuration"),
-        ("- 1\n", "holds no configuration"),
-        ("services: {app: {image: a}}\n", "holds no configuration"),
-        ("{\"app\": ", "is no JSON: it breaks off at line 1, column 8"),
+        ("apiVersion: v1\nkind: Service\n", "contains no configuration"),
+        ("static_resources: {}\n", "contains no configuration"),
+        ("- 1\n", "contains no configuration"),
+        ("services: {app: {image: a}}\n", "contains no configuration"),
+        ("{\"app\": ", "is not valid JSON: error at line 1, column 8"),
         ("a: [\n", "is neither JSON nor YAML: line 2"),
     ] {
         let Ran { code, out, err } = check(input);

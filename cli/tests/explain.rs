@@ -1,5 +1,5 @@
-//! `session-filter explain`, as a person runs it. That it is right is for `tests/mesh/explain.rs` to say, which holds
-//! it against a real Envoy; here it is about what is told, and about what never is.
+//! `session-filter explain` as a process: its output, and that no token is in it. tests/mesh/explain.rs compares its
+//! decisions with a real Envoy.
 
 #![allow(clippy::panic, clippy::unwrap_used, reason = "a test that cannot go on should stop, and say where")]
 
@@ -38,7 +38,7 @@ fn explain(args: &[&str]) -> Ran {
 }
 
 #[track_caller]
-fn told(args: &[&str]) -> String {
+fn explained(args: &[&str]) -> String {
     let Ran { code, out, err } = explain(args);
     assert_eq!((code, err.as_str()), (0, ""), "{args:?}");
     out
@@ -48,12 +48,12 @@ const COOKIE: &str = "cookie: s={token}";
 
 #[test]
 fn a_request_is_explained_from_its_path_to_what_the_upstream_gets() {
-    let out = told(&[
+    let out = explained(&[
         "GET https://admin.example.com/users?x=1",
         "--header",
         COOKIE,
         "--header",
-        "X-Session_User: somebody",
+        "X-Session_User: spoofed",
         "--client",
         "203.0.113.7",
         "--session",
@@ -69,7 +69,7 @@ rule       admin (rules[2]): session required, app backoffice
            not assets: the path is none of /static/*
            not pages: the path is none of /, /login
 token      in cookie:s
-asks       GET /at/rs/backoffice/get/… at rs.internal (cluster outbound|3000||rs.internal)
+callout    GET /at/rs/backoffice/get/… at rs.internal (cluster outbound|3000||rs.internal)
 
 With this session:
 requires   d.role one_of [\"admin\"]: holds, it is \"admin\"
@@ -85,7 +85,7 @@ upstream   x-role: admin
 
 #[test]
 fn a_requirement_that_fails_says_what_was_found() {
-    let out = told(&[
+    let out = explained(&[
         "GET https://admin.example.com/users",
         "--header",
         COOKIE,
@@ -95,71 +95,71 @@ fn a_requirement_that_fails_says_what_was_found() {
     for line in [
         "requires   d.role one_of [\"admin\"]: does not hold, it is missing\n",
         "requires   ip is_client: does not hold, it is \"192.0.2.9\"\n",
-        "decision   deny, forbidden (rest_sessions.denied_forbidden_total)\nanswer     403\n",
+        "decision   deny, forbidden (rest_sessions.denied_forbidden_total)\nreply      403\n",
     ] {
         assert!(out.contains(line), "{line}\nis not in\n{out}");
     }
 }
 
 #[test]
-fn without_a_session_every_case_is_told() {
-    let out = told(&["GET https://shop.example.com/account", "--header", "Authorization: bearer {token}"]);
+fn without_a_session_every_case_is_explained() {
+    let out = explained(&["GET https://shop.example.com/account", "--header", "Authorization: bearer {token}"]);
     for part in [
         "rule       default: session required, app mywebapp\n           not assets: the path is none of /static/*\n",
         "not admin: the host is none of admin.example.com\n",
         "not rules[4]: the path is none of /live\n",
         "token      in header:authorization\n",
-        "With a live session (--session '{\"id\":\"…\"}' tells more):\nupstream   x-role: d.role\n",
+        "With an active session (--session '{\"id\":\"…\"}' shows more):\nupstream   x-role: d.role\n",
         "If there is no such session:\ndecision   deny, no_session",
-        "While rest-sessions is away:\ndecision   deny, unavailable",
+        "If rest-sessions is unavailable:\ndecision   deny, unavailable",
     ] {
         assert!(out.contains(part), "{part}\nis not in\n{out}");
     }
 }
 
 #[test]
-fn readings_are_told_with_the_rules_that_they_fall_under() {
-    let out = told(&["GET https://shop.example.com/%73tatic/a;b"]);
+fn readings_are_shown_with_the_rules_that_they_select() {
+    let out = explained(&["GET https://shop.example.com/%73tatic/a;b"]);
     assert!(
-        out.contains("path       read as /%73tatic/a;b, under default\n           or as /static/a;b, under assets\n"),
+        out.contains("path       read as /%73tatic/a;b, rule default\n           or as /static/a;b, rule assets\n"),
         "{out}"
     );
     assert!(out.contains("decision   deny, ambiguous_path"), "{out}");
-    let out = told(&["GET https://shop.example.com/a/%2e%2e/b"]);
-    assert!(out.contains("path       refused wherever rules name paths: a dot segment in the path\n"), "{out}");
-    let out = told(&["GET https://evil.example.com/"]);
+    let out = explained(&["GET https://shop.example.com/a/%2e%2e/b"]);
+    assert!(out.contains("path       refused where rules match paths: a dot segment in the path\n"), "{out}");
+    let out = explained(&["GET https://evil.example.com/"]);
     assert!(out.contains("decision   deny, unknown_host") && !out.contains("rule "), "{out}");
 }
 
 #[test]
-fn logins_logouts_shadow_and_streams_are_told() {
-    let out = told(&["GET https://shop.example.com/account?t=x&u=1", "--header", "accept: text/html"]);
+fn logins_logouts_shadow_and_rechecks_are_explained() {
+    let out = explained(&["GET https://shop.example.com/account?t=x&u=1", "--header", "accept: text/html"]);
     assert!(out.contains("location: /login?next=https%3A%2F%2Fshop.example.com%2Faccount%3Fu%3D1\n"), "{out}");
-    let out = told(&["POST https://shop.example.com/logout", "--header", COOKIE, "--session", "unavailable"]);
+    let out = explained(&["POST https://shop.example.com/logout", "--header", COOKIE, "--session", "unavailable"]);
     assert!(out.contains("DELETE /at/rs/mywebapp/kill/… at"), "{out}");
-    assert!(out.contains("While rest-sessions is away:\ndecision   deny, logout_failed"), "{out}");
-    let out = told(&["GET https://shop.example.com/trial/a", "--header", COOKIE, "--session", "none"]);
-    assert!(out.contains("in shadow: nothing happens to the request"), "{out}");
+    assert!(out.contains("If rest-sessions is unavailable:\ndecision   deny, logout_failed"), "{out}");
+    let out = explained(&["GET https://shop.example.com/trial/a", "--header", COOKIE, "--session", "none"]);
+    assert!(out.contains("shadow: not enforced"), "{out}");
     assert!(
-        out.contains("decision   deny, no_session (rest_sessions.shadow_denied_total)\nupstream   gets no"),
+        out.contains("decision   deny, no_session (rest_sessions.shadow_denied_total)\nupstream   no headers"),
         "{out}"
     );
-    let out = told(&["GET https://shop.example.com/live", "--header", COOKIE, "--session", r#"{"id":"a"}"#]);
-    assert!(out.contains("open       its session is asked for again every 5 s\n"), "{out}");
+    let out = explained(&["GET https://shop.example.com/live", "--header", COOKIE, "--session", r#"{"id":"a"}"#]);
+    assert!(out.contains("recheck    every 5 s\n"), "{out}");
     let grpc = ["--header", "content-type: application/grpc"];
-    let out = told(&[["POST https://shop.example.com/a", "--session", "none"].as_slice(), &grpc].concat());
-    assert!(out.contains("answer     401, grpc-status 16\n"), "{out}");
+    let out = explained(&[["POST https://shop.example.com/a", "--session", "none"].as_slice(), &grpc].concat());
+    assert!(out.contains("reply      401, grpc-status 16\n"), "{out}");
 }
 
 #[test]
-fn a_session_beyond_a_limit_counts_as_none_and_is_ended() {
-    let ask = |session: &str| told(&["GET https://shop.example.com/live", "--header", COOKIE, "--session", session]);
-    let ended =
-        "limits     the session is beyond a limit: it counts as none, and is ended\ndecision   deny, no_session";
-    assert!(ask(r#"{"id":"a","idle":1801}"#).contains(ended));
-    assert!(!ask(r#"{"id":"a","idle":1800}"#).contains("limits"));
-    // The token is made at the time that is asked about.
-    let later = told(&[
+fn a_session_that_exceeds_a_limit_is_treated_as_absent_and_ended() {
+    let with_session =
+        |session: &str| explained(&["GET https://shop.example.com/live", "--header", COOKIE, "--session", session]);
+    let ended = "limits     exceeded: the session is treated as absent, and is ended\ndecision   deny, no_session";
+    assert!(with_session(r#"{"id":"a","idle":1801}"#).contains(ended));
+    assert!(!with_session(r#"{"id":"a","idle":1800}"#).contains("limits"));
+    // The token is created at the time of the request.
+    let later = explained(&[
         "GET https://shop.example.com/live",
         "--header",
         COOKIE,
@@ -172,50 +172,50 @@ fn a_session_beyond_a_limit_counts_as_none_and_is_ended() {
 }
 
 #[test]
-fn whoever_asks_in_vain_gets_a_hint() {
-    let out = told(&["GET https://shop.example.com/live", "--session", r#"{"id":"a"}"#]);
+fn an_argument_without_effect_gets_a_hint() {
+    let out = explained(&["GET https://shop.example.com/live", "--session", r#"{"id":"a"}"#]);
     assert!(
-        out.contains("token      none\n           cookie:s: nothing there\n")
-            && out.contains("hint: the request bears no token"),
+        out.contains("token      none\n           cookie:s: absent\n")
+            && out.contains("hint: the request has no token"),
         "{out}"
     );
-    let out = told(&["GET https://shop.example.com/static/a", "--session", "none"]);
-    assert!(out.contains("hint: nobody asks for a session here"), "{out}");
-    let out = told(&["GET /static/a"]);
-    assert!(out.contains("hint: the request names no host"), "{out}");
+    let out = explained(&["GET https://shop.example.com/static/a", "--session", "none"]);
+    assert!(out.contains("hint: no session is looked up"), "{out}");
+    let out = explained(&["GET /static/a"]);
+    assert!(out.contains("hint: the request has no host"), "{out}");
 }
 
 #[test]
-fn a_token_that_does_not_count_is_told_by_what_is_wrong_with_it() {
+fn an_unusable_token_is_explained_by_its_mistake() {
     let secret = token(Duration::from_secs(60));
     let short = format!("cookie: s={}; s=junk", &secret[1..]);
     let future = format!("authorization: Bearer {}Zzzzzzzzz", &secret[..55]);
-    let out = told(&["GET https://shop.example.com/live", "--header", &short, "--header", &future]);
+    let out = explained(&["GET https://shop.example.com/live", "--header", &short, "--header", &future]);
     let lines = "\
 token      none
            cookie:s: it has 63 characters; expected 64 letters and digits; it has 4 characters; expected 64 letters and digits
-           header:authorization: it says that it was made in the future, or the clock here is wrong
-           query:t: nothing there
+           header:authorization: its creation time is in the future, or the clock of this machine is wrong
+           query:t: absent
 ";
     assert!(out.contains(lines), "{out}");
     let two = format!("cookie: s={secret}; s=x{}", &secret[1..]);
-    let out = told(&["GET https://shop.example.com/live", "--header", &two]);
-    assert!(out.contains("token      two different ones in one place, which counts as none\n"), "{out}");
-    assert!(out.contains("cookie:s: a well-formed token, which does not count: another one stands beside it"), "{out}");
+    let out = explained(&["GET https://shop.example.com/live", "--header", &two]);
+    assert!(out.contains("token      none: two different tokens in one source\n"), "{out}");
+    assert!(out.contains("cookie:s: a well-formed token that is not used: the source has another one too"), "{out}");
 }
 
 #[test]
-fn json_says_the_same() {
-    let out = told(&["GET https://shop.example.com/live", "--header", COOKIE, "--session", "none", "--json"]);
-    let said: Value = serde_json::from_str(&out).unwrap();
+fn json_has_the_same_content() {
+    let out = explained(&["GET https://shop.example.com/live", "--header", COOKIE, "--session", "none", "--json"]);
+    let explanation: Value = serde_json::from_str(&out).unwrap();
     assert_eq!(
-        said["rule"],
+        explanation["rule"],
         json!({"label": "rules[4]", "place": 4, "session": "required", "app": "mywebapp", "shadow": false})
     );
-    assert_eq!(said["readings"], json!([{"path": "/live", "rule": "rules[4]"}]));
-    assert_eq!(said["outcomes"][0]["if"], "none");
-    assert_eq!(said["outcomes"][0]["source"], "cookie:s");
-    assert_eq!(said["outcomes"][0]["answer"]["status"], 401);
+    assert_eq!(explanation["readings"], json!([{"path": "/live", "rule": "rules[4]"}]));
+    assert_eq!(explanation["outcomes"][0]["if"], "none");
+    assert_eq!(explanation["outcomes"][0]["source"], "cookie:s");
+    assert_eq!(explanation["outcomes"][0]["answer"]["status"], 401);
 }
 
 #[test]
@@ -247,10 +247,10 @@ fn no_token_is_ever_shown() {
                 ]
                 .concat();
                 let Ran { out, err, .. } = run(&args, &config());
-                for said in [out, err] {
+                for output in [out, err] {
                     assert!(
-                        !shows(&said, &secret) && !shows(&said, &other) && !shows(&said, &encoded),
-                        "{args:?}\n{said}"
+                        !shows(&output, &secret) && !shows(&output, &other) && !shows(&output, &encoded),
+                        "{args:?}\n{output}"
                     );
                 }
             }
@@ -259,14 +259,14 @@ fn no_token_is_ever_shown() {
 }
 
 #[test]
-fn what_cannot_be_asked_is_said_and_a_configuration_with_problems_is_not_explained() {
+fn invalid_arguments_and_a_configuration_with_problems_are_refused() {
     for (args, why) in [
         (vec!["GET"], "--request has no space"),
         (vec!["GET a"], "neither absolute nor a path"),
         (vec!["GET /", "--header", "a"], "--header number 1 has no name and colon"),
-        (vec!["GET /", "--session", "who"], "--session is no object in JSON"),
+        (vec!["GET /", "--session", "who"], "--session is not a JSON object"),
         (vec!["GET /", "--session", "{}"], "`id` is missing"),
-        (vec!["GET /", "--which", "2"], "--which is from 1 to 1"),
+        (vec!["GET /", "--which", "2"], "--which takes a number from 1 to 1"),
         (vec!["GET /", "--client", "a"], "invalid value"),
     ] {
         let Ran { code, out, err } = explain(&args);
@@ -279,7 +279,7 @@ fn what_cannot_be_asked_is_said_and_a_configuration_with_problems_is_not_explain
 }
 
 #[test]
-fn one_of_several_configurations_is_chosen_by_its_number() {
+fn which_chooses_one_of_several_configurations() {
     let manifest = |name: &str, session: &str| {
         format!(
             "apiVersion: a/v1\nkind: WasmPlugin\nmetadata: {{name: {name}}}\nspec:\n  pluginConfig:\n    app: {name}\n    \

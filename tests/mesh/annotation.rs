@@ -6,13 +6,13 @@ use serde_json::{Value, json};
 
 use crate::harness::envoy::Listener;
 use crate::harness::mesh::{Mesh, Setup, plugin};
-use crate::harness::stub::{Answer, Stub};
+use crate::harness::stub::{CalloutResponse, Stub};
 use test_support::http1::Request;
 use test_support::token;
 
 /// A session service whose every response has this body.
 fn service(session: &'static str) -> Stub {
-    Stub::start(move |_| Answer::text(200, session))
+    Stub::start(move |_| CalloutResponse::text(200, session))
 }
 
 fn annotating(headers: Value) -> Value {
@@ -37,7 +37,7 @@ fn each_mapped_field_sets_its_header_and_a_missing_field_sets_none() {
             "x-dotted": "d.a.b", "x-empty": "d.empty", "x-missing": "d.missing", "x-half": "d.a",
         }),
     );
-    let seen = mesh.passes(&Request::get("/").session(&token::aged(Duration::from_secs(3600))));
+    let received = mesh.passes(&Request::get("/").session(&token::aged(Duration::from_secs(3600))));
     for (name, value) in [
         ("x-id", Some("user123")),
         ("x-ip", Some("192.168.99.22")),
@@ -58,10 +58,10 @@ fn each_mapped_field_sets_its_header_and_a_missing_field_sets_none() {
         ("x-session-user", None),
         ("x-session-data", None),
     ] {
-        assert_eq!(seen.header(name).as_deref(), value, "{name}");
+        assert_eq!(received.header(name).as_deref(), value, "{name}");
     }
     let age: u64 =
-        seen.header("x-age").expect("the token has a creation time").parse().expect("the age is in whole seconds");
+        received.header("x-age").expect("the token has a creation time").parse().expect("the age is in whole seconds");
     assert!((3600..3660).contains(&age), "the age is {age} s, 3600 to 3660 were expected");
 }
 
@@ -69,8 +69,8 @@ fn each_mapped_field_sets_its_header_and_a_missing_field_sets_none() {
 fn a_minimal_session_sets_only_the_headers_of_its_fields() {
     let stub = service(r#"{"id":"u","ttl":10}"#);
     let mesh = start(&stub, json!({"x-id": "id", "x-ip": "ip", "x-idle": "idle", "x-d": "d", "x-name": "d.name"}));
-    let seen = mesh.passes(&Request::get("/").session(&token::fresh()));
-    let values = ["x-id", "x-ip", "x-idle", "x-d", "x-name"].map(|name| seen.header(name));
+    let received = mesh.passes(&Request::get("/").session(&token::fresh()));
+    let values = ["x-id", "x-ip", "x-idle", "x-d", "x-name"].map(|name| received.header(name));
     assert_eq!(values.each_ref().map(Option::as_deref), [Some("u"), None, None, Some("{}"), None]);
 }
 
@@ -80,11 +80,11 @@ fn string_values_are_percent_encoded_reversibly() {
         r##"{"id": " 50% ü\t\r\nx-admin: 1 \u0000 ", "ttl": 10, "d": {"emoji": "😀", "inner": "a  b", "all": "!\"#&'()*+,-./:;<=>?@[\\]^_`{|}~"}}"##,
     );
     let mesh = start(&stub, json!({"x-id": "id", "x-emoji": "d.emoji", "x-inner": "d.inner", "x-all": "d.all"}));
-    let seen = mesh.passes(&Request::get("/").session(&token::fresh()));
-    assert_eq!(seen.header("x-id").as_deref(), Some("%2050%25 %C3%BC%09%0D%0Ax-admin: 1 %00%20"));
-    assert_eq!(seen.header("x-emoji").as_deref(), Some("%F0%9F%98%80"));
-    assert_eq!(seen.header("x-inner").as_deref(), Some("a  b"));
-    assert_eq!(seen.header("x-all").as_deref(), Some("!\"#&'()*+,-./:;<=>?@[\\]^_`{|}~"));
+    let received = mesh.passes(&Request::get("/").session(&token::fresh()));
+    assert_eq!(received.header("x-id").as_deref(), Some("%2050%25 %C3%BC%09%0D%0Ax-admin: 1 %00%20"));
+    assert_eq!(received.header("x-emoji").as_deref(), Some("%F0%9F%98%80"));
+    assert_eq!(received.header("x-inner").as_deref(), Some("a  b"));
+    assert_eq!(received.header("x-all").as_deref(), Some("!\"#&'()*+,-./:;<=>?@[\\]^_`{|}~"));
 }
 
 #[test]
@@ -93,8 +93,8 @@ fn data_is_equivalent_compact_json_in_printable_ascii() {
         r#"{"id": "u", "ttl": 10, "d": { "œ": "Zoë 😀", "quote": "a\"b\\c\n", "del": "\u007f" , "slash": "\/" }}"#,
     );
     let mesh = start(&stub, json!({"x-d": "d"}));
-    let seen = mesh.passes(&Request::get("/").session(&token::fresh()));
-    let data = seen.header("x-d").expect("the session has data");
+    let received = mesh.passes(&Request::get("/").session(&token::fresh()));
+    let data = received.header("x-d").expect("the session has data");
     assert!(data.bytes().all(|byte| (b' '..=b'~').contains(&byte)), "{data}");
     assert!(data.contains(r"\u0153") && data.to_lowercase().contains(r"\ud83d\ude00"), "{data}");
     assert!(!data.contains(": ") && !data.contains(", "), "{data}");
@@ -111,7 +111,7 @@ fn numbers_keep_the_digits_that_the_service_sent() {
         &stub,
         json!({"x-r": "r", "x-price": "d.price", "x-big": "d.big", "x-e": "d.e", "x-minus": "d.minus", "x-d": "d"}),
     );
-    let seen = mesh.passes(&Request::get("/").session(&token::fresh()));
+    let received = mesh.passes(&Request::get("/").session(&token::fresh()));
     for (name, value) in [
         ("x-r", "12345678901234567890"),
         ("x-price", "1.50"),
@@ -120,7 +120,7 @@ fn numbers_keep_the_digits_that_the_service_sent() {
         ("x-minus", "-0.0"),
         ("x-d", r#"{"price":1.50,"big":123456789012345678901234567890,"e":1E3,"minus":-0.0}"#),
     ] {
-        assert_eq!(seen.header(name).as_deref(), Some(value), "{name}");
+        assert_eq!(received.header(name).as_deref(), Some(value), "{name}");
     }
 }
 
@@ -128,7 +128,7 @@ fn numbers_keep_the_digits_that_the_service_sent() {
 fn an_oversized_session_is_never_annotated_in_part() {
     let stub = Stub::start(|call| {
         let length = if call.path.starts_with("/large") { 90 } else { 80 };
-        Answer::json(200, &json!({"id": "0123456789", "ttl": 10, "d": {"k": "x".repeat(length)}}))
+        CalloutResponse::json(200, &json!({"id": "0123456789", "ttl": 10, "d": {"k": "x".repeat(length)}}))
     });
     let limited = |prefix: &str| {
         let mut keys = plugin(json!({
@@ -150,9 +150,9 @@ fn an_oversized_session_is_never_annotated_in_part() {
     let token = token::fresh();
     assert_eq!(mesh.passes_at("fits", &Request::get("/").session(&token)).header("x-value"), Some("x".repeat(80)));
     mesh.denies_at("too-large", &Request::get("/").session(&token), 500, "session_too_large");
-    let seen = mesh.passes_at("too-large", &Request::get("/optional").session(&token));
-    assert_eq!(seen.header("x-session-status").as_deref(), Some("unavailable"));
-    assert_eq!([seen.header("x-session-user"), seen.header("x-value")], [None, None]);
+    let received = mesh.passes_at("too-large", &Request::get("/optional").session(&token));
+    assert_eq!(received.header("x-session-status").as_deref(), Some("unavailable"));
+    assert_eq!([received.header("x-session-user"), received.header("x-value")], [None, None]);
     mesh.expect_outcomes(&[("allowed_total", 1), ("session_too_large_total", 2)]);
 }
 
@@ -160,7 +160,7 @@ fn an_oversized_session_is_never_annotated_in_part() {
 fn the_default_limit_of_the_annotation_is_6144_bytes() {
     let stub = Stub::start(|call| {
         let length = if call.path.starts_with("/large") { 6145 } else { 6144 };
-        Answer::json(200, &json!({"id": "u", "ttl": 10, "d": {"k": "x".repeat(length)}}))
+        CalloutResponse::json(200, &json!({"id": "u", "ttl": 10, "d": {"k": "x".repeat(length)}}))
     });
     let value_alone = |prefix: &str| {
         let mut keys = annotating(json!({"x-value": "d.k"}));
@@ -181,6 +181,6 @@ fn the_default_limit_of_the_annotation_is_6144_bytes() {
 fn an_empty_annotation_map_sets_no_headers() {
     let stub = Stub::with_active_session();
     let mesh = start(&stub, json!({}));
-    let seen = mesh.passes(&Request::get("/").session(&token::fresh()).header("x-session-user", "forged"));
-    assert_eq!(seen.session_headers(), [""; 0]);
+    let received = mesh.passes(&Request::get("/").session(&token::fresh()).header("x-session-user", "forged"));
+    assert_eq!(received.session_headers(), [""; 0]);
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::harness::mesh::{Mesh, Setup, plugin};
 use crate::harness::sessions::RestSessions;
-use crate::harness::stub::{Answer, Latch, Stub};
+use crate::harness::stub::{CalloutResponse, Latch, Stub};
 use crate::setup::{CONNECTIONS, Service, extended};
 use test_support::http1::Request;
 use test_support::token;
@@ -111,7 +111,9 @@ fn a_stale_session_is_served_only_while_the_service_is_unavailable() {
 
 #[test]
 fn unknown_tokens_do_not_evict_a_session() {
-    let stub = Stub::start(|call| if call.token().starts_with("junk") { Answer::none() } else { Answer::session() });
+    let stub = Stub::start(|call| {
+        if call.token().starts_with("junk") { CalloutResponse::none() } else { CalloutResponse::session() }
+    });
     let mesh = mesh(json!({"ttl": "1h", "max_bytes": 65_536}), &stub, 1);
     let request = Request::get("/").session(&token::fresh());
     mesh.passes(&request);
@@ -180,9 +182,9 @@ fn a_lookup_dispatched_before_an_end_is_discarded_and_repeated() {
         let mut lookups = lookups.lock().unwrap();
         *lookups += 1;
         match *lookups {
-            1 => Answer::session(),
-            2 => Answer::After(held.clone(), Box::new(Answer::session())),
-            _ => Answer::none(),
+            1 => CalloutResponse::session(),
+            2 => CalloutResponse::After(held.clone(), Box::new(CalloutResponse::session())),
+            _ => CalloutResponse::none(),
         }
     });
     let keys = plugin(json!({

@@ -6,16 +6,18 @@ use serde_json::{Value, json};
 
 use crate::harness::envoy::{Cluster, Listener};
 use crate::harness::mesh::{Setup, plugin};
-use crate::harness::stub::{Answer, Call, Stub};
+use crate::harness::stub::{Call, CalloutResponse, Stub};
 use crate::setup::{held_service, long_timeout};
 use test_support::http1::{Connection, Request};
 use test_support::token;
 use test_support::wait::until_equal;
 
 /// A session service that fails the first calls in this way, and responds to later ones with a session.
-fn faulty_at_first(fault: fn(&Call) -> Answer, times: usize) -> Stub {
+fn faulty_at_first(fault: fn(&Call) -> CalloutResponse, times: usize) -> Stub {
     let calls = AtomicUsize::new(0);
-    Stub::start(move |call| if calls.fetch_add(1, Ordering::SeqCst) < times { fault(call) } else { Answer::session() })
+    Stub::start(
+        move |call| if calls.fetch_add(1, Ordering::SeqCst) < times { fault(call) } else { CalloutResponse::session() },
+    )
 }
 
 fn retrying(retries: Option<u32>) -> Value {
@@ -28,7 +30,7 @@ fn retrying(retries: Option<u32>) -> Value {
 
 #[test]
 fn a_call_is_retried_once_after_a_reset_connection() {
-    let stub = faulty_at_first(|_| Answer::ResetBeforeHeaders, 1);
+    let stub = faulty_at_first(|_| CalloutResponse::ResetBeforeHeaders, 1);
     let mesh = Setup::new(retrying(None)).sessions(stub.address()).start();
     let token = token::fresh();
     mesh.passes(&Request::get("/").session(&token));
@@ -39,7 +41,7 @@ fn a_call_is_retried_once_after_a_reset_connection() {
 #[test]
 fn a_call_is_retried_as_often_as_configured() {
     for (retries, calls) in [(None, 2), (Some(0), 1), (Some(3), 4)] {
-        let stub = Stub::start(|_| Answer::ResetBeforeHeaders);
+        let stub = Stub::start(|_| CalloutResponse::ResetBeforeHeaders);
         let mesh = Setup::new(retrying(retries)).sessions(stub.address()).start();
         mesh.denies(&Request::get("/").session(&token::fresh()), 503, "sessions_unavailable");
         assert_eq!(stub.calls().len(), calls, "with retries {retries:?}");
@@ -49,7 +51,12 @@ fn a_call_is_retried_as_often_as_configured() {
 
 #[test]
 fn a_call_with_a_response_is_not_retried() {
-    for response in [Answer::none(), Answer::text(500, "{}"), Answer::text(503, "{}"), Answer::text(200, "junk")] {
+    for response in [
+        CalloutResponse::none(),
+        CalloutResponse::text(500, "{}"),
+        CalloutResponse::text(503, "{}"),
+        CalloutResponse::text(200, "junk"),
+    ] {
         let stub = Stub::start(move |_| response.clone());
         let mesh = Setup::new(plugin(json!({}))).sessions(stub.address()).start();
         assert!(matches!(mesh.send(&Request::get("/").session(&token::fresh())).status, 401 | 503));
@@ -59,7 +66,7 @@ fn a_call_with_a_response_is_not_retried() {
 
 #[test]
 fn calls_above_max_in_flight_are_denied_as_busy_even_under_failure_mode_allow() {
-    let (latch, stub) = held_service(|_| Answer::session());
+    let (latch, stub) = held_service(|_| CalloutResponse::session());
     let mut keys = long_timeout(json!({
         "failure_mode": "allow",
         "rules": [{"match": {"paths": ["/optional"]}, "session": "optional"}],
@@ -74,8 +81,8 @@ fn calls_above_max_in_flight_are_denied_as_busy_even_under_failure_mode_allow() 
 
     let denied = mesh.denies(&Request::get("/").session(&token::fresh()), 503, "sessions_busy");
     assert_eq!(denied.header("retry-after").as_deref(), Some("1"));
-    let seen = mesh.passes(&Request::get("/optional").session(&token::fresh()));
-    assert_eq!(seen.header("x-session-status").as_deref(), Some("unavailable"));
+    let received = mesh.passes(&Request::get("/optional").session(&token::fresh()));
+    assert_eq!(received.header("x-session-status").as_deref(), Some("unavailable"));
     assert_eq!(stub.calls().len(), 2);
 
     latch.open();
@@ -116,7 +123,7 @@ fn a_call_copies_the_trace_headers_of_the_request_and_nothing_else() {
         .header("x-forwarded-for", "192.0.2.1")
         .header("origin", "http://secret.example.com")
         .body("secret");
-    let seen = mesh.passes(&request);
+    let received = mesh.passes(&request);
     let call = stub.only_call_for(&token);
     assert_eq!((call.method.as_str(), call.path), ("GET", format!("/mywebapp/get/{token}")));
     for (name, value) in traced {
@@ -124,7 +131,7 @@ fn a_call_copies_the_trace_headers_of_the_request_and_nothing_else() {
         assert!(call.headers.contains(&(name.to_owned(), value.into())), "{name}");
     }
     let id = |values: Vec<String>| values.into_iter().next().expect("Envoy sets x-request-id");
-    assert_eq!(id(call_values(&call.headers, "x-request-id")), id(seen.values("x-request-id")));
+    assert_eq!(id(call_values(&call.headers, "x-request-id")), id(received.values("x-request-id")));
     // Headers with the same value in every call, or added by Envoy.
     let known_headers = [
         "accept",
@@ -226,7 +233,7 @@ fn the_authority_defaults_to_the_last_part_of_the_cluster_name() {
 
 #[test]
 fn a_client_that_disconnects_before_the_call_response_is_counted_as_abandoned() {
-    let (latch, stub) = held_service(|_| Answer::session());
+    let (latch, stub) = held_service(|_| CalloutResponse::session());
     let mesh = Setup::new(long_timeout(json!({}))).sessions(stub.address()).start();
     let disconnecting: Vec<Connection> =
         (0..5).map(|_| mesh.begin(&Request::get("/").session(&token::fresh()))).collect();
@@ -246,7 +253,7 @@ fn a_client_that_disconnects_before_the_call_response_is_counted_as_abandoned() 
 
 #[test]
 fn each_of_many_concurrent_requests_gets_the_response_to_its_own_call() {
-    let (latch, stub) = held_service(|call| Answer::json(200, &json!({"id": call.token(), "ttl": 7200})));
+    let (latch, stub) = held_service(|call| CalloutResponse::json(200, &json!({"id": call.token(), "ttl": 7200})));
     let mesh = Setup::new(long_timeout(json!({}))).sessions(stub.address()).start();
     let mut pending: Vec<(String, Request, Connection)> = (0..64)
         .map(|_| {
@@ -260,7 +267,7 @@ fn each_of_many_concurrent_requests_gets_the_response_to_its_own_call() {
     latch.open();
     for (token, request, connection) in &mut pending {
         let response = connection.read(false);
-        assert_eq!(mesh.seen_for(request, &response).header("x-session-user").as_ref(), Some(&*token));
+        assert_eq!(mesh.upstream_request(request, &response).header("x-session-user").as_ref(), Some(&*token));
     }
     mesh.expect_outcomes(&[("allowed_total", 64)]);
 }

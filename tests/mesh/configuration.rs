@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::harness::envoy::{Listener, Packing, validate};
 use crate::harness::mesh::{Setup, plugin};
-use crate::harness::stub::{Answer, Stub};
+use crate::harness::stub::{CalloutResponse, Stub};
 use crate::setup::{held_service, long_timeout};
 use test_support::http1::Request;
 use test_support::token;
@@ -31,9 +31,9 @@ fn a_struct_and_a_string_configure_the_filter_alike() {
         .sessions(stub.address())
         .start();
     for listener in ["struct", "text"] {
-        let seen = mesh.passes_at(listener, &Request::get("/").session(&token::fresh()));
-        assert_eq!(seen.header("x-session-user").as_deref(), Some("user123"), "{listener}");
-        assert_eq!(seen.header("cookie"), None, "{listener}");
+        let received = mesh.passes_at(listener, &Request::get("/").session(&token::fresh()));
+        assert_eq!(received.header("x-session-user").as_deref(), Some("user123"), "{listener}");
+        assert_eq!(received.header("cookie"), None, "{listener}");
         mesh.denies_at(listener, &Request::get("/"), 401, "session_required");
         mesh.passes_at(listener, &Request::get("/off/x"));
         mesh.passes_at(listener, &Request::new("POST", "/"));
@@ -51,10 +51,10 @@ fn a_struct_and_a_string_configure_the_filter_alike() {
 fn refusal(configuration: &Value, packing: Packing) -> String {
     let listener = Listener { packing, ..Listener::new("main", configuration.clone()) };
     let output = validate(&listener, &[]);
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(1), "{configuration} was not refused:\n{said}");
-    assert!(!said.contains("panicked"), "{said}");
-    said
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{configuration} was not refused:\n{errors}");
+    assert!(!errors.contains("panicked"), "{errors}");
+    errors
 }
 
 #[test]
@@ -77,7 +77,7 @@ fn every_problem_is_reported_on_its_own_line() {
         "write_back": {"on_failure": "allow"},
     });
     for packing in [Packing::Struct, Packing::Text] {
-        let said = refusal(&configuration, packing);
+        let errors = refusal(&configuration, packing);
         for (path, found) in [
             ("app", "my"),
             ("rest_sessions.timeout", "61s"),
@@ -88,13 +88,13 @@ fn every_problem_is_reported_on_its_own_line() {
             ("forward_token", "no"),
             ("write_back.on_failure", "allow"),
         ] {
-            let about: Vec<&str> = said.lines().filter(|line| line.contains(&format!("{path}: "))).collect();
+            let about: Vec<&str> = errors.lines().filter(|line| line.contains(&format!("{path}: "))).collect();
             assert!(
                 about.iter().any(|line| line.contains(found)),
-                "a line about {path} with {found} was expected:\n{said}"
+                "a line about {path} with {found} was expected:\n{errors}"
             );
         }
-        assert!(!said.contains("rules[0]"), "the first rule is valid, but is named:\n{said}");
+        assert!(!errors.contains("rules[0]"), "the first rule is valid, but is named:\n{errors}");
     }
 }
 
@@ -177,8 +177,8 @@ fn an_invalid_configuration_is_refused_naming_path_and_reason() {
     ];
     for (case, configuration, place) in cases {
         println!("{case}");
-        let said = refusal(&configuration, Packing::Struct);
-        assert!(said.contains(place), "{case}: the error does not name {place}:\n{said}");
+        let errors = refusal(&configuration, Packing::Struct);
+        assert!(errors.contains(place), "{case}: the error does not name {place}:\n{errors}");
     }
 }
 
@@ -191,7 +191,7 @@ fn a_string_that_is_no_json_object_is_refused() {
 
 #[test]
 fn a_new_configuration_takes_over_and_the_old_one_completes_its_pending_requests() {
-    let (latch, stub) = held_service(|_| Answer::session());
+    let (latch, stub) = held_service(|_| CalloutResponse::session());
     let discovered = |keys: Value| Listener { discovered: true, ..Listener::new("main", long_timeout(keys)) };
     let old = discovered(json!({"annotate": {"headers": {"x-old": "id"}}}));
     let mesh = Setup::default().listener(old).sessions(stub.address()).start();
@@ -205,8 +205,8 @@ fn a_new_configuration_takes_over_and_the_old_one_completes_its_pending_requests
         (response.status == 200).then_some(())
     });
     latch.open();
-    let seen = mesh.seen_for(&request, &pending.read(false));
-    assert_eq!(seen.header("x-old").as_deref(), Some("user123"));
+    let received = mesh.upstream_request(&request, &pending.read(false));
+    assert_eq!(received.header("x-old").as_deref(), Some("user123"));
     mesh.passes(&request);
     assert_eq!(stub.calls().len(), 1);
     assert_eq!(mesh.counter("in_flight"), 0);

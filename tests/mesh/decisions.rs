@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::harness::envoy::Cluster;
 use crate::harness::mesh::{Mesh, Setup, plugin};
 use crate::harness::sessions::RestSessions;
-use crate::harness::stub::{Answer, Stub};
+use crate::harness::stub::{CalloutResponse, Stub};
 use test_support::http1::Request;
 use test_support::token;
 use test_support::wait;
@@ -45,19 +45,19 @@ fn start(sessions: &RestSessions, invalid: &Stub) -> Mesh {
 }
 
 fn invalid_service() -> Stub {
-    Stub::start(|_| Answer::text(200, "<html>It works!</html>"))
+    Stub::start(|_| CalloutResponse::text(200, "<html>It works!</html>"))
 }
 
 #[track_caller]
 fn assert_annotated(mesh: &Mesh, request: &Request, expected: &[(&str, &str)]) {
-    let seen = mesh.passes(request);
-    let mut found = seen.session_headers();
+    let received = mesh.passes(request);
+    let mut found = received.session_headers();
     found.sort_unstable();
     let mut names: Vec<_> = expected.iter().map(|(name, _)| *name).collect();
     names.sort_unstable();
     assert_eq!(found, names, "{request}");
     for (name, value) in expected {
-        assert_eq!(seen.header(name).as_deref(), Some(*value), "{name}\n{request}");
+        assert_eq!(received.header(name).as_deref(), Some(*value), "{name}\n{request}");
     }
 }
 
@@ -180,8 +180,8 @@ fn a_session_in_memory_passes_until_it_is_killed() {
     let sessions = RestSessions::in_memory();
     let mesh = Setup::new(plugin(json!({}))).sessions(sessions.address()).start();
     let token = sessions.create("user1", &json!({"cart": 3}));
-    let seen = mesh.passes(&Request::get("/").session(&token));
-    assert_eq!(seen.header("x-session-data").as_deref(), Some(r#"{"cart":3}"#));
+    let received = mesh.passes(&Request::get("/").session(&token));
+    assert_eq!(received.header("x-session-data").as_deref(), Some(r#"{"cart":3}"#));
     sessions.kill(&token);
     mesh.denies(&Request::get("/").session(&token), 401, "session_required");
 }

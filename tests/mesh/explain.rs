@@ -9,12 +9,12 @@ use std::sync::{Arc, Mutex};
 
 use cases::{Case, Random};
 use serde_json::{Value, json};
-use session_filter::explain::{AnswerShown, Assumed, Outcome, Upstream};
+use session_filter::explain::{AssumedSession, Outcome, ReplySummary, UpstreamSummary};
 
 use crate::harness::envoy::Listener;
 use crate::harness::mesh::{Mesh, Setup, plugin};
-use crate::harness::stub::{Answer, Stub};
-use crate::harness::upstream::Seen;
+use crate::harness::stub::{CalloutResponse, Stub};
+use crate::harness::upstream::UpstreamRequest;
 use crate::setup::extended;
 use test_support::http1::{Request, Response};
 use test_support::process::program_beside;
@@ -66,71 +66,71 @@ fn full_configuration(keys: Value) -> Value {
 
 /// The sessions of the stub, by token.
 #[derive(Clone, Default)]
-struct KnownSessions(Arc<Mutex<HashMap<String, Assumed>>>);
+struct KnownSessions(Arc<Mutex<HashMap<String, AssumedSession>>>);
 
 impl KnownSessions {
     fn stub(&self) -> Stub {
         let known = self.clone();
         Stub::start(move |call| {
-            let assumed = known.0.lock().unwrap().get(call.token()).cloned().unwrap_or(Assumed::None);
+            let assumed = known.0.lock().unwrap().get(call.token()).cloned().unwrap_or(AssumedSession::None);
             match (call.method.as_str(), assumed) {
-                (_, Assumed::Unavailable) => Answer::text(500, "away"),
-                ("DELETE", Assumed::Active(_)) => Answer::text(200, "{\"kill\":1}"),
-                ("DELETE", Assumed::None) => Answer::text(200, "{\"kill\":0}"),
-                (_, Assumed::Active(session)) => Answer::text(200, session),
-                (_, Assumed::None) => Answer::none(),
+                (_, AssumedSession::Unavailable) => CalloutResponse::text(500, "away"),
+                ("DELETE", AssumedSession::Active(_)) => CalloutResponse::text(200, "{\"kill\":1}"),
+                ("DELETE", AssumedSession::None) => CalloutResponse::text(200, "{\"kill\":0}"),
+                (_, AssumedSession::Active(session)) => CalloutResponse::text(200, session),
+                (_, AssumedSession::None) => CalloutResponse::none(),
             }
         })
     }
 }
 
 #[track_caller]
-fn assert_replied(case: &Case, answer: &AnswerShown, response: &Response, context: &str) {
+fn assert_replied(case: &Case, reply: &ReplySummary, response: &Response, context: &str) {
     let is_grpc = case.headers.iter().any(|(_, value)| value == "application/grpc");
     if is_grpc {
         assert_eq!(response.status, 200, "{context}");
-        if let Some(status) = answer.grpc_status {
+        if let Some(status) = reply.grpc_status {
             assert_eq!(response.header("grpc-status"), Some(status.to_string()), "{context}");
         }
         return;
     }
-    assert_eq!(response.status, answer.status, "{context}");
-    let body = if case.method == "HEAD" { "" } else { &answer.body };
+    assert_eq!(response.status, reply.status, "{context}");
+    let body = if case.method == "HEAD" { "" } else { &reply.body };
     assert_eq!(response.text(), body, "{context}");
     // Headers of the connection, and those that Envoy adds to every response.
     let mut found = response.lasting_headers();
     found.retain(|(name, _)| !["server", "content-length", "transfer-encoding", "connection"].contains(&name.as_str()));
     let mut found: Vec<_> = found.into_iter().map(|(name, value)| (name, String::from_utf8(value).unwrap())).collect();
-    let mut expected = answer.headers.clone();
+    let mut expected = reply.headers.clone();
     found.sort();
     expected.sort();
     // Envoy adds a content type to a local reply without a body.
-    if answer.body.is_empty() {
+    if reply.body.is_empty() {
         found.retain(|(name, _)| name != "content-type");
     }
     assert_eq!(found, expected, "{context}");
 }
 
 #[track_caller]
-fn assert_passed(case: &Case, upstream: &Upstream, seen: &Seen, context: &str) {
+fn assert_passed(case: &Case, upstream: &UpstreamSummary, received: &UpstreamRequest, context: &str) {
     for name in ANNOTATED {
         let set = upstream.headers.iter().filter(|(set, _)| set == name).map(|(_, value)| value.clone());
-        assert_eq!(seen.values(name), set.collect::<Vec<_>>(), "{name}\n{context}");
+        assert_eq!(received.values(name), set.collect::<Vec<_>>(), "{name}\n{context}");
     }
     for name in &upstream.removed {
-        assert_eq!(seen.values(name), [""; 0], "{name}\n{context}");
+        assert_eq!(received.values(name), [""; 0], "{name}\n{context}");
     }
     for name in ["cookie", "authorization", "x-api-token"] {
         let sent: Vec<String> =
             case.headers.iter().filter(|(sent, _)| sent == name).map(|(_, value)| value.clone()).collect();
         if upstream.shortened.iter().any(|shortened| shortened == name) {
-            assert_ne!(seen.values(name), sent, "{name}\n{context}");
+            assert_ne!(received.values(name), sent, "{name}\n{context}");
         } else if !upstream.removed.iter().any(|removed| removed == name) {
-            assert_eq!(seen.values(name), sent, "{name}\n{context}");
+            assert_eq!(received.values(name), sent, "{name}\n{context}");
         }
     }
     let is_shortened = upstream.shortened.iter().any(|shortened| shortened == ":path");
-    assert_eq!(seen.target == case.target, !is_shortened, "{}\n{context}", seen.target);
+    assert_eq!(received.target == case.target, !is_shortened, "{}\n{context}", received.target);
 }
 
 fn state_of(number: usize, outcome: &Outcome) -> String {
@@ -162,10 +162,10 @@ fn compare(
         let context =
             format!("request {number} of {listener}:\n{request}{:?}\n{explanation}\n{response:?}", case.assumed);
         match (&outcome.answer, &outcome.upstream) {
-            (Some(answer), None) => assert_replied(&case, answer, &response, &context),
+            (Some(reply), None) => assert_replied(&case, reply, &response, &context),
             (None, Some(upstream)) => {
                 assert!(response.status == 200 || response.status == 101, "{context}");
-                assert_passed(&case, upstream, &mesh.seen_for(&request, &response), &context);
+                assert_passed(&case, upstream, &mesh.upstream_request(&request, &response), &context);
             }
             _ => panic!("either a local reply or an upstream was expected\n{context}"),
         }

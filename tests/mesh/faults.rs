@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::harness::envoy::Cluster;
 use crate::harness::mesh::{Mesh, Setup, plugin};
-use crate::harness::stub::{Answer, Stub, session};
+use crate::harness::stub::{CalloutResponse, Stub, session};
 use test_support::http1::Request;
 use test_support::token;
 
@@ -53,9 +53,9 @@ fn assert_fails(mesh: &Mesh, fault: &str, failure: &Failure) {
         !denied.headers.iter().any(|(name, _)| name == "set-cookie"),
         "the cookie of a session that may be active was changed"
     );
-    let seen = mesh.passes(&Request::get(&format!("/{fault}/optional")).session(&token));
-    assert_eq!(seen.header("x-session-status").as_deref(), Some("unavailable"), "{fault}");
-    assert_eq!(seen.header("x-session-user"), None, "{fault}");
+    let received = mesh.passes(&Request::get(&format!("/{fault}/optional")).session(&token));
+    assert_eq!(received.header("x-session-status").as_deref(), Some("unavailable"), "{fault}");
+    assert_eq!(received.header("x-session-user"), None, "{fault}");
     let counts = mesh.envoy.stats("call");
     assert_eq!(mesh.counter(counter), before + 2, "{fault} raises {counter} by two: {counts:?}");
 }
@@ -83,12 +83,12 @@ fn an_unreachable_service_is_an_outage() {
 #[test]
 fn a_service_without_a_complete_response_is_an_outage() {
     let stub = Stub::start(|call| match call.path.split('/').nth(1).unwrap_or_default() {
-        "silence" => Answer::Silence,
-        "drip" => Answer::Drip,
-        "reset" => Answer::ResetBeforeHeaders,
-        "cut" => Answer::EndMidBody,
-        "endless" => Answer::text(200, vec![b' '; 33 << 20]),
-        _ => Answer::session(),
+        "silence" => CalloutResponse::Silence,
+        "drip" => CalloutResponse::Drip,
+        "reset" => CalloutResponse::ResetBeforeHeaders,
+        "cut" => CalloutResponse::EndMidBody,
+        "endless" => CalloutResponse::text(200, vec![b' '; 33 << 20]),
+        _ => CalloutResponse::session(),
     });
     let faults = ["silence", "drip", "reset", "cut", "endless"].map(|fault| (fault, "rest-sessions"));
     let mesh = Setup::new(rules_for(&faults)).sessions(stub.address()).start();
@@ -114,7 +114,7 @@ fn an_error_status_of_the_service_is_an_outage() {
     let faults = ["429", "500", "501", "502", "503", "504", "599"].map(|fault| (fault, "rest-sessions"));
     let stub = Stub::start(|call| {
         let status = call.path.split('/').nth(1).and_then(|status| status.parse().ok());
-        status.map_or_else(Answer::session, |status| Answer::json(status, &session()))
+        status.map_or_else(CalloutResponse::session, |status| CalloutResponse::json(status, &session()))
     });
     let mesh = Setup::new(rules_for(&faults)).sessions(stub.address()).start();
     // A 503 or 504 of the service can look like Envoy's own, so their counter is not asserted.
@@ -169,10 +169,10 @@ fn a_malformed_response_is_invalid_and_affects_no_other_session() {
         let fault = call.path.split('/').nth(1).unwrap_or_default();
         match responses.iter().find(|(name, _)| *name == fault) {
             Some(("not-utf-8", body)) => {
-                Answer::text(200, body.bytes().map(|b| if b == b'?' { 0xff } else { b }).collect::<Vec<_>>())
+                CalloutResponse::text(200, body.bytes().map(|b| if b == b'?' { 0xff } else { b }).collect::<Vec<_>>())
             }
-            Some((_, body)) => Answer::text(200, body.clone()),
-            None => Answer::session(),
+            Some((_, body)) => CalloutResponse::text(200, body.clone()),
+            None => CalloutResponse::session(),
         }
     });
     let mesh = Setup::new(rules_for(&faults)).sessions(stub.address()).start();
@@ -189,9 +189,9 @@ fn a_status_that_rest_sessions_never_sends_is_invalid() {
     let stub = Stub::start(|call| {
         let status = call.path.split('/').nth(1).and_then(|status| status.parse().ok());
         match status {
-            Some(204) => Answer::text(204, ""),
-            Some(status) => Answer::json(status, &session()),
-            None => Answer::session(),
+            Some(204) => CalloutResponse::text(204, ""),
+            Some(status) => CalloutResponse::json(status, &session()),
+            None => CalloutResponse::session(),
         }
     });
     let mesh =
@@ -207,7 +207,8 @@ fn a_status_that_rest_sessions_never_sends_is_invalid() {
 
 #[test]
 fn a_large_response_below_the_limit_is_read_in_full() {
-    let stub = Stub::start(|_| Answer::json(200, &json!({"id": "u", "ttl": 10, "d": {"k": "x".repeat(250 << 10)}})));
+    let stub =
+        Stub::start(|_| CalloutResponse::json(200, &json!({"id": "u", "ttl": 10, "d": {"k": "x".repeat(250 << 10)}})));
     let mesh = Setup::new(plugin(json!({"annotate": {"headers": {"x-id": "id"}}}))).sessions(stub.address()).start();
     assert_eq!(mesh.passes(&Request::get("/").session(&token::fresh())).header("x-id").as_deref(), Some("u"));
 }

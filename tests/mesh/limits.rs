@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::harness::mesh::{Setup, plugin};
 use crate::harness::sessions::{APP, RestSessions};
-use crate::harness::stub::{Answer, Call, Stub};
+use crate::harness::stub::{Call, CalloutResponse, Stub};
 use crate::setup::{CONNECTIONS, extended};
 use test_support::http1::Request;
 use test_support::token;
@@ -22,9 +22,9 @@ fn killable_service() -> Stub {
     Stub::start(move |call: &Call| {
         let mut killed = killed.lock().unwrap();
         match call.method.as_str() {
-            "DELETE" => Answer::json(200, &json!({"kill": u8::from(killed.insert(call.token().to_owned()))})),
-            _ if killed.contains(call.token()) => Answer::none(),
-            _ => Answer::session(),
+            "DELETE" => CalloutResponse::json(200, &json!({"kill": u8::from(killed.insert(call.token().to_owned()))})),
+            _ if killed.contains(call.token()) => CalloutResponse::none(),
+            _ => CalloutResponse::session(),
         }
     })
 }
@@ -127,8 +127,8 @@ fn a_session_beyond_a_limit_is_not_killed_in_shadow() {
 #[test]
 fn a_failed_kill_of_a_session_beyond_a_limit_is_repeated_with_the_next_request() {
     let stub = Stub::start(|call: &Call| match call.method.as_str() {
-        "DELETE" => Answer::text(500, "{}"),
-        _ => Answer::session(),
+        "DELETE" => CalloutResponse::text(500, "{}"),
+        _ => CalloutResponse::session(),
     });
     let mesh = Setup::new(limited(json!({"age": "12h"}), json!({"cache": {"ttl": "1h", "negative_ttl": "0s"}})))
         .sessions(stub.address())

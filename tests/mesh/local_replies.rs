@@ -80,7 +80,7 @@ fn a_denied_grpc_request_gets_a_grpc_status_in_a_headers_only_response() {
         assert!(response.body.is_empty() && response.trailers.is_empty(), "{case}: {response:?}");
     }
     let request = call("/shop.Cart/Get").session(&token);
-    assert_eq!(mesh.seen_for(&request, &mesh.send_h2(&request)).body.len(), 5);
+    assert_eq!(mesh.upstream_request(&request, &mesh.send_h2(&request)).body.len(), 5);
     mesh.expect_outcomes(&[
         ("denied_no_session_total", 1),
         ("denied_origin_total", 1),

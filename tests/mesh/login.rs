@@ -232,9 +232,9 @@ fn login_leads_back_to_the_requested_page_and_query() {
     let login = navigation(&location);
     assert_eq!(mesh.passes(&login).target, location);
     let token = sessions.create("user1", &json!({"name": "Ada"}));
-    let seen = mesh.passes(&page.session(&token));
-    assert_eq!(seen.target, "/account?tab=orders");
-    assert_eq!(seen.header("x-session-user").as_deref(), Some("user1"));
+    let received = mesh.passes(&page.session(&token));
+    assert_eq!(received.target, "/account?tab=orders");
+    assert_eq!(received.header("x-session-user").as_deref(), Some("user1"));
     mesh.expect_outcomes(&[("redirected_total", 1), ("off_total", 1), ("allowed_total", 1)]);
 }
 
@@ -257,12 +257,12 @@ fn a_login_page_that_requires_a_session_is_refused_as_a_redirect_loop() {
         assert!(!output.status.success(), "Envoy accepts it");
         String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
     };
-    let said = refused(json!({"login": {"url": "/login"}}));
-    assert!(said.contains(r#"login: the login page needs a session itself, under the rule "default""#), "{said}");
-    let said = refused(json!({
+    let errors = refused(json!({"login": {"url": "/login"}}));
+    assert!(errors.contains(r#"login: the login page needs a session itself, under the rule "default""#), "{errors}");
+    let errors = refused(json!({
         "hosts": ["shop.example.com", "login.example.com"],
         "login": {"url": "https://login.example.com/in?next={url}"},
         "rules": [{"name": "in", "match": {"hosts": ["login.example.com"]}, "session": "required"}],
     }));
-    assert!(said.contains(r#"login: the login page needs a session itself, under the rule "in""#), "{said}");
+    assert!(errors.contains(r#"login: the login page needs a session itself, under the rule "in""#), "{errors}");
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::harness::mesh::{Mesh, Setup, assert_denied, plugin};
 use crate::harness::sessions::{APP, RestSessions};
-use crate::harness::stub::{Answer, Call, Stub};
+use crate::harness::stub::{Call, CalloutResponse, Stub};
 use crate::setup::{CONNECTIONS, extended};
 use test_support::http1::{Request, Response};
 use test_support::token;
@@ -192,11 +192,11 @@ fn failing_service(fails: &Arc<AtomicBool>) -> Stub {
     let fails = Arc::clone(fails);
     Stub::start(move |call: &Call| {
         if fails.load(Ordering::Relaxed) {
-            Answer::text(503, "{}")
+            CalloutResponse::text(503, "{}")
         } else if call.method == "DELETE" {
-            Answer::json(200, &json!({"kill": 1}))
+            CalloutResponse::json(200, &json!({"kill": 1}))
         } else {
-            Answer::session()
+            CalloutResponse::session()
         }
     })
 }
@@ -242,7 +242,7 @@ fn a_kill_is_not_retried_and_carries_nothing_of_the_request() {
     let call = stub.only_call_for(&token);
     assert_eq!((call.method.as_str(), call.path.as_str()), ("DELETE", format!("/{APP}/kill/{token}").as_str()));
     assert_eq!(call.values("cookie"), Vec::<String>::new());
-    let resetting = Stub::start(|_| Answer::ResetBeforeHeaders);
+    let resetting = Stub::start(|_| CalloutResponse::ResetBeforeHeaders);
     let mesh = Setup::new(logout_config(json!({}))).sessions(resetting.address()).start();
     mesh.denies(&logout().session(&token), 503, "sessions_unavailable");
     assert_eq!(resetting.calls().len(), 1, "a kill is not retried, since it may have been executed before the reset");

@@ -94,8 +94,8 @@ fn preflight(target: &str, origin: &str) -> Request {
 fn only_a_valid_preflight_of_a_listed_origin_passes_without_a_session() {
     let stub = Stub::with_active_session();
     let mesh = origins(&stub);
-    let seen = mesh.passes(&preflight("/listed", APP));
-    assert_eq!(seen.session_headers(), [""; 0]);
+    let received = mesh.passes(&preflight("/listed", APP));
+    assert_eq!(received.session_headers(), [""; 0]);
     mesh.expect_outcomes(&[("preflight_total", 1)]);
 
     let invalid = [

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::harness::envoy::Cluster;
 use crate::harness::mesh::{Setup, plugin};
 use crate::harness::sessions::{APP, RestSessions};
-use crate::harness::stub::{Answer, Stub};
+use crate::harness::stub::{CalloutResponse, Stub};
 use test_support::http1::Request;
 use test_support::token;
 
@@ -86,7 +86,7 @@ fn each_condition_allows_or_forbids_by_the_session_data() {
 
 #[test]
 fn only_an_active_session_can_be_forbidden() {
-    let invalid = Stub::start(|_| Answer::text(200, r#"{"id":"user1","ttl":7200,"d":{"role":["admin"]}}"#));
+    let invalid = Stub::start(|_| CalloutResponse::text(200, r#"{"id":"user1","ttl":7200,"d":{"role":["admin"]}}"#));
     let sessions = RestSessions::in_memory();
     let to = |name: &str, cluster: &str| {
         json!({"match": {"paths": [name]}, "session": "required", "rest_sessions": {"cluster": cluster},
@@ -168,7 +168,7 @@ fn is_client_forbids_a_session_of_another_address() {
     let stub = Stub::start(|call| {
         let ip = ["127.0.0.1", "::ffff:127.0.0.1", "127.0.0.2", "127.0.0.1:80"]
             [usize::from(call.token().as_bytes()[0] - b'0')];
-        Answer::json(200, &json!({"id": "user1", "ttl": 7200, "ip": ip}))
+        CalloutResponse::json(200, &json!({"id": "user1", "ttl": 7200, "ip": ip}))
     });
     let mesh = Setup::new(plugin(json!({
         "default": {"session": "required", "require": [{"field": "ip", "is_client": true}]},

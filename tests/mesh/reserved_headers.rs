@@ -78,11 +78,11 @@ fn reserved_headers_from_clients_are_removed_on_every_route_in_every_spelling() 
     for (route, request, expected) in routes {
         println!("{route}");
         let request = spoof(request);
-        for seen in [mesh.passes(&request), mesh.seen_for(&request, &mesh.send_h2(&lowercase(&request)))] {
-            let mut found = seen.session_headers();
+        for received in [mesh.passes(&request), mesh.upstream_request(&request, &mesh.send_h2(&lowercase(&request)))] {
+            let mut found = received.session_headers();
             found.sort_unstable();
             assert_eq!(found, expected, "{route}");
-            assert!(!seen.mentions("admin"), "{route}: {seen:?}");
+            assert!(!received.mentions("admin"), "{route}: {received:?}");
         }
     }
 }
@@ -116,11 +116,11 @@ fn reserved_headers_are_removed_from_request_trailers() {
         for listener in ["main", "h2"] {
             let over_h1 = mesh.passes_at(listener, &request);
             mesh.count_one();
-            let over_h2 = mesh.seen_for(&request, &http2::send(mesh.envoy.address(listener), &request));
-            for seen in [over_h1, over_h2] {
-                assert_eq!(seen.body, b"a body");
+            let over_h2 = mesh.upstream_request(&request, &http2::send(mesh.envoy.address(listener), &request));
+            for received in [over_h1, over_h2] {
+                assert_eq!(received.body, b"a body");
                 assert_eq!(
-                    seen.trailers,
+                    received.trailers,
                     [("x-checksum".to_owned(), b"\xff\xfe".to_vec())],
                     "through {listener}\n{request}"
                 );
@@ -158,10 +158,10 @@ fn default_names_and_the_names_of_every_rule_are_reserved_on_every_route() {
     for (target, expected) in
         [("/", [Some("user123"), None]), ("/named", [None, Some("Peter")]), ("/off", [None, None])]
     {
-        let seen = mesh.passes(&spoof(Request::get(target).session(&token)));
-        assert_eq!([seen.header("x-user").as_deref(), seen.header("x-name").as_deref()], expected, "{target}");
-        assert_eq!(seen.header("x-users").as_deref(), Some("kept"));
-        assert!(!seen.mentions("forged"), "{seen:?}");
+        let received = mesh.passes(&spoof(Request::get(target).session(&token)));
+        assert_eq!([received.header("x-user").as_deref(), received.header("x-name").as_deref()], expected, "{target}");
+        assert_eq!(received.header("x-users").as_deref(), Some("kept"));
+        assert!(!received.mentions("forged"), "{received:?}");
     }
     assert!(!mesh.passes(&spoof(Request::get("/named"))).mentions("forged"));
 }
@@ -189,12 +189,12 @@ fn override_headers_are_removed_where_rules_match_methods_or_paths() {
     for (listener, removed) in
         [("methods", &method_overrides[..]), ("paths", &path_overrides[..]), ("hosts", &[]), ("listed", &["x-debug"])]
     {
-        let seen = mesh.passes_at(listener, &request);
+        let received = mesh.passes_at(listener, &request);
         for name in &all {
             let expected = if removed.contains(name) { None } else { Some("1") };
-            assert_eq!(seen.header(name).as_deref(), expected, "{name} at {listener}");
+            assert_eq!(received.header(name).as_deref(), expected, "{name} at {listener}");
         }
         let expected = if removed.contains(&"x-original-url") { None } else { Some("/admin") };
-        assert_eq!(seen.header("x_original_url").as_deref(), expected, "the spelling with _ at {listener}");
+        assert_eq!(received.header("x_original_url").as_deref(), expected, "the spelling with _ at {listener}");
     }
 }

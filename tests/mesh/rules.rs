@@ -254,9 +254,9 @@ fn a_rule_replaces_app_service_sources_annotation_and_failure_mode_entirely() {
     assert_session_required(&mesh, &Request::get("/source").session(&token));
     mesh.passes(&Request::get("/source").header("x-token", token.clone()));
 
-    let seen = mesh.passes(&Request::get("/annotate").session(&token));
-    assert_eq!(seen.header("x-name").as_deref(), Some("Peter"));
-    assert_eq!(seen.session_headers(), [""; 0]);
+    let received = mesh.passes(&Request::get("/annotate").session(&token));
+    assert_eq!(received.header("x-name").as_deref(), Some("Peter"));
+    assert_eq!(received.session_headers(), [""; 0]);
 
     mesh.denies(&Request::get("/deny").session(&token), 503, "sessions_unavailable");
     mesh.passes(&Request::get("/allow").session(&token));

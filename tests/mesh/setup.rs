@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use serde_json::Value;
 
 use crate::harness::mesh::plugin;
-use crate::harness::stub::{Answer, Call, Latch, Stub};
+use crate::harness::stub::{Call, CalloutResponse, Latch, Stub};
 
 /// Enough connections that each of two workers serves some of them.
 pub const CONNECTIONS: usize = 24;
@@ -28,10 +28,10 @@ pub fn long_timeout(keys: Value) -> Value {
 }
 
 /// A session service that holds every response until the latch opens.
-pub fn held_service(respond: impl Fn(&Call) -> Answer + Send + Sync + 'static) -> (Latch, Stub) {
+pub fn held_service(respond: impl Fn(&Call) -> CalloutResponse + Send + Sync + 'static) -> (Latch, Stub) {
     let latch = Latch::default();
     let held = latch.clone();
-    let stub = Stub::start(move |call| Answer::After(held.clone(), Box::new(respond(call))));
+    let stub = Stub::start(move |call| CalloutResponse::After(held.clone(), Box::new(respond(call))));
     (latch, stub)
 }
 
@@ -47,11 +47,11 @@ impl Service {
         let this = self.clone();
         Stub::start(move |call: &Call| {
             if *this.fails.lock().unwrap() {
-                Answer::text(500, "{}")
+                CalloutResponse::text(500, "{}")
             } else if this.ended.lock().unwrap().contains(call.token()) {
-                Answer::none()
+                CalloutResponse::none()
             } else {
-                Answer::json(200, &session)
+                CalloutResponse::json(200, &session)
             }
         })
     }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::harness::envoy::{Cluster, Listener};
 use crate::harness::mesh::{Setup, plugin};
 use crate::harness::sessions::{APP, RestSessions};
-use crate::harness::stub::{Answer, Stub};
+use crate::harness::stub::{CalloutResponse, Stub};
 use crate::setup::{extended, held_service, long_timeout};
 use test_support::http1::Request;
 use test_support::token;
@@ -73,10 +73,10 @@ fn a_shadow_request_passes_unchanged_and_is_counted_by_its_shadow_outcome() {
         (session("/a/%00/b"), "deny ambiguous_path - -", false),
     ];
     for (number, (request, expected, looked_up)) in cases.iter().enumerate() {
-        let seen = mesh.passes(request);
-        assert_eq!(seen.header("cookie").is_some(), request.to_string().contains("cookie:"), "{request}");
-        assert_eq!(seen.session_headers(), Vec::<&str>::new(), "{request}");
-        assert_eq!(seen.header("x-status"), None, "{request}");
+        let received = mesh.passes(request);
+        assert_eq!(received.header("cookie").is_some(), request.to_string().contains("cookie:"), "{request}");
+        assert_eq!(received.session_headers(), Vec::<&str>::new(), "{request}");
+        assert_eq!(received.header("x-status"), None, "{request}");
         let lines = wait::until("a line of the access log", || {
             let lines = mesh.envoy.access_log("main");
             (lines.len() > number).then_some(lines)
@@ -101,7 +101,7 @@ fn reserved_headers_are_removed_in_shadow() {
 #[test]
 fn shadow_requests_do_not_wait_for_their_lookup_and_are_counted_on_its_response() {
     const REQUESTS: u64 = 20;
-    let (latch, stub) = held_service(|_| Answer::none());
+    let (latch, stub) = held_service(|_| CalloutResponse::none());
     let mesh = Setup::new(long_timeout(json!({"shadow": true}))).sessions(stub.address()).start();
     for _ in 0..REQUESTS {
         mesh.passes(&Request::get("/").session(&token::fresh()));
@@ -114,7 +114,7 @@ fn shadow_requests_do_not_wait_for_their_lookup_and_are_counted_on_its_response(
 
 #[test]
 fn timeouts_and_disconnects_in_shadow_are_counted_once() {
-    let stub = Stub::start(|_| Answer::Silence);
+    let stub = Stub::start(|_| CalloutResponse::Silence);
     let mut keys = shadow(json!({}));
     keys["rest_sessions"]["timeout"] = "300ms".into();
     let mesh = Setup::new(keys).sessions(stub.address()).start();
@@ -127,7 +127,7 @@ fn timeouts_and_disconnects_in_shadow_are_counted_once() {
 
 #[test]
 fn one_rule_in_shadow_leaves_the_others_in_force() {
-    let stub = Stub::start(|_| Answer::none());
+    let stub = Stub::start(|_| CalloutResponse::none());
     let mesh = Setup::new(plugin(json!({
         "rules": [{"match": {"paths": ["/new/*"]}, "session": "required", "shadow": true}],
     })))

@@ -8,30 +8,30 @@ use crate::harness::envoy::Listener;
 use crate::harness::http2;
 use crate::harness::mesh::{Setup, assert_denied, plugin};
 use crate::harness::sessions::RestSessions;
-use crate::harness::stub::{Answer, Stub};
+use crate::harness::stub::{CalloutResponse, Stub};
 use crate::setup::{held_service, long_timeout};
 use test_support::http1::{Connection, Request};
 use test_support::token;
 
 #[test]
 fn an_upload_of_8_mib_is_held_until_its_session_is_known_and_arrives_complete() {
-    let (latch, stub) = held_service(|_| Answer::session());
+    let (latch, stub) = held_service(|_| CalloutResponse::session());
     let configuration = long_timeout(json!({}));
     let small_buffer = Listener { buffer_limit: Some(65_536), ..Listener::new("main", configuration) };
     let mesh = Setup::default().listener(small_buffer).sessions(stub.address()).start();
     // The bytes do not repeat at any buffer size, so that a lost or duplicated chunk is detected.
     let upload: Vec<u8> = (0..8_u32 << 20).map(|position| (position.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
     let request = Request::new("POST", "/upload").session(&token::fresh()).body(upload.clone());
-    let seen = std::thread::scope(|scope| {
+    let received = std::thread::scope(|scope| {
         let sending = scope.spawn(|| mesh.passes(&request));
         stub.wait_for_calls(1);
         assert_eq!(mesh.upstream.count(), 0, "the upstream was reached before the session was known");
         latch.open();
         sending.join().expect("the upload has a response")
     });
-    assert_eq!(seen.header("x-session-user").as_deref(), Some("user123"));
-    assert_eq!(seen.body.len(), upload.len());
-    assert!(seen.body == upload, "the upload arrived with other bytes than were sent");
+    assert_eq!(received.header("x-session-user").as_deref(), Some("user123"));
+    assert_eq!(received.body.len(), upload.len());
+    assert!(received.body == upload, "the upload arrived with other bytes than were sent");
 }
 
 #[test]
@@ -47,7 +47,7 @@ fn a_websocket_opens_with_a_session_and_is_denied_without_one() {
         let mut connection = mesh.begin(&request);
         let response = connection.read(false);
         assert_eq!(response.status, 101, "{response:?}");
-        assert_eq!(mesh.seen_for(&request, &response).header("x-session-user").as_deref(), Some("user123"));
+        assert_eq!(mesh.upstream_request(&request, &response).header("x-session-user").as_deref(), Some("user123"));
         for message in [&b"\x81\x05hello"[..], b"\x00\xff", b"bye"] {
             connection.write(message);
             assert_eq!(connection.read_exact(message.len()), message);
@@ -112,7 +112,7 @@ fn a_websocket_over_http_2_is_decided_like_one_over_http_1() {
     for request in [websocket("/ws").session(&token), websocket(&format!("/ws?token={token}"))] {
         let response = send(&request);
         assert_eq!((response.status, response.text().as_str()), (200, "hello"), "{response:?}");
-        assert_eq!(mesh.seen_for(&request, &response).header("x-session-user").as_deref(), Some("user123"));
+        assert_eq!(mesh.upstream_request(&request, &response).header("x-session-user").as_deref(), Some("user123"));
     }
     let without = websocket("/ws");
     assert_denied(&without, &send(&without), 401, "session_required");
@@ -122,7 +122,7 @@ fn a_websocket_over_http_2_is_decided_like_one_over_http_1() {
 
 #[test]
 fn each_request_of_a_keep_alive_connection_is_decided_separately() {
-    let stub = Stub::start(|call| Answer::json(200, &json!({"id": call.token(), "ttl": 7200})));
+    let stub = Stub::start(|call| CalloutResponse::json(200, &json!({"id": call.token(), "ttl": 7200})));
     let mesh = Setup::new(plugin(json!({}))).sessions(stub.address()).start();
     let mut connection = Connection::open(mesh.address());
     for _ in 0..3 {
@@ -134,7 +134,7 @@ fn each_request_of_a_keep_alive_connection_is_decided_separately() {
             if request.headers.is_empty() {
                 assert_denied(&request, &response, 401, "session_required");
             } else {
-                assert_eq!(mesh.seen_for(&request, &response).header("x-session-user").as_ref(), Some(&token));
+                assert_eq!(mesh.upstream_request(&request, &response).header("x-session-user").as_ref(), Some(&token));
             }
         }
     }
@@ -143,7 +143,7 @@ fn each_request_of_a_keep_alive_connection_is_decided_separately() {
 #[test]
 fn hundreds_of_pending_requests_are_denied_when_their_calls_fail_together() {
     const PENDING: usize = 200;
-    let (latch, stub) = held_service(|_| Answer::ResetBeforeHeaders);
+    let (latch, stub) = held_service(|_| CalloutResponse::ResetBeforeHeaders);
     let mut keys = long_timeout(json!({}));
     keys["rest_sessions"]["retries"] = 0.into();
     let mesh = Setup::new(keys).sessions(stub.address()).start();
@@ -159,7 +159,7 @@ fn hundreds_of_pending_requests_are_denied_when_their_calls_fail_together() {
 
 #[test]
 fn a_request_is_held_until_its_call_has_a_response() {
-    let (latch, stub) = held_service(|_| Answer::session());
+    let (latch, stub) = held_service(|_| CalloutResponse::session());
     let mesh = Setup::new(long_timeout(json!({}))).sessions(stub.address()).start();
     let mut connection = mesh.begin(&Request::get("/").session(&token::fresh()));
     stub.wait_for_calls(1);
@@ -183,8 +183,8 @@ fn several_workers_decide_alike_and_share_their_counters() {
             scope.spawn(move || {
                 for _ in 0..ROUNDS {
                     mesh.denies(&Request::get("/"), 401, "session_required");
-                    let seen = mesh.passes(&Request::get("/").session(token));
-                    assert_eq!(seen.header("x-session-user"), Some(format!("user{client}")));
+                    let received = mesh.passes(&Request::get("/").session(token));
+                    assert_eq!(received.header("x-session-user"), Some(format!("user{client}")));
                 }
             });
         }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::harness::mesh::{Mesh, Setup, plugin};
-use crate::harness::stub::{Answer, Call, Stub};
+use crate::harness::stub::{Call, CalloutResponse, Stub};
 use test_support::http1::Request;
 use test_support::token;
 use test_support::wait::{until, until_equal};
@@ -37,9 +37,9 @@ impl Service {
         let stub = Stub::start(move |call: &Call| {
             thread::sleep(Duration::from_millis(3));
             if ended_in_stub.lock().unwrap().contains(call.token()) {
-                return Answer::none();
+                return CalloutResponse::none();
             }
-            Answer::json(200, &json!({"id": user(call.token()), "ttl": 7200}))
+            CalloutResponse::json(200, &json!({"id": user(call.token()), "ttl": 7200}))
         });
         Self { tokens: (0..CLIENTS).map(|_| token::fresh()).collect(), ended, stub }
     }
@@ -90,8 +90,8 @@ fn run_clients(client: fn(&Mesh, &Service, usize), cache: Option<Value>, workers
         (mesh.counter("in_flight") == 0 && arrived).then_some(())
     });
     let after = token::fresh();
-    let seen = mesh.passes(&Request::get("/").session(&after));
-    assert_eq!(seen.values("x-session-user"), [user(&after)]);
+    let received = mesh.passes(&Request::get("/").session(&after));
+    assert_eq!(received.values("x-session-user"), [user(&after)]);
     if caches {
         let lookups =
             ["cache_hits_total", "cache_shared_hits_total", "cache_negative_hits_total", "cache_misses_total"];
@@ -116,7 +116,7 @@ fn http_1_client(mesh: &Mesh, service: &Service, client: usize) {
         }
         let response = connection.read(false);
         if response.status == 200 {
-            assert_eq!(mesh.seen_for(&request, &response).values("x-session-user"), [user(token)]);
+            assert_eq!(mesh.upstream_request(&request, &response).values("x-session-user"), [user(token)]);
         } else {
             assert_eq!(response.status, 401, "{response:?}");
         }

@@ -3,11 +3,10 @@
 use serde_json::json;
 
 use crate::harness::envoy::{Cluster, Listener};
-use test_support::outcomes::OUTCOMES;
-
 use crate::harness::mesh::{COUNTERS, Setup, plugin};
-use crate::harness::stub::{Answer, Stub};
+use crate::harness::stub::{CalloutResponse, Stub};
 use test_support::http1::Request;
+use test_support::outcomes::OUTCOMES;
 use test_support::token;
 use test_support::wait;
 
@@ -24,9 +23,9 @@ fn every_metric_is_zero_before_the_first_request() {
 #[test]
 fn each_request_raises_exactly_its_outcome_counter() {
     let stub = Stub::start(|call| match call.path.split('/').nth(1) {
-        Some("large") => Answer::json(200, &json!({"id": "u".repeat(300), "ttl": 10})),
-        Some("junk") => Answer::text(200, "junk"),
-        _ => Answer::session(),
+        Some("large") => CalloutResponse::json(200, &json!({"id": "u".repeat(300), "ttl": 10})),
+        Some("junk") => CalloutResponse::text(200, "junk"),
+        _ => CalloutResponse::session(),
     });
     let to = |prefix: &str| json!({"cluster": "rest-sessions", "path_prefix": prefix});
     let mesh = Setup::new(plugin(json!({
@@ -91,10 +90,10 @@ const STATE: &str = "%FILTER_STATE(wasm.rest_sessions.decision:PLAIN)% %FILTER_S
 #[test]
 fn filter_state_gives_the_access_log_the_decision_and_its_reason() {
     let stub = Stub::start(|call| match call.path.split('/').nth(1) {
-        Some("none") => Answer::none(),
-        Some("large") => Answer::json(200, &json!({"id": "u".repeat(300), "ttl": 10})),
-        Some("odd") => Answer::json(200, &json!({"id": "a b%", "ttl": 10})),
-        _ => Answer::session(),
+        Some("none") => CalloutResponse::none(),
+        Some("large") => CalloutResponse::json(200, &json!({"id": "u".repeat(300), "ttl": 10})),
+        Some("odd") => CalloutResponse::json(200, &json!({"id": "a b%", "ttl": 10})),
+        _ => CalloutResponse::session(),
     });
     let to = |prefix: &str| json!({"cluster": "rest-sessions", "path_prefix": prefix});
     let keys = plugin(json!({
@@ -169,7 +168,7 @@ fn filter_state_is_empty_unless_configured() {
 
 #[test]
 fn failed_calls_are_logged_as_warnings_without_the_token() {
-    let stub = Stub::start(|_| Answer::text(500, "{}"));
+    let stub = Stub::start(|_| CalloutResponse::text(500, "{}"));
     let mesh = Setup::new(plugin(json!({}))).sessions(stub.address()).start();
     let token = token::fresh();
     for _ in 0..20 {

@@ -67,10 +67,10 @@ fn each_tenants_sessions_pass_only_at_its_own_host() {
     let [red, blue] = &tenants;
     for (own, other) in [(red, blue), (blue, red)] {
         let token = own.store.create_for(own.app, "user1", &Value::Null);
-        let seen = mesh.passes(&own.get(&format!("{}={token}", own.cookie)));
-        assert_eq!(seen.header(&format!("x-{}-user", own.app)).as_deref(), Some("user1"));
-        assert_eq!(seen.header(&format!("x-{}-user", other.app)), None);
-        assert_eq!(seen.header("x-session-user"), None);
+        let received = mesh.passes(&own.get(&format!("{}={token}", own.cookie)));
+        assert_eq!(received.header(&format!("x-{}-user", own.app)).as_deref(), Some("user1"));
+        assert_eq!(received.header(&format!("x-{}-user", other.app)), None);
+        assert_eq!(received.header("x-session-user"), None);
         // The other tenant denies the token under either tenant's cookie, cached or not.
         for cookie in [own.cookie, other.cookie] {
             mesh.denies(&other.get(&format!("{cookie}={token}")), 401, "session_required");

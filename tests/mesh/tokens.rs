@@ -5,13 +5,13 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::harness::mesh::{Mesh, Setup, plugin};
-use crate::harness::stub::{Answer, Stub};
+use crate::harness::stub::{CalloutResponse, Stub};
 use test_support::http1::Request;
 use test_support::token;
 
 /// A session service whose sessions have the token as user id, so that the upstream sees which token decided.
 fn service() -> Stub {
-    Stub::start(|call| Answer::json(200, &json!({"id": call.token(), "ttl": 7200})))
+    Stub::start(|call| CalloutResponse::json(200, &json!({"id": call.token(), "ttl": 7200})))
 }
 
 fn start(stub: &Stub, token_from: Value) -> Mesh {
@@ -70,7 +70,7 @@ fn every_cookie_header_is_read_over_http_1_and_http_2() {
     for request in [in_the_second, same_twice] {
         assert_decided_by(&mesh, &token, &request);
         let response = mesh.send_h2(&request);
-        assert_eq!(mesh.seen_for(&request, &response).header("x-session-user"), Some(token.clone()));
+        assert_eq!(mesh.upstream_request(&request, &response).header("x-session-user"), Some(token.clone()));
     }
     assert_eq!(mesh.send(&conflict).status, 401);
     assert_eq!(mesh.send_h2(&conflict).status, 401);
@@ -209,13 +209,13 @@ fn forward_token_false_removes_the_token_from_every_source_on_every_route() {
             .header("authorization", format!("bearer {another}"))
             .header("x-token", another.clone())
             .header("x-other", "kept");
-        let seen = mesh.passes(&request);
-        assert_eq!(seen.target, format!("{path}?x=1&y=%20&tokens=2"));
-        assert_eq!(seen.values("cookie").join("; "), "a=1; b=\"2\"; session-cookies=3");
-        assert_eq!(seen.values("authorization"), ["Basic dTpw"]);
-        assert_eq!(seen.values("x-token"), [""; 0]);
-        assert_eq!(seen.values("x-other"), ["kept"]);
-        assert!(!seen.mentions(&another), "{seen:?}");
+        let received = mesh.passes(&request);
+        assert_eq!(received.target, format!("{path}?x=1&y=%20&tokens=2"));
+        assert_eq!(received.values("cookie").join("; "), "a=1; b=\"2\"; session-cookies=3");
+        assert_eq!(received.values("authorization"), ["Basic dTpw"]);
+        assert_eq!(received.values("x-token"), [""; 0]);
+        assert_eq!(received.values("x-other"), ["kept"]);
+        assert!(!received.mentions(&another), "{received:?}");
     }
     assert_eq!(mesh.passes(&Request::get(&format!("/off?token={token}"))).target, "/off");
     let upgrade = mesh.passes(&Request::upgrade(&format!("/ws?token={token}")));
@@ -229,9 +229,9 @@ fn the_token_reaches_the_upstream_unchanged_by_default() {
     let token = token::fresh();
     let cookies = format!("a=1;  session-cookie=\"{token}\" ;b");
     let target = format!("/x?token={token}&b");
-    let seen = mesh.passes(&Request::get(&target).header("cookie", cookies.clone()).header("cookie", "z"));
-    assert_eq!(seen.values("cookie"), [cookies, "z".to_owned()]);
-    assert_eq!(seen.target, target);
+    let received = mesh.passes(&Request::get(&target).header("cookie", cookies.clone()).header("cookie", "z"));
+    assert_eq!(received.values("cookie"), [cookies, "z".to_owned()]);
+    assert_eq!(received.target, target);
 }
 
 #[test]
@@ -245,12 +245,12 @@ fn non_utf8_bytes_pass_unchanged_and_never_break_the_filter() {
         .header("authorization", b"\x80\x81".to_vec())
         .header("user-agent", b"caf\xe9".to_vec())
         .header("cookie", cookie.clone());
-    for seen in [mesh.passes(&request), mesh.seen_for(&request, &mesh.send_h2(&request))] {
-        assert_eq!(seen.header("x-session-user"), Some(token.clone()));
+    for received in [mesh.passes(&request), mesh.upstream_request(&request, &mesh.send_h2(&request))] {
+        assert_eq!(received.header("x-session-user"), Some(token.clone()));
         for (name, value) in
             [("x", b"\xff\xfe".to_vec()), ("user-agent", b"caf\xe9".to_vec()), ("cookie", cookie.clone())]
         {
-            assert!(seen.headers.contains(&(name.to_owned(), value)), "{name} in {seen:?}");
+            assert!(received.headers.contains(&(name.to_owned(), value)), "{name} in {received:?}");
         }
     }
     assert_no_token(&mesh, &Request::get("/").header("x", b"\xff\xfe".to_vec()).header("cookie", b"\xff".to_vec()));

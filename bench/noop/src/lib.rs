@@ -1,5 +1,4 @@
-//! A filter that does nothing, as the SDK makes it: every callback is there, and none is overridden. It is what the
-//! benchmark holds the others against.
+//! A filter with the SDK's default callbacks only: the baseline of the benchmark.
 
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::ContextType;

@@ -1,10 +1,10 @@
-//! What `make simulate` prints: calls to rest-sessions, hits, and how long an end may go unseen, over a grid.
+//! Prints the table of `make simulate`: calls to rest-sessions, cache hits, and how long ended sessions are still served.
 
-mod world;
+mod simulation;
 
 use std::process::ExitCode;
 
-use world::{Outcome, PAGES_A_SECOND, REQUESTS_A_PAGE, SECONDS, Setting, USERS, run};
+use simulation::{Outcome, PAGES_PER_SECOND, REQUESTS_PER_PAGE, SECONDS, Settings, USERS, run};
 
 const ENVOYS: [u32; 5] = [1, 10, 100, 1_000, 10_000];
 const WORKERS: [u32; 4] = [1, 2, 8, 32];
@@ -12,7 +12,7 @@ const TTLS_S: [u64; 5] = [0, 1, 5, 15, 60];
 
 fn main() -> ExitCode {
     println!(
-        "{USERS} users by Zipf, {PAGES_A_SECOND} pages a second of {REQUESTS_A_PAGE} requests each, each page at any \
+        "{USERS} users by Zipf, {PAGES_PER_SECOND} pages a second of {REQUESTS_PER_PAGE} requests each, each page at any \
          worker of any Envoy; {SECONDS} s of a virtual clock.\n"
     );
     println!(
@@ -22,17 +22,17 @@ fn main() -> ExitCode {
     for envoys in ENVOYS {
         for workers in WORKERS {
             for ttl_s in TTLS_S {
-                let setting = Setting { envoys, workers, ttl_ms: ttl_s * 1_000, shared: true };
-                let (shared, alone) = (run(setting), run(Setting { shared: false, ..setting }));
-                let late_ms = shared.late_ms.max(alone.late_ms);
+                let settings = Settings { envoys, workers, ttl_ms: ttl_s * 1_000, shared: true };
+                let (shared, alone) = (run(settings), run(Settings { shared: false, ..settings }));
+                let max_late_ms = shared.max_late_ms.max(alone.max_late_ms);
                 println!(
                     "| {envoys} | {workers} | {ttl_s} s | {} | {} | {:.1} s |",
                     figures(&shared),
                     figures(&alone),
-                    late_ms as f64 / 1_000.0
+                    max_late_ms as f64 / 1_000.0
                 );
-                if late_ms > setting.ttl_ms {
-                    eprintln!("simulate: a session was served {late_ms} ms after its end, with {setting:?}");
+                if max_late_ms > settings.ttl_ms {
+                    eprintln!("simulate: a session was served {max_late_ms} ms after its end, with {settings:?}");
                     return ExitCode::FAILURE;
                 }
             }

@@ -1,12 +1,12 @@
-//! `session-filter explain`: what the filter does with a request, and why.
+//! `session-filter explain`: the filter's decision on one request, and the reasons.
 
-mod course;
+mod assumed_session;
+mod driver;
 mod outcome;
 mod request;
-mod search;
 mod selection;
-mod session;
 mod text;
+mod token_search;
 
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -16,62 +16,62 @@ use rest_sessions_core::policy::rules::Rule;
 use rest_sessions_core::rest_sessions::request::CallRequest;
 use serde::Serialize;
 
-pub use course::{Course, Needs};
-pub use outcome::{AnswerShown, Outcome, RequirementShown, Upstream};
-pub use request::{PLACEHOLDER, Request};
-pub use search::Place;
-pub use selection::{PassedOver, Reading, RuleShown, Selection};
-pub use session::Assumed;
+pub use assumed_session::AssumedSession;
+pub use driver::{Callouts, Driver};
+pub use outcome::{Outcome, ReplySummary, RequirementResult, UpstreamSummary};
+pub use request::{Request, TOKEN_PLACEHOLDER};
+pub use selection::{Reading, RuleSummary, Selection, SkippedRule};
+pub use token_search::SearchedSource;
 
-/// What is asked.
-pub struct Question {
+/// The request to explain, and the conditions under which Envoy receives it.
+pub struct Scenario {
     pub request: Request,
     pub client: IpAddr,
     pub now_ms: u64,
-    /// What rest-sessions is taken to know; absent: that is told for every case.
-    pub assumed: Option<Assumed>,
+    /// What rest-sessions stores. `None`: a missing session and an outage are both explained.
+    pub assumed: Option<AssumedSession>,
 }
 
-/// What is told.
+/// The explanation of one request. Field names are the JSON keys of `--json`.
 #[derive(Debug, Serialize)]
 pub struct Explanation {
     pub method: String,
     pub host: String,
-    /// Without the query, which may hold a token.
+    /// Without the query, which may contain a token.
     pub path: String,
     #[serde(flatten)]
     pub selection: Selection,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub rule: Option<RuleShown>,
-    /// Where a token was looked for, if there was none that counts.
+    pub rule: Option<RuleSummary>,
+    /// The token sources of the rule, if none of them yielded a token.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub looked_in: Vec<Place>,
-    /// What rest-sessions is asked, without the token.
-    pub calls: Vec<CallShown>,
-    /// What a live session leads to, where that depends on the session and none was given.
+    pub looked_in: Vec<SearchedSource>,
+    /// The callouts to rest-sessions, without the token.
+    pub calls: Vec<CallSummary>,
+    /// What applies to an active session, if the request causes a lookup and no session was given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub with_session: Option<WithSession>,
-    /// One for each thing that rest-sessions may know.
+    /// One for each assumed state of rest-sessions.
     pub outcomes: Vec<Outcome>,
-    /// What whoever asks may have meant otherwise.
+    /// Likely mistakes in the arguments.
     pub hints: Vec<String>,
     #[serde(skip)]
     pub is_grpc: bool,
 }
 
 #[derive(Debug, PartialEq, Eq, Serialize)]
-pub struct CallShown {
+pub struct CallSummary {
     pub method: String,
     pub path: String,
     pub cluster: String,
     pub authority: String,
 }
 
-/// What depends on the session.
+/// What applies to an active session.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub struct WithSession {
     pub require: Vec<String>,
-    /// The headers that the upstream would get, and the fields that they hold.
+    /// The identity headers for the upstream, each with the session field that it carries.
     pub headers: Vec<(String, String)>,
 }
 
@@ -79,48 +79,48 @@ pub struct WithSession {
 ///
 /// # Errors
 ///
-/// If the filter's own code cannot be driven to an end.
-pub fn explain(mut config: Config, question: &Question) -> Result<Explanation, String> {
-    // It is by filter state that the filter tells its reasons; nothing else depends on whether somebody reads it.
+/// If the worker cannot be created.
+pub fn explain(mut config: Config, scenario: &Scenario) -> Result<Explanation, String> {
+    // The worker reports its reasons as filter state. The decision does not depend on this key.
     config.filter_state = true;
-    let Question { request, client, now_ms, assumed } = question;
+    let Scenario { request, client, now_ms, assumed } = scenario;
     let headers = request.headers();
     let config = Rc::new(config);
     let (selection, selected) = selection::select(&config, &headers);
     let rule = selected.map(|rule| &**rule);
-    let course = Course { config: &config, request, headers: &headers, client: *client, now_ms: *now_ms, rule };
+    let driver = Driver { config: &config, request, headers: &headers, client: *client, now_ms: *now_ms, rule };
     let cases = match assumed {
         Some(assumed) => vec![assumed.clone()],
-        None => vec![Assumed::None, Assumed::Unavailable],
+        None => vec![AssumedSession::None, AssumedSession::Unavailable],
     };
     let mut calls = Vec::new();
     let mut outcomes = Vec::new();
     let mut with_session = None;
     for case in &cases {
-        let (needs, outcome) = course.run(case)?;
-        let is_decided = matches!(needs, Needs::Nothing);
+        let (callouts, outcome) = driver.run(case)?;
+        let is_independent = matches!(callouts, Callouts::None);
         if outcomes.is_empty() {
-            calls = match &needs {
-                Needs::Nothing => Vec::new(),
-                Needs::Session(call) => vec![CallShown::of(call)],
-                Needs::Kills(calls) => calls.iter().map(|call| CallShown::of(call)).collect(),
+            calls = match &callouts {
+                Callouts::None => Vec::new(),
+                Callouts::Lookup(call) => vec![CallSummary::of(call)],
+                Callouts::Kills(calls) => calls.iter().map(|call| CallSummary::of(call)).collect(),
             };
-            if matches!(needs, Needs::Session(_)) && assumed.is_none() {
+            if matches!(callouts, Callouts::Lookup(_)) && assumed.is_none() {
                 with_session = selected.map(|rule| WithSession::of(rule));
             }
         }
         outcomes.push(outcome);
-        if is_decided {
+        if is_independent {
             break;
         }
     }
-    // Of a request whose host or path leaves its rule in doubt, the filter names none.
-    let is_known = outcomes.first().is_some_and(|outcome| outcome.rule.is_some());
+    // For an unknown host or an ambiguous path, the filter reports no rule.
+    let has_rule = outcomes.first().is_some_and(|outcome| outcome.rule.is_some());
     let mut explanation = Explanation {
         method: request.method.clone(),
         host: request.authority.clone(),
         path: request.target.split('?').next().unwrap_or_default().to_owned(),
-        rule: selected.filter(|_| is_known).map(|rule| RuleShown::of(rule, &config)),
+        rule: selected.filter(|_| has_rule).map(|rule| RuleSummary::of(rule, &config)),
         selection,
         looked_in: Vec::new(),
         calls,
@@ -129,45 +129,46 @@ pub fn explain(mut config: Config, question: &Question) -> Result<Explanation, S
         hints: Vec::new(),
         is_grpc: request.is_grpc(),
     };
-    if !is_known {
+    if !has_rule {
         explanation.selection.passed_over.clear();
     }
-    if let Some(rule) = selected.filter(|_| is_known && explanation.lacks_token()) {
-        explanation.looked_in = search::places(rule, &headers, *now_ms);
+    if let Some(rule) = selected.filter(|_| has_rule && explanation.lacks_token()) {
+        explanation.looked_in = token_search::searched_sources(rule, &headers, *now_ms);
     }
-    explanation.hints = hints(&explanation, question);
+    explanation.hints = hints(&explanation, scenario);
     Ok(explanation)
 }
 
-fn hints(explanation: &Explanation, question: &Question) -> Vec<String> {
+fn hints(explanation: &Explanation, scenario: &Scenario) -> Vec<String> {
     let mut hints = Vec::new();
-    if explanation.lacks_token() && question.assumed.is_some() {
+    if explanation.lacks_token() && scenario.assumed.is_some() {
         hints.push(format!(
-            "the request bears no token, so nobody asks for a session; {PLACEHOLDER} stands for one, as in \
-             --header 'cookie: session-cookie={PLACEHOLDER}'"
+            "the request has no token, so no session is looked up; {TOKEN_PLACEHOLDER} stands for one, as in \
+             --header 'cookie: session-cookie={TOKEN_PLACEHOLDER}'"
         ));
-    } else if explanation.asks_nobody() && question.assumed.is_some() {
-        hints.push("nobody asks for a session here, so --session changes nothing".to_owned());
+    } else if explanation.has_no_callout() && scenario.assumed.is_some() {
+        hints.push("no session is looked up, so --session has no effect".to_owned());
     }
-    if question.request.authority.is_empty() {
-        hints.push("the request names no host; a URL or --header 'host: …' does".to_owned());
+    if scenario.request.authority.is_empty() {
+        hints.push("the request has no host; pass a full URL or --header 'host: …'".to_owned());
     }
     hints
 }
 
 impl Explanation {
-    fn asks_nobody(&self) -> bool {
+    fn has_no_callout(&self) -> bool {
         self.outcomes.iter().all(|outcome| outcome.assumed.is_none())
     }
 
-    /// Whether a token was looked for in vain.
+    /// Whether the rule takes a session, and no source yielded a token.
     fn lacks_token(&self) -> bool {
-        let in_vain = |outcome: &Outcome| matches!(outcome.reason.as_str(), "no_session" | "anonymous" | "redirected");
-        self.asks_nobody() && self.outcomes.iter().all(in_vain)
+        let without_token =
+            |outcome: &Outcome| matches!(outcome.reason.as_str(), "no_session" | "anonymous" | "redirected");
+        self.has_no_callout() && self.outcomes.iter().all(without_token)
     }
 }
 
-impl CallShown {
+impl CallSummary {
     fn of(call: &CallRequest) -> Self {
         let path = call.header(":path").strip_suffix(call.token()).unwrap_or_default();
         Self {

@@ -1,4 +1,4 @@
-//! What became of a request: the filter's effects and verdict, as they are told.
+//! The result of one run: the decision, and the effects on the request. Field names are the JSON keys of `--json`.
 
 use rest_sessions_core::action::{Action, HeaderMap};
 use rest_sessions_core::config::Config;
@@ -8,74 +8,74 @@ use rest_sessions_core::telemetry::{Counter, FilterState};
 use rest_sessions_core::worker::Expectations;
 use serde::Serialize;
 
-/// How it ends.
+/// The filter's decision and its effects.
 #[derive(Debug, Default, Serialize)]
 pub struct Outcome {
-    /// What rest-sessions knows of the session: `active`, `none`, `unavailable`; absent where nobody asks.
+    /// The assumed state of the session: `active`, `none` or `unavailable`. Absent if the request causes no callout.
     #[serde(rename = "if", skip_serializing_if = "Option::is_none")]
     pub assumed: Option<&'static str>,
-    /// `allow` or `deny`; in shadow, what would have been.
+    /// `allow` or `deny`. In shadow mode, the decision that would have been enforced.
     pub decision: String,
     pub reason: String,
-    /// The counter that the request raises.
+    /// The outcome counter that the request increments.
     pub counter: String,
     /// The label of the rule that decided.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rule: Option<String>,
-    /// Where the token was found.
+    /// The source of the token.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
-    /// Its first source with a token holds two different ones.
+    /// Whether the first source with a token contains two different ones.
     pub conflict: bool,
-    pub requirements: Vec<RequirementShown>,
-    /// The session is beyond a limit, and is ended.
+    pub requirements: Vec<RequirementResult>,
+    /// Whether the session exceeds a limit, and is ended.
     pub ended: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub answer: Option<AnswerShown>,
+    pub answer: Option<ReplySummary>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub upstream: Option<Upstream>,
+    pub upstream: Option<UpstreamSummary>,
 }
 
 #[derive(Debug, PartialEq, Eq, Serialize)]
-pub struct RequirementShown {
+pub struct RequirementResult {
     pub requirement: String,
     pub holds: bool,
-    /// What the session holds; absent, where it lacks the field.
+    /// The session's value of the field. Absent if the session lacks the field.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub found: Option<String>,
 }
 
-/// The filter's own answer.
+/// A local reply.
 #[derive(Debug, PartialEq, Eq, Serialize)]
-pub struct AnswerShown {
+pub struct ReplySummary {
     pub status: u16,
     pub headers: Vec<(String, String)>,
     pub body: String,
-    /// For gRPC clients; absent: as Envoy maps the status.
+    /// The `grpc-status` for gRPC clients. Absent: Envoy maps the HTTP status.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub grpc_status: Option<u32>,
 }
 
-/// What the upstream gets. Values that the client sent are not repeated.
+/// The changes to the request for the upstream. Values sent by the client are left out: they may be secret.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Upstream {
-    /// The headers that the filter sets, in their order.
+pub struct UpstreamSummary {
+    /// The headers that the filter sets, in order.
     pub headers: Vec<(String, String)>,
-    /// The names of headers that the client sent, and that are taken out.
+    /// The names of client headers that are removed.
     pub removed: Vec<String>,
-    /// The names of headers from which a token is taken out.
+    /// The names of client headers from which a token is removed.
     pub shortened: Vec<String>,
-    /// How often the session is asked for again while the request is open, in milliseconds.
+    /// The interval between rechecks of the session while the request is open, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recheck_ms: Option<u64>,
-    /// Whether its response may change the session.
+    /// Whether the upstream's response may change the session.
     pub writes_back: bool,
 }
 
 impl Outcome {
-    /// What the filter's actions come to.
+    /// Collects the worker's actions.
     #[must_use]
     pub fn of(
         config: &Config,
@@ -86,11 +86,11 @@ impl Outcome {
     ) -> Self {
         let mut outcome = Self { assumed, ..Self::default() };
         let mut pairs: Vec<_> = headers.iter().map(|(name, value)| (name.to_vec(), value.to_vec())).collect();
-        let mut goes_on = false;
+        let mut continues = false;
         for action in actions {
             match action {
                 Action::ChangeHeader(HeaderMap::RequestHeaders, change) => change.apply(&mut pairs),
-                Action::ContinueRequest => goes_on = true,
+                Action::ContinueRequest => continues = true,
                 Action::Reply(reply) => outcome.answer = Some(reply.into()),
                 Action::Count(counter @ Counter::Outcome(_)) => counter.name().clone_into(&mut outcome.counter),
                 Action::Count(Counter::Conflicts) => outcome.conflict = true,
@@ -102,14 +102,14 @@ impl Outcome {
                 _ => {}
             }
         }
-        if goes_on {
-            outcome.upstream = Some(Upstream::of(config, headers, &pairs, expectations));
+        if continues {
+            outcome.upstream = Some(UpstreamSummary::of(config, headers, &pairs, expectations));
         }
         outcome
     }
 }
 
-impl From<LocalReply> for AnswerShown {
+impl From<LocalReply> for ReplySummary {
     fn from(reply: LocalReply) -> Self {
         let headers = reply.headers.into_iter().map(|(name, value)| (name.to_owned(), value));
         Self {
@@ -123,7 +123,7 @@ impl From<LocalReply> for AnswerShown {
 
 type Pair = (Vec<u8>, Vec<u8>);
 
-impl Upstream {
+impl UpstreamSummary {
     fn of(config: &Config, before: &Headers, after: &[Pair], expectations: Expectations) -> Self {
         let mut upstream = Self {
             recheck_ms: expectations.recheck_every_ms,
@@ -142,7 +142,7 @@ impl Upstream {
                 upstream.shortened.push(text(name));
             }
         }
-        // Whatever a client sent under these names is gone.
+        // Reserved headers sent by the client are removed, so these are the filter's.
         let set = after.iter().filter(|(name, _)| config.reserved.contains(name));
         upstream.headers = set.map(|(name, value)| (text(name), text(value))).collect();
         upstream

@@ -1,8 +1,8 @@
-//! The request that is asked about, as Envoy would hand it to the filter.
+//! The request to explain, parsed from the arguments, and its header map as Envoy passes it to the filter.
 
 use rest_sessions_core::http::headers::Headers;
 
-/// A request as it is told.
+/// A request.
 #[derive(Clone, Debug)]
 pub struct Request {
     pub method: String,
@@ -10,30 +10,30 @@ pub struct Request {
     pub authority: String,
     /// Path and query, as sent; empty for CONNECT.
     pub target: String,
-    /// Lines as sent; names in lower case.
+    /// In order; names in lower case.
     pub headers: Vec<(String, String)>,
 }
 
-/// Stands for a token in what is asked, so that nobody has to show one.
-pub const PLACEHOLDER: &str = "{token}";
+/// Stands for a token in the arguments, so that no real token is needed.
+pub const TOKEN_PLACEHOLDER: &str = "{token}";
 
 impl Request {
-    /// Reads `GET https://shop.example.com/admin?x=1` and `name: value` lines. `{token}` in them stands for a token that
-    /// is made now.
+    /// Parses `GET https://shop.example.com/admin?x=1` and `name: value` lines. `{token}` in them is replaced by a token
+    /// created at `now_ms`.
     ///
     /// # Errors
     ///
-    /// What is wrong with them, without repeating any of it.
+    /// The mistake, without the arguments, which may contain a token.
     pub fn parse(request: &str, lines: &[String], now_ms: u64) -> Result<Self, String> {
         let expected = "expected a method and a URL, such as 'GET https://shop.example.com/account'";
-        let token = made_up(now_ms);
-        let with_token = |text: &str| text.replace(PLACEHOLDER, &token);
+        let token = placeholder_token(now_ms);
+        let with_token = |text: &str| text.replace(TOKEN_PLACEHOLDER, &token);
         let (method, url) = request.split_once(' ').ok_or_else(|| format!("--request has no space; {expected}"))?;
         let mut headers = Vec::new();
-        for (place, line) in lines.iter().enumerate() {
+        for (index, line) in lines.iter().enumerate() {
             let wrong =
-                || format!("--header number {} has no name and colon; expected 'name: value'", place.saturating_add(1));
-            // The colon of a pseudo-header is not the one that ends its name.
+                || format!("--header number {} has no name and colon; expected 'name: value'", index.saturating_add(1));
+            // A pseudo-header has an empty name before its first colon.
             let (name, value) = line.split_once(':').filter(|(name, _)| !name.trim().is_empty()).ok_or_else(wrong)?;
             headers.push((name.trim().to_ascii_lowercase(), with_token(value.trim())));
         }
@@ -59,8 +59,8 @@ impl Request {
         } else if !(url.starts_with('/') || (method == "OPTIONS" && url == "*")) {
             return Err(format!("--request has a URL that is neither absolute nor a path; {expected}"));
         }
-        if let Some(place) = parsed.headers.iter().position(|(name, _)| name == "host") {
-            parsed.authority = parsed.headers.remove(place).1;
+        if let Some(index) = parsed.headers.iter().position(|(name, _)| name == "host") {
+            parsed.authority = parsed.headers.remove(index).1;
         }
         Ok(parsed)
     }
@@ -79,22 +79,22 @@ impl Request {
         }
         pairs.push((":scheme".to_owned(), self.scheme.clone()));
         pairs.extend(self.headers.iter().cloned());
-        if !self.names("x-forwarded-proto") {
-            // Envoy adds it to every request.
+        if !self.has_header("x-forwarded-proto") {
+            // Envoy adds this header to every request.
             pairs.push(("x-forwarded-proto".to_owned(), self.scheme.clone()));
         }
         pairs
     }
 
-    fn names(&self, name: &str) -> bool {
+    fn has_header(&self, name: &str) -> bool {
         self.headers.iter().any(|(found, _)| found == name)
     }
 
-    /// Whether nothing follows the headers.
+    /// Whether the request ends with its headers.
     #[must_use]
     pub fn has_no_body(&self) -> bool {
-        let empty = |(name, value): &(String, String)| name != "content-length" || value == "0";
-        self.headers.iter().all(empty) && !self.names("transfer-encoding")
+        let no_length = |(name, value): &(String, String)| name != "content-length" || value == "0";
+        self.headers.iter().all(no_length) && !self.has_header("transfer-encoding")
     }
 
     #[must_use]
@@ -103,15 +103,15 @@ impl Request {
     }
 }
 
-/// A token as rest-sessions makes them, but known to everybody.
-fn made_up(now_ms: u64) -> String {
+/// A token in the form of rest-sessions with the given creation time and a public text, so it is no secret.
+fn placeholder_token(now_ms: u64) -> String {
     let mut digits = Vec::new();
-    let mut left = now_ms;
+    let mut rest = now_ms;
     for _ in 0..8 {
-        digits.extend(u32::try_from(left % 36).ok().and_then(|digit| char::from_digit(digit, 36)));
-        left /= 36;
+        digits.extend(u32::try_from(rest % 36).ok().and_then(|digit| char::from_digit(digit, 36)));
+        rest /= 36;
     }
-    format!("{:X<55}Z{}", "MadeUpToExplain", digits.iter().rev().collect::<String>())
+    format!("{:X<55}Z{}", "PlaceholderToken", digits.iter().rev().collect::<String>())
 }
 
 #[cfg(test)]
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_is_a_method_a_url_and_lines() {
+    fn a_request_is_a_method_a_url_and_header_lines() {
         for (text, scheme, authority, target) in [
             ("GET https://shop.example.com/a/../b?x=1#y", "https", "shop.example.com", "/a/../b?x=1#y"),
             ("GET HTTP://a:80", "http", "a:80", "/"),
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_none_is_refused_and_not_repeated() {
+    fn invalid_arguments_are_refused_without_being_repeated() {
         for (text, lines) in
             [("GET", vec![]), ("GET secret", vec![]), ("GET /", vec!["secret"]), ("GET /", vec![": secret"])]
         {
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn the_placeholder_is_a_token_made_now() {
+    fn the_placeholder_is_a_token_created_now() {
         let found = parse("GET https://a/?t={token}", &["cookie: s={token}"]).unwrap();
         let token = found.headers[0].1.strip_prefix("s=").unwrap();
         assert_eq!(found.target, format!("/?t={token}"));

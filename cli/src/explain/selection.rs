@@ -1,4 +1,4 @@
-//! Which rule decides, how the path is read, and why the rules before it do not match.
+//! Rule selection: the readings of the path, the selected rule, and why earlier rules do not match.
 
 use std::rc::Rc;
 
@@ -10,16 +10,16 @@ use rest_sessions_core::policy::rules::{Rule, SessionMode};
 use rest_sessions_core::policy::selection::Paths;
 use serde::Serialize;
 
-/// How the rule is selected.
+/// The steps of rule selection. Field names are the JSON keys of `--json`.
 #[derive(Debug, Default, Serialize)]
 pub struct Selection {
-    /// Every way in which a server might read the path, with the rule that it selects. Empty if nothing depends on the
-    /// path, or if it is refused.
+    /// Every reading of the path by some server, with the rule that it selects. Empty if no rule matches paths, or if
+    /// the path is refused.
     pub readings: Vec<Reading>,
-    /// Why the path is refused.
+    /// Why the path is refused as ambiguous.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ambiguity: Option<String>,
-    pub passed_over: Vec<PassedOver>,
+    pub passed_over: Vec<SkippedRule>,
 }
 
 #[derive(Debug, PartialEq, Eq, Serialize)]
@@ -28,18 +28,18 @@ pub struct Reading {
     pub rule: String,
 }
 
-/// A rule before the one that decides.
+/// A rule before the selected one.
 #[derive(Debug, PartialEq, Eq, Serialize)]
-pub struct PassedOver {
+pub struct SkippedRule {
     pub rule: String,
     pub because: Vec<String>,
 }
 
-/// A rule as it is shown.
+/// The main settings of a rule.
 #[derive(Debug, Serialize)]
-pub struct RuleShown {
+pub struct RuleSummary {
     pub label: String,
-    /// Its place in the list; absent for the default.
+    /// Its index in `rules`. Absent for the default rule.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub place: Option<usize>,
     pub session: &'static str,
@@ -47,7 +47,7 @@ pub struct RuleShown {
     pub shadow: bool,
 }
 
-impl RuleShown {
+impl RuleSummary {
     #[must_use]
     pub fn of(rule: &Rule, config: &Config) -> Self {
         let place = config.rules.iter().position(|other| std::ptr::eq(&raw const **other, rule));
@@ -65,13 +65,13 @@ impl RuleShown {
     }
 }
 
-/// How the filter's own selection comes to a rule, and the rule, if it comes to one.
+/// Selects the rule as the filter does. The rule is `None` for an unknown host or an ambiguous path.
 #[must_use]
 pub fn select<'c>(config: &'c Config, headers: &Headers) -> (Selection, Option<&'c Rc<Rule>>) {
     let mut selection = Selection::default();
     let request = Request::new(headers.clone());
     let (selector, line) = (config.selector(), request.line());
-    // A refused host leaves the readings of the path to be shown, matched as if rules named no hosts.
+    // With a refused host, readings are still shown, matched without hosts.
     let host = selector.host(line.authority).unwrap_or_default();
     let paths = match selector.paths(line) {
         Ok(Paths::None) => Vec::new(),
@@ -94,20 +94,23 @@ pub fn select<'c>(config: &'c Config, headers: &Headers) -> (Selection, Option<&
     let earlier =
         config.rules.matches().zip(config.rules.iter()).take_while(|(_, other)| !Rc::ptr_eq(other, selected.rule));
     selection.passed_over = earlier
-        .map(|(matches, other)| PassedOver { rule: other.label.to_string(), because: reasons(matches, target, config) })
+        .map(|(matches, other)| SkippedRule {
+            rule: other.label.to_string(),
+            because: reasons(matches, target, config),
+        })
         .collect();
     (selection, Some(selected.rule))
 }
 
 fn reasons(matches: &Match, target: Target<'_>, config: &Config) -> Vec<String> {
-    let misses = matches.mismatches(target, config.rules.path_case());
-    let reason = |miss: Mismatch| match miss {
+    let mismatches = matches.mismatches(target, config.rules.path_case());
+    let reason = |mismatch: Mismatch| match mismatch {
         Mismatch::Host => format!("the host is none of {}", list(matches.hosts.as_deref())),
         Mismatch::Method => format!("the method is none of {}", list(matches.methods.as_deref())),
         Mismatch::Path if target.path.is_none() => "the request has no path".to_owned(),
         Mismatch::Path => format!("the path is none of {}", list(matches.paths.as_deref())),
     };
-    misses.into_iter().map(reason).collect()
+    mismatches.into_iter().map(reason).collect()
 }
 
 fn list(patterns: Option<&[impl ToString]>) -> String {

@@ -1,11 +1,11 @@
-//! An explanation for a person to read.
+//! The text form of an explanation.
 
 use std::fmt;
 
-use super::{AnswerShown, Explanation, Outcome, Place, RuleShown, Upstream, WithSession};
-use crate::token::span;
+use super::{Explanation, Outcome, ReplySummary, RuleSummary, SearchedSource, UpstreamSummary, WithSession};
+use crate::token::format_duration;
 
-/// How wide the first column is.
+/// The width of the first column, in characters.
 const WIDTH: usize = 11;
 
 struct Row<'a>(&'a str, &'a str);
@@ -21,15 +21,15 @@ impl fmt::Display for Explanation {
         writeln!(f, "{} {}{}\n", self.method, self.host, self.path)?;
         self.readings(f)?;
         if let Some(rule) = &self.rule {
-            write!(f, "{}", Row("rule", &shown(rule)))?;
-            for passed in &self.selection.passed_over {
-                write!(f, "{}", Row("", &format!("not {}: {}", passed.rule, passed.because.join(", "))))?;
+            write!(f, "{}", Row("rule", &rule_line(rule)))?;
+            for skipped in &self.selection.passed_over {
+                write!(f, "{}", Row("", &format!("not {}: {}", skipped.rule, skipped.because.join(", "))))?;
             }
         }
         self.token(f)?;
         for call in &self.calls {
-            let where_to = format!("{} {} at {} (cluster {})", call.method, call.path, call.authority, call.cluster);
-            write!(f, "{}", Row("asks", &where_to))?;
+            let callout = format!("{} {} at {} (cluster {})", call.method, call.path, call.authority, call.cluster);
+            write!(f, "{}", Row("callout", &callout))?;
         }
         if let Some(with) = &self.with_session {
             writeln!(f)?;
@@ -46,28 +46,27 @@ impl fmt::Display for Explanation {
     }
 }
 
-fn shown(rule: &RuleShown) -> String {
-    let place = rule.place.map(|place| format!("rules[{place}]")).filter(|place| *place != rule.label);
-    let place = place.map_or_else(String::new, |place| format!(" ({place})"));
-    let shadow = if rule.shadow { "; in shadow: nothing happens to the request" } else { "" };
-    format!("{}{place}: session {}, app {}{shadow}", rule.label, rule.session, rule.app)
+fn rule_line(rule: &RuleSummary) -> String {
+    let path = rule.place.map(|index| format!("rules[{index}]")).filter(|path| *path != rule.label);
+    let path = path.map_or_else(String::new, |path| format!(" ({path})"));
+    let shadow = if rule.shadow { "; shadow: not enforced" } else { "" };
+    format!("{}{path}: session {}, app {}{shadow}", rule.label, rule.session, rule.app)
 }
 
 impl Explanation {
     fn readings(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(ambiguity) = &self.selection.ambiguity {
-            write!(f, "{}", Row("path", &format!("refused wherever rules name paths: {ambiguity}")))?;
+            write!(f, "{}", Row("path", &format!("refused where rules match paths: {ambiguity}")))?;
         }
         let [first, others @ ..] = self.selection.readings.as_slice() else { return Ok(()) };
         if others.is_empty() {
             return write!(f, "{}", Row("path", "read by all servers in the same way"));
         }
         let differ = others.iter().any(|other| other.rule != first.rule);
-        for (place, reading) in self.selection.readings.iter().enumerate() {
-            let title = if place == 0 { "path" } else { "" };
-            let or = if place == 0 { "read as" } else { "or as" };
-            let under = if differ { format!(", under {}", reading.rule) } else { String::new() };
-            write!(f, "{}", Row(title, &format!("{or} {}{under}", reading.path)))?;
+        for (index, reading) in self.selection.readings.iter().enumerate() {
+            let (title, verb) = if index == 0 { ("path", "read as") } else { ("", "or as") };
+            let rule = if differ { format!(", rule {}", reading.rule) } else { String::new() };
+            write!(f, "{}", Row(title, &format!("{verb} {}{rule}", reading.path)))?;
         }
         Ok(())
     }
@@ -79,11 +78,11 @@ impl Explanation {
         }
         if !self.looked_in.is_empty() {
             let conflict = outcome.is_some_and(|outcome| outcome.conflict);
-            let said = if conflict { "two different ones in one place, which counts as none" } else { "none" };
-            write!(f, "{}", Row("token", said))?;
+            let result = if conflict { "none: two different tokens in one source" } else { "none" };
+            write!(f, "{}", Row("token", result))?;
         }
-        for Place { source, found } in &self.looked_in {
-            let found = if found.is_empty() { "nothing there".to_owned() } else { found.join("; ") };
+        for SearchedSource { source, found } in &self.looked_in {
+            let found = if found.is_empty() { "absent".to_owned() } else { found.join("; ") };
             write!(f, "{}", Row("", &format!("{source}: {found}")))?;
         }
         Ok(())
@@ -92,13 +91,13 @@ impl Explanation {
 
 impl Outcome {
     fn write(&self, f: &mut fmt::Formatter<'_>, is_grpc: bool) -> fmt::Result {
-        let assumed = match self.assumed {
+        let heading = match self.assumed {
             Some("active") => "With this session:",
             Some("none") => "If there is no such session:",
-            Some(_) => "While rest-sessions is away:",
-            None => "So:",
+            Some(_) => "If rest-sessions is unavailable:",
+            None => "Result:",
         };
-        writeln!(f, "{assumed}")?;
+        writeln!(f, "{heading}")?;
         for requirement in &self.requirements {
             let holds = if requirement.holds { "holds" } else { "does not hold" };
             let found =
@@ -106,11 +105,11 @@ impl Outcome {
             write!(f, "{}", Row("requires", &format!("{}: {holds}, {found}", requirement.requirement)))?;
         }
         if self.ended {
-            write!(f, "{}", Row("limits", "the session is beyond a limit: it counts as none, and is ended"))?;
+            write!(f, "{}", Row("limits", "exceeded: the session is treated as absent, and is ended"))?;
         }
         write!(f, "{}", Row("decision", &format!("{}, {} ({})", self.decision, self.reason, self.counter)))?;
-        if let Some(answer) = &self.answer {
-            answer.write(f, is_grpc)?;
+        if let Some(reply) = &self.answer {
+            reply.write(f, is_grpc)?;
         }
         if let Some(upstream) = &self.upstream {
             upstream.write(f)?;
@@ -119,11 +118,11 @@ impl Outcome {
     }
 }
 
-impl AnswerShown {
+impl ReplySummary {
     fn write(&self, f: &mut fmt::Formatter<'_>, is_grpc: bool) -> fmt::Result {
         let grpc =
             self.grpc_status.filter(|_| is_grpc).map_or_else(String::new, |code| format!(", grpc-status {code}"));
-        write!(f, "{}", Row("answer", &format!("{}{grpc}", self.status)))?;
+        write!(f, "{}", Row("reply", &format!("{}{grpc}", self.status)))?;
         for (name, value) in &self.headers {
             write!(f, "{}", Row("", &format!("{name}: {value}")))?;
         }
@@ -134,13 +133,13 @@ impl AnswerShown {
     }
 }
 
-impl Upstream {
+impl UpstreamSummary {
     fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.headers.is_empty() {
-            write!(f, "{}", Row("upstream", "gets no header of the filter's"))?;
+            write!(f, "{}", Row("upstream", "no headers from the filter"))?;
         }
-        for (place, (name, value)) in self.headers.iter().enumerate() {
-            write!(f, "{}", Row(if place == 0 { "upstream" } else { "" }, &format!("{name}: {value}")))?;
+        for (index, (name, value)) in self.headers.iter().enumerate() {
+            write!(f, "{}", Row(if index == 0 { "upstream" } else { "" }, &format!("{name}: {value}")))?;
         }
         if !self.removed.is_empty() {
             write!(f, "{}", Row("", &format!("without {}", self.removed.join(", "))))?;
@@ -148,8 +147,8 @@ impl Upstream {
         if !self.shortened.is_empty() {
             write!(f, "{}", Row("", &format!("without the token in {}", self.shortened.join(", "))))?;
         }
-        if let Some(every_ms) = self.recheck_ms {
-            write!(f, "{}", Row("open", &format!("its session is asked for again every {}", span(every_ms))))?;
+        if let Some(interval_ms) = self.recheck_ms {
+            write!(f, "{}", Row("recheck", &format!("every {}", format_duration(interval_ms))))?;
         }
         if self.writes_back {
             write!(f, "{}", Row("response", "may change the session"))?;
@@ -160,12 +159,12 @@ impl Upstream {
 
 impl WithSession {
     fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "With a live session (--session '{{\"id\":\"…\"}}' tells more):")?;
-        for (place, requirement) in self.require.iter().enumerate() {
-            write!(f, "{}", Row(if place == 0 { "requires" } else { "" }, requirement))?;
+        writeln!(f, "With an active session (--session '{{\"id\":\"…\"}}' shows more):")?;
+        for (index, requirement) in self.require.iter().enumerate() {
+            write!(f, "{}", Row(if index == 0 { "requires" } else { "" }, requirement))?;
         }
-        for (place, (name, field)) in self.headers.iter().enumerate() {
-            write!(f, "{}", Row(if place == 0 { "upstream" } else { "" }, &format!("{name}: {field}")))?;
+        for (index, (name, field)) in self.headers.iter().enumerate() {
+            write!(f, "{}", Row(if index == 0 { "upstream" } else { "" }, &format!("{name}: {field}")))?;
         }
         Ok(())
     }

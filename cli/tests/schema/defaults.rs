@@ -1,4 +1,4 @@
-//! The defaults that the schema tells, held against what the filter does where a key is left out.
+//! The defaults in the schema compared with the filter's behaviour without the key.
 
 use rest_sessions_core::config::schema;
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::{compiled, resolved};
 
 #[test]
-fn defaults_are_what_holds_where_a_key_is_left_out() {
+fn an_omitted_key_has_the_default_of_the_schema() {
     let minimal = json!({"app": "mywebapp", "rest_sessions": {"cluster": "rs"}, "write_back": {},
                          "rules": [{"session": "required"}]});
     let nested = json!({
@@ -28,9 +28,9 @@ fn defaults_are_what_holds_where_a_key_is_left_out() {
         defaults(&schema, &schema, &base, "", &mut |at, key, default| {
             let mut config = base.clone();
             config.pointer_mut(at).unwrap()[key] = default.clone();
-            assert_eq!(compiled(&config).unwrap(), expected, "{at}/{key} is not {default} where it is left out");
+            assert_eq!(compiled(&config).unwrap(), expected, "{at}/{key} has a default other than {default}");
             config.pointer_mut(at).unwrap()[key] = other_than(default);
-            // Another value makes another configuration, so this test can tell.
+            // Another value compiles differently, so the comparison above is effective.
             assert_ne!(compiled(&config).ok(), Some(expected.clone()), "{at}/{key}: {}", other_than(default));
             seen.push(format!("{at}/{key}"));
         });
@@ -38,7 +38,7 @@ fn defaults_are_what_holds_where_a_key_is_left_out() {
     assert!(seen.len() >= 30, "{seen:#?}");
 }
 
-/// Calls back for every key with a default that an example leaves out.
+/// Calls `each` for every key with a default that the example omits.
 fn defaults(root: &Value, schema: &Value, example: &Value, at: &str, each: &mut dyn FnMut(&str, &str, &Value)) {
     let schema = resolved(root, schema);
     if let Some(items) = example.as_array() {

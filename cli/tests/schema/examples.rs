@@ -1,8 +1,8 @@
-//! Configurations and texts, sound and mistaken ones.
+//! Valid and invalid configurations and texts.
 
 use serde_json::{Value, json};
 
-/// Every key that there is.
+/// A configuration with every key.
 pub fn everything() -> Value {
     json!({
         "app": "mywebapp",
@@ -47,7 +47,7 @@ pub fn everything() -> Value {
     })
 }
 
-/// Texts of all kinds, near the edges of what any key takes.
+/// Texts of all kinds, near the limits of what any key accepts.
 pub fn texts() -> Vec<String> {
     let mut texts: Vec<String> = [
         "",
@@ -214,7 +214,7 @@ pub fn texts() -> Vec<String> {
     texts
 }
 
-/// Mistakes that a schema can tell, and where they stand.
+/// Mistakes that a schema can detect, by JSON pointer.
 pub fn mistakes() -> Vec<(&'static str, Value)> {
     vec![
         ("/app", json!("my app")),

@@ -1,5 +1,5 @@
-//! The configuration's JSON Schema, held against the filter: it takes what the filter takes, and refuses each mistake
-//! that a schema can tell.
+//! The configuration's JSON Schema compared with the filter: it accepts what the filter accepts, and refuses each mistake
+//! that a schema can detect.
 
 #![allow(clippy::panic, clippy::unwrap_used, reason = "a test that cannot go on should stop, and say where")]
 
@@ -16,7 +16,7 @@ use examples::{everything, texts};
 use jsonschema::Validator;
 use rest_sessions_core::config::{Config, schema};
 use serde_json::Value;
-use session_filter::find;
+use session_filter::locate;
 use support::{root, run};
 
 const FILE: &str = "cli/schema.json";
@@ -25,7 +25,7 @@ fn validator() -> Validator {
     jsonschema::draft202012::new(&schema::of_configuration()).unwrap()
 }
 
-/// What a configuration comes to, all of it; the order of headers that were written as a map means nothing.
+/// The compiled configuration as text. The headers of a map are in a fixed order.
 fn compiled(config: &Value) -> Result<String, String> {
     let config = Config::parse(config.to_string().as_bytes()).map_err(|list| format!("{list:#?}"))?;
     Ok(format!("{config:?}").replace(
@@ -35,22 +35,22 @@ fn compiled(config: &Value) -> Result<String, String> {
 }
 
 #[test]
-fn what_is_kept_in_the_repository_is_what_the_types_say() {
+fn the_committed_schema_is_the_generated_one() {
     let kept = fs::read_to_string(root().join(FILE)).unwrap_or_default();
     let made = run(&["schema"], "");
     assert_eq!((made.code, made.err.as_str()), (0, ""));
-    assert!(kept == made.out, "{FILE} is not what the types say: `make schema` writes it anew");
+    assert!(kept == made.out, "{FILE} is outdated: run `make schema`");
 }
 
 #[test]
-fn it_is_a_schema_of_draft_2020_12() {
+fn the_schema_conforms_to_draft_2020_12() {
     let schema = schema::of_configuration();
     assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
     jsonschema::draft202012::meta::validate(&schema).unwrap();
 }
 
 #[test]
-fn every_configuration_of_the_repository_fits() {
+fn every_valid_configuration_of_the_repository_conforms_to_the_schema() {
     let pages = documents::pages(&root());
     let blocks = pages.iter().flat_map(|page| documents::configurations(page)).map(|(text, _)| text.to_owned());
     let files = [
@@ -60,36 +60,36 @@ fn every_configuration_of_the_repository_fits() {
         "envoy/gateway/envoy-extension-policy.yaml",
     ];
     let texts = blocks.chain(files.iter().map(|file| fs::read_to_string(root().join(file)).unwrap()));
-    let mut fitting = 0;
+    let mut conforming = 0;
     for text in texts {
-        for found in find::configurations(&text).unwrap() {
+        for found in locate::configurations(&text).unwrap() {
             let config: Value = serde_json::from_str(&found.node.to_json()).unwrap();
             if compiled(&config).is_ok() {
                 validator()
                     .validate(&config)
                     .unwrap_or_else(|wrong| panic!("{}: {wrong}\n{text}", wrong.instance_path()));
-                fitting += 1;
+                conforming += 1;
             }
         }
     }
-    // 4 files, and the configurations of README and docs/ but the one that is refused.
-    assert!(fitting >= 14, "{fitting}");
+    // 4 files, and the valid configurations of README and docs/.
+    assert!(conforming >= 14, "{conforming}");
 }
 
 #[test]
-fn every_key_fits_with_all_that_it_can_be() {
+fn a_configuration_with_every_key_conforms_to_the_schema() {
     let config = everything();
     compiled(&config).unwrap();
     validator().validate(&config).unwrap_or_else(|wrong| panic!("{}: {wrong}", wrong.instance_path()));
-    // None was forgotten here.
+    // The example has every key of the schema.
     let mut left = Vec::new();
     keys_without_example(&schema::of_configuration(), &schema::of_configuration(), &config, "", &mut left);
-    // These are the same objects as at the top.
+    // The same objects as at the top level.
     left.retain(|key| !key.starts_with("rules.rest_sessions.") && !key.starts_with("rules.token_from."));
     assert_eq!(left, [""; 0]);
 }
 
-/// The object that a schema is about, through references and alternatives.
+/// The object schema behind references and alternatives.
 fn resolved<'a>(root: &'a Value, schema: &'a Value) -> &'a Value {
     if let Some(name) = schema["$ref"].as_str() {
         return root.pointer(name.strip_prefix('#').unwrap()).unwrap();
@@ -110,7 +110,7 @@ fn keys_without_example(root: &Value, schema: &Value, example: &Value, at: &str,
     for (key, of_key) in schema["properties"].as_object().into_iter().flatten() {
         let examples: Vec<Value> = all.iter().filter_map(|item| item.get(key)).cloned().collect();
         match examples.as_slice() {
-            // What holds where no rule matches is a rule.
+            // `default` is a rule.
             [] if at == "default." => {}
             [] => left.push(format!("{at}{key}")),
             _ => {
@@ -128,7 +128,7 @@ fn keys_without_example(root: &Value, schema: &Value, example: &Value, at: &str,
 }
 
 #[test]
-fn each_mistake_that_a_schema_can_tell_is_refused_by_both() {
+fn each_mistake_that_a_schema_can_detect_is_refused_by_both() {
     let validator = validator();
     for (at, value) in examples::mistakes() {
         let mut config = everything();
@@ -137,8 +137,8 @@ fn each_mistake_that_a_schema_can_tell_is_refused_by_both() {
             Value::Array(items) => items[key.parse::<usize>().unwrap()] = value.clone(),
             object => object[key] = value.clone(),
         }
-        assert!(compiled(&config).is_err(), "the filter takes {value} at {at}");
-        assert!(!validator.is_valid(&config), "the schema takes {value} at {at}");
+        assert!(compiled(&config).is_err(), "the filter accepts {value} at {at}");
+        assert!(!validator.is_valid(&config), "the schema accepts {value} at {at}");
     }
     for required in ["app", "rest_sessions"] {
         let mut config = everything();
@@ -147,27 +147,27 @@ fn each_mistake_that_a_schema_can_tell_is_refused_by_both() {
     }
 }
 
-/// Every text in a configuration.
-fn places(value: &Value, at: &str, places: &mut Vec<String>) {
+/// The JSON pointers of all strings in a configuration.
+fn string_pointers(value: &Value, at: &str, pointers: &mut Vec<String>) {
     match value {
-        Value::String(_) => places.push(at.to_owned()),
+        Value::String(_) => pointers.push(at.to_owned()),
         Value::Array(items) => {
-            items.iter().enumerate().for_each(|(n, item)| self::places(item, &format!("{at}/{n}"), places))
+            items.iter().enumerate().for_each(|(n, item)| string_pointers(item, &format!("{at}/{n}"), pointers))
         }
         Value::Object(entries) => {
-            entries.iter().for_each(|(key, item)| self::places(item, &format!("{at}/{key}"), places))
+            entries.iter().for_each(|(key, item)| string_pointers(item, &format!("{at}/{key}"), pointers))
         }
         _ => {}
     }
 }
 
 #[test]
-fn no_text_that_the_filter_takes_is_refused_and_of_the_others_nearly_all_are() {
+fn the_schema_accepts_every_text_that_the_filter_accepts_and_refuses_nearly_all_others() {
     let validator = validator();
     let everything = everything();
     let mut all = Vec::new();
-    places(&everything, "", &mut all);
-    // One of each list is enough.
+    string_pointers(&everything, "", &mut all);
+    // One element of each list is enough.
     let of_kind = |at: &str| at.replace(|character: char| character.is_ascii_digit(), "");
     all.sort_by_key(|at| of_kind(at));
     all.dedup_by_key(|at| of_kind(at));
@@ -178,12 +178,12 @@ fn no_text_that_the_filter_takes_is_refused_and_of_the_others_nearly_all_are() {
             let mut config = everything.clone();
             *config.pointer_mut(&at).unwrap() = text.clone().into();
             match (compiled(&config), validator.is_valid(&config)) {
-                (Ok(_), fits) => assert!(fits, "the filter takes {text:?} at {at}, and the schema does not"),
+                (Ok(_), fits) => assert!(fits, "the filter accepts {text:?} at {at}, and the schema refuses it"),
                 (Err(_), false) => refused += 1,
-                // Of those, what keys mean to each other is the filter's alone to know.
+                // Mostly dependencies between keys, which only the filter checks.
                 (Err(_), true) => missed.push(format!("{at} {text:?}")),
             }
         }
     }
-    assert!(missed.len() * 20 < refused, "{refused} are refused, but not these {}: {missed:#?}", missed.len());
+    assert!(missed.len() * 20 < refused, "{refused} are refused, but these {} are not: {missed:#?}", missed.len());
 }

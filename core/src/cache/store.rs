@@ -1,10 +1,10 @@
-//! One worker's bounded store of answers, which evicts by S3-FIFO (Yang et al., "FIFO queues are all you need for cache
-//! eviction", SOSP 2023), counted in bytes.
+//! One worker's store of lookup results, bounded in bytes, with S3-FIFO eviction (Yang et al., "FIFO queues are all you
+//! need for cache eviction", SOSP 2023).
 //!
-//! A new session waits in a small probation queue. If it is used there, or comes back soon after it went, it moves to
-//! the protected queue, and stays there as long as it is used. So a scan of sessions that are used once, however long,
-//! goes through probation and leaves those in use alone. Answers that there is no session have a queue and a share of
-//! their own: no number of tokens that somebody makes up pushes out a session.
+//! - A new session enters a small probation queue. If it is used there, or is inserted again soon after its eviction, it
+//!   moves to the protected queue, and stays there while it is used. So a scan of sessions that are used once passes
+//!   through probation, and evicts no session in use.
+//! - Negative results have their own queue and share of the bytes. So a flood of invented tokens evicts no session.
 
 mod ghost;
 mod list;
@@ -14,22 +14,22 @@ use list::{Links, List, Place};
 
 use crate::int_map::IntMap;
 
-/// What kind of answer an entry is, which decides which share it may take.
+/// The kind of a lookup result, which selects the share of the bytes that its entry counts against.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
-    /// There is a session.
+    /// An active session.
     Session,
-    /// There is none.
+    /// A negative result: no such session.
     Unknown,
 }
 
-/// What is to be kept.
+/// A value to store.
 pub struct Item<V> {
     pub value: V,
     pub class: Class,
-    /// Of the key and the value, beyond themselves.
+    /// The heap bytes of the key and the value.
     pub heap_bytes: usize,
-    /// After this, in milliseconds since 1970, the entry is of no use to anybody.
+    /// When the entry becomes useless, in milliseconds since 1970. Its eviction after that is not counted.
     pub useful_until_ms: u64,
 }
 
@@ -45,42 +45,44 @@ struct Entry<K, V> {
     key: K,
     item: Item<V>,
     queue: Queue,
-    /// Uses since it was last put in its queue, up to [`MOST_USES`].
+    /// Uses since it entered its queue, at most [`MAX_USES`].
     uses: u8,
 }
 
 struct Slot<K, V> {
     links: Links,
-    /// Absent in a slot that is free. Boxed, since a slab that grows has room for twice as many.
+    /// `None` in a free slot. Boxed, because a growing slab reserves up to twice as many slots.
     entry: Option<Box<Entry<K, V>>>,
 }
 
-/// As in the paper: more would keep what was in use long ago.
-const MOST_USES: u8 = 3;
+/// As in the paper. A larger maximum would keep entries that were last used long ago.
+const MAX_USES: u8 = 3;
 
-/// One in so many bytes is for answers that there is no session.
+/// One byte in this many is for negative results.
 const UNKNOWN_SHARE: usize = 8;
 
-/// One in so many bytes of the sessions' share is for those on probation.
+/// One byte in this many of the sessions' share is for the probation queue.
 const PROBATION_SHARE: usize = 10;
 
-/// How many entries one put lets stay for their uses; after these the oldest goes whatever its uses, and one that was
-/// on probation is protected when it comes back. A worker stands still meanwhile: where a million are in use, going
-/// through all of them up to four times takes a good part of a second. So many take a few milliseconds, and of those in use
-/// at most one in so many is lost.
-const MOST_SPARED: usize = 4_096;
+/// How many used entries one `put` moves instead of evicting. After these, it evicts the oldest entry even if that was
+/// used; an entry evicted from probation is protected when it is inserted again.
+///
+/// This bounds the time that `put` blocks its worker: with a million entries in use, moving all of them up to four times
+/// would take a good part of a second. This many take a few milliseconds, and at most one used entry in this many is lost.
+const MAX_MOVED: usize = 4_096;
 
-/// What an entry's place in the map costs: hash, place and control byte, in a table that is between 7/16 and 7/8 full.
+/// The bytes of an entry in the map: hash, place and control byte, in a table that is between 7/16 and 7/8 full.
 const MAP_BYTES: usize = 32;
 
-/// A slab that grows has up to twice the room that it needs.
+/// A growing slab reserves up to twice the slots that it uses.
 const SLAB_SLACK: usize = 2;
 
-/// What the allocator takes for a block beside the block itself.
+/// The allocator's overhead per block, in bytes.
 const BLOCK_BYTES: usize = 8;
 
+/// A bounded map from keys to lookup results. Callers pass the hash of each key.
 pub struct Store<K, V> {
-    /// By the keys' hashes.
+    /// By hash of the key.
     places: IntMap<u64, Place>,
     slab: Vec<Slot<K, V>>,
     free: Vec<Place>,
@@ -93,15 +95,16 @@ pub struct Store<K, V> {
 }
 
 impl<K: Eq, V> Store<K, V> {
-    /// What an entry takes beside what its key and its value have on the heap.
+    /// The bytes of an entry, without the heap bytes of its key and value.
     pub(super) const ENTRY_BYTES: usize = size_of::<Entry<K, V>>()
         + BLOCK_BYTES
         + (size_of::<Slot<K, V>>() + size_of::<Place>()) * SLAB_SLACK
         + MAP_BYTES;
 
+    /// An empty store. `max_bytes` includes the bookkeeping.
     #[must_use]
     pub fn new(max_bytes: usize) -> Self {
-        // A place for 256 to 512 bytes, which takes one or two bytes in 128.
+        // One place per 256 to 512 bytes of the store, which takes one or two bytes in 128.
         let ghost = Ghost::new(max_bytes.checked_div(512).unwrap_or(0).max(1).next_power_of_two());
         let rest = max_bytes.saturating_sub(ghost.bytes());
         let unknown_bytes = rest.checked_div(UNKNOWN_SHARE).unwrap_or(0);
@@ -118,7 +121,7 @@ impl<K: Eq, V> Store<K, V> {
         }
     }
 
-    /// Keys and bookkeeping counted.
+    /// The bytes of all entries and of the bookkeeping.
     #[must_use]
     pub fn bytes(&self) -> usize {
         let lists = [&self.probation, &self.protected, &self.unknown];
@@ -149,19 +152,19 @@ impl<K: Eq, V> Store<K, V> {
         self.slab.get_mut(place as usize)?.entry.as_deref_mut()
     }
 
-    /// The value, and a note that it was used.
+    /// The value, if it is stored. Counts a use.
     pub fn get(&mut self, hash: u64, key: &K) -> Option<&mut V> {
         let place = self.place(hash, key)?;
         let entry = self.entry_mut(place)?;
-        entry.uses = entry.uses.saturating_add(1).min(MOST_USES);
+        entry.uses = entry.uses.saturating_add(1).min(MAX_USES);
         Some(&mut entry.item.value)
     }
 
-    /// Keeps a value in place of what was there under the key. Says how many entries that were still of use had to go
-    /// for it. What would not fit into its share at all is not kept.
+    /// Stores a value, and replaces the one stored under the key. Returns how many useful entries were evicted for it.
+    /// A value that is larger than its share is not stored.
     pub fn put(&mut self, hash: u64, key: K, item: Item<V>, now_ms: u64) -> usize {
         let known = self.place(hash, &key).and_then(|place| self.entry(place)).filter(|known| {
-            // An answer of the other kind is another entry.
+            // An entry of the other class is replaced by a new entry.
             (known.queue == Queue::Unknown) == (item.class == Class::Unknown)
         });
         let known = known.map(|known| (known.queue, known.uses));
@@ -172,7 +175,7 @@ impl<K: Eq, V> Store<K, V> {
             (None, Class::Session) if returns => (Queue::Protected, 0),
             (None, Class::Session) => (Queue::Probation, 0),
         };
-        // One of two keys with the same hash gives way, too.
+        // Also removes an entry with another key and the same hash.
         if let Some(place) = self.places.get(&hash) {
             self.take(*place);
         }
@@ -186,7 +189,7 @@ impl<K: Eq, V> Store<K, V> {
         evicted
     }
 
-    /// Takes a value out.
+    /// Removes a value.
     pub fn remove(&mut self, hash: u64, key: &K) -> Option<V> {
         let place = self.place(hash, key)?;
         self.take(place).map(|entry| entry.item.value)
@@ -232,24 +235,24 @@ impl<K: Eq, V> Store<K, V> {
         (list, &mut self.slab)
     }
 
-    /// Lets entries go until there is room; says how many of them were still of use.
+    /// Evicts entries until `bytes` fit. Returns how many of them were useful.
     fn make_room(&mut self, class: Class, bytes: usize, now_ms: u64) -> usize {
         let mut evicted: usize = 0;
-        let mut spared: usize = 0;
+        let mut moved: usize = 0;
         while self.is_full(class, bytes) {
-            let of_probation = self.probation.bytes.saturating_mul(PROBATION_SHARE) > self.session_bytes;
+            let from_probation = self.probation.bytes.saturating_mul(PROBATION_SHARE) > self.session_bytes;
             let place = match class {
                 Class::Unknown => self.unknown.oldest(),
-                Class::Session if of_probation => self.probation.oldest(),
+                Class::Session if from_probation => self.probation.oldest(),
                 Class::Session => self.protected.oldest().or(self.probation.oldest()),
             };
             let Some(mut entry) = place.and_then(|place| self.take(place)) else { break };
             let useful = entry.item.useful_until_ms > now_ms;
-            if useful && entry.uses > 0 && entry.queue != Queue::Unknown && spared < MOST_SPARED {
+            if useful && entry.uses > 0 && entry.queue != Queue::Unknown && moved < MAX_MOVED {
                 entry.uses = if entry.queue == Queue::Protected { entry.uses.saturating_sub(1) } else { 0 };
                 entry.queue = Queue::Protected;
                 self.insert(entry);
-                spared = spared.saturating_add(1);
+                moved = moved.saturating_add(1);
                 continue;
             }
             if useful && entry.queue == Queue::Probation {

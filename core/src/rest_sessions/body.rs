@@ -1,4 +1,4 @@
-//! Reads the bodies of rest-sessions' answers. Whatever is not exactly what was asked for is a bad answer.
+//! Parses the bodies of rest-sessions' responses. A body in any other form is a [`Failure::Bad`].
 
 use std::borrow::Cow;
 
@@ -9,7 +9,7 @@ use crate::session::json::{self, Member};
 use crate::session::lookup::{BadResponse, Failure, Lookup};
 use crate::session::session::Parts;
 
-/// Reads the answer to a lookup.
+/// Parses the response to a lookup.
 #[must_use]
 pub fn lookup(body: &[u8]) -> Lookup {
     match session(body) {
@@ -19,7 +19,11 @@ pub fn lookup(body: &[u8]) -> Lookup {
     }
 }
 
-/// Reads the answer to ending a session: whether there was one.
+/// Parses the response to a `kill`: whether the session existed.
+///
+/// # Errors
+///
+/// [`Failure::Bad`] if the body is neither `{"kill":0}` nor `{"kill":1}`.
 pub fn killed(body: &[u8]) -> Result<bool, Failure> {
     let wrong = || shape("not {\"kill\":0} or {\"kill\":1}");
     match members(body).ok_or_else(wrong)?.as_slice() {
@@ -40,7 +44,7 @@ fn shape(wrong: &'static str) -> Failure {
     Failure::Bad(BadResponse::Shape(wrong))
 }
 
-/// `None` for `{}`, the word for "there is no such session".
+/// `None` for `{}`, which rest-sessions sends if there is no such session.
 fn session(body: &[u8]) -> Result<Option<Parts<'_>>, &'static str> {
     let fields = members(body).ok_or("not a JSON object without repeated keys")?;
     if fields.is_empty() {
@@ -68,11 +72,21 @@ fn session(body: &[u8]) -> Result<Option<Parts<'_>>, &'static str> {
     Ok(Some(Parts { id, ip, ttl, idle, reads, writes, no_resave, data }))
 }
 
+/// Parses the data of a session: an object of scalars.
+///
+/// # Errors
+///
+/// The reason, as text for logs.
 pub fn scalars(value: &RawValue) -> Result<Vec<(Cow<'_, str>, Scalar<'_>)>, &'static str> {
     let fields = json::members(value.get()).ok_or("`d` is not an object without repeated keys")?;
     fields.into_iter().map(|(key, value)| Ok((key, scalar(value)?))).collect()
 }
 
+/// Parses a string, a number or a boolean.
+///
+/// # Errors
+///
+/// The reason, as text for logs.
 pub fn scalar(value: &RawValue) -> Result<Scalar<'_>, &'static str> {
     (text(value).map(Scalar::Text))
         .or_else(|| number(value).map(Scalar::Number))
@@ -85,9 +99,9 @@ fn text(value: &RawValue) -> Option<Cow<'_, str>> {
 }
 
 fn number(value: &RawValue) -> Option<&str> {
-    // The text is JSON already, and only a number starts like this.
-    let starts = |byte: &u8| byte.is_ascii_digit() || *byte == b'-';
-    value.get().as_bytes().first().filter(|byte| starts(byte)).map(|_| value.get())
+    // The text is valid JSON, and only a number starts with a digit or `-`.
+    let starts_number = |byte: &u8| byte.is_ascii_digit() || *byte == b'-';
+    value.get().as_bytes().first().filter(|byte| starts_number(byte)).map(|_| value.get())
 }
 
 fn boolean(value: &RawValue) -> Option<bool> {
@@ -104,21 +118,23 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::{Value, json};
 
-    fn ok(body: &str) -> Lookup {
+    fn parsed(body: &str) -> Lookup {
         lookup(body.as_bytes())
     }
 
-    fn wrong(body: &str) -> &'static str {
-        match ok(body) {
+    fn bad_shape(body: &str) -> &'static str {
+        match parsed(body) {
             Lookup::Failed(Failure::Bad(BadResponse::Shape(wrong))) => wrong,
-            other => panic!("{body} was read as {other:?}"),
+            other => panic!("{body} was parsed as {other:?}"),
         }
     }
 
     #[test]
-    fn a_session_is_read_with_its_numbers_as_they_were_sent() {
-        let lookup = ok(r#"{"id":"user123","r":1,"w":1,"ttl":86400,"idle":273,"ip":"192.168.99.22",
-            "d":{"name":"Peter Smith","n":1.10,"big":123456789012345678901234567890,"t":true},"later":{"a":[]}}"#);
+    fn a_session_keeps_the_digits_of_its_numbers() {
+        let lookup = parsed(
+            r#"{"id":"user123","r":1,"w":1,"ttl":86400,"idle":273,"ip":"192.168.99.22",
+            "d":{"name":"Peter Smith","n":1.10,"big":123456789012345678901234567890,"t":true},"later":{"a":[]}}"#,
+        );
         assert_eq!(
             lookup,
             Lookup::Active(
@@ -143,13 +159,13 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_object_is_no_session() {
-        assert_eq!(ok("{}"), Lookup::None);
-        assert_eq!(ok(" { } "), Lookup::None);
+    fn an_empty_object_means_that_there_is_no_session() {
+        assert_eq!(parsed("{}"), Lookup::None);
+        assert_eq!(parsed(" { } "), Lookup::None);
     }
 
     #[test]
-    fn whatever_is_not_exactly_a_session_is_a_bad_answer() {
+    fn a_body_that_is_not_a_valid_session_is_a_bad_response() {
         for (body, why) in [
             ("", "not a JSON object without repeated keys"),
             ("null", "not a JSON object without repeated keys"),
@@ -179,22 +195,22 @@ mod tests {
                 "a value in `d` is neither a string nor a number nor true or false",
             ),
         ] {
-            assert_eq!(wrong(body), why, "{body}");
+            assert_eq!(bad_shape(body), why, "{body}");
         }
     }
 
     #[test]
-    fn only_no_resave_keeps_a_session_from_sliding() {
+    fn a_session_slides_unless_no_resave_is_true() {
         for (member, slides) in [("", true), (r#","no_resave":false"#, true), (r#","no_resave":true"#, false)] {
-            let lookup = ok(&format!(r#"{{"id":"u","ttl":1{member}}}"#));
+            let lookup = parsed(&format!(r#"{{"id":"u","ttl":1{member}}}"#));
             assert!(matches!(lookup, Lookup::Active(session) if session.slides() == slides), "{member}");
         }
     }
 
     #[test]
-    fn strings_are_told_as_they_were_meant_however_they_were_escaped() {
+    fn escaped_strings_are_decoded() {
         let body = r#"{"id":"\u0075\n","ttl":1,"d":{"\u0061":"\ud83d\ude00\/","q\\":"\\\\\"","x":"é"}}"#;
-        let Lookup::Active(session) = ok(body) else { panic!("{body} is a session") };
+        let Lookup::Active(session) = parsed(body) else { panic!("{body} is a session") };
         assert_eq!(session.id(), "u\n");
         for (key, value) in [("a", "\u{1F600}/"), ("q\\", "\\\\\""), ("x", "é")] {
             assert_eq!(session.data(key), Some(Scalar::Text(value.into())), "{key}");
@@ -203,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn half_a_surrogate_is_no_string() {
+    fn a_string_with_a_lone_surrogate_is_invalid() {
         for (body, why) in [
             (r#"{"id":"\ud83d","ttl":1}"#, "`id` is not a non-empty string"),
             (
@@ -213,18 +229,18 @@ mod tests {
             (r#"{"id":"u","ttl":1,"d":{"\ud83d":1}}"#, "`d` is not an object without repeated keys"),
             (r#"{"id":"u","ttl":1,"d":{"\u0061":1,"a":2}}"#, "`d` is not an object without repeated keys"),
         ] {
-            assert_eq!(wrong(body), why, "{body}");
+            assert_eq!(bad_shape(body), why, "{body}");
         }
     }
 
     #[test]
-    fn an_answer_that_is_not_utf_8_is_a_bad_one() {
+    fn a_body_that_is_not_utf_8_is_a_bad_response() {
         let lookup = lookup(b"{\"id\":\"\xff\",\"ttl\":1}");
         assert!(matches!(lookup, Lookup::Failed(Failure::Bad(BadResponse::Shape(_)))), "{lookup:?}");
     }
 
     #[test]
-    fn ending_a_session_says_whether_there_was_one() {
+    fn the_response_to_a_kill_says_whether_the_session_existed() {
         assert_eq!(killed(br#"{"kill":1}"#), Ok(true));
         assert_eq!(killed(br#" { "kill" : 0 } "#), Ok(false));
         for wrong in ["", "{}", "1", r#"{"kill":"1"}"#, r#"{"kill":2}"#, r#"{"kill":1,"x":1}"#, r#"{"kill":1.0}"#] {
@@ -232,7 +248,7 @@ mod tests {
         }
     }
 
-    /// A string in one of the ways to write it, a number, or a truth value.
+    /// A string, escaped or not, a number or a boolean, as JSON.
     fn scalar_json() -> impl Strategy<Value = String> {
         let escaped = |text: String| {
             let units: String = text.encode_utf16().map(|unit| format!("\\u{unit:04X}")).collect();
@@ -248,34 +264,34 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_body_is_read_without_a_panic(body in any::<Vec<u8>>()) {
+        fn no_body_causes_a_panic(body in any::<Vec<u8>>()) {
             let _ = (lookup(&body), killed(&body));
         }
 
         #[test]
-        fn data_is_what_any_other_reader_of_the_answer_reads(
+        fn data_equals_what_serde_json_parses(
             data in proptest::collection::btree_map("[a\"\\\\é]{0,3}|.*", scalar_json(), 0..6)
         ) {
             let members: Vec<_> = data.iter().map(|(key, json)| format!("{} : {json}", json!(key))).collect();
             let body = format!(r#"{{"id":"u","ttl":1,"d":{{ {} }}}}"#, members.join(" , "));
-            let Lookup::Active(session) = ok(&body) else { panic!("{body} is a session") };
-            let meant: Value = serde_json::from_str(&body).unwrap();
+            let Lookup::Active(session) = parsed(&body) else { panic!("{body} is a session") };
+            let expected: Value = serde_json::from_str(&body).unwrap();
             let kept: Value = serde_json::from_str(session.data_json()).unwrap();
-            prop_assert_eq!(&kept, &meant["d"]);
+            prop_assert_eq!(&kept, &expected["d"]);
             for (key, json) in &data {
                 match session.data(key) {
-                    Some(Scalar::Text(text)) => prop_assert_eq!(Value::from(&*text), meant["d"][key].clone()),
+                    Some(Scalar::Text(text)) => prop_assert_eq!(Value::from(&*text), expected["d"][key].clone()),
                     Some(Scalar::Number(number)) => prop_assert_eq!(number, json),
-                    Some(Scalar::Bool(flag)) => prop_assert_eq!(Value::from(flag), meant["d"][key].clone()),
+                    Some(Scalar::Bool(flag)) => prop_assert_eq!(Value::from(flag), expected["d"][key].clone()),
                     None => prop_assert!(false, "{} is lost", key),
                 }
             }
         }
 
         #[test]
-        fn a_session_cut_short_is_never_no_session(cut in 1usize..60) {
+        fn a_truncated_session_is_a_bad_response(cut in 1usize..60) {
             let whole = r#"{"id":"user123","r":1,"w":1,"ttl":86400,"idle":273,"d":{"a":1}}"#;
-            prop_assert!(matches!(ok(&whole[..cut]), Lookup::Failed(Failure::Bad(_))));
+            prop_assert!(matches!(parsed(&whole[..cut]), Lookup::Failed(Failure::Bad(_))));
         }
     }
 }

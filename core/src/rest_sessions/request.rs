@@ -25,15 +25,15 @@ impl CallRequest {
         self.header(":method")
     }
 
-    /// The token that it is about: the last segment of its path.
+    /// The token in the path: its last segment.
     #[must_use]
     pub fn token(&self) -> &str {
         self.header(":path").rsplit('/').next().unwrap_or_default()
     }
 }
 
-/// The trace headers that are copied from the client's request, and how many bytes each may have: a client chooses them,
-/// and a server refuses a request whose headers are too large.
+/// The trace headers that are copied from the client's request, each with its maximum length in bytes. Clients choose
+/// their values, and servers refuse requests with oversized headers.
 const TRACE_HEADERS: [(&str, usize); 9] = [
     ("x-request-id", 128),
     ("traceparent", 64),
@@ -76,7 +76,7 @@ pub fn set(service: &Service, app: &str, token: &Token, body: String, request: &
     call
 }
 
-/// A request about a session, with the trace headers of the client's request.
+/// A request for a session, with the trace headers of the client's request.
 fn call(service: &Service, (method, verb): (&str, &str), app: &str, token: &Token, request: &Headers) -> CallRequest {
     let mut headers = vec![
         (":method", method.to_owned()),
@@ -84,8 +84,8 @@ fn call(service: &Service, (method, verb): (&str, &str), app: &str, token: &Toke
         (":authority", service.authority.clone()),
         ("accept", "application/json".to_owned()),
     ];
-    for (name, longest) in TRACE_HEADERS {
-        let value = request.single(name).filter(|value| value.len() <= longest && !value.is_empty());
+    for (name, max_length) in TRACE_HEADERS {
+        let value = request.single(name).filter(|value| value.len() <= max_length && !value.is_empty());
         let visible = value.filter(|value| value.iter().all(u8::is_ascii_graphic));
         if let Some(value) = visible.and_then(|value| std::str::from_utf8(value).ok()) {
             headers.push((name, value.to_owned()));
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_a_session_is_asked_for_once_and_without_retries() {
+    fn a_kill_is_a_delete_without_retries() {
         let token = Token::parse(token_made_at(NOW_MS).as_bytes(), &|| NOW_MS).unwrap();
         let request = Headers::from_pairs(&[("x-request-id", "abc"), ("cookie", "a=b")]);
         assert_eq!(
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_is_posted_as_json_once_and_without_retries() {
+    fn a_change_is_a_post_of_json_without_retries() {
         let token = Token::parse(token_made_at(NOW_MS).as_bytes(), &|| NOW_MS).unwrap();
         let call = set(&service(), "myapp", &token, "{\"a\":\"\u{fc}\"}".to_owned(), &Headers::default());
         assert_eq!(
@@ -166,18 +166,19 @@ mod tests {
     }
 
     #[test]
-    fn without_retries_nothing_is_said_of_them() {
+    fn without_retries_there_are_no_retry_headers() {
         let headers = headers_of(&Service { retries: 0, ..service() }, &[]);
         assert!(headers.iter().all(|(name, _)| !name.starts_with("x-envoy")), "{headers:?}");
     }
 
     #[test]
     fn trace_headers_are_copied_if_single_visible_and_short() {
-        for (name, longest) in TRACE_HEADERS {
-            let full = vec![b'a'; longest];
+        for (name, max_length) in TRACE_HEADERS {
+            let full = vec![b'a'; max_length];
             let copied = headers_of(&service(), &[(name, &full)]);
-            assert!(copied.contains(&(name, "a".repeat(longest))), "{name}");
-            for wrong in [&vec![b'a'; longest + 1][..], b"", b"a b", b"a\r\nx: y", b"a\0", b"\xff", "ä".as_bytes()] {
+            assert!(copied.contains(&(name, "a".repeat(max_length))), "{name}");
+            for wrong in [&vec![b'a'; max_length + 1][..], b"", b"a b", b"a\r\nx: y", b"a\0", b"\xff", "ä".as_bytes()]
+            {
                 let headers = headers_of(&service(), &[(name, wrong)]);
                 assert!(headers.iter().all(|(copied, _)| *copied != name), "{name}: {wrong:?}");
             }

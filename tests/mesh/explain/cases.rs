@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use rest_sessions_core::config::Config;
 use serde_json::{Value, json};
-use session_filter::explain::{self, Assumed, Explanation, Question, explain};
+use session_filter::explain::{self, AssumedSession, Explanation, Scenario, explain};
 
 use test_support::http1::Request;
 use test_support::token;
@@ -36,7 +36,7 @@ pub struct Case {
     pub target: String,
     pub headers: Vec<(String, String)>,
     pub token: String,
-    pub assumed: Assumed,
+    pub assumed: AssumedSession,
     host: String,
 }
 
@@ -149,7 +149,7 @@ impl Case {
 
     pub fn explain(&self, config: &Value) -> Explanation {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
-        let question = Question {
+        let question = Scenario {
             request: self.explain_request(),
             client: IpAddr::V4(Ipv4Addr::LOCALHOST),
             now_ms: now.as_millis().try_into().unwrap(),
@@ -245,10 +245,10 @@ fn target(random: &mut Random, token: &str) -> String {
     target
 }
 
-fn assumed(random: &mut Random) -> Assumed {
+fn assumed(random: &mut Random) -> AssumedSession {
     match random.below(8) {
-        0 => return Assumed::None,
-        1 => return Assumed::Unavailable,
+        0 => return AssumedSession::None,
+        1 => return AssumedSession::Unavailable,
         _ => {}
     }
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
@@ -266,5 +266,5 @@ fn assumed(random: &mut Random) -> Assumed {
     if !data.is_null() {
         session["d"] = data;
     }
-    Assumed::Active(session.to_string())
+    AssumedSession::Active(session.to_string())
 }

@@ -87,7 +87,7 @@ async fn exchange(address: SocketAddr, request: &Request) -> Response {
     let ends_here = request.body.is_empty() && request.trailers.is_empty();
     let (response, mut body) =
         client.send_request(head(method(request), request), ends_here).expect("the request is sent");
-    // The peer may answer, and close the stream, before it has read the body.
+    // The peer may respond and close the stream before it has read the body.
     if !request.body.is_empty() {
         let _stream_closed = body.send_data(Bytes::from(request.body.clone()), request.trailers.is_empty());
     }
@@ -141,7 +141,7 @@ impl ConcurrentRequests {
         runtime::wait_for("concurrent responses", async {
             let mut statuses = Vec::with_capacity(self.responses.len());
             for response in self.responses.drain(..) {
-                statuses.push(response.await.expect("each request is answered"));
+                statuses.push(response.await.expect("each request gets a response"));
             }
             statuses
         })

@@ -15,7 +15,7 @@ use test_support::outcomes::OUTCOMES;
 
 use super::http2::{self, ConcurrentRequests};
 use super::sessions::APP;
-use super::upstream::{RECEIPT, Seen, Upstream};
+use super::upstream::{RECEIPT, Upstream, UpstreamRequest};
 
 /// All other counters.
 pub const COUNTERS: [&str; 20] = [
@@ -170,23 +170,23 @@ impl Mesh {
 
     /// The request as the upstream received it. `response` has to be the upstream's.
     #[track_caller]
-    pub fn seen_for(&self, request: &Request, response: &Response) -> Seen {
+    pub fn upstream_request(&self, request: &Request, response: &Response) -> UpstreamRequest {
         let Some(receipt) = response.header(RECEIPT) else {
-            panic!("the upstream should have answered, not: {} {}\n{request}", response.status, response.text());
+            panic!("a response of the upstream was expected, not: {} {}\n{request}", response.status, response.text());
         };
-        self.upstream.seen(receipt.parse().expect("a receipt is a number"))
+        self.upstream.received(receipt.parse().expect("a receipt is a number"))
     }
 
     /// Sends a request that must reach the upstream, and returns it as received there.
     #[track_caller]
-    pub fn passes(&self, request: &Request) -> Seen {
-        self.seen_for(request, &self.send(request))
+    pub fn passes(&self, request: &Request) -> UpstreamRequest {
+        self.upstream_request(request, &self.send(request))
     }
 
     /// Sends a request to a listener that must reach the upstream, and returns it as received there.
     #[track_caller]
-    pub fn passes_at(&self, listener: &str, request: &Request) -> Seen {
-        self.seen_for(request, &self.send_at(listener, request))
+    pub fn passes_at(&self, listener: &str, request: &Request) -> UpstreamRequest {
+        self.upstream_request(request, &self.send_at(listener, request))
     }
 
     /// Sends a request that the filter must deny with this status and error.

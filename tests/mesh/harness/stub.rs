@@ -37,9 +37,9 @@ impl Call {
     }
 }
 
-/// The answer to a call.
+/// The stub's response to a call, or its misbehaviour.
 #[derive(Clone)]
-pub enum Answer {
+pub enum CalloutResponse {
     /// A complete response with this status and body.
     Body(u16, Vec<u8>),
     /// No response, until the client closes the connection.
@@ -50,11 +50,11 @@ pub enum Answer {
     EndMidBody,
     /// The headers, then the body byte by byte, for longer than any timeout in these tests.
     Drip,
-    /// The answer, after the latch is opened.
-    After(Latch, Box<Answer>),
+    /// The given response, after the latch is opened.
+    After(Latch, Box<CalloutResponse>),
 }
 
-impl Answer {
+impl CalloutResponse {
     pub fn json(status: u16, body: &Value) -> Self {
         Self::Body(status, body.to_string().into_bytes())
     }
@@ -68,18 +68,18 @@ impl Answer {
         Self::json(200, &session())
     }
 
-    /// The answer of rest-sessions to an unknown token.
+    /// The response of rest-sessions to an unknown token.
     pub fn none() -> Self {
         Self::text(200, "{}")
     }
 }
 
-/// The session that `Answer::session` sends.
+/// The session that `CalloutResponse::session` sends.
 pub fn session() -> Value {
     json!({"id": "user123", "r": 1, "w": 1, "ttl": 86400, "idle": 3, "ip": "192.168.99.22", "d": {"name": "Peter", "unread": 12}})
 }
 
-/// Delays answers until the test opens it, at most for [`PATIENCE`].
+/// Delays responses until the test opens it, at most for [`PATIENCE`].
 #[derive(Clone, Default)]
 pub struct Latch(Arc<(Mutex<bool>, Condvar)>);
 
@@ -96,7 +96,7 @@ impl Latch {
     }
 }
 
-type Script = dyn Fn(&Call) -> Answer + Send + Sync;
+type Script = dyn Fn(&Call) -> CalloutResponse + Send + Sync;
 
 /// A running stub. Dropping it stops it.
 pub struct Stub {
@@ -111,8 +111,8 @@ struct Shared {
 }
 
 impl Stub {
-    /// Starts a stub that answers each call with the result of `script`.
-    pub fn start(script: impl Fn(&Call) -> Answer + Send + Sync + 'static) -> Self {
+    /// Starts a stub that responds to each call with the result of `script`.
+    pub fn start(script: impl Fn(&Call) -> CalloutResponse + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("the stub can listen on loopback");
         let address = listener.local_addr().expect("a listener has an address");
         let shared =
@@ -131,9 +131,9 @@ impl Stub {
         Self { address, shared }
     }
 
-    /// Starts a stub that answers every lookup with the same active session.
+    /// Starts a stub that responds to every lookup with the same active session.
     pub fn with_active_session() -> Self {
-        Self::start(|_| Answer::session())
+        Self::start(|_| CalloutResponse::session())
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -179,37 +179,37 @@ fn serve(stream: &TcpStream, shared: &Shared) {
     let mut reader = BufReader::new(stream);
     while let Some(call) = read_call(&mut reader) {
         shared.calls.lock().unwrap().push(call.clone());
-        if !perform((shared.script)(&call), stream, shared) {
+        if !respond((shared.script)(&call), stream, shared) {
             return;
         }
     }
 }
 
-/// Sends the answer. Returns whether the connection may serve another call.
-fn perform(answer: Answer, mut stream: &TcpStream, shared: &Shared) -> bool {
-    match answer {
-        Answer::Body(status, body) => {
+/// Sends the response. Returns whether the connection may serve another call.
+fn respond(response: CalloutResponse, mut stream: &TcpStream, shared: &Shared) -> bool {
+    match response {
+        CalloutResponse::Body(status, body) => {
             let head = format!(
                 "HTTP/1.1 {status} Scripted\r\ncontent-type: application/json; charset=utf-8\r\ncontent-length: {}\r\n\r\n",
                 body.len()
             );
             stream.write_all(&[head.as_bytes(), &body].concat()).is_ok()
         }
-        Answer::Silence => {
+        CalloutResponse::Silence => {
             wait_for_close(stream);
             false
         }
-        Answer::ResetBeforeHeaders => {
+        CalloutResponse::ResetBeforeHeaders => {
             // With a linger time of 0, closing sends RST instead of FIN.
             SockRef::from(stream).set_linger(Some(Duration::ZERO)).expect("lingering can be switched off");
             false
         }
-        Answer::EndMidBody => {
+        CalloutResponse::EndMidBody => {
             // Closed with FIN: after RST the peer may discard the bytes received before it.
             let _sent = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 5000\r\n\r\n{\"id\":");
             false
         }
-        Answer::Drip => {
+        CalloutResponse::Drip => {
             let head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 100000\r\n\r\n";
             let mut going = stream.write_all(head).is_ok();
             while going && !shared.stopping.load(Ordering::Acquire) {
@@ -218,9 +218,9 @@ fn perform(answer: Answer, mut stream: &TcpStream, shared: &Shared) -> bool {
             }
             false
         }
-        Answer::After(latch, answer) => {
+        CalloutResponse::After(latch, response) => {
             latch.wait();
-            perform(*answer, stream, shared)
+            respond(*response, stream, shared)
         }
     }
 }

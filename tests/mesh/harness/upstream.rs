@@ -1,4 +1,4 @@
-//! The upstream behind Envoy: records every request byte for byte, and answers 200 or as a script says.
+//! The upstream behind Envoy: records every request byte for byte, and responds with 200 or with the result of a script.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -26,7 +26,7 @@ pub const RECEIPT: &str = "x-upstream-receipt";
 
 /// A request as the upstream received it.
 #[derive(Clone, Debug, Default)]
-pub struct Seen {
+pub struct UpstreamRequest {
     pub method: String,
     /// Path and query.
     pub target: String,
@@ -36,7 +36,7 @@ pub struct Seen {
     pub body: Vec<u8>,
 }
 
-impl Seen {
+impl UpstreamRequest {
     /// The value of a header. Panics if the header occurs twice.
     #[track_caller]
     pub fn header(&self, name: &str) -> Option<String> {
@@ -72,9 +72,9 @@ impl Seen {
     }
 }
 
-/// A response of the upstream.
+/// The upstream's response.
 #[derive(Clone)]
-pub struct Reply {
+pub struct UpstreamResponse {
     status: u16,
     headers: Vec<(String, Vec<u8>)>,
     chunk: Bytes,
@@ -84,7 +84,7 @@ pub struct Reply {
     sent: Arc<AtomicUsize>,
 }
 
-impl Default for Reply {
+impl Default for UpstreamResponse {
     fn default() -> Self {
         Self {
             status: 200,
@@ -97,7 +97,7 @@ impl Default for Reply {
     }
 }
 
-impl Reply {
+impl UpstreamResponse {
     pub fn header(mut self, name: &str, value: impl Into<Vec<u8>>) -> Self {
         self.headers.push((name.to_owned(), value.into()));
         self
@@ -126,41 +126,42 @@ impl Reply {
         self
     }
 
-    /// Bytes of bodies sent so far, over all requests with this reply.
+    /// Bytes of bodies sent so far, over all requests with this response.
     pub fn sent(&self) -> usize {
         self.sent.load(Ordering::Relaxed)
     }
 }
 
-/// The body of a reply, generated while it is sent.
-struct ReplyBody {
-    reply: Reply,
+/// The body of a response, generated while it is sent.
+struct UpstreamResponseBody {
+    response: UpstreamResponse,
+    /// Chunks not sent yet.
     left: usize,
 }
 
-impl Body for ReplyBody {
+impl Body for UpstreamResponseBody {
     type Data = Bytes;
     type Error = Infallible;
 
     fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         if let Some(left) = self.left.checked_sub(1) {
             self.left = left;
-            let chunk = self.reply.chunk.clone();
-            self.reply.sent.fetch_add(chunk.len(), Ordering::Relaxed);
+            let chunk = self.response.chunk.clone();
+            self.response.sent.fetch_add(chunk.len(), Ordering::Relaxed);
             return Poll::Ready(Some(Ok(Frame::data(chunk))));
         }
-        Poll::Ready(self.reply.trailers.take().map(|trailers| Ok(Frame::trailers(trailers))))
+        Poll::Ready(self.response.trailers.take().map(|trailers| Ok(Frame::trailers(trailers))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.left == 0 && self.reply.trailers.is_none()
+        self.left == 0 && self.response.trailers.is_none()
     }
 }
 
-type Script = dyn Fn(&Seen) -> Reply + Send + Sync;
+type Script = dyn Fn(&UpstreamRequest) -> UpstreamResponse + Send + Sync;
 
 struct Shared {
-    seen: Mutex<Vec<Seen>>,
+    received: Mutex<Vec<UpstreamRequest>>,
     script: Mutex<Arc<Script>>,
 }
 
@@ -173,8 +174,8 @@ pub struct Upstream {
 
 impl Upstream {
     pub fn start() -> Self {
-        let script: Arc<Script> = Arc::new(|_: &Seen| Reply::default());
-        let shared = Arc::new(Shared { seen: Mutex::default(), script: Mutex::new(script) });
+        let script: Arc<Script> = Arc::new(|_: &UpstreamRequest| UpstreamResponse::default());
+        let shared = Arc::new(Shared { received: Mutex::default(), script: Mutex::new(script) });
         let listener = runtime::wait_for("a port for the upstream", TcpListener::bind("127.0.0.1:0"))
             .expect("the upstream can listen on loopback");
         let address = listener.local_addr().expect("a listener has an address");
@@ -186,19 +187,19 @@ impl Upstream {
         self.address
     }
 
-    /// Answers further requests with the result of `script`.
-    pub fn answers(&self, script: impl Fn(&Seen) -> Reply + Send + Sync + 'static) {
+    /// Responds to further requests with the result of `script`.
+    pub fn respond_with(&self, script: impl Fn(&UpstreamRequest) -> UpstreamResponse + Send + Sync + 'static) {
         *self.shared.script.lock().unwrap() = Arc::new(script);
     }
 
     /// The recorded request with this receipt.
-    pub fn seen(&self, receipt: usize) -> Seen {
-        self.shared.seen.lock().unwrap()[receipt].clone()
+    pub fn received(&self, receipt: usize) -> UpstreamRequest {
+        self.shared.received.lock().unwrap()[receipt].clone()
     }
 
     /// The number of requests received so far.
     pub fn count(&self) -> usize {
-        self.shared.seen.lock().unwrap().len()
+        self.shared.received.lock().unwrap().len()
     }
 }
 
@@ -212,7 +213,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     while let Ok((stream, _)) = listener.accept().await {
         let shared = Arc::clone(&shared);
         runtime::spawn(async move {
-            let service = service_fn(move |request| answer(request, Arc::clone(&shared)));
+            let service = service_fn(move |request| respond(request, Arc::clone(&shared)));
             let mut server = auto::Builder::new(TokioExecutor::new());
             server.http1().max_headers(1000);
             // Envoy may close a connection during a request; the request is recorded nevertheless.
@@ -221,13 +222,16 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     }
 }
 
-async fn answer(mut request: Request<Incoming>, shared: Arc<Shared>) -> Result<Response<ReplyBody>, Infallible> {
+async fn respond(
+    mut request: Request<Incoming>,
+    shared: Arc<Shared>,
+) -> Result<Response<UpstreamResponseBody>, Infallible> {
     let upgrade = request.headers().contains_key(UPGRADE).then(|| hyper::upgrade::on(&mut request));
-    let mut record = Seen {
+    let mut record = UpstreamRequest {
         method: request.method().to_string(),
         target: request.uri().path_and_query().map_or_else(|| request.uri().to_string(), ToString::to_string),
         headers: lines(request.headers()),
-        ..Seen::default()
+        ..UpstreamRequest::default()
     };
     if upgrade.is_none() {
         let body = request.body_mut();
@@ -239,14 +243,14 @@ async fn answer(mut request: Request<Incoming>, shared: Arc<Shared>) -> Result<R
         }
     }
     let script = Arc::clone(&shared.script.lock().unwrap());
-    let mut reply = script(&record);
+    let mut scripted = script(&record);
     let receipt = {
-        let mut seen = shared.seen.lock().unwrap();
-        seen.push(record);
-        seen.len() - 1
+        let mut received = shared.received.lock().unwrap();
+        received.push(record);
+        received.len() - 1
     };
-    let mut response = Response::builder().status(reply.status).header(RECEIPT, receipt);
-    for (name, value) in &reply.headers {
+    let mut response = Response::builder().status(scripted.status).header(RECEIPT, receipt);
+    for (name, value) in &scripted.headers {
         response = response.header(name, value.as_slice());
     }
     if let Some(upgrade) = upgrade {
@@ -257,11 +261,11 @@ async fn answer(mut request: Request<Incoming>, shared: Arc<Shared>) -> Result<R
                 echo(TokioIo::new(upgraded)).await;
             }
         });
-        reply = reply.without_body();
+        scripted = scripted.without_body();
     } else if request.method() == Method::HEAD {
-        reply = reply.without_body();
+        scripted = scripted.without_body();
     }
-    let body = ReplyBody { left: reply.chunks, reply };
+    let body = UpstreamResponseBody { left: scripted.chunks, response: scripted };
     Ok(response.body(body).expect("these headers are valid"))
 }
 

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use super::{KILL, cached, setting, stored, write_back};
 use crate::harness::mesh::{Mesh, Setup};
 use crate::harness::sessions::RestSessions;
-use crate::harness::stub::{Answer, Call, Stub};
-use crate::harness::upstream::Reply;
+use crate::harness::stub::{Call, CalloutResponse, Stub};
+use crate::harness::upstream::UpstreamResponse;
 use crate::setup::CONNECTIONS;
 use test_support::http1::Request;
 
@@ -28,12 +28,12 @@ impl Random {
 
 /// Makes the upstream set a key at `/set/KEY/VALUE`, end the session at `/kill`, and change nothing elsewhere.
 fn change_by_path(mesh: &Mesh) {
-    mesh.upstream.answers(|seen| {
-        let parts: Vec<&str> = seen.target.split('/').skip(1).collect();
+    mesh.upstream.respond_with(|request| {
+        let parts: Vec<&str> = request.target.split('/').skip(1).collect();
         match parts.as_slice() {
             ["set", key, value] => setting(&json!({*key: value})),
-            ["kill"] => Reply::default().header(KILL, "1"),
-            _ => Reply::default(),
+            ["kill"] => UpstreamResponse::default().header(KILL, "1"),
+            _ => UpstreamResponse::default(),
         }
     });
 }
@@ -45,7 +45,7 @@ fn annotated(mesh: &Mesh, token: &str) -> Value {
     if response.status == 401 {
         return Value::Null;
     }
-    let data = mesh.seen_for(&request, &response).header("x-session-data").expect("the session's data");
+    let data = mesh.upstream_request(&request, &response).header("x-session-data").expect("the session's data");
     serde_json::from_str(&data).expect("JSON")
 }
 
@@ -110,9 +110,9 @@ fn failed_changes_leave_no_stale_session_in_any_cache() {
         };
         let response = request.send_to(store);
         if call.method != "GET" && failing.load(Ordering::Relaxed) {
-            return Answer::ResetBeforeHeaders;
+            return CalloutResponse::ResetBeforeHeaders;
         }
-        Answer::Body(response.status, response.body)
+        CalloutResponse::Body(response.status, response.body)
     });
     let keys = json!({"cache": {"ttl": "1h", "stale_if_error": "1h"},
                       "rest_sessions": {"cluster": "rest-sessions", "breaker": "off"}});

@@ -12,7 +12,7 @@ use crate::harness::http2;
 use crate::harness::mesh::{Setup, plugin};
 use crate::harness::sessions::RestSessions;
 use crate::harness::stub::Stub;
-use crate::harness::upstream::Reply;
+use crate::harness::upstream::UpstreamResponse;
 use test_support::http1::{Request, Response};
 use test_support::token;
 use test_support::wait;
@@ -36,10 +36,10 @@ fn routes() -> Value {
 
 /// A response with both headers in every spelling, in headers and trailers. Their values are invalid, so that no session
 /// changes.
-fn response_with_change_headers() -> Reply {
-    let reply = SPELLINGS.iter().fold(Reply::default(), |reply, name| reply.header(name, "junk"));
+fn response_with_change_headers() -> UpstreamResponse {
+    let response = SPELLINGS.iter().fold(UpstreamResponse::default(), |response, name| response.header(name, "junk"));
     // An HTTP/1 server announces its trailers.
-    reply
+    response
         .header("trailer", "x-session-kill, x_session_set, x-sum")
         .header("x-session-other", "stays")
         .trailer("x-session-kill", "1")
@@ -81,7 +81,7 @@ fn change_headers_are_removed_from_responses_in_every_spelling_on_every_route() 
     let h1 = Listener::new("h1", routes());
     let h2 = Listener { upstream_h2: true, ..Listener::new("h2", routes()) };
     let mesh = Setup::default().listener(h1).listener(h2).sessions(stub.address()).start();
-    mesh.upstream.answers(|_| response_with_change_headers());
+    mesh.upstream.respond_with(|_| response_with_change_headers());
     for request in requests(&token::fresh()) {
         for listener in ["h1", "h2"] {
             assert_removed(&request, &mesh.send_at(listener, &request));
@@ -130,7 +130,7 @@ fn change_headers_in_informational_responses_never_reach_a_client() {
 fn change_headers_are_removed_from_websocket_upgrades() {
     let stub = Stub::with_active_session();
     let mesh = Setup::new(routes()).sessions(stub.address()).start();
-    mesh.upstream.answers(|_| response_with_change_headers());
+    mesh.upstream.respond_with(|_| response_with_change_headers());
     let request = Request::upgrade("/").session(&token::fresh());
     let mut connection = mesh.begin(&request);
     let response = connection.read(false);
@@ -142,9 +142,9 @@ fn change_headers_are_removed_from_websocket_upgrades() {
 fn change_headers_sent_by_a_client_have_no_effect_even_if_the_upstream_echoes_them() {
     let sessions = RestSessions::over_redis();
     let mesh = Setup::new(write_back(json!({}))).sessions(sessions.address()).start();
-    mesh.upstream.answers(|seen| {
-        let echoed = seen.headers.iter().chain(&seen.trailers).filter(|(name, _)| name.starts_with('x'));
-        echoed.fold(Reply::default(), |reply, (name, value)| reply.header(name, value.clone()))
+    mesh.upstream.respond_with(|request| {
+        let echoed = request.headers.iter().chain(&request.trailers).filter(|(name, _)| name.starts_with('x'));
+        echoed.fold(UpstreamResponse::default(), |response, (name, value)| response.header(name, value.clone()))
     });
     let token = sessions.create("user1", &json!({"a": 1}));
     for name in SPELLINGS {
@@ -162,9 +162,9 @@ fn change_headers_sent_by_a_client_have_no_effect_even_if_the_upstream_echoes_th
 fn change_requests_without_permission_are_ignored() {
     let sessions = RestSessions::over_redis();
     let mesh = Setup::new(routes()).sessions(sessions.address()).start();
-    mesh.upstream.answers(|seen| match seen.method.as_str() {
-        "POST" => Reply::default().header(KILL, "1"),
-        _ => Reply::default().header(SET, r#"{"a":2}"#).trailer("x-session-kill", "1"),
+    mesh.upstream.respond_with(|request| match request.method.as_str() {
+        "POST" => UpstreamResponse::default().header(KILL, "1"),
+        _ => UpstreamResponse::default().header(SET, r#"{"a":2}"#).trailer("x-session-kill", "1"),
     });
     let token = sessions.create("user1", &json!({"a": 1}));
     let mut refused = 0;
@@ -201,7 +201,7 @@ fn malformed_change_requests_are_ignored_and_logged_without_the_token() {
         ("x_session_kill", b"1", "another_spelling"),
     ];
     for (name, value, _) in changes {
-        mesh.upstream.answers(move |_| Reply::default().header(name, value));
+        mesh.upstream.respond_with(move |_| UpstreamResponse::default().header(name, value));
         let response = mesh.send(&Request::get("/").session(&token));
         assert_eq!((response.status, response.text().as_str()), (200, "from the upstream\n"));
     }
@@ -220,7 +220,7 @@ fn malformed_change_requests_are_ignored_and_logged_without_the_token() {
 fn without_write_back_responses_are_unchanged() {
     let stub = Stub::with_active_session();
     let mesh = Setup::new(plugin(json!({}))).sessions(stub.address()).start();
-    mesh.upstream.answers(|_| Reply::default().header(SET, "{}").header(KILL, "1"));
+    mesh.upstream.respond_with(|_| UpstreamResponse::default().header(SET, "{}").header(KILL, "1"));
     let response = mesh.send(&Request::get("/").session(&token::fresh()));
     assert_eq!((response.values(SET), response.values(KILL)), (vec!["{}".to_owned()], vec!["1".to_owned()]));
 }

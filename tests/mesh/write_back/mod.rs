@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::harness::mesh::plugin;
 use crate::harness::sessions::{APP, RestSessions};
-use crate::harness::upstream::Reply;
+use crate::harness::upstream::UpstreamResponse;
 use crate::setup::extended;
 use test_support::http1::Request;
 
@@ -29,8 +29,8 @@ fn cached() -> Value {
 }
 
 /// An upstream response that sets these keys.
-fn setting(value: &Value) -> Reply {
-    Reply::default().header(SET, value.to_string())
+fn setting(value: &Value) -> UpstreamResponse {
+    UpstreamResponse::default().header(SET, value.to_string())
 }
 
 /// The data of the session in rest-sessions; null where there is no session.

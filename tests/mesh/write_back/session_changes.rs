@@ -9,15 +9,15 @@ use serde_json::{Value, json};
 use super::{DELETION, KILL, SET, cached, setting, stored, write_back};
 use crate::harness::mesh::{Mesh, Setup};
 use crate::harness::sessions::RestSessions;
-use crate::harness::upstream::Reply;
+use crate::harness::upstream::UpstreamResponse;
 use crate::setup::CONNECTIONS;
 use test_support::http1::Request;
 use test_support::wait;
 
 /// The session data that a request is annotated with.
 fn data(mesh: &Mesh, request: &Request) -> Value {
-    let seen = mesh.passes(request).header("x-session-data").expect("the session's data");
-    serde_json::from_str(&seen).expect("JSON")
+    let received = mesh.passes(request).header("x-session-data").expect("the session's data");
+    serde_json::from_str(&received).expect("JSON")
 }
 
 #[test]
@@ -27,10 +27,10 @@ fn the_next_request_at_any_worker_sees_the_change() {
     let token = sessions.create("user1", &json!({"name": "Ada"}));
     let request = Request::get("/").session(&token);
     for round in 1..=20 {
-        mesh.upstream.answers(move |_| setting(&json!({"cart": round})));
+        mesh.upstream.respond_with(move |_| setting(&json!({"cart": round})));
         let response = mesh.send(&request);
         assert_eq!((response.status, response.text().as_str()), (200, "from the upstream\n"));
-        mesh.upstream.answers(|_| Reply::default());
+        mesh.upstream.respond_with(|_| UpstreamResponse::default());
         for _ in 0..CONNECTIONS {
             assert_eq!(data(&mesh, &request), json!({"name": "Ada", "cart": round}));
         }
@@ -46,18 +46,17 @@ fn repeated_changes_merge_in_order_into_one_call_with_exact_values() {
     let sessions = RestSessions::over_redis();
     let mesh = Setup::new(cached()).sessions(sessions.address()).start();
     let token = sessions.create("user1", &json!({"keep": 1, "gone": 2}));
-    mesh.upstream.answers(|seen| match seen.target.as_str() {
-        "/several" => Reply::default()
+    mesh.upstream.respond_with(|request| match request.target.as_str() {
+        "/several" => UpstreamResponse::default()
             .header(SET, r#"{"a":1,"gone":null}"#)
             .header(SET, r#"{"a":2,"b":"x"}"#)
             .header(SET, r#"{"c":true}"#),
-        "/joined" => Reply::default().header(SET, r#"{"a":1}, {"a":3}"#),
-        "/numbers" => Reply::default().header(SET, r#"{"n":9007199254740993,"f":0.1,"e":1e2,"z":-0}"#),
-        "/text" => {
-            Reply::default().header(SET, "{\"t\":\"Zo\u{eb} \\u20ac \u{1F600} \\\"q\\\" \\\\\",\"k\u{e9}y\":\"\"}")
-        }
-        "/emptied" => Reply::default().header(SET, r#"{"keep":null,"a":null}"#),
-        _ => Reply::default(),
+        "/joined" => UpstreamResponse::default().header(SET, r#"{"a":1}, {"a":3}"#),
+        "/numbers" => UpstreamResponse::default().header(SET, r#"{"n":9007199254740993,"f":0.1,"e":1e2,"z":-0}"#),
+        "/text" => UpstreamResponse::default()
+            .header(SET, "{\"t\":\"Zo\u{eb} \\u20ac \u{1F600} \\\"q\\\" \\\\\",\"k\u{e9}y\":\"\"}"),
+        "/emptied" => UpstreamResponse::default().header(SET, r#"{"keep":null,"a":null}"#),
+        _ => UpstreamResponse::default(),
     });
     let at = |target: &str| Request::get(target).session(&token);
     let after = |target: &str| {
@@ -86,7 +85,7 @@ fn a_change_of_60000_bytes_is_made_and_a_larger_one_ignored() {
         .start();
     let token = sessions.create("user1", &Value::Null);
     let length = |target: &str| target.trim_start_matches('/').parse::<usize>().unwrap_or(0);
-    mesh.upstream.answers(move |seen| setting(&json!({"a": "x".repeat(length(&seen.target) - 8)})));
+    mesh.upstream.respond_with(move |request| setting(&json!({"a": "x".repeat(length(&request.target) - 8)})));
     mesh.passes(&Request::get("/60000").session(&token));
     assert_eq!(stored(&sessions, &token)["a"].as_str().map(str::len), Some(59_992));
     mesh.passes(&Request::get("/60001").session(&token));
@@ -100,9 +99,9 @@ fn concurrent_changes_of_different_keys_of_one_session_are_all_kept() {
     let sessions = RestSessions::over_redis();
     let mesh = Setup::new(cached()).sessions(sessions.address()).workers(2).start();
     let token = sessions.create("user1", &json!({"first": true}));
-    mesh.upstream.answers(|seen| match seen.target.strip_prefix("/set/") {
+    mesh.upstream.respond_with(|request| match request.target.strip_prefix("/set/") {
         Some(key) => setting(&json!({key: key})),
-        None => Reply::default(),
+        None => UpstreamResponse::default(),
     });
     thread::scope(|scope| {
         for writer in 0..WRITERS {
@@ -133,7 +132,7 @@ fn a_session_ended_by_the_upstream_ends_in_store_and_caches_and_its_cookie_is_de
         mesh.passes(&request);
     }
     // Ending takes precedence over setting.
-    mesh.upstream.answers(|_| setting(&json!({"a": 2})).header(KILL, "1").header("set-cookie", "theme=dark"));
+    mesh.upstream.respond_with(|_| setting(&json!({"a": 2})).header(KILL, "1").header("set-cookie", "theme=dark"));
     let response = mesh.send(&request);
     assert_eq!((response.status, response.text().as_str()), (200, "from the upstream\n"));
     assert_eq!(response.values("set-cookie"), ["theme=dark", DELETION]);
@@ -151,7 +150,8 @@ fn a_renewed_sessions_cookie_is_not_deleted_with_the_old_session() {
     let (old, new) = (sessions.create("user1", &Value::Null), sessions.create("user1", &Value::Null));
     let cookie = format!("session-cookie={new}; Path=/; Secure; HttpOnly");
     let set = cookie.clone();
-    mesh.upstream.answers(move |_| Reply::default().header(KILL, "1").header("set-cookie", set.clone()));
+    mesh.upstream
+        .respond_with(move |_| UpstreamResponse::default().header(KILL, "1").header("set-cookie", set.clone()));
     let response = mesh.send(&Request::get("/").session(&old));
     assert_eq!(response.values("set-cookie"), [cookie]);
     assert_eq!(stored(&sessions, &old), Value::Null);
@@ -162,7 +162,7 @@ fn the_deleted_cookie_has_the_attributes_of_the_logout_cookie() {
     let sessions = RestSessions::over_redis();
     let logout = json!({"path": "/logout", "cookie": {"path": "/app", "same_site": "Strict", "domain": "example.com"}});
     let mesh = Setup::new(write_back(json!({"logout": logout}))).sessions(sessions.address()).start();
-    mesh.upstream.answers(|_| Reply::default().header(KILL, "1"));
+    mesh.upstream.respond_with(|_| UpstreamResponse::default().header(KILL, "1"));
     let response = mesh.send(&Request::get("/").session(&sessions.create("user1", &Value::Null)));
     assert_eq!(
         response.values("set-cookie"),
@@ -180,7 +180,7 @@ fn a_change_to_an_ended_session_ends_it_in_every_cache() {
         mesh.passes(&request);
     }
     let (store, ended) = (Arc::clone(&sessions), token.clone());
-    mesh.upstream.answers(move |_| {
+    mesh.upstream.respond_with(move |_| {
         store.kill(&ended);
         setting(&json!({"a": 2}))
     });
@@ -202,7 +202,7 @@ fn only_allowed_keys_are_set_and_required_fields_only_if_listed() {
             .sessions(sessions.address())
             .start();
         let token = sessions.create("user1", &json!({"role": "member"}));
-        mesh.upstream.answers(move |_| Reply::default().header(SET, body));
+        mesh.upstream.respond_with(move |_| UpstreamResponse::default().header(SET, body));
         mesh.passes(&Request::get("/").session(&token));
         (mesh.send(&Request::get("/admin").session(&token)).status, stored(&sessions, &token))
     };
@@ -223,7 +223,7 @@ fn an_upstream_changes_only_sessions_of_the_matching_rules_app() {
     let mesh = Setup::new(write_back(json!({"rules": rules}))).sessions(sessions.address()).start();
     let member = sessions.create("user1", &Value::Null);
     let admin = sessions.create_for("backoffice", "admin1", &Value::Null);
-    mesh.upstream.answers(|_| Reply::default().header(KILL, "1"));
+    mesh.upstream.respond_with(|_| UpstreamResponse::default().header(KILL, "1"));
     let both = format!("session-cookie={member}; admin-cookie={admin}");
     let response = mesh.send(&Request::get("/").host("admin.example.com").header("cookie", both));
     assert_eq!(response.values("set-cookie"), ["admin-cookie=; Max-Age=0; Path=/; Secure; SameSite=Lax"]);
@@ -239,7 +239,7 @@ fn a_change_completes_after_the_client_disconnects() {
     let token = sessions.create("user1", &Value::Null);
     let requests = Arc::new(AtomicU64::new(0));
     let counted = Arc::clone(&requests);
-    mesh.upstream.answers(move |_| {
+    mesh.upstream.respond_with(move |_| {
         let round = counted.fetch_add(1, Ordering::Relaxed);
         setting(&json!({"round": round}))
     });
@@ -249,7 +249,7 @@ fn a_change_completes_after_the_client_disconnects() {
         drop(connection);
     }
     // Each change was made or not; the cache and the store are consistent.
-    mesh.upstream.answers(|_| Reply::default());
+    mesh.upstream.respond_with(|_| UpstreamResponse::default());
     wait::until("the calls in flight to end", || (mesh.counter("in_flight") == 0).then_some(()));
     let shown = data(&mesh, &Request::get("/").session(&token));
     assert_eq!(shown, stored(&sessions, &token));

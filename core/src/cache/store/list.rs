@@ -1,9 +1,9 @@
-//! First-in first-out queues threaded through a slab, from whose middle an entry goes without a search.
+//! First-in first-out queues as linked lists through a slab, so that any entry is removed in constant time.
 
-/// A place in the slab.
+/// An index in the slab.
 pub type Place = u32;
 
-/// No place.
+/// The place of no entry.
 pub const NONE: Place = Place::MAX;
 
 /// An entry's neighbours.
@@ -19,7 +19,7 @@ impl Default for Links {
     }
 }
 
-/// One queue, with the bytes of what is in it.
+/// A queue, and the bytes of its entries.
 #[derive(Clone, Copy, Debug)]
 pub struct List {
     newest: Place,
@@ -39,7 +39,7 @@ impl List {
         (self.oldest != NONE).then_some(self.oldest)
     }
 
-    /// Puts an entry in as the newest one. `links` finds an entry's links.
+    /// Adds an entry as the newest one.
     pub fn push<S: ?Sized>(&mut self, slab: &mut S, place: Place, bytes: usize, links: Access<S>) {
         if let Some(entry) = links(slab, place) {
             *entry = Links { newer: NONE, older: self.newest };
@@ -52,7 +52,7 @@ impl List {
         self.bytes = self.bytes.saturating_add(bytes);
     }
 
-    /// Takes an entry out, wherever it stands.
+    /// Removes an entry.
     pub fn remove<S: ?Sized>(&mut self, slab: &mut S, place: Place, bytes: usize, links: Access<S>) {
         let Some(Links { newer, older }) = links(slab, place).map(std::mem::take) else { return };
         match links(slab, newer) {
@@ -67,5 +67,5 @@ impl List {
     }
 }
 
-/// Finds the links of the entry at a place; none for [`NONE`].
+/// Returns the links of the entry at a place; `None` for [`NONE`].
 pub type Access<S> = fn(&mut S, Place) -> Option<&mut Links>;

@@ -24,15 +24,15 @@ fn holds(store: &Numbers, key: u32) -> bool {
     store.place(hash(key), &key).is_some()
 }
 
-/// How many sessions of 200 bytes there is room for.
-fn room(store: &Numbers) -> u32 {
+/// How many sessions of 200 bytes fit.
+fn capacity(store: &Numbers) -> u32 {
     u32::try_from(store.session_bytes / (Numbers::ENTRY_BYTES + 200)).unwrap()
 }
 
 #[test]
-fn a_flood_of_junk_tokens_pushes_out_no_session() {
+fn a_flood_of_unknown_tokens_evicts_no_session() {
     let mut store = Numbers::new(256 * 1024);
-    let sessions = room(&store);
+    let sessions = capacity(&store);
     for key in 0..sessions {
         assert_eq!(put(&mut store, key, Class::Session), 0);
     }
@@ -44,9 +44,9 @@ fn a_flood_of_junk_tokens_pushes_out_no_session() {
 }
 
 #[test]
-fn a_scan_of_sessions_that_are_used_once_leaves_those_in_use() {
+fn a_scan_of_sessions_that_are_used_once_evicts_none_in_use() {
     let mut store = Numbers::new(256 * 1024);
-    let in_use = room(&store) / 2;
+    let in_use = capacity(&store) / 2;
     for round in 0..3 {
         for key in 0..in_use {
             if store.get(hash(key), &key).is_none() {
@@ -57,51 +57,51 @@ fn a_scan_of_sessions_that_are_used_once_leaves_those_in_use() {
     }
     for scanned in 0..100_000 {
         put(&mut store, 1_000_000 + scanned, Class::Session);
-        // Each in turn, so that each is used once in many hundred that pass by.
+        // Each session in use is used once per several hundred scanned ones.
         let key = scanned % in_use;
-        assert!(store.get(hash(key), &key).is_some(), "{key} was lost after {scanned}");
+        assert!(store.get(hash(key), &key).is_some(), "{key} was evicted after {scanned}");
     }
 }
 
 #[test]
-fn a_session_that_comes_back_soon_after_it_went_is_protected() {
+fn a_session_inserted_again_soon_after_its_eviction_is_protected() {
     let mut store = Numbers::new(256 * 1024);
     put(&mut store, 7, Class::Session);
-    let mut passing = 1_000..;
+    let mut scanned = 1_000..;
     while holds(&store, 7) {
-        put(&mut store, passing.next().unwrap(), Class::Session);
+        put(&mut store, scanned.next().unwrap(), Class::Session);
     }
     put(&mut store, 7, Class::Session);
-    for _ in 0..10 * room(&store) {
-        put(&mut store, passing.next().unwrap(), Class::Session);
+    for _ in 0..10 * capacity(&store) {
+        put(&mut store, scanned.next().unwrap(), Class::Session);
     }
     assert!(holds(&store, 7));
 }
 
 #[test]
-fn what_is_of_no_use_any_more_goes_unnoticed() {
+fn evictions_of_useless_entries_are_not_counted() {
     let mut store = Numbers::new(256 * 1024);
-    for key in 0..room(&store) {
+    for key in 0..capacity(&store) {
         put(&mut store, key, Class::Session);
         assert!(store.get(hash(key), &key).is_some());
     }
     assert_eq!(store.put(hash(999_999), 999_999, item(1, Class::Session, 2_000), LATER_MS), 0);
-    assert!(!holds(&store, 0), "the oldest made room");
+    assert!(!holds(&store, 0), "the oldest is evicted");
 }
 
 #[test]
-fn what_still_is_of_use_is_counted_when_it_goes() {
+fn evictions_of_useful_entries_are_counted() {
     let mut store = Numbers::new(256 * 1024);
-    for key in 0..room(&store) {
+    for key in 0..capacity(&store) {
         assert_eq!(put(&mut store, key, Class::Session), 0);
     }
     assert_eq!(put(&mut store, 999_999, Class::Session), 1);
 }
 
 #[test]
-fn one_put_goes_through_a_bounded_part_of_a_store_where_all_is_in_use() {
+fn one_put_moves_a_bounded_number_of_entries_if_all_are_in_use() {
     let mut store = Numbers::new(4 * 1024 * 1024);
-    let sessions = room(&store);
+    let sessions = capacity(&store);
     assert!(sessions > 9_000, "{sessions}");
     for key in 0..sessions {
         put(&mut store, key, Class::Session);
@@ -109,14 +109,14 @@ fn one_put_goes_through_a_bounded_part_of_a_store_where_all_is_in_use() {
     }
     assert_eq!(put(&mut store, 999_999, Class::Session), 1);
     let protected = |store: &Numbers| store.protected.bytes / (Numbers::ENTRY_BYTES + 200);
-    assert_eq!(protected(&store), 4_096, "which were let stay");
+    assert_eq!(protected(&store), 4_096, "moved instead of evicted");
     assert_eq!((holds(&store, 4_095), holds(&store, 4_096), holds(&store, 4_097)), (true, false, true));
     put(&mut store, 4_096, Class::Session);
-    assert_eq!(protected(&store), 2 * 4_096 + 1, "what had to go in spite of its use is protected when it returns");
+    assert_eq!(protected(&store), 2 * 4_096 + 1, "an entry evicted despite its use is protected when inserted again");
 }
 
 #[test]
-fn an_ended_session_leaves_nothing_behind() {
+fn a_removed_entry_frees_all_its_bytes() {
     let mut store = Numbers::new(64 * 1024);
     let empty = store.bytes();
     for round in 0..10_000 {
@@ -131,17 +131,17 @@ fn an_ended_session_leaves_nothing_behind() {
 }
 
 #[test]
-fn what_is_larger_than_its_share_is_not_kept() {
+fn a_value_larger_than_its_share_is_not_stored() {
     let mut store = Numbers::new(64 * 1024);
     put(&mut store, 1, Class::Session);
     put(&mut store, 2, Class::Session);
     store.put(hash(1), 1, item(9, Class::Session, 64 * 1024), NOW_MS);
-    assert!(!holds(&store, 1), "nor is what it replaces");
+    assert!(!holds(&store, 1), "the replaced value is removed too");
     assert!(holds(&store, 2));
 }
 
 #[test]
-fn keys_of_one_hash_are_told_apart() {
+fn keys_with_the_same_hash_are_distinguished() {
     let mut store = Numbers::new(64 * 1024);
     store.put(5, 1, item(1, Class::Session, 0), NOW_MS);
     assert_eq!(store.get(5, &2), None);
@@ -149,7 +149,7 @@ fn keys_of_one_hash_are_told_apart() {
     assert_eq!((store.get(5, &1).copied(), store.get(5, &2).copied(), store.len()), (None, Some(2), 1));
 }
 
-/// The policy as the paper tells it, over plain queues; the oldest entry stands first.
+/// The policy of the paper over plain queues, with the oldest entry first.
 struct Model {
     /// Key, bytes and uses.
     probation: VecDeque<(u32, usize, u8)>,
@@ -245,7 +245,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn it_keeps_exactly_what_the_policy_over_plain_queues_keeps(steps in prop::collection::vec(step(), 1..1_200)) {
+    fn the_store_keeps_the_same_entries_as_the_model(steps in prop::collection::vec(step(), 1..1_200)) {
         let mut store = Numbers::new(64 * 1024);
         let mut model = Model {
             probation: VecDeque::new(),
@@ -263,7 +263,7 @@ proptest! {
                     let got = store.get(hash(key), &key).copied();
                     prop_assert_eq!(got.is_some(), model.get(key));
                     if let Some(value) = got {
-                        prop_assert_eq!(Some(&value), last.get(&key), "what is got is what was put last");
+                        prop_assert_eq!(Some(&value), last.get(&key), "the value is the one put last");
                     }
                 }
                 Step::Put(key, session, size) => {

@@ -1,8 +1,8 @@
-//! Where a problem stands in its file: from its JSON path back to the value.
+//! JSON paths as the filter writes them (`rules[2].session`).
 
-use crate::tree::{Node, Value};
+use crate::document::{Node, Value};
 
-/// The value at a path as the filter writes it (`rules[2].session`), or the last one on the way that is there.
+/// The value at a path, or its nearest existing ancestor.
 #[must_use]
 pub fn nearest<'a>(root: &'a Node, path: &str) -> &'a Node {
     step(root, String::new(), path).unwrap_or(root)
@@ -12,24 +12,24 @@ fn step<'a>(node: &'a Node, here: String, path: &str) -> Option<&'a Node> {
     if here == path {
         return Some(node);
     }
-    let leads_on = path.strip_prefix(&here)?.starts_with(['.', '[']) || here.is_empty();
-    if !leads_on {
+    let is_ancestor = path.strip_prefix(&here)?.starts_with(['.', '[']) || here.is_empty();
+    if !is_ancestor {
         return None;
     }
-    let deeper = match &node.value {
-        // Of repeated keys the last, which is the one too many.
-        Value::Object(entries) => entries.iter().rev().find_map(|(key, child)| step(child, key_path(&here, key), path)),
-        Value::List(items) => {
+    let descendant = match &node.value {
+        // Of repeated keys the last, which is the one reported as repeated.
+        Value::Object(entries) => entries.iter().rev().find_map(|(key, child)| step(child, join_key(&here, key), path)),
+        Value::Array(items) => {
             items.iter().enumerate().find_map(|(index, child)| step(child, format!("{here}[{index}]"), path))
         }
         _ => None,
     };
-    deeper.or(Some(node))
+    descendant.or(Some(node))
 }
 
-/// A path one key further, as the filter writes it.
+/// Appends a key to a path.
 #[must_use]
-pub fn key_path(parent: &str, key: &str) -> String {
+pub fn join_key(parent: &str, key: &str) -> String {
     if !key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
         return format!("{parent}[{key:?}]");
     }
@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_leads_to_its_value_or_as_near_as_there_is_one() {
+    fn a_path_leads_to_its_value_or_the_nearest_ancestor() {
         let text = "app: a\nrules:\n- name: x\n- name: y\n  match:\n    \"x-y\": 1\nrule: 2\n";
         let root = crate::yaml::documents(text).unwrap().remove(0);
         for (path, line) in [

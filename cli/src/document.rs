@@ -1,35 +1,35 @@
-//! A document as it was written: every entry of it in its order, repeated keys included, so that they can be reported.
+//! The tree of a JSON or YAML document, with repeated keys, so that they can be reported.
 
-/// A value, and where it stands.
+/// A value and its position.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Node {
     pub value: Value,
-    /// Counted from 1; absent where nobody counted.
+    /// From 1. `None` for JSON, whose parser reports no lines.
     pub line: Option<usize>,
-    /// What was written, where YAML makes something else of it: `off` is the boolean false.
-    pub written: Option<String>,
+    /// The text in the file, if YAML converts it to another type: `off` is the boolean `false`.
+    pub source_text: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
     Null,
     Bool(bool),
-    /// As JSON writes it.
+    /// As JSON text.
     Number(String),
-    Text(String),
-    /// A word of YAML without quotes, of which it is not known yet who reads it.
-    Plain(String),
-    List(Vec<Node>),
+    String(String),
+    /// A YAML scalar without quotes, whose type is not resolved yet.
+    PlainScalar(String),
+    Array(Vec<Node>),
     Object(Vec<(String, Node)>),
 }
 
 impl Node {
     #[must_use]
     pub fn new(value: Value) -> Self {
-        Self { value, line: None, written: None }
+        Self { value, line: None, source_text: None }
     }
 
-    /// The entry of an object; of repeated ones the last, which most readers take.
+    /// The value of a key of an object. The last one if the key is repeated, as most parsers do.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&Self> {
         match &self.value {
@@ -38,16 +38,16 @@ impl Node {
         }
     }
 
-    /// The entry of an object, of an object, …
+    /// The value at a path of keys.
     #[must_use]
-    pub fn at(&self, keys: &[&str]) -> Option<&Self> {
+    pub fn get_path(&self, keys: &[&str]) -> Option<&Self> {
         keys.iter().try_fold(self, |node, key| node.get(key))
     }
 
     #[must_use]
-    pub fn text(&self) -> Option<&str> {
+    pub fn as_str(&self) -> Option<&str> {
         match &self.value {
-            Value::Text(text) | Value::Plain(text) => Some(text),
+            Value::String(text) | Value::PlainScalar(text) => Some(text),
             _ => None,
         }
     }
@@ -65,19 +65,19 @@ impl Node {
             Value::Null => json.push_str("null"),
             Value::Bool(flag) => json.push_str(if *flag { "true" } else { "false" }),
             Value::Number(number) => json.push_str(number),
-            Value::Text(text) | Value::Plain(text) => push_string(text, json),
-            Value::List(items) => {
+            Value::String(text) | Value::PlainScalar(text) => push_string(text, json),
+            Value::Array(items) => {
                 json.push('[');
-                for (place, item) in items.iter().enumerate() {
-                    json.push_str(if place == 0 { "" } else { "," });
+                for (index, item) in items.iter().enumerate() {
+                    json.push_str(if index == 0 { "" } else { "," });
                     item.push_json(json);
                 }
                 json.push(']');
             }
             Value::Object(entries) => {
                 json.push('{');
-                for (place, (key, node)) in entries.iter().enumerate() {
-                    json.push_str(if place == 0 { "" } else { "," });
+                for (index, (key, node)) in entries.iter().enumerate() {
+                    json.push_str(if index == 0 { "" } else { "," });
                     push_string(key, json);
                     json.push(':');
                     node.push_json(json);
@@ -101,8 +101,8 @@ mod tests {
         let number = |text: &str| Node::new(Value::Number(text.to_owned()));
         let node = Node::new(Value::Object(vec![
             ("a\"".into(), number("1.10")),
-            ("a\"".into(), Node::new(Value::List(vec![Node::new(Value::Null), Node::new(Value::Bool(false))]))),
-            ("b".into(), Node::new(Value::Text("é\n".into()))),
+            ("a\"".into(), Node::new(Value::Array(vec![Node::new(Value::Null), Node::new(Value::Bool(false))]))),
+            ("b".into(), Node::new(Value::String("é\n".into()))),
         ]));
         assert_eq!(node.to_json(), r#"{"a\"":1.10,"a\"":[null,false],"b":"é\n"}"#);
     }

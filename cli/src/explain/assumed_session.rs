@@ -1,4 +1,4 @@
-//! What rest-sessions is taken to answer.
+//! The assumed state of a session in rest-sessions (`--session`), and the responses that follow from it.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -9,23 +9,24 @@ use rest_sessions_core::rest_sessions::response::{Body, CalloutResponse};
 use rest_sessions_core::session::lookup::{BadResponse, Failure, Lookup};
 use serde_json::value::RawValue;
 
-/// What rest-sessions is taken to know.
+/// The assumed state of a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Assumed {
-    /// This session, as JSON.
+pub enum AssumedSession {
+    /// The session exists; as JSON.
     Active(String),
+    /// There is no such session.
     None,
-    /// rest-sessions is away.
+    /// rest-sessions does not respond.
     Unavailable,
 }
 
-impl Assumed {
-    /// Reads `none`, `unavailable`, or a session in JSON. What a session leaves out but `id` is as rest-sessions makes
-    /// it: `ttl` 7200, `idle` 0, `r` and `w` 1, `ip` the client's.
+impl AssumedSession {
+    /// Parses `none`, `unavailable`, or a session as JSON with at least `id`. Defaults of the other keys: `ttl` 7200,
+    /// `idle` 0, `r` and `w` 1, `ip` the client's.
     ///
     /// # Errors
     ///
-    /// What is wrong with it.
+    /// The mistake, without the argument, which may contain a token.
     pub fn parse(text: &str, client: IpAddr) -> Result<Self, String> {
         match text {
             "none" => return Ok(Self::None),
@@ -34,7 +35,7 @@ impl Assumed {
         }
         let expected = "expected none, unavailable, or a session such as '{\"id\":\"u1\",\"d\":{\"role\":\"admin\"}}'";
         let given: BTreeMap<String, &RawValue> =
-            serde_json::from_str(text).map_err(|_| format!("--session is no object in JSON; {expected}"))?;
+            serde_json::from_str(text).map_err(|_| format!("--session is not a JSON object; {expected}"))?;
         let mut session = text.trim_end().strip_suffix('}').unwrap_or_default().to_owned();
         let mut separator = if given.is_empty() { "" } else { "," };
         for (key, value) in [
@@ -56,9 +57,9 @@ impl Assumed {
         }
     }
 
-    /// In a word.
+    /// The state's name in `--session` and in the output.
     #[must_use]
-    pub fn word(&self) -> &'static str {
+    pub fn status(&self) -> &'static str {
         match self {
             Self::Active(_) => "active",
             Self::None => "none",
@@ -66,7 +67,7 @@ impl Assumed {
         }
     }
 
-    /// The response to a lookup, or to a kill.
+    /// The response to a lookup or a `kill`.
     #[must_use]
     pub fn response(&self, request: &CallRequest) -> CalloutResponse {
         let is_kill = request.method() == "DELETE";
@@ -85,36 +86,36 @@ impl Assumed {
 mod tests {
     use super::*;
 
-    fn parse(text: &str) -> Result<Assumed, String> {
-        Assumed::parse(text, IpAddr::from([192, 0, 2, 1]))
+    fn parse(text: &str) -> Result<AssumedSession, String> {
+        AssumedSession::parse(text, IpAddr::from([192, 0, 2, 1]))
     }
 
     #[test]
-    fn what_a_session_leaves_out_is_filled_in() {
+    fn missing_keys_get_defaults() {
         assert_eq!(
             parse(r#"{"id":"u1","d":{"n":1.10}} "#),
-            Ok(Assumed::Active(
+            Ok(AssumedSession::Active(
                 r#"{"id":"u1","d":{"n":1.10},"ttl":7200,"idle":0,"r":1,"w":1,"ip":"192.0.2.1"}"#.into()
             ))
         );
         let whole = r#"{"id":"u1","ttl":1,"idle":2,"r":3,"w":4,"ip":"::1"}"#;
-        assert_eq!(parse(whole), Ok(Assumed::Active(whole.into())));
-        assert_eq!((parse("none"), parse("unavailable")), (Ok(Assumed::None), Ok(Assumed::Unavailable)));
+        assert_eq!(parse(whole), Ok(AssumedSession::Active(whole.into())));
+        assert_eq!((parse("none"), parse("unavailable")), (Ok(AssumedSession::None), Ok(AssumedSession::Unavailable)));
     }
 
     #[test]
-    fn what_is_no_session_is_refused_with_what_is_wrong() {
+    fn an_invalid_session_is_refused_with_the_reason() {
         for (text, why) in [
-            ("nobody", "no object in JSON"),
-            ("[]", "no object in JSON"),
+            ("absent", "not a JSON object"),
+            ("[]", "not a JSON object"),
             ("{}", "`id` is missing"),
             (r#"{"id":""}"#, "`id` is not a non-empty string"),
             (r#"{"id":"a","ttl":"1"}"#, "`ttl` is not a number"),
             (r#"{"id":"a","d":{"x":[]}}"#, "a value in `d`"),
             (r#"{"id":"a","id":"b"}"#, "repeated keys"),
         ] {
-            let said = parse(text).unwrap_err();
-            assert!(said.contains(why), "{text}: {said}");
+            let error = parse(text).unwrap_err();
+            assert!(error.contains(why), "{text}: {error}");
         }
     }
 }

@@ -1,34 +1,34 @@
-//! Keeps tokens out of whatever is printed, however they are spelled: what may be one is hidden, once, at the end.
+//! Redacts tokens in output, in every encoding.
 
-/// As long as a token is, and longer: where one stands in the middle of other letters, it is one still.
-const SHORTEST: usize = 64;
+/// The length of a token. A longer run of letters and digits may contain one.
+const MIN_LENGTH: usize = 64;
 
-/// How often a text may be encoded before nobody takes it for a token any more.
-const DECODINGS: usize = 4;
+/// The number of nested percent-encodings that are decoded.
+const MAX_ENCODINGS: usize = 4;
 
-/// The text with `…` for everything that may hold a token: 64 or more letters and digits in a row, each of them as
-/// it is or percent-encoded, even several times.
+/// Replaces everything that may contain a token with `…`: 64 or more letters and digits in a row, each plain or
+/// percent-encoded up to four times.
 #[must_use]
-pub fn hidden(text: &str) -> String {
+pub fn redact(text: &str) -> String {
     let mut units: Vec<Unit> =
         text.bytes().enumerate().map(|(at, byte)| Unit { byte, start: at, end: at.saturating_add(1) }).collect();
-    for _ in 0..DECODINGS {
-        units = decoded(&units);
+    for _ in 0..MAX_ENCODINGS {
+        units = percent_decode(&units);
     }
-    let mut shown = String::new();
+    let mut redacted = String::new();
     let mut from = 0;
-    for run in units.split(|unit| !unit.byte.is_ascii_alphanumeric()).filter(|run| run.len() >= SHORTEST) {
+    for run in units.split(|unit| !unit.byte.is_ascii_alphanumeric()).filter(|run| run.len() >= MIN_LENGTH) {
         if let (Some(first), Some(last)) = (run.first(), run.last()) {
-            shown.push_str(text.get(from..first.start).unwrap_or_default());
-            shown.push('…');
+            redacted.push_str(text.get(from..first.start).unwrap_or_default());
+            redacted.push('…');
             from = last.end;
         }
     }
-    shown.push_str(text.get(from..).unwrap_or_default());
-    shown
+    redacted.push_str(text.get(from..).unwrap_or_default());
+    redacted
 }
 
-/// A byte, and where what says so stands in the text.
+/// A decoded byte, and the range of its encoding in the text.
 #[derive(Clone, Copy)]
 struct Unit {
     byte: u8,
@@ -36,8 +36,8 @@ struct Unit {
     end: usize,
 }
 
-fn decoded(units: &[Unit]) -> Vec<Unit> {
-    let mut shorter = Vec::with_capacity(units.len());
+fn percent_decode(units: &[Unit]) -> Vec<Unit> {
+    let mut decoded = Vec::with_capacity(units.len());
     let mut rest = units;
     while let [first, after @ ..] = rest {
         let (unit, left) = match rest {
@@ -47,10 +47,10 @@ fn decoded(units: &[Unit]) -> Vec<Unit> {
             },
             _ => (*first, after),
         };
-        shorter.push(unit);
+        decoded.push(unit);
         rest = left;
     }
-    shorter
+    decoded
 }
 
 fn hex(digit: u8) -> Option<u8> {
@@ -63,19 +63,19 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn what_may_be_a_token_is_hidden_and_nothing_else() {
+    fn what_may_be_a_token_is_redacted_and_nothing_else() {
         let token = "aB3".repeat(22)[..64].to_owned();
-        assert_eq!(hidden(&format!("a={token}; b=1")), "a=…; b=1");
-        assert_eq!(hidden(&token), "…");
-        assert_eq!(hidden(&format!("x{token}y é {token}")), "… é …");
+        assert_eq!(redact(&format!("a={token}; b=1")), "a=…; b=1");
+        assert_eq!(redact(&token), "…");
+        assert_eq!(redact(&format!("x{token}y é {token}")), "… é …");
         for short in ["", "é", &token[..63], &format!("{}-{}", &token[..40], &token[..40])] {
-            assert_eq!(hidden(short), short);
+            assert_eq!(redact(short), short);
         }
     }
 
     proptest! {
         #[test]
-        fn no_encoding_of_a_token_is_shown(
+        fn no_encoding_of_a_token_is_printed(
             token in "[a-zA-Z0-9]{64}",
             encoded in proptest::collection::vec(0u8..4, 64),
             before in "[^a-zA-Z0-9%]{0,5}",
@@ -89,7 +89,7 @@ mod tests {
                 }
                 spelled.push_str(&unit);
             }
-            prop_assert_eq!(hidden(&format!("{before}{spelled}{after}")), format!("{before}…{after}"));
+            prop_assert_eq!(redact(&format!("{before}{spelled}{after}")), format!("{before}…{after}"));
         }
     }
 }

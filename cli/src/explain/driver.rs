@@ -1,4 +1,4 @@
-//! A request's way through the filter: the filter's own `Worker` is driven with a made-up response of rest-sessions.
+//! Drives the filter's `Worker` with one request and simulated responses of rest-sessions.
 
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
@@ -19,49 +19,51 @@ use rest_sessions_core::session::lookup::Lookup;
 use rest_sessions_core::session::token::Token;
 use rest_sessions_core::worker::{Event, Seeds, Worker};
 
-use super::outcome::{Outcome, RequirementShown};
+use super::assumed_session::AssumedSession;
+use super::outcome::{Outcome, RequirementResult};
 use super::request::Request;
-use super::session::Assumed;
 
-/// Everything that a request's way depends on.
-pub struct Course<'a> {
+/// Drives a new worker with one request.
+pub struct Driver<'a> {
     pub config: &'a Rc<Config>,
     pub request: &'a Request,
     pub headers: &'a Headers,
     pub client: IpAddr,
     pub now_ms: u64,
-    /// The rule that decides, if one is selected.
+    /// The selected rule, if any.
     pub rule: Option<&'a Rule>,
 }
 
-/// What must be known for a request to be decided.
-pub enum Needs {
-    Nothing,
-    Session(Rc<CallRequest>),
+/// The callouts that a request causes.
+pub enum Callouts {
+    None,
+    /// A lookup of the session. A `kill` that follows it is left out.
+    Lookup(Rc<CallRequest>),
+    /// Only `kill` calls: the request is a logout.
     Kills(Vec<Rc<CallRequest>>),
 }
 
-impl Course<'_> {
-    /// What the request leads to, if rest-sessions responds like this, and what it is asked.
+impl Driver<'_> {
+    /// Runs the request with the responses that follow from `assumed`. Returns the callouts and the outcome.
     ///
     /// # Errors
     ///
-    /// If the worker cannot be started.
-    pub fn run(&self, assumed: &Assumed) -> Result<(Needs, Outcome), String> {
+    /// If the worker cannot be created.
+    pub fn run(&self, assumed: &AssumedSession) -> Result<(Callouts, Outcome), String> {
         let client = SocketAddr::new(self.client, 0);
         let surroundings = LocalSurroundings::new(self.now_ms, Some(client), LocalData::default());
         let secret = RandomState::new();
         let seeds =
             Seeds { digest_key: RandomState::new(), random: [0, 1, 2, 3].map(|number| secret.hash_one(number)) };
         let mut worker = Worker::new(Rc::clone(self.config), seeds, &surroundings, &mut Vec::new())
-            .map_err(|_| "the filter's worker does not start: its shared data is not available".to_owned())?;
+            .map_err(|_| "the filter's worker cannot be created: its shared data is not available".to_owned())?;
         let stream = worker.admit(1);
-        let arrival =
+        let request_headers =
             Event::RequestHeaders { stream, headers: self.headers.clone(), end_of_stream: self.request.has_no_body() };
 
         let mut calls: Vec<Rc<CallRequest>> = Vec::new();
-        let mut carried_out = Vec::new();
-        let mut events = VecDeque::from([arrival]);
+        let mut effects = Vec::new();
+        let mut events = VecDeque::from([request_headers]);
         while let Some(event) = events.pop_front() {
             let mut actions = Vec::new();
             worker.handle(event, &surroundings, &mut actions);
@@ -75,7 +77,7 @@ impl Course<'_> {
                         events.push_back(Event::Response { call: id, response });
                     }
                     Action::Complete(completion) => events.push_back(Event::Complete(completion)),
-                    other => carried_out.push(other),
+                    other => effects.push(other),
                 }
             }
         }
@@ -86,35 +88,35 @@ impl Course<'_> {
             Some(call) if is_lookup && !ended => self.requirements(assumed, call, &surroundings),
             _ => Vec::new(),
         };
-        let word = (!calls.is_empty()).then(|| assumed.word());
+        let status = (!calls.is_empty()).then(|| assumed.status());
         let expectations = worker.expectations(stream);
-        let outcome = Outcome::of(self.config, self.headers, word, carried_out, expectations);
-        let needs = match calls.first() {
-            None => Needs::Nothing,
-            Some(call) if is_lookup => Needs::Session(Rc::clone(call)),
-            Some(_) => Needs::Kills(calls),
+        let outcome = Outcome::of(self.config, self.headers, status, effects, expectations);
+        let callouts = match calls.first() {
+            None => Callouts::None,
+            Some(call) if is_lookup => Callouts::Lookup(Rc::clone(call)),
+            Some(_) => Callouts::Kills(calls),
         };
-        Ok((needs, Outcome { requirements, ended, ..outcome }))
+        Ok((callouts, Outcome { requirements, ended, ..outcome }))
     }
 
-    /// Each requirement of the rule, held against the session.
+    /// Evaluates each requirement of the rule on the session.
     fn requirements(
         &self,
-        assumed: &Assumed,
+        assumed: &AssumedSession,
         call: &CallRequest,
         surroundings: &LocalSurroundings,
-    ) -> Vec<RequirementShown> {
+    ) -> Vec<RequirementResult> {
         let now_ms = || self.now_ms;
         let client = || surroundings.client_address();
-        let (Some(rule), Assumed::Active(session)) = (self.rule, assumed) else { return Vec::new() };
+        let (Some(rule), AssumedSession::Active(session)) = (self.rule, assumed) else { return Vec::new() };
         let Lookup::Active(session) = body::lookup(session.as_bytes()) else { return Vec::new() };
         let Some(token) = Token::parse(call.token().as_bytes(), &now_ms) else { return Vec::new() };
         let facts = Facts { session: &session, token: &token, now_ms: &now_ms, client: &client };
-        let shown = rule.require.iter().map(|requirement| RequirementShown {
+        let results = rule.require.iter().map(|requirement| RequirementResult {
             requirement: requirement.to_string(),
             holds: requirement.holds(facts),
             found: requirement.found(facts),
         });
-        shown.collect()
+        results.collect()
     }
 }
