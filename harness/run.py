@@ -36,7 +36,7 @@ Ready. Open http://localhost:{port}/ in a browser, or in another terminal:
     TOKEN=$(curl -s -X PUT 'localhost:{sessions_port}/mywebapp/create/user123?ip=127.0.0.1' \\
       -H 'content-type: application/json' -d '{{"name":"Peter Smith"}}' | cut -d '"' -f 4)
 
-  With the session the request gets through, and the service behind is told whose it is:
+  With the session the request gets through, and the service gets its user in a header:
     curl -b session-cookie=$TOKEN localhost:{port}/seen/account
     → GET /seen/account HTTP/1.1 … x-session-data: {{"name":"Peter Smith"}} … x-session-user: user123
 

@@ -38,7 +38,7 @@ pub struct Callback {
     is_own: bool,
     /// The stream goes on. Otherwise it stays paused.
     pub goes_on: bool,
-    /// The core must be told when the stream ends.
+    /// The core needs the end of the stream as an event.
     pub is_tracked: bool,
 }
 

@@ -17,7 +17,7 @@ pub struct Stream {
     filter: Option<Rc<Filter>>,
     /// Absent until the core has seen the stream.
     stream: Option<StreamRef>,
-    /// The core must be told when the stream ends.
+    /// The core needs the end of the stream as an event.
     is_tracked: bool,
 }
 

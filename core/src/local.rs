@@ -1,5 +1,5 @@
-//! Surroundings in this process' own memory, for whatever drives a worker without a host: `session-filter explain`, the
-//! simulation, tests.
+//! Surroundings in this process' own memory, for workers without a host: in `session-filter explain`, in the simulation
+//! and in tests.
 
 use std::cell::Cell;
 use std::net::SocketAddr;

@@ -211,7 +211,7 @@ def test_setting_a_key_that_is_not_a_string_raises() -> None:
         active()[7] = "x"  # type: ignore[index]
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), "\ud800"], ids=["nan", "inf", "half a character"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), "\ud800"], ids=["nan", "inf", "lone surrogate"])
 def test_setting_a_value_that_json_cannot_represent_raises(value: Any) -> None:
     with pytest.raises(ValueError, match=r"^request.session\['x'\]: found a value that JSON in UTF-8 cannot represent"):
         active()["x"] = value

@@ -1,4 +1,4 @@
-//! What a step reads: the configuration, and what the host knows at this moment.
+//! What a step reads: the configuration, and what the host knows at the moment of an event.
 
 use std::cell::{Cell, OnceCell};
 use std::hash::RandomState;

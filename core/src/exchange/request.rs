@@ -104,7 +104,7 @@ impl Request {
         if !login.has_return_url() {
             return Some(login.location("", b""));
         }
-        // The login service is told only URLs of hosts that are served here.
+        // Only URLs of hosts that are served here go to the login service.
         let authority = Authority::parse(self.known(Known::Authority))?;
         let is_known = config.known_hosts.iter().any(|pattern| pattern.matches(&authority.host));
         let scheme = self.scheme().filter(|scheme| matches!(*scheme, b"http" | b"https"))?;

@@ -267,9 +267,9 @@ mod tests {
     fn without_a_session_only_the_status_is_set() {
         let headers = vec![(Rc::from("x-user"), Field::Id), (Rc::from("x-status"), Field::Status)];
         let annotation = Annotation { headers, max_bytes: 6144 };
-        for (status, told) in [(Status::None, "none"), (Status::Unavailable, "unavailable")] {
+        for (status, expected) in [(Status::None, "none"), (Status::Unavailable, "unavailable")] {
             let changes: Vec<_> = annotation.of_status(status).collect();
-            assert_eq!(changes, [HeaderChange::Add("x-status".into(), told.into())]);
+            assert_eq!(changes, [HeaderChange::Add("x-status".into(), expected.into())]);
         }
     }
 }

@@ -47,7 +47,7 @@ pub struct Requirement {
     pub condition: Condition,
 }
 
-/// The facts that requirements are evaluated against. The time and the address are asked for only if needed.
+/// The facts that requirements are evaluated against. The time and the address are read only if needed.
 #[derive(Clone, Copy)]
 pub struct Facts<'a> {
     /// The session.

@@ -1,4 +1,4 @@
-//! Where sessions are asked for: a service with its limits, and the namespace of the sessions that it is asked for.
+//! Where sessions are looked up: a service with its limits, and the namespace of the sessions.
 
 use std::rc::Rc;
 
@@ -15,7 +15,7 @@ pub struct Backend {
     pub namespace: Namespace,
 }
 
-/// A rest-sessions service, and how it is asked.
+/// A rest-sessions service, and how it is called.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Service {
     /// Envoy's name of the cluster.

@@ -1,5 +1,5 @@
-//! The client of rest-sessions, the session service: where it is, what it is asked, what it responds, and how many calls
-//! it is sent. It knows no rules and no cache.
+//! The client of rest-sessions, the session service: its address, requests and responses, and how many calls are made. It
+//! knows no rules and no cache.
 
 pub mod admission;
 pub mod backend;

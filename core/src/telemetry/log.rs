@@ -29,7 +29,7 @@ pub enum LogLine {
     ChangeIgnored { why: &'static str },
     /// A response came for a call that is not in flight.
     UnknownCall { call: u32 },
-    /// A call could not be made, or its response is of no use.
+    /// A call could not be made, or its response is not usable.
     CallFailed {
         failure: Failure,
         cluster: Rc<str>,

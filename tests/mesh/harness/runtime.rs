@@ -20,5 +20,5 @@ pub fn spawn(work: impl Future<Output = ()> + Send + 'static) -> tokio::task::Jo
 pub fn wait_for<T>(what: &str, work: impl Future<Output = T>) -> T {
     RUNTIME
         .block_on(async { tokio::time::timeout(PATIENCE, work).await })
-        .unwrap_or_else(|_| panic!("waited {PATIENCE:?} in vain: {what}"))
+        .unwrap_or_else(|_| panic!("waited {PATIENCE:?} without success: {what}"))
 }

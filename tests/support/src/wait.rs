@@ -17,7 +17,7 @@ pub fn until<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
         if let Some(found) = probe() {
             return found;
         }
-        assert!(Instant::now() < deadline, "waited {PATIENCE:?} in vain: {what}");
+        assert!(Instant::now() < deadline, "waited {PATIENCE:?} without success: {what}");
         thread::sleep(POLL_INTERVAL);
     }
 }
@@ -38,7 +38,7 @@ pub fn until_equal<T: PartialEq + Debug>(what: &str, expected: &T, mut probe: im
             return;
         }
         if Instant::now() >= deadline {
-            assert_eq!(found, *expected, "waited {PATIENCE:?} in vain: {what}");
+            assert_eq!(found, *expected, "waited {PATIENCE:?} without success: {what}");
         }
         thread::sleep(POLL_INTERVAL);
     }

@@ -153,14 +153,14 @@ impl Sessions {
         Target { backend, key, hash }
     }
 
-    /// Begins an admitted call. It goes out when the shell carries the actions out.
+    /// Begins an admitted call. The shell dispatches it when it carries the actions out.
     fn begin(&mut self, info: CallInfo, purpose: Purpose, permit: Permit, actions: &mut Vec<Action>) {
         let is_joinable = matches!(purpose, Purpose::Lookup(_));
         actions.push(Action::Count(Counter::Calls));
         actions.push(Action::Dispatch(self.client.begin(info, purpose, permit, is_joinable)));
     }
 
-    /// Counts a call that could not be made, or whose response is of no use, and logs it at most once a second for each
+    /// Counts a call that could not be made, or whose response is not usable, and logs it at most once a second for each
     /// cause.
     fn report_failure(&mut self, cx: &Context<'_>, failure: Failure, backend: &Backend, actions: &mut Vec<Action>) {
         let Some(cause) = Cause::of(failure) else { return };

@@ -30,7 +30,7 @@ pub struct PendingMutation {
 #[derive(Clone, Copy)]
 enum Mutation {
     Kill {
-        /// All workers were told of this end before the call went out, and it was counted.
+        /// The end was published to all workers before the call went out, and counted.
         was_published: bool,
     },
     Set {
@@ -187,7 +187,7 @@ impl Sessions {
         }
     }
 
-    /// rest-sessions has no such session. If a worker may hold it, it has ended, and all workers are told.
+    /// rest-sessions has no such session. If a worker may hold it, it has ended and is invalidated in all workers.
     pub(super) fn learn_none(
         &mut self,
         cx: &Context<'_>,
