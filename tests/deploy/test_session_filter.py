@@ -38,6 +38,6 @@ def test_check_and_the_filter_in_envoy_report_the_same_problems(configuration: s
     checked = check(path)
     found = [line.removeprefix(f"{path}:").split(": ", 1)[1] for line in checked.stdout.splitlines()[1:]]
     # The command adds hints for those who edit the file, in brackets.
-    hints = r" \((in YAML|a number has no unit|Envoy hands).*\)$"
+    hints = r" \((in YAML|a number has no unit|Envoy passes).*\)$"
     assert {re.sub(hints, "", line) for line in found} == reported
     assert checked.returncode == done.returncode == (1 if reported else 0)
