@@ -66,6 +66,8 @@ pub fn dispatch_from_root(call: Dispatch) -> Dispatched {
     }
 }
 
+/// By the SDK, which notes that the root has made the call. It panics on a status that the ABI does not have; Envoy returns
+/// `Ok`, `BadArgument` and `InternalFailure`.
 fn call_host(request: &CallRequest, timeout: Duration) -> Option<CallId> {
     let headers = request.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
     let body = request.body.as_deref().map(str::as_bytes);

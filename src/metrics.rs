@@ -48,7 +48,7 @@ impl Metrics {
         ignore_refusal(host::record_metric(self.call_duration, duration_ms));
     }
 
-    /// The counter that every invalidation raises.
+    /// The number that every invalidation raises.
     pub fn ends_epoch(&self) -> Result<u64, Refused> {
         host::get_metric(self.ends_epoch)
     }

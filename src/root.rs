@@ -50,7 +50,7 @@ impl Drop for Root {
 
 impl Context for Root {
     fn on_http_call_response(&mut self, call: u32, num_headers: usize, body_size: usize, _num_trailers: usize) {
-        self.handle(|| Event::Response { call, response: dispatch::read_response(num_headers, body_size) });
+        self.handle(|| Event::CalloutResponse { call, response: dispatch::read_response(num_headers, body_size) });
     }
 }
 

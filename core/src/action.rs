@@ -29,7 +29,8 @@ pub enum HeaderMap {
 /// One thing to do. Actions about a stream are about the stream of the event that they answer.
 ///
 /// If the host refuses a change of headers, the rest of the list is not carried out and goes back to the core, as
-/// [`Event::Refused`](crate::worker::Event::Refused). So changes of headers come first in a list.
+/// [`Event::Refused`](crate::worker::Event::Refused). So in a list, changes of headers come before the request's outcome is
+/// counted, before calls, and before what lets the stream go on.
 #[derive(Debug)]
 pub enum Action {
     ChangeHeader(HeaderMap, HeaderChange),

@@ -74,7 +74,7 @@ impl Driver<'_> {
                         let response = assumed.response(&call.request);
                         calls.push(Rc::clone(&call.request));
                         events.push_back(Event::Dispatched(call.accepted(id)));
-                        events.push_back(Event::Response { call: id, response });
+                        events.push_back(Event::CalloutResponse { call: id, response });
                     }
                     Action::Complete(completion) => events.push_back(Event::Complete(completion)),
                     other => effects.push(other),

@@ -1,4 +1,4 @@
-//! What the workers of one Envoy share: numbered slots of bytes and one counter, the epoch.
+//! What the workers of one Envoy share: numbered slots of bytes and one number, the epoch.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -27,9 +27,9 @@ pub enum SlotVersion {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unavailable;
 
-/// Slots of bytes, and a counter that is read at next to no cost.
+/// Slots of bytes, and a number that is read at next to no cost (in Envoy a gauge, which no admin command resets).
 pub trait SharedData {
-    /// The counter that every invalidation raises.
+    /// The number that every invalidation raises.
     ///
     /// # Errors
     ///

@@ -8,7 +8,7 @@
 //!                        └─ AwaitResponse ── AwaitChange ── mutation is over ── response goes on, or local reply
 //! ```
 //!
-//! The order in which steps follow each other is in [`crate::worker`].
+//! [`crate::worker`] has the order in which the states follow each other.
 
 mod arrival;
 mod await_kills;

@@ -105,11 +105,11 @@ pub struct Match {
 /// The properties of a request that rules match.
 #[derive(Clone, Copy)]
 pub struct Target<'a> {
-    /// The host of the authority, if it is well-formed.
+    /// The host of the authority. `None` if it is malformed, or no rule names hosts.
     pub host: Option<&'a Host>,
     /// The method.
     pub method: &'a [u8],
-    /// One reading of the path. `None` for `OPTIONS *` and CONNECT.
+    /// One reading of the path. `None` for `OPTIONS *` and CONNECT, or if nothing depends on the path.
     pub path: Option<&'a [u8]>,
 }
 

@@ -23,7 +23,7 @@ pub enum Event {
     /// What the host said to an [`Action::Dispatch`].
     Dispatched(Dispatched),
     /// The response to a call, in a callback of the root.
-    Response {
+    CalloutResponse {
         call: CallId,
         response: CalloutResponse,
     },

@@ -1,10 +1,11 @@
-//! One worker: events in, actions out. The order of the steps that follow an event stands here and nowhere else.
+//! One worker: events in, actions out. The order of the steps that follow an event stands here. Within the first step,
+//! what the headers of a request alone decide, the order is [`exchange::request_headers`]'s.
 //!
 //! - `requests`: a request's headers, and the completion of what it waits for.
 //! - `responses`: the headers of an upstream's response.
 //! - `recheck`: streams that are open for long.
 //! - `sessions`: the cache and the calls to rest-sessions.
-//! - `pending`: the streams that wait.
+//! - `pending`: the streams that wait. The calls that they wait for are in `sessions`.
 
 mod event;
 mod pending;
@@ -131,7 +132,7 @@ impl Worker {
                     self.make_ready(ready, actions);
                 }
             }
-            Event::Response { call, response } => self.response(cx, call, &response, actions),
+            Event::CalloutResponse { call, response } => self.callout_response(cx, call, &response, actions),
             Event::Complete(completion) => self.complete(cx, completion, actions),
             Event::StreamEnded(stream) => {
                 if self.streams.end(stream) {
@@ -148,7 +149,7 @@ impl Worker {
         match event {
             Event::RequestHeaders { .. }
             | Event::Dispatched(_)
-            | Event::Response { .. }
+            | Event::CalloutResponse { .. }
             | Event::Complete(_)
             | Event::StreamEnded(_) => {}
             Event::RequestTrailers(trailers) => {
@@ -195,7 +196,13 @@ impl Worker {
 
     /// The response to a call has come: the call is over, and the streams that waited for it go on.
     #[inline(never)]
-    fn response(&mut self, cx: &Context<'_>, call: CallId, response: &CalloutResponse, actions: &mut Vec<Action>) {
+    fn callout_response(
+        &mut self,
+        cx: &Context<'_>,
+        call: CallId,
+        response: &CalloutResponse,
+        actions: &mut Vec<Action>,
+    ) {
         self.completions_left = COMPLETIONS;
         let Some(pending) = self.sessions.take(call) else {
             actions.push(Action::Log(LogLine::UnknownCall { call }));

@@ -1,7 +1,8 @@
 //! The streams of a worker that wait for something or are followed while they are open, and the completions that are ready
 //! for them.
 
-use std::collections::VecDeque;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
 use std::mem;
 
 use crate::action::{Completion, Ready, StreamRef};
@@ -35,7 +36,7 @@ pub enum Exchange {
     /// The request has gone on.
     Open {
         watch: Option<Watched>,
-        response: Response,
+        response: UpstreamResponse,
     },
 }
 
@@ -45,8 +46,8 @@ pub struct Watched {
     due_ms: Option<u64>,
 }
 
-/// The response of a stream.
-pub enum Response {
+/// The upstream's response of a stream.
+pub enum UpstreamResponse {
     /// It may not change the session, or has begun.
     Free,
     Awaited(AwaitResponse),
@@ -72,7 +73,10 @@ impl Resumed {
 /// Outside a stream's own callbacks, nothing is done to a stream that is not in here.
 #[derive(Default)]
 pub struct PendingStreams {
+    /// By generation.
     streams: IntMap<u64, PendingStream>,
+    /// When the watched streams are due, with their generations.
+    due: BinaryHeap<Reverse<(u64, u64)>>,
     ready: VecDeque<Completion>,
 }
 
@@ -84,10 +88,11 @@ impl PendingStreams {
     /// Follows a request that goes on, if there is a reason to. Returns whether there is.
     pub fn follow(&mut self, stream: StreamRef, follow_up: FollowUp, due_ms: Option<u64>) -> bool {
         let watch = follow_up.watch.map(|watch| Watched { watch, due_ms });
+        self.due.extend(due_ms.map(|due_ms| Reverse((due_ms, stream.generation))));
         let response = match follow_up.response {
-            Some(exchange) => Response::Awaited(exchange),
+            Some(exchange) => UpstreamResponse::Awaited(exchange),
             None if watch.is_none() => return false,
-            None => Response::Free,
+            None => UpstreamResponse::Free,
         };
         self.insert(stream, Exchange::Open { watch, response });
         true
@@ -96,16 +101,16 @@ impl PendingStreams {
     /// Takes what awaits the response of a stream.
     pub fn take_response(&mut self, stream: StreamRef) -> Option<AwaitResponse> {
         let (_, response) = self.open(stream)?;
-        match mem::replace(response, Response::Free) {
-            Response::Awaited(exchange) => Some(exchange),
-            Response::Free | Response::Changing(_) => None,
+        match mem::replace(response, UpstreamResponse::Free) {
+            UpstreamResponse::Awaited(exchange) => Some(exchange),
+            UpstreamResponse::Free | UpstreamResponse::Changing(_) => None,
         }
     }
 
     /// The response of a stream waits for its session's change.
     pub fn await_change(&mut self, stream: StreamRef, exchange: AwaitChange) {
         if let Some((_, response)) = self.open(stream) {
-            *response = Response::Changing(exchange);
+            *response = UpstreamResponse::Changing(exchange);
         }
     }
 
@@ -113,28 +118,35 @@ impl PendingStreams {
     pub fn schedule(&mut self, stream: StreamRef, due_ms: u64) {
         if let Some((Some(watched), _)) = self.open(stream) {
             watched.due_ms = Some(due_ms);
+            self.due.push(Reverse((due_ms, stream.generation)));
         }
     }
 
-    fn open(&mut self, stream: StreamRef) -> Option<(&mut Option<Watched>, &mut Response)> {
+    fn open(&mut self, stream: StreamRef) -> Option<(&mut Option<Watched>, &mut UpstreamResponse)> {
         match &mut self.streams.get_mut(&stream.generation)?.exchange {
             Exchange::Open { watch, response } => Some((watch, response)),
             _ => None,
         }
     }
 
-    /// The watches that are due, `limit` at most. They are not due again until [`Self::schedule`].
+    /// The watches that are due, `limit` at most, the longest overdue first: a stream that waits becomes ever more overdue,
+    /// so each one's turn comes. They are not due again until [`Self::schedule`].
     pub fn take_due(&mut self, now_ms: u64, limit: usize) -> Vec<(StreamRef, Watch)> {
-        let due = self.streams.values_mut().filter_map(|PendingStream { stream, exchange }| match exchange {
-            Exchange::Open { watch: Some(Watched { watch, due_ms }), .. }
-                if due_ms.is_some_and(|due| due <= now_ms) =>
+        let mut taken = Vec::new();
+        while taken.len() < limit
+            && let Some(Reverse((due_ms, generation))) = self.due.peek().copied()
+            && due_ms <= now_ms
+        {
+            self.due.pop();
+            // A stream that has ended leaves its place here behind.
+            if let Some(PendingStream { stream, exchange: Exchange::Open { watch: Some(watched), .. } }) =
+                self.streams.get_mut(&generation)
+                && watched.due_ms.take_if(|due| *due == due_ms).is_some()
             {
-                *due_ms = None;
-                Some((*stream, watch.clone()))
+                taken.push((*stream, watched.watch.clone()));
             }
-            _ => None,
-        });
-        due.take(limit).collect()
+        }
+        taken
     }
 
     /// The host is done with a stream. Returns whether its request was still to be decided.
@@ -160,22 +172,26 @@ impl PendingStreams {
         self.streams.extract_if(|_, pending| matches!(pending.exchange, Exchange::Shadow { .. })).count()
     }
 
-    /// What a stream waits for is ready.
+    /// What streams wait for is ready. A logout goes on with the last of its kills.
     pub fn make_ready(&mut self, completions: impl IntoIterator<Item = Completion>) {
-        self.ready.extend(completions);
+        for completion in completions {
+            let is_ready = match (self.streams.get_mut(&completion.stream.generation), &completion.ready) {
+                (Some(PendingStream { exchange: Exchange::Kills(exchange), .. }), Ready::Mutation(outcome)) => {
+                    exchange.record(*outcome)
+                }
+                (pending, _) => pending.is_some(),
+            };
+            if is_ready {
+                self.ready.push_back(completion);
+            }
+        }
     }
 
-    /// The next completion of a stream that goes on with it.
+    /// The next completion of a stream that has not ended.
     pub fn next_ready(&mut self) -> Option<Completion> {
         while let Some(completion) = self.ready.pop_front() {
-            match (self.streams.get_mut(&completion.stream.generation), &completion.ready) {
-                (Some(PendingStream { exchange: Exchange::Kills(exchange), .. }), Ready::Mutation(outcome)) => {
-                    if exchange.record(*outcome) {
-                        return Some(completion);
-                    }
-                }
-                (Some(_), _) => return Some(completion),
-                (None, _) => {}
+            if self.streams.contains_key(&completion.stream.generation) {
+                return Some(completion);
             }
         }
         None
@@ -194,9 +210,9 @@ impl PendingStreams {
                 watch.as_ref().map(|watched| Resumed::Recheck(watched.watch.clone(), lookup))
             }
             (Exchange::Open { response, .. }, Ready::Mutation(outcome)) => {
-                match mem::replace(response, Response::Free) {
-                    Response::Changing(exchange) => Some(Resumed::Change(exchange, outcome)),
-                    Response::Free | Response::Awaited(_) => None,
+                match mem::replace(response, UpstreamResponse::Free) {
+                    UpstreamResponse::Changing(exchange) => Some(Resumed::Change(exchange, outcome)),
+                    UpstreamResponse::Free | UpstreamResponse::Awaited(_) => None,
                 }
             }
             (Exchange::Session(_) | Exchange::Shadow { .. }, Ready::Lookup(lookup)) => {
@@ -221,7 +237,7 @@ impl PendingStreams {
         match self.streams.get(&stream.generation).map(|pending| &pending.exchange) {
             Some(Exchange::Open { watch, response }) => Expectations {
                 recheck_every_ms: watch.as_ref().map(|watched| watched.watch.every_ms()),
-                may_change_session: matches!(response, Response::Awaited(_)),
+                may_change_session: matches!(response, UpstreamResponse::Awaited(_)),
             },
             _ => Expectations::default(),
         }

@@ -112,7 +112,7 @@ fn a_shadow_request_whose_stream_is_gone_counts_its_decision_and_does_nothing_el
             assert_eq!(shell.outcomes(), []);
             let call = shell.calls.remove(0);
             let mut actions = Vec::new();
-            let event = Event::Response { call: call.id, response: response.callout_response() };
+            let event = Event::CalloutResponse { call: call.id, response: response.callout_response() };
             shell.worker.handle(event, &shell.surroundings, &mut actions);
             let Some(Action::Complete(completion)) = actions.pop() else { panic!("{actions:?}") };
             actions.clear();
@@ -143,7 +143,7 @@ fn a_completion_of_a_stream_that_ends_before_it_is_carried_out_does_nothing() {
     let stream = request(&mut shell, "/");
     let call = shell.calls.remove(0);
     let mut actions = Vec::new();
-    let event = Event::Response { call: call.id, response: session().callout_response() };
+    let event = Event::CalloutResponse { call: call.id, response: session().callout_response() };
     shell.worker.handle(event, &shell.surroundings, &mut actions);
     let Some(Action::Complete(completion)) = actions.pop() else { panic!("{actions:?}") };
     shell.end(stream);
@@ -176,7 +176,7 @@ fn a_response_to_an_unknown_call_completes_nothing() {
     request(&mut shell, "/");
     let before = shell.carried_out.len();
     let response = session().callout_response();
-    shell.handle(Event::Response { call: 99, response }, None);
+    shell.handle(Event::CalloutResponse { call: 99, response }, None);
     let [(None, Action::Log(line))] = &shell.carried_out[before..] else { panic!("{:?}", shell.carried_out) };
     assert_eq!(line.to_string(), "event=unknown_call call=99");
 }

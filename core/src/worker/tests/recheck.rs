@@ -1,5 +1,7 @@
 //! Ticks: how many streams are rechecked in one, and which of them share a call.
 
+use std::collections::HashSet;
+
 use super::*;
 
 /// A shell with streams of these tokens, all of which went on with a session, 30 s later.
@@ -39,6 +41,23 @@ fn a_tick_rechecks_at_most_64_streams() {
         shell.respond(&none());
     }
     assert_eq!(shell.count(Counter::RecheckClosed), 100);
+}
+
+#[test]
+fn every_stream_is_rechecked_even_if_more_become_due_than_a_tick_rechecks() {
+    let (mut shell, streams) = open(256, 0..300);
+    let mut rechecked = HashSet::new();
+    for _ in 0..6 {
+        shell.tick();
+        while let Some(call) = shell.calls.first() {
+            rechecked.insert(call.request.token().to_owned());
+            shell.respond(&session());
+        }
+        wake_up(&mut shell);
+        // By now those that were rechecked are due again.
+        shell.advance(30_000);
+    }
+    assert_eq!(rechecked.len(), streams.len());
 }
 
 #[test]

@@ -139,14 +139,14 @@ impl Shell {
     pub fn respond(&mut self, response: &Response) {
         assert!(!self.calls.is_empty(), "no call is in flight");
         let call = self.calls.remove(0);
-        self.handle(Event::Response { call: call.id, response: response.callout_response() }, None);
+        self.handle(Event::CalloutResponse { call: call.id, response: response.callout_response() }, None);
     }
 
     /// Hands the response to the oldest call of a stream in.
     pub fn respond_to(&mut self, stream: StreamRef, response: &Response) {
         let index = self.calls.iter().position(|call| call.stream == Some(stream));
         let call = self.calls.remove(index.expect("the stream has a call in flight"));
-        self.handle(Event::Response { call: call.id, response: response.callout_response() }, None);
+        self.handle(Event::CalloutResponse { call: call.id, response: response.callout_response() }, None);
     }
 
     /// Takes one item from the worker's queue.
