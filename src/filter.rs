@@ -178,7 +178,8 @@ impl Filter {
                 } else {
                     dispatch::dispatch_from_root(call)
                 };
-                self.handle(Event::Dispatched(dispatched), callback);
+                let event = Event::Dispatched { dispatched, callback: callback.stream.filter(|_| callback.is_own) };
+                self.handle(event, callback);
             }
             Action::Complete(completion) => self.complete(completion, callback),
             Action::Wakeup => {

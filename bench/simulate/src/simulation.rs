@@ -257,7 +257,7 @@ impl Simulation {
                     self.sequence += 1;
                     let id = self.sequence;
                     self.schedule(CALL_MS / 2, Step::LookUp(Call { id, request }));
-                    self.handle(Event::Dispatched(call.accepted(id)), request);
+                    self.handle(Event::Dispatched { dispatched: call.accepted(id), callback: None }, request);
                 }
                 Action::Complete(completion) => self.handle(Event::Complete(completion), request),
                 Action::Wakeup => self.handle(Event::Wakeup, request),

@@ -73,7 +73,7 @@ impl Driver<'_> {
                         let id = u32::try_from(calls.len()).unwrap_or(u32::MAX);
                         let response = assumed.response(&call.request);
                         calls.push(Rc::clone(&call.request));
-                        events.push_back(Event::Dispatched(call.accepted(id)));
+                        events.push_back(Event::Dispatched { dispatched: call.accepted(id), callback: Some(stream) });
                         events.push_back(Event::CalloutResponse { call: id, response });
                     }
                     Action::Complete(completion) => events.push_back(Event::Complete(completion)),

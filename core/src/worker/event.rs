@@ -21,7 +21,11 @@ pub enum Event {
     /// The host is done with a stream that is tracked.
     StreamEnded(StreamRef),
     /// What the host said to an [`Action::Dispatch`].
-    Dispatched(Dispatched),
+    Dispatched {
+        dispatched: Dispatched,
+        /// The stream in whose own callback it was dispatched; absent: it was a callback of the root.
+        callback: Option<StreamRef>,
+    },
     /// The response to a call, in a callback of the root.
     CalloutResponse {
         call: CallId,

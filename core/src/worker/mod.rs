@@ -24,7 +24,7 @@ use crate::cache::shared_data::{LocalData, Unavailable};
 use crate::config::Config;
 use crate::exchange::{self, Context, Effects, Refused, Surroundings};
 use crate::http::local_reply::{Denial, LocalReply};
-use crate::rest_sessions::client::CallId;
+use crate::rest_sessions::client::{CallId, Dispatched};
 use crate::rest_sessions::response::CalloutResponse;
 use crate::telemetry::{Counter, Gauge, LogLine, Outcome};
 
@@ -115,6 +115,12 @@ impl Worker {
 
     /// Handles an event. The actions are to be carried out before the next event.
     pub fn handle(&mut self, event: Event, surroundings: &dyn Surroundings, actions: &mut Vec<Action>) {
+        if let Event::StreamEnded(stream) = event {
+            if self.streams.end(stream) {
+                actions.push(Action::Count(Counter::Outcome(Outcome::Abandoned)));
+            }
+            return;
+        }
         let config = Rc::clone(&self.config);
         let digest_key = self.digest_key.clone();
         let own_data = self.own_data.clone();
@@ -122,23 +128,11 @@ impl Worker {
         let cx = &Context::new(&config, surroundings, shared_data, &digest_key);
         match event {
             Event::RequestHeaders { stream, headers, end_of_stream } => {
-                self.completions_left = COMPLETIONS;
                 self.request_headers(cx, stream, headers, end_of_stream, actions);
             }
-            Event::Dispatched(dispatched) => {
-                let ready = self.sessions.dispatched(cx, dispatched, actions);
-                // If nothing is ready, the list that dispatches has asked for the wakeup that earlier streams need.
-                if !ready.is_empty() {
-                    self.make_ready(ready, actions);
-                }
-            }
+            Event::Dispatched { dispatched, callback } => self.dispatched(cx, dispatched, callback, actions),
             Event::CalloutResponse { call, response } => self.callout_response(cx, call, &response, actions),
             Event::Complete(completion) => self.complete(cx, completion, actions),
-            Event::StreamEnded(stream) => {
-                if self.streams.end(stream) {
-                    actions.push(Action::Count(Counter::Outcome(Outcome::Abandoned)));
-                }
-            }
             event => self.handle_rare(cx, event, actions),
         }
     }
@@ -148,7 +142,7 @@ impl Worker {
     fn handle_rare(&mut self, cx: &Context<'_>, event: Event, actions: &mut Vec<Action>) {
         match event {
             Event::RequestHeaders { .. }
-            | Event::Dispatched(_)
+            | Event::Dispatched { .. }
             | Event::CalloutResponse { .. }
             | Event::Complete(_)
             | Event::StreamEnded(_) => {}
@@ -157,7 +151,6 @@ impl Worker {
                 actions.push(Action::ContinueRequest);
             }
             Event::ResponseHeaders { stream, headers } => {
-                self.completions_left = COMPLETIONS;
                 self.response_headers(cx, stream, &headers, actions);
             }
             Event::ResponseTrailers(trailers) => {
@@ -171,7 +164,7 @@ impl Worker {
             }
             Event::WakeupRefused => {
                 // A deep stack is better than a stream that is never completed.
-                self.completions_left = 1;
+                self.completions_left = usize::MAX;
                 self.emit_completions(actions);
             }
             Event::Tick => self.recheck(cx, actions),
@@ -179,8 +172,10 @@ impl Worker {
                 for action in undone {
                     match action {
                         Action::Dispatch(dispatch) => self.sessions.cancel(dispatch),
-                        // The cache has changed before the host refused.
-                        Action::Gauge(..) | Action::Count(Counter::CacheEvictions) => actions.push(action),
+                        // What they say happened before the host refused.
+                        Action::Gauge(..)
+                        | Action::Count(Counter::CacheEvictions | Counter::Ends | Counter::CallFailures(_))
+                        | Action::Log(LogLine::CallFailed { .. }) => actions.push(action),
                         _ => {}
                     }
                 }
@@ -192,6 +187,26 @@ impl Worker {
                 actions.extend((0..abandoned).map(|_| Action::Count(Counter::Outcome(Outcome::Abandoned))));
             }
         }
+    }
+
+    /// The host has taken a call, or refused it: a refused call is over.
+    #[inline(never)]
+    fn dispatched(
+        &mut self,
+        cx: &Context<'_>,
+        dispatched: Dispatched,
+        callback: Option<StreamRef>,
+        actions: &mut Vec<Action>,
+    ) {
+        let ready = self.sessions.dispatched(cx, dispatched, actions);
+        if ready.is_empty() {
+            return;
+        }
+        let Some(own) = callback else { return self.make_ready(ready, actions) };
+        // In the callback of a stream, nothing may be done to another one: the host would stop the stream.
+        self.streams.make_ready(ready);
+        self.sessions.report_cache(actions);
+        actions.extend(self.streams.take_ready(own).map(Action::Complete));
     }
 
     /// The response to a call has come: the call is over, and the streams that waited for it go on.
@@ -243,7 +258,7 @@ impl Worker {
             self.streams.remove(stream);
             true
         } else {
-            self.streams.end(stream)
+            self.streams.refuse(stream)
         };
         if is_undecided {
             actions.push(Action::Count(Counter::Outcome(Outcome::DeniedUnavailable)));

@@ -162,6 +162,15 @@ impl PendingStreams {
         ended.is_some_and(|ended| matches!(ended.exchange, Exchange::Session(_) | Exchange::Kills(_)))
     }
 
+    /// A stream was answered 503, since the host refused a change of its trailers or of its response. Returns whether its
+    /// request was still to be decided. The lookup of a stream in shadow goes on, and is counted when it is over.
+    pub fn refuse(&mut self, stream: StreamRef) -> bool {
+        match self.streams.get(&stream.generation).map(|pending| &pending.exchange) {
+            Some(Exchange::Shadow { .. }) | None => false,
+            Some(_) => self.end(stream),
+        }
+    }
+
     /// Forgets a stream whose request was answered otherwise.
     pub fn remove(&mut self, stream: StreamRef) {
         self.streams.remove(&stream.generation);
@@ -195,6 +204,12 @@ impl PendingStreams {
             }
         }
         None
+    }
+
+    /// The completion of this stream, if it is ready.
+    pub fn take_ready(&mut self, stream: StreamRef) -> Option<Completion> {
+        let place = self.ready.iter().position(|completion| completion.stream == stream)?;
+        self.ready.remove(place)
     }
 
     pub fn has_ready(&self) -> bool {

@@ -37,7 +37,7 @@ fn requests_for_one_session_share_one_call_and_at_most_16_are_completed_in_one_c
 }
 
 #[test]
-fn all_streams_are_completed_one_by_one_if_the_host_refuses_wakeups() {
+fn all_streams_are_completed_in_one_callback_if_the_host_refuses_wakeups() {
     let (mut shell, streams) = forty_waiting();
     shell.refuses_wakeups = true;
     shell.respond(&session());
@@ -46,18 +46,28 @@ fn all_streams_are_completed_one_by_one_if_the_host_refuses_wakeups() {
 }
 
 #[test]
-fn a_refused_wakeup_completes_one_stream_and_asks_for_a_wakeup_again() {
+fn a_refused_wakeup_completes_all_streams_in_one_list() {
     let (mut shell, _) = forty_waiting();
     shell.respond(&session());
-    for more in 1..=24 {
-        let mut actions = Vec::new();
-        shell.worker.handle(Event::WakeupRefused, &shell.surroundings, &mut actions);
-        match &actions[..] {
-            [Action::Complete(_), Action::Wakeup] if more < 24 => {}
-            [Action::Complete(_)] if more == 24 => {}
-            other => panic!("{more} {other:?}"),
-        }
+    let mut actions = Vec::new();
+    shell.worker.handle(Event::WakeupRefused, &shell.surroundings, &mut actions);
+    assert_eq!(actions.len(), 24);
+    assert!(actions.iter().all(|action| matches!(action, Action::Complete(_))));
+}
+
+#[test]
+fn a_refused_dispatch_completes_its_own_stream_while_others_wait_for_a_wakeup() {
+    let (mut shell, streams) = forty_waiting();
+    shell.respond(&session());
+    assert_eq!((shell.completed.len(), shell.wakeups), (16, 1));
+    shell.refuses_dispatches = true;
+    let refused = shell.request(&[("cookie", &cookie(7_000))]);
+    assert_eq!(shell.completed[16..], [refused], "no other stream in the callback of this one");
+    assert!(shell.actions(refused).any(|action| matches!(action, Action::Reply(reply) if reply.status == 503)));
+    while shell.wakeups > 0 {
+        shell.wake_up();
     }
+    assert_eq!(shell.completed.len(), streams.len() + 1);
 }
 
 #[test]

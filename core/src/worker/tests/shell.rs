@@ -48,6 +48,25 @@ impl Surroundings for TestSurroundings {
     }
 }
 
+/// The callback that the host is in.
+#[derive(Clone, Copy)]
+enum Callback {
+    Root,
+    /// A stream's own.
+    Own(StreamRef),
+    /// The root's, with the stream as the effective context.
+    Completing(StreamRef),
+}
+
+impl Callback {
+    fn stream(self) -> Option<StreamRef> {
+        match self {
+            Self::Root => None,
+            Self::Own(stream) | Self::Completing(stream) => Some(stream),
+        }
+    }
+}
+
 pub struct Shell {
     pub worker: Worker,
     pub surroundings: TestSurroundings,
@@ -105,7 +124,7 @@ impl Shell {
             refuses_changes_of: None,
             next_stream: 1,
         };
-        shell.carry_out(actions, None);
+        shell.carry_out(actions, Callback::Root);
         shell
     }
 
@@ -174,19 +193,24 @@ impl Shell {
 
     /// Hands an event to the worker and carries the actions out. `stream`: whose callback it is; absent: the root's.
     pub fn handle(&mut self, event: Event, stream: Option<StreamRef>) {
-        let mut actions = Vec::new();
-        self.worker.handle(event, &self.surroundings, &mut actions);
-        self.carry_out(actions, stream);
+        self.handle_in(event, stream.map_or(Callback::Root, Callback::Own));
     }
 
-    fn carry_out(&mut self, actions: Vec<Action>, stream: Option<StreamRef>) {
+    fn handle_in(&mut self, event: Event, callback: Callback) {
+        let mut actions = Vec::new();
+        self.worker.handle(event, &self.surroundings, &mut actions);
+        self.carry_out(actions, callback);
+    }
+
+    fn carry_out(&mut self, actions: Vec<Action>, callback: Callback) {
+        let stream = callback.stream();
         let mut actions = actions.into_iter();
         while let Some(action) = actions.next() {
             match action {
                 Action::ChangeHeader(map, _) if self.refuses_changes_of == Some(map) => {
                     let stream = stream.expect("a change of headers is about a stream");
                     let refused = Event::Refused { stream, map, status: Refused(2), undone: actions.collect() };
-                    return self.handle(refused, Some(stream));
+                    return self.handle_in(refused, callback);
                 }
                 Action::Dispatch(dispatch) => {
                     self.dispatches += 1;
@@ -197,18 +221,24 @@ impl Shell {
                         self.calls.push(Call { id, stream, request: Rc::clone(&dispatch.request) });
                         dispatch.accepted(id)
                     };
-                    self.handle(Event::Dispatched(dispatched), stream);
+                    let own = if let Callback::Own(stream) = callback { Some(stream) } else { None };
+                    self.handle_in(Event::Dispatched { dispatched, callback: own }, callback);
                 }
                 Action::Complete(completion) => {
-                    let stream = completion.stream;
-                    self.completed.push(stream);
-                    if self.gone.contains(&stream.id) {
-                        self.handle(Event::StreamGone(completion), None);
-                    } else {
-                        self.handle(Event::Complete(completion), Some(stream));
+                    let completed = completion.stream;
+                    self.completed.push(completed);
+                    match callback {
+                        Callback::Own(own) => {
+                            assert_eq!(completed, own, "another stream is completed in the callback of a stream");
+                            self.handle_in(Event::Complete(completion), callback);
+                        }
+                        _ if self.gone.contains(&completed.id) => {
+                            self.handle_in(Event::StreamGone(completion), Callback::Root);
+                        }
+                        _ => self.handle_in(Event::Complete(completion), Callback::Completing(completed)),
                     }
                 }
-                Action::Wakeup if self.refuses_wakeups => self.handle(Event::WakeupRefused, stream),
+                Action::Wakeup if self.refuses_wakeups => self.handle_in(Event::WakeupRefused, callback),
                 Action::Wakeup => self.wakeups += 1,
                 Action::Track => {
                     self.tracked.insert(stream.expect("a stream is tracked"));
