@@ -82,8 +82,8 @@ object! {
         retries: Integer<0, 3> = 1,
         /// The maximum number of calls in flight, for each of Envoy's workers: lookups, ends and changes.
         max_in_flight: Integer<1, 100_000> = 256,
-        /// The circuit breaker of each worker: after `failures` outages in a row, it makes no calls for `open_for`; then
-        /// one call tries.
+        /// The circuit breaker of each worker, one for each cluster, authority and path prefix: after `failures`
+        /// outages in a row, it makes no calls for `open_for`; then one call tries.
         breaker: OrOff<Breaker> = {},
     }
 }
@@ -109,7 +109,8 @@ object! {
         stale_if_error: Millis<0, MONTH> = "0s",
         /// The maximum size in bytes, for each of Envoy's workers.
         max_bytes: Integer<65_536, 536_870_912> = 8388608,
-        /// Whether the workers of an Envoy share entries and invalidations.
+        /// Whether the workers of an Envoy share entries and invalidations. `false`: after the end of a session, another
+        /// worker may use it until `ttl` is over.
         shared: bool = true,
     }
 }
@@ -258,7 +259,8 @@ object! {
         on_forbidden: OnForbidden = "deny",
         /// As at the top level, or `off`.
         login: OrOff<Login>,
-        /// The interval at which open streams, such as WebSockets, are rechecked; they are closed if the session has ended.
+        /// The interval at which open streams, such as WebSockets, are rechecked; they are closed if they would no longer be
+        /// allowed.
         recheck: Millis<1_000, MONTH>,
         /// Whether responses may change the session, if `write_back` is given at the top level.
         write_back: bool = true,
