@@ -42,7 +42,8 @@ object! {
         path_case: PathCase = "ignore",
         /// The request headers that pass the session to the upstream.
         annotate: Annotate [Nested] = {},
-        /// During an outage of rest-sessions, `allow` passes any well-formed token under rules with `session: required`.
+        /// During an outage of rest-sessions, `allow` passes any well-formed token under rules with `session:
+        /// required`.
         failure_mode: FailureMode = "deny",
         /// Which CORS preflights pass without a session: those from the rule's `origins`, or all.
         cors_preflight: CorsPreflight = "listed",
@@ -109,8 +110,8 @@ object! {
         stale_if_error: Millis<0, MONTH> = "0s",
         /// The maximum size in bytes, for each of Envoy's workers.
         max_bytes: Integer<65_536, 536_870_912> = 8388608,
-        /// Whether the workers of an Envoy share entries and invalidations. `false`: after the end of a session, another
-        /// worker may use it until `ttl` is over.
+        /// Whether the workers of an Envoy share entries and invalidations. `false`: after the end of a session,
+        /// another worker may use it until `ttl` is over.
         shared: bool = true,
     }
 }
@@ -259,8 +260,8 @@ object! {
         on_forbidden: OnForbidden = "deny",
         /// As at the top level, or `off`.
         login: OrOff<Login>,
-        /// The interval at which open streams, such as WebSockets, are rechecked; they are closed if they would no longer be
-        /// allowed.
+        /// The interval at which open streams, such as WebSockets, are rechecked; they are closed if they would no
+        /// longer be allowed.
         recheck: Millis<1_000, MONTH>,
         /// Whether responses may change the session, if `write_back` is given at the top level.
         write_back: bool = true,
