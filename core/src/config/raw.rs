@@ -42,8 +42,7 @@ object! {
         path_case: PathCase = "ignore",
         /// The request headers that pass the session to the upstream.
         annotate: Annotate [Nested] = {},
-        /// During an outage of rest-sessions, `allow` passes any well-formed token under rules with `session:
-        /// required`.
+        /// During an outage of rest-sessions, `allow` passes any well-formed token under `required` rules.
         failure_mode: FailureMode = "deny",
         /// Which CORS preflights pass without a session: those from the rule's `origins`, or all.
         cors_preflight: CorsPreflight = "listed",
