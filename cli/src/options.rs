@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 
 /// Checks the session filter's configuration and explains its decisions, with the filter's own code.
 ///
-/// Exit codes: 0 no problems, 1 problems found, 2 invalid arguments or unusable input.
+/// Exit codes: 0 no problems, 1 problems found or not a token, 2 invalid arguments or unusable input.
 #[derive(Debug, Parser)]
 #[command(name = "session-filter", version, disable_help_subcommand = true)]
 pub struct Options {
@@ -48,16 +48,16 @@ pub struct Explain {
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
     pub client: IpAddr,
     /// Response of rest-sessions: `none`, `unavailable`, or a session as JSON with at least `id` (defaults: ttl 7200,
-    /// idle 0, r 1, w 1, ip the client's); if omitted, every case is shown
+    /// idle 0, r 1, w 1, ip the client's); if omitted, all three cases are shown
     #[arg(long, value_name = "SESSION")]
     pub session: Option<String>,
     /// Time of the request, in seconds since 1970 [default: now]
     #[arg(long, value_name = "UNIX")]
     pub now: Option<u64>,
-    /// Number of the configuration in the file, from 1
+    /// Which of several configurations in the file, from 1
     #[arg(long, value_name = "NUMBER")]
     pub which: Option<usize>,
-    /// Print JSON
+    /// Print JSON, for programs
     #[arg(long)]
     pub json: bool,
 }

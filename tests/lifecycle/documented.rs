@@ -6,8 +6,9 @@ use std::fs;
 use std::path::Path;
 
 use rest_sessions_core::config::Config;
-use rest_sessions_core::telemetry::{CALL_DURATION, Counter, ENDS_EPOCH, FilterState, Gauge, Outcome};
-use serde_json::Value;
+use rest_sessions_core::session::lookup::{BadResponse, Failure, MAX_BODY, Outage};
+use rest_sessions_core::telemetry::{CALL_DURATION, Cause, Counter, ENDS_EPOCH, FilterState, Gauge, Outcome};
+use serde_json::{Value, json};
 
 use super::documents::{configurations, pages};
 use super::emulator::{ClusterState, Request, Vm};
@@ -58,6 +59,14 @@ fn the_table_of_metrics_names_each_of_them_and_no_other() {
 }
 
 #[test]
+fn an_empty_cache_of_the_default_size_takes_64_kib() {
+    let vm = Vm::with_config(
+        json!({"app": "mywebapp", "rest_sessions": {"cluster": "rest-sessions"}, "cache": {"ttl": "5s"}}),
+    );
+    assert_eq!(vm.gauge("cache_bytes"), 64 * 1024);
+}
+
+#[test]
 fn the_outcomes_stand_before_all_that_is_counted_beside_them() {
     let groups = rows("| name | counts |").into_iter().map(|(cell, _)| cell).collect::<Vec<_>>();
     let outcomes: BTreeSet<_> =
@@ -65,6 +74,23 @@ fn the_outcomes_stand_before_all_that_is_counted_beside_them() {
     let known = Counter::ALL.into_iter().filter(|counter| matches!(counter, Counter::Outcome(_)));
     let known: BTreeSet<_> = known.filter_map(|counter| counter.name().strip_prefix("rest_sessions.")).collect();
     assert_eq!(outcomes, known);
+}
+
+#[test]
+fn the_table_of_causes_has_the_metric_and_the_text_of_each_failed_call() {
+    let outages = [Outage::Timeout, Outage::Connect, Outage::Dispatch, Outage::Breaker];
+    let bad = [BadResponse::Status(404), BadResponse::TooLarge];
+    let failures = outages.into_iter().map(|outage| (Failure::Outage(outage), outage.to_string()));
+    let failures = failures.chain(bad.into_iter().map(|response| (Failure::Bad(response), response.to_string())));
+    let table = rows("| metric | meaning | `cause` in the log |");
+    for (failure, text) in failures {
+        let name = Counter::CallFailures(Cause::of(failure).unwrap()).name();
+        let metric = format!("`…{}`", name.strip_prefix("rest_sessions.call_failures").unwrap());
+        let (_, row) = table.iter().find(|(cell, _)| *cell == metric).unwrap_or_else(|| panic!("no row {metric}"));
+        assert!(row.contains(&format!("`{text}`")), "{metric}: {row}, and not {text:?}");
+    }
+    assert_eq!(table.len(), outages.len() + bad.len());
+    assert_eq!(MAX_BODY, 256 * 1024, "the table says 256 KiB");
 }
 
 #[test]

@@ -42,7 +42,7 @@ object! {
         path_case: PathCase = "ignore",
         /// The request headers that pass the session to the upstream.
         annotate: Annotate [Nested] = {},
-        /// During an outage of rest-sessions, `allow` passes any well-formed token on `required` routes.
+        /// During an outage of rest-sessions, `allow` passes any well-formed token under `required` rules.
         failure_mode: FailureMode = "deny",
         /// Which CORS preflights pass without a session: those from the rule's `origins`, or all.
         cors_preflight: CorsPreflight = "listed",
@@ -76,14 +76,14 @@ object! {
         authority: Text<CallAuthority>,
         /// The path before `/{app}/get/…`.
         path_prefix: Text<PathPrefix> = "",
-        /// The timeout of a lookup, retries included.
+        /// The timeout of a call, a lookup's retries included.
         timeout: Millis<1, MINUTE> = "500ms",
-        /// Retries after a refused or reset connection; a response is never retried.
+        /// Retries of a lookup after a refused or reset connection; a response is never retried.
         retries: Integer<0, 3> = 1,
-        /// The maximum number of calls in flight, for each of Envoy's workers.
+        /// The maximum number of calls in flight, for each of Envoy's workers: lookups, ends and changes.
         max_in_flight: Integer<1, 100_000> = 256,
-        /// The circuit breaker of each worker: after `failures` outages in a row, it makes no calls for `open_for`; then
-        /// one call tries.
+        /// The circuit breaker of each worker, one for each cluster, authority and path prefix: after `failures`
+        /// outages in a row, it makes no calls for `open_for`; then one call tries.
         breaker: OrOff<Breaker> = {},
     }
 }
@@ -107,9 +107,10 @@ object! {
         negative_ttl: Millis<0, HOUR> = "1s",
         /// How long an expired entry is still used during an outage of rest-sessions.
         stale_if_error: Millis<0, MONTH> = "0s",
-        /// The maximum size, for each of Envoy's workers.
+        /// The maximum size in bytes, for each of Envoy's workers.
         max_bytes: Integer<65_536, 536_870_912> = 8388608,
-        /// Whether the workers of an Envoy share entries and invalidations.
+        /// Whether the workers of an Envoy share entries and invalidations. `false`: after the end of a session,
+        /// another worker may use it until `ttl` is over.
         shared: bool = true,
     }
 }
@@ -127,8 +128,8 @@ object! {
 object! {
     /// The login page.
     pub struct Login {
-        /// Its URL. `{url}` is replaced by the percent-encoded URL of the request; this needs `hosts`, or rules that match
-        /// hosts.
+        /// Its URL. `{url}`, allowed once in the path, query or fragment, is replaced by the percent-encoded URL of the
+        /// request; this needs `hosts`, or rules that match hosts.
         url: Text<login::Login> [Required],
     }
 }
@@ -211,7 +212,7 @@ object! {
         header: Text<HeaderName>,
         /// With `header`: the prefix of the token, such as `Bearer `; its case is ignored.
         prefix: Text<TokenPrefix>,
-        /// The query parameter of this name, of WebSocket handshakes only.
+        /// The query parameter of this name, of WebSocket handshakes only, unless `any` is `true`.
         query: Text<QueryName>,
         /// With `query`: `true` reads it on all requests. Queries end up in logs and histories.
         any: bool = false,
@@ -258,7 +259,8 @@ object! {
         on_forbidden: OnForbidden = "deny",
         /// As at the top level, or `off`.
         login: OrOff<Login>,
-        /// The interval at which open streams, such as WebSockets, are rechecked; they are closed if the session has ended.
+        /// The interval at which open streams, such as WebSockets, are rechecked; they are closed if they would no
+        /// longer be allowed.
         recheck: Millis<1_000, MONTH>,
         /// Whether responses may change the session, if `write_back` is given at the top level.
         write_back: bool = true,
