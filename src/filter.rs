@@ -7,7 +7,7 @@ use std::rc::Rc;
 use rest_sessions_core::action::{Action, Completion, HeaderMap, StreamRef};
 use rest_sessions_core::cache::shared_data::SharedData;
 use rest_sessions_core::config::Config;
-use rest_sessions_core::exchange::{Refused, Surroundings};
+use rest_sessions_core::exchange::{Environment, Refused};
 use rest_sessions_core::http::local_reply::{Denial, LocalReply};
 use rest_sessions_core::telemetry::{Level, LogLine};
 use rest_sessions_core::worker::{Event, Seeds, Worker};
@@ -21,7 +21,7 @@ pub struct Filter {
     root_id: u32,
     /// Not borrowed while an action is carried out, since the host may call back.
     worker: RefCell<Worker>,
-    surroundings: HostSurroundings,
+    environment: HostEnvironment,
     metrics: Rc<Metrics>,
     outbox: Outbox,
     /// A queue of this worker's own. An item that is enqueued causes an event in a callback of its own.
@@ -52,11 +52,11 @@ impl Callback {
     }
 }
 
-struct HostSurroundings {
+struct HostEnvironment {
     shared_data: HostSharedData,
 }
 
-impl Surroundings for HostSurroundings {
+impl Environment for HostEnvironment {
     fn now_ms(&self) -> Result<u64, Refused> {
         host::now_ms()
     }
@@ -80,11 +80,11 @@ impl Filter {
         // A queue belongs to the root that registered its name last, so the name must be this worker's alone.
         let wakeup_queue = host::register_queue(&format!("rest_sessions.{:016x}", digest_key.hash_one(root_id)))?;
         let metrics = Rc::new(Metrics::define()?);
-        let surroundings = HostSurroundings { shared_data: HostSharedData(Rc::clone(&metrics)) };
+        let environment = HostEnvironment { shared_data: HostSharedData(Rc::clone(&metrics)) };
         let secret = RandomState::new();
         let seeds = Seeds { digest_key, random: [0, 1, 2, 3].map(|number| secret.hash_one(number)) };
         let mut actions = Vec::new();
-        let worker = Worker::new(Rc::new(config), seeds, &surroundings, &mut actions).map_err(|_| NO_SHARED_DATA)?;
+        let worker = Worker::new(Rc::new(config), seeds, &environment, &mut actions).map_err(|_| NO_SHARED_DATA)?;
         if let Some(period_ms) = worker.tick_period_ms() {
             host::set_tick_period(period_ms)?;
         }
@@ -92,14 +92,14 @@ impl Filter {
         let filter = Self {
             root_id,
             worker: RefCell::new(worker),
-            surroundings,
+            environment,
             metrics,
             outbox: Outbox::default(),
             wakeup_queue,
             reads_responses,
             spare: Cell::default(),
         };
-        filter.carry_out(&mut actions, &mut Callback::of_root());
+        filter.apply(&mut actions, &mut Callback::of_root());
         Ok(filter)
     }
 
@@ -110,8 +110,8 @@ impl Filter {
     /// Hands an event to the core, and carries its actions out.
     pub fn handle(&self, event: Event, callback: &mut Callback) {
         let mut actions = self.spare.take();
-        self.worker.borrow_mut().handle(event, &self.surroundings, &mut actions);
-        self.carry_out(&mut actions, callback);
+        self.worker.borrow_mut().handle(event, &self.environment, &mut actions);
+        self.apply(&mut actions, callback);
         self.spare.set(actions);
     }
 
@@ -132,7 +132,7 @@ impl Filter {
         }
     }
 
-    fn carry_out(&self, actions: &mut Vec<Action>, callback: &mut Callback) {
+    fn apply(&self, actions: &mut Vec<Action>, callback: &mut Callback) {
         // From the end: what is left in the list is what was not carried out.
         actions.reverse();
         while let Some(action) = actions.last() {
@@ -147,7 +147,7 @@ impl Filter {
                 callback.goes_on = true;
             } else {
                 if let Some(action) = actions.pop() {
-                    self.carry_out_rare(action, callback);
+                    self.apply_rare(action, callback);
                 }
                 continue;
             }
@@ -156,7 +156,7 @@ impl Filter {
     }
 
     #[inline(never)]
-    fn carry_out_rare(&self, action: Action, callback: &mut Callback) {
+    fn apply_rare(&self, action: Action, callback: &mut Callback) {
         match action {
             Action::Count(_) | Action::ChangeHeader(..) => {}
             Action::ContinueRequest => report("event=resume_refused", host::resume_request()),

@@ -1,20 +1,20 @@
-//! Surroundings in this process' own memory, for workers without a host: in `session-filter explain`, in the simulation
+//! Environment in this process' own memory, for workers without a host: in `session-filter explain`, in the simulation
 //! and in tests.
 
 use std::cell::Cell;
 use std::net::SocketAddr;
 
 use crate::cache::shared_data::{LocalData, SharedData};
-use crate::exchange::{Refused, Surroundings};
+use crate::exchange::{Environment, Refused};
 
 #[derive(Clone)]
-pub struct LocalSurroundings {
+pub struct LocalEnvironment {
     now_ms: Cell<u64>,
     client: Option<SocketAddr>,
     shared_data: LocalData,
 }
 
-impl LocalSurroundings {
+impl LocalEnvironment {
     /// `now_ms`: milliseconds since 1970. Workers that are given clones of `shared_data` are workers of one Envoy.
     #[must_use]
     pub fn new(now_ms: u64, client: Option<SocketAddr>, shared_data: LocalData) -> Self {
@@ -27,7 +27,7 @@ impl LocalSurroundings {
     }
 }
 
-impl Surroundings for LocalSurroundings {
+impl Environment for LocalEnvironment {
     fn now_ms(&self) -> Result<u64, Refused> {
         Ok(self.now_ms.get())
     }

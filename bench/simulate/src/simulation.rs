@@ -12,7 +12,7 @@ use rest_sessions_core::action::{Action, StreamRef};
 use rest_sessions_core::cache::shared_data::LocalData;
 use rest_sessions_core::config::Config;
 use rest_sessions_core::http::headers::Headers;
-use rest_sessions_core::local::LocalSurroundings;
+use rest_sessions_core::local::LocalEnvironment;
 use rest_sessions_core::rest_sessions::response::{Body, CalloutResponse};
 use rest_sessions_core::telemetry::Counter;
 use rest_sessions_core::worker::{Event, Seeds, Worker};
@@ -91,7 +91,7 @@ struct Call {
 /// A worker of an Envoy.
 struct EnvoyWorker {
     worker: Worker,
-    surroundings: LocalSurroundings,
+    environment: LocalEnvironment,
     /// The requests without a decision.
     pending: HashMap<StreamRef, Request>,
 }
@@ -226,15 +226,15 @@ impl Simulation {
         let Self { settings, shared_data, workers, config, now_ms, .. } = self;
         workers.entry(worker_id).or_insert_with(|| {
             let data = shared_data.entry(worker_id.envoy).or_default().clone();
-            let surroundings = LocalSurroundings::new(*now_ms, None, data);
+            let environment = LocalEnvironment::new(*now_ms, None, data);
             let seeds = Seeds {
                 digest_key: RandomState::new(),
                 random: [1, 2, u64::from(worker_id.envoy), u64::from(worker_id.worker)],
             };
-            let Ok(worker) = Worker::new(Rc::clone(config), seeds, &surroundings, &mut Vec::new()) else {
+            let Ok(worker) = Worker::new(Rc::clone(config), seeds, &environment, &mut Vec::new()) else {
                 unreachable!("data in memory is always available: {settings:?}")
             };
-            EnvoyWorker { worker, surroundings, pending: HashMap::new() }
+            EnvoyWorker { worker, environment, pending: HashMap::new() }
         })
     }
 
@@ -246,10 +246,10 @@ impl Simulation {
             _ => None,
         };
         let now_ms = self.now_ms;
-        let EnvoyWorker { worker, surroundings, .. } = self.envoy_worker(request.worker_id);
-        surroundings.set_now_ms(now_ms);
+        let EnvoyWorker { worker, environment, .. } = self.envoy_worker(request.worker_id);
+        environment.set_now_ms(now_ms);
         let mut actions = Vec::new();
-        worker.handle(event, surroundings, &mut actions);
+        worker.handle(event, environment, &mut actions);
         for action in actions {
             match action {
                 Action::Dispatch(call) => {

@@ -8,9 +8,9 @@ use std::rc::Rc;
 use rest_sessions_core::action::Action;
 use rest_sessions_core::cache::shared_data::LocalData;
 use rest_sessions_core::config::Config;
-use rest_sessions_core::exchange::Surroundings;
+use rest_sessions_core::exchange::Environment;
 use rest_sessions_core::http::headers::Headers;
-use rest_sessions_core::local::LocalSurroundings;
+use rest_sessions_core::local::LocalEnvironment;
 use rest_sessions_core::policy::requirements::Facts;
 use rest_sessions_core::policy::rules::Rule;
 use rest_sessions_core::rest_sessions::body;
@@ -51,11 +51,11 @@ impl Driver<'_> {
     /// If the worker cannot be created.
     pub fn run(&self, assumed: &AssumedSession) -> Result<(Callouts, Outcome), String> {
         let client = SocketAddr::new(self.client, 0);
-        let surroundings = LocalSurroundings::new(self.now_ms, Some(client), LocalData::default());
+        let environment = LocalEnvironment::new(self.now_ms, Some(client), LocalData::default());
         let secret = RandomState::new();
         let seeds =
             Seeds { digest_key: RandomState::new(), random: [0, 1, 2, 3].map(|number| secret.hash_one(number)) };
-        let mut worker = Worker::new(Rc::clone(self.config), seeds, &surroundings, &mut Vec::new())
+        let mut worker = Worker::new(Rc::clone(self.config), seeds, &environment, &mut Vec::new())
             .map_err(|_| "the filter's worker cannot be created: its shared data is not available".to_owned())?;
         let stream = worker.admit(1);
         let request_headers =
@@ -66,7 +66,7 @@ impl Driver<'_> {
         let mut events = VecDeque::from([request_headers]);
         while let Some(event) = events.pop_front() {
             let mut actions = Vec::new();
-            worker.handle(event, &surroundings, &mut actions);
+            worker.handle(event, &environment, &mut actions);
             for action in actions {
                 match action {
                     Action::Dispatch(call) => {
@@ -85,7 +85,7 @@ impl Driver<'_> {
         let is_lookup = calls.first().is_some_and(|call| call.method() == "GET");
         let ended = is_lookup && calls.len() > 1;
         let requirements = match calls.first() {
-            Some(call) if is_lookup && !ended => self.requirements(assumed, call, &surroundings),
+            Some(call) if is_lookup && !ended => self.requirements(assumed, call, &environment),
             _ => Vec::new(),
         };
         let status = (!calls.is_empty()).then(|| assumed.status());
@@ -104,13 +104,17 @@ impl Driver<'_> {
         &self,
         assumed: &AssumedSession,
         call: &CallRequest,
-        surroundings: &LocalSurroundings,
+        environment: &LocalEnvironment,
     ) -> Vec<RequirementResult> {
         let now_ms = || self.now_ms;
-        let client = || surroundings.client_address();
+        let client = || environment.client_address();
         let (Some(rule), AssumedSession::Active(session)) = (self.rule, assumed) else { return Vec::new() };
         let Lookup::Active(session) = body::lookup(session.as_bytes()) else { return Vec::new() };
         let Some(token) = Token::parse(call.token().as_bytes(), &now_ms) else { return Vec::new() };
+        // Beyond a limit it counts as none, also in shadow mode, where it is not ended.
+        if self.config.limits.exceeded_by(&session, &token, self.now_ms) {
+            return Vec::new();
+        }
         let facts = Facts { session: &session, token: &token, now_ms: &now_ms, client: &client };
         let results = rule.require.iter().map(|requirement| RequirementResult {
             requirement: requirement.to_string(),

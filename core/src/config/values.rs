@@ -168,7 +168,7 @@ impl ParseText for ExactPath {
 }
 
 impl ParseText for Login {
-    const EXPECTED: &'static str = "an absolute http or https URL, or a path that starts with one `/`, with at most one `{url}` in its path or query";
+    const EXPECTED: &'static str = "an absolute http or https URL, or a path that starts with one `/`, with at most one `{url}` in its path, query or fragment";
 
     fn parse(text: &str) -> Option<Self> {
         Self::parse(text)

@@ -40,7 +40,7 @@ impl AwaitSession {
             effects.filter_state(FilterState::Source, || source.clone());
         }
         let now_ms = || cx.now_ms();
-        let client = || cx.surroundings.client_address();
+        let client = || cx.environment.client_address();
         let facts = |session| Facts { session, token, now_ms: &now_ms, client: &client };
         match decide(rule, lookup, facts) {
             Decision::Session(session) => match self.annotate(cx, session, effects) {

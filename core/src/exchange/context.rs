@@ -12,7 +12,7 @@ pub struct Refused(pub u32);
 
 /// What the host knows at the moment of an event. The product has two: Envoy, and memory of its own for
 /// `session-filter explain`, the simulation and the tests.
-pub trait Surroundings {
+pub trait Environment {
     /// Milliseconds since 1970.
     ///
     /// # Errors
@@ -30,7 +30,7 @@ pub trait Surroundings {
 /// What the steps that answer one event read.
 pub struct Context<'a> {
     pub config: &'a Config,
-    pub surroundings: &'a dyn Surroundings,
+    pub environment: &'a dyn Environment,
     /// What the workers share: the host's, or this worker's own memory with `cache.shared: false`.
     pub shared_data: &'a dyn SharedData,
     /// The key of the digests by which log lines name tokens.
@@ -43,19 +43,19 @@ impl<'a> Context<'a> {
     #[must_use]
     pub fn new(
         config: &'a Config,
-        surroundings: &'a dyn Surroundings,
+        environment: &'a dyn Environment,
         shared_data: &'a dyn SharedData,
         digest_key: &'a RandomState,
     ) -> Self {
         let (now_ms, clock_refused) = (OnceCell::new(), Cell::new(None));
-        Self { config, surroundings, shared_data, digest_key, now_ms, clock_refused }
+        Self { config, environment, shared_data, digest_key, now_ms, clock_refused }
     }
 
     /// Milliseconds since 1970. The host is asked once for an event, and only if a step needs the time. Zero if the host
     /// does not say, so that every token lies in the future; [`Self::clock_refused`] says so.
     pub fn now_ms(&self) -> u64 {
         *self.now_ms.get_or_init(|| {
-            self.surroundings.now_ms().unwrap_or_else(|refused| {
+            self.environment.now_ms().unwrap_or_else(|refused| {
                 self.clock_refused.set(Some(refused));
                 0
             })
@@ -64,7 +64,7 @@ impl<'a> Context<'a> {
 
     /// As [`Self::now_ms`], with a time to assume if the host does not say.
     pub fn now_ms_or(&self, fallback_ms: u64) -> u64 {
-        *self.now_ms.get_or_init(|| self.surroundings.now_ms().unwrap_or(fallback_ms))
+        *self.now_ms.get_or_init(|| self.environment.now_ms().unwrap_or(fallback_ms))
     }
 
     /// Why the host did not say the time, if it was asked and did not.

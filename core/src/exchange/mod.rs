@@ -26,7 +26,7 @@ pub use await_response::{
     AwaitChange, AwaitResponse, ResponseStart, ResponseVerdict, response_headers, response_trailers,
 };
 pub use await_session::AwaitSession;
-pub use context::{Context, Refused, Surroundings};
+pub use context::{Context, Environment, Refused};
 pub use effects::Effects;
 pub use request::{Request, SessionRequest};
 pub use verdict::{FollowUp, Verdict};

@@ -55,7 +55,7 @@ impl Watch {
     /// failed.
     pub fn judge(&self, cx: &Context<'_>, lookup: &Lookup, effects: &mut Effects<'_>) -> RecheckOutcome {
         let now_ms = || cx.now_ms();
-        let client = || cx.surroundings.client_address();
+        let client = || cx.environment.client_address();
         let facts = |session| Facts { session, token: &self.token, now_ms: &now_ms, client: &client };
         match decide(&self.rule, lookup, facts) {
             Decision::NoSession | Decision::Forbidden | Decision::Anonymous(Status::None) => {

@@ -22,7 +22,7 @@ use std::rc::Rc;
 use crate::action::{Action, Completion, HeaderMap, StreamId, StreamRef};
 use crate::cache::shared_data::{LocalData, Unavailable};
 use crate::config::Config;
-use crate::exchange::{self, Context, Effects, Refused, Surroundings};
+use crate::exchange::{self, Context, Effects, Environment, Refused};
 use crate::http::local_reply::{Denial, LocalReply};
 use crate::rest_sessions::client::{CallId, Dispatched};
 use crate::rest_sessions::response::CalloutResponse;
@@ -67,14 +67,14 @@ impl Worker {
     pub fn new(
         config: Rc<Config>,
         seeds: Seeds,
-        surroundings: &dyn Surroundings,
+        environment: &dyn Environment,
         actions: &mut Vec<Action>,
     ) -> Result<Self, Unavailable> {
         // Without a cache the shared data is used too: a request must not join a call that began before another worker saw
         // the session end.
         let shares_nothing = config.cache.as_ref().is_some_and(|cache| !cache.shared);
         let own_data = shares_nothing.then(LocalData::default);
-        let shared_data = own_data.as_ref().map_or(surroundings.shared_data(), |own| own);
+        let shared_data = own_data.as_ref().map_or(environment.shared_data(), |own| own);
         let mut sessions = Sessions::new(config.cache.as_ref(), config.limits, shared_data, seeds.random)?;
         sessions.report_cache(actions);
         Ok(Self {
@@ -114,7 +114,7 @@ impl Worker {
     }
 
     /// Handles an event. The actions are to be carried out before the next event.
-    pub fn handle(&mut self, event: Event, surroundings: &dyn Surroundings, actions: &mut Vec<Action>) {
+    pub fn handle(&mut self, event: Event, environment: &dyn Environment, actions: &mut Vec<Action>) {
         if let Event::StreamEnded(stream) = event {
             if self.streams.end(stream) {
                 actions.push(Action::Count(Counter::Outcome(Outcome::Abandoned)));
@@ -124,8 +124,8 @@ impl Worker {
         let config = Rc::clone(&self.config);
         let digest_key = self.digest_key.clone();
         let own_data = self.own_data.clone();
-        let shared_data = own_data.as_ref().map_or(surroundings.shared_data(), |own| own);
-        let cx = &Context::new(&config, surroundings, shared_data, &digest_key);
+        let shared_data = own_data.as_ref().map_or(environment.shared_data(), |own| own);
+        let cx = &Context::new(&config, environment, shared_data, &digest_key);
         match event {
             Event::RequestHeaders { stream, headers, end_of_stream } => {
                 self.request_headers(cx, stream, headers, end_of_stream, actions);

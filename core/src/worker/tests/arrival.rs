@@ -222,13 +222,13 @@ fn the_token_is_removed_from_the_request_if_it_is_not_forwarded() {
 fn the_clock_is_read_once_if_there_is_a_token_and_else_not_at_all() {
     let clock_reads = |session: &str, cookie: &str| {
         let mut shell = site(json!({"default": {"session": session}})).shell();
-        let before = shell.surroundings.clock_reads.get();
+        let before = shell.environment.clock_reads.get();
         let stream = shell.worker.admit(1);
         let headers = [(":method", "GET"), (":path", "/"), (":authority", "shop.example"), ("cookie", cookie)];
         let headers = Headers::from_pairs(&headers);
         let event = Event::RequestHeaders { stream, headers, end_of_stream: true };
-        shell.worker.handle(event, &shell.surroundings, &mut Vec::new());
-        shell.surroundings.clock_reads.get() - before
+        shell.worker.handle(event, &shell.environment, &mut Vec::new());
+        shell.environment.clock_reads.get() - before
     };
     let token = format!("session-cookie={}", token_made_at(NOW_MS));
     assert_eq!(clock_reads("off", &token), 0);

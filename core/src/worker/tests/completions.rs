@@ -50,7 +50,7 @@ fn a_refused_wakeup_completes_all_streams_in_one_list() {
     let (mut shell, _) = forty_waiting();
     shell.respond(&session());
     let mut actions = Vec::new();
-    shell.worker.handle(Event::WakeupRefused, &shell.surroundings, &mut actions);
+    shell.worker.handle(Event::WakeupRefused, &shell.environment, &mut actions);
     assert_eq!(actions.len(), 24);
     assert!(actions.iter().all(|action| matches!(action, Action::Complete(_))));
 }
@@ -123,10 +123,10 @@ fn a_shadow_request_whose_stream_is_gone_counts_its_decision_and_does_nothing_el
             let call = shell.calls.remove(0);
             let mut actions = Vec::new();
             let event = Event::CalloutResponse { call: call.id, response: response.callout_response() };
-            shell.worker.handle(event, &shell.surroundings, &mut actions);
+            shell.worker.handle(event, &shell.environment, &mut actions);
             let Some(Action::Complete(completion)) = actions.pop() else { panic!("{actions:?}") };
             actions.clear();
-            shell.worker.handle(Event::StreamGone(completion), &shell.surroundings, &mut actions);
+            shell.worker.handle(Event::StreamGone(completion), &shell.environment, &mut actions);
             let [Action::Count(Counter::Outcome(counted))] = &actions[..] else { panic!("{actions:?}") };
             assert_eq!(*counted, outcome);
         }
@@ -154,11 +154,11 @@ fn a_completion_of_a_stream_that_ends_before_it_is_carried_out_does_nothing() {
     let call = shell.calls.remove(0);
     let mut actions = Vec::new();
     let event = Event::CalloutResponse { call: call.id, response: session().callout_response() };
-    shell.worker.handle(event, &shell.surroundings, &mut actions);
+    shell.worker.handle(event, &shell.environment, &mut actions);
     let Some(Action::Complete(completion)) = actions.pop() else { panic!("{actions:?}") };
     shell.end(stream);
     actions.clear();
-    shell.worker.handle(Event::Complete(completion), &shell.surroundings, &mut actions);
+    shell.worker.handle(Event::Complete(completion), &shell.environment, &mut actions);
     assert!(actions.is_empty(), "{actions:?}");
     assert_eq!(shell.outcomes(), [Outcome::Abandoned]);
 }

@@ -100,7 +100,7 @@ fn no_action_shows_a_token_when_it_is_printed() {
         ]);
         let mut actions = Vec::new();
         let event = Event::RequestHeaders { stream, headers, end_of_stream: true };
-        shell.worker.handle(event, &shell.surroundings, &mut actions);
+        shell.worker.handle(event, &shell.environment, &mut actions);
         assert!(actions.iter().any(|action| matches!(action, Action::Dispatch(_))));
         assert!(!format!("{actions:?}").contains(token), "{response:?}");
 

@@ -129,10 +129,10 @@ fn a_stream_that_has_ended_is_not_rechecked() {
 #[test]
 fn a_tick_without_the_time_rechecks_nothing() {
     let (mut shell, _) = open(256, 0..2);
-    shell.surroundings.refuses_clock.set(true);
+    shell.environment.refuses_clock.set(true);
     shell.tick();
     assert_eq!(shell.dispatches, 0);
-    shell.surroundings.refuses_clock.set(false);
+    shell.environment.refuses_clock.set(false);
     shell.tick();
     assert_eq!(shell.dispatches, 2);
 }

@@ -262,7 +262,7 @@ fn a_refused_dispatch_is_an_outage_during_which_a_stale_session_is_used() {
 #[test]
 fn a_request_whose_tokens_creation_time_cannot_be_checked_gets_503() {
     let mut shell = shop(json!({})).shell();
-    shell.surroundings.refuses_clock.set(true);
+    shell.environment.refuses_clock.set(true);
     let stream = shell.request(&[("cookie", &cookie(0)), ("x-session-user", "root")]);
     let actions: Vec<_> = shell.actions(stream).collect();
     let [
@@ -283,10 +283,10 @@ fn without_the_time_no_cached_session_is_used() {
     shell.request(&[("cookie", &cookie)]);
     shell.respond(&session());
     shell.advance(2_000);
-    shell.surroundings.refuses_clock.set(true);
+    shell.environment.refuses_clock.set(true);
     let stream = shell.request(&[("cookie", &cookie)]);
     assert!(!goes_on(&shell, stream), "the entry is past its time");
-    shell.surroundings.refuses_clock.set(false);
+    shell.environment.refuses_clock.set(false);
     shell.respond(&none());
     assert_eq!(shell.outcomes(), [Outcome::Allowed, Outcome::DeniedNoSession]);
 }

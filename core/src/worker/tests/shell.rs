@@ -9,9 +9,9 @@ use super::responses::Response;
 use crate::action::{Action, HeaderMap, StreamId, StreamRef};
 use crate::cache::shared_data::{LocalData, SharedData};
 use crate::config::Config;
-use crate::exchange::{Refused, Surroundings};
+use crate::exchange::{Environment, Refused};
 use crate::http::headers::Headers;
-use crate::local::LocalSurroundings;
+use crate::local::LocalEnvironment;
 use crate::rest_sessions::client::CallId;
 use crate::rest_sessions::request::CallRequest;
 use crate::session::token::tests::NOW_MS;
@@ -26,14 +26,14 @@ pub struct Call {
     pub request: Rc<CallRequest>,
 }
 
-/// [`LocalSurroundings`] whose clock counts how often it was read, and can be refused.
-pub struct TestSurroundings {
-    pub local: LocalSurroundings,
+/// [`LocalEnvironment`] whose clock counts how often it was read, and can be refused.
+pub struct TestEnvironment {
+    pub local: LocalEnvironment,
     pub clock_reads: Cell<usize>,
     pub refuses_clock: Cell<bool>,
 }
 
-impl Surroundings for TestSurroundings {
+impl Environment for TestEnvironment {
     fn now_ms(&self) -> Result<u64, Refused> {
         self.clock_reads.set(self.clock_reads.get() + 1);
         if self.refuses_clock.get() { Err(Refused(1)) } else { self.local.now_ms() }
@@ -69,7 +69,7 @@ impl Callback {
 
 pub struct Shell {
     pub worker: Worker,
-    pub surroundings: TestSurroundings,
+    pub environment: TestEnvironment,
     now_ms: u64,
     /// All actions but `Dispatch`, `Complete`, `Track` and `Wakeup`, each with its stream.
     pub carried_out: Vec<(Option<StreamRef>, Action)>,
@@ -100,17 +100,17 @@ impl Shell {
     /// Workers with the same `shared_data` belong to one Envoy.
     pub fn sharing(config: &Rc<Config>, shared_data: &LocalData) -> Self {
         let client = Some("203.0.113.7:1234".parse().unwrap());
-        let surroundings = TestSurroundings {
-            local: LocalSurroundings::new(NOW_MS, client, shared_data.clone()),
+        let environment = TestEnvironment {
+            local: LocalEnvironment::new(NOW_MS, client, shared_data.clone()),
             clock_reads: Cell::new(0),
             refuses_clock: Cell::new(false),
         };
         let seeds = Seeds { digest_key: RandomState::new(), random: [1, 2, 3, 4] };
         let mut actions = Vec::new();
-        let worker = Worker::new(Rc::clone(config), seeds, &surroundings, &mut actions).expect("there is shared data");
+        let worker = Worker::new(Rc::clone(config), seeds, &environment, &mut actions).expect("there is shared data");
         let mut shell = Self {
             worker,
-            surroundings,
+            environment,
             now_ms: NOW_MS,
             carried_out: Vec::new(),
             completed: Vec::new(),
@@ -124,13 +124,13 @@ impl Shell {
             refuses_changes_of: None,
             next_stream: 1,
         };
-        shell.carry_out(actions, Callback::Root);
+        shell.apply(actions, Callback::Root);
         shell
     }
 
     pub fn advance(&mut self, ms: u64) {
         self.now_ms += ms;
-        self.surroundings.local.set_now_ms(self.now_ms);
+        self.environment.local.set_now_ms(self.now_ms);
     }
 
     /// Hands a request in, on a stream of its own.
@@ -198,11 +198,11 @@ impl Shell {
 
     fn handle_in(&mut self, event: Event, callback: Callback) {
         let mut actions = Vec::new();
-        self.worker.handle(event, &self.surroundings, &mut actions);
-        self.carry_out(actions, callback);
+        self.worker.handle(event, &self.environment, &mut actions);
+        self.apply(actions, callback);
     }
 
-    fn carry_out(&mut self, actions: Vec<Action>, callback: Callback) {
+    fn apply(&mut self, actions: Vec<Action>, callback: Callback) {
         let stream = callback.stream();
         let mut actions = actions.into_iter();
         while let Some(action) = actions.next() {
