@@ -51,7 +51,7 @@ fn a_logout_needs_only_a_path() {
 #[test]
 fn invalid_values_are_reported_with_what_is_expected() {
     let url = "an absolute http or https URL, or a path that starts with one `/`, with at most one `{url}` in its \
-               path or query";
+               path, query or fragment";
     let to = "an absolute http or https URL, or a path that starts with one `/`";
     for (changes, expected) in [
         (json!({"login": {}}), "login.url: is missing; expected the URL of the login page, such as \"/login?next={url}\"".to_owned()),
