@@ -11,7 +11,7 @@ use crate::http::set_cookie::{self, Attributes};
 use crate::policy::decision::denial_of;
 use crate::policy::rules::Rule;
 use crate::policy::session_change::{self, Change};
-use crate::policy::write_back::OnFailure;
+use crate::policy::write_back::{OnFailure, WriteBack};
 use crate::session::lookup::Failure;
 use crate::telemetry::{Counter, LogLine};
 
@@ -58,6 +58,20 @@ pub fn response_headers(
     if spellings.is_empty() {
         return ResponseStart::Continue;
     }
+    change_request(config, write_back, awaited, headers, spellings, effects)
+}
+
+/// A response with a header that changes its session, in whatever spelling. Apart from the above, which every response goes
+/// through.
+#[inline(never)]
+fn change_request(
+    config: &Config,
+    write_back: &WriteBack,
+    awaited: Option<AwaitResponse>,
+    headers: &Headers,
+    spellings: Vec<&[u8]>,
+    effects: &mut Effects<'_>,
+) -> ResponseStart {
     for name in spellings {
         effects.change(HeaderMap::ResponseHeaders, HeaderChange::Remove(name.to_vec().into()));
     }

@@ -130,6 +130,7 @@ impl Worker {
             Event::RequestHeaders { stream, headers, end_of_stream } => {
                 self.request_headers(cx, stream, headers, end_of_stream, actions);
             }
+            Event::ResponseHeaders { stream, headers } => self.response_headers(cx, stream, &headers, actions),
             Event::Dispatched { dispatched, callback } => self.dispatched(cx, dispatched, callback, actions),
             Event::CalloutResponse { call, response } => self.callout_response(cx, call, &response, actions),
             Event::Complete(completion) => self.complete(cx, completion, actions),
@@ -142,6 +143,7 @@ impl Worker {
     fn handle_rare(&mut self, cx: &Context<'_>, event: Event, actions: &mut Vec<Action>) {
         match event {
             Event::RequestHeaders { .. }
+            | Event::ResponseHeaders { .. }
             | Event::Dispatched { .. }
             | Event::CalloutResponse { .. }
             | Event::Complete(_)
@@ -149,9 +151,6 @@ impl Worker {
             Event::RequestTrailers(trailers) => {
                 exchange::request_trailers(cx.config, &trailers, &mut Effects::new(cx.config, actions));
                 actions.push(Action::ContinueRequest);
-            }
-            Event::ResponseHeaders { stream, headers } => {
-                self.response_headers(cx, stream, &headers, actions);
             }
             Event::ResponseTrailers(trailers) => {
                 exchange::response_trailers(cx.config, &trailers, &mut Effects::new(cx.config, actions));

@@ -2,8 +2,9 @@
 
 use super::Worker;
 use crate::action::{Action, StreamRef};
-use crate::exchange::{self, Context, Effects, ResponseStart, ResponseVerdict, SessionRequest};
+use crate::exchange::{self, AwaitChange, Context, Effects, ResponseStart, ResponseVerdict, SessionRequest};
 use crate::http::headers::Headers;
+use crate::policy::session_change::Change;
 
 impl Worker {
     #[inline(never)]
@@ -18,22 +19,32 @@ impl Worker {
         let mut effects = Effects::new(cx.config, actions);
         match exchange::response_headers(cx.config, awaited, headers, &mut effects) {
             ResponseStart::Continue => actions.push(Action::ContinueResponse),
-            ResponseStart::Change(exchange, change) => {
-                let SessionRequest { rule, token, request } = exchange.subject();
-                let (backend, headers) = (&rule.backend, request.headers());
-                let changed = self.sessions.mutate(cx, backend, token, change, stream, headers, actions);
-                self.sessions.report_cache(actions);
-                match changed {
-                    Ok(()) => {
-                        self.streams.await_change(stream, exchange);
-                        actions.push(Action::Track);
-                    }
-                    Err(failure) => {
-                        let mut effects = Effects::new(cx.config, actions);
-                        let verdict = exchange.conclude(cx.config, Err(failure), &mut effects);
-                        Self::conclude_response(verdict, actions);
-                    }
-                }
+            ResponseStart::Change(exchange, change) => self.change_session(cx, stream, exchange, change, actions),
+        }
+    }
+
+    #[inline(never)]
+    fn change_session(
+        &mut self,
+        cx: &Context<'_>,
+        stream: StreamRef,
+        exchange: AwaitChange,
+        change: Change,
+        actions: &mut Vec<Action>,
+    ) {
+        let SessionRequest { rule, token, request } = exchange.subject();
+        let (backend, headers) = (&rule.backend, request.headers());
+        let changed = self.sessions.mutate(cx, backend, token, change, stream, headers, actions);
+        self.sessions.report_cache(actions);
+        match changed {
+            Ok(()) => {
+                self.streams.await_change(stream, exchange);
+                actions.push(Action::Track);
+            }
+            Err(failure) => {
+                let mut effects = Effects::new(cx.config, actions);
+                let verdict = exchange.conclude(cx.config, Err(failure), &mut effects);
+                Self::conclude_response(verdict, actions);
             }
         }
     }
