@@ -79,3 +79,20 @@ fn reserved_names_are_those_of_every_annotation_and_the_default_ones() {
         assert!(config.reserved.contains(name.as_bytes()), "{name}");
     }
 }
+
+#[test]
+fn the_default_names_stay_reserved_where_others_are_configured() {
+    let default = parsed(json!({"write_back": {}}));
+    let write_back = default.write_back.as_ref().unwrap();
+    let mut names: Vec<String> =
+        fallback(&default).annotation.headers.iter().map(|(name, _)| name.to_string()).collect();
+    names.extend([write_back.set_header.clone(), write_back.kill_header.clone()]);
+    let own = parsed(json!({
+        "annotate": {"headers": {"x-user": "id"}},
+        "write_back": {"set_header": "x-set", "kill_header": "x-kill"},
+    }));
+    for name in &names {
+        assert!(own.reserved.contains(name.as_bytes()), "{name} is a default and not reserved");
+    }
+    assert_eq!(names.len(), 4);
+}
