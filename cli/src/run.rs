@@ -1,4 +1,4 @@
-//! From arguments to output. All output is assembled here, so that [`redact`](crate::redact::redact) covers it.
+//! From arguments to output. All output is assembled here, so that `redact` covers it.
 
 use std::ffi::OsString;
 use std::io::Read;
