@@ -47,6 +47,7 @@ pub struct Version {
 }
 
 impl Version {
+    /// The tag of the session's slot. Zero: the slot was never written.
     #[must_use]
     pub fn tag(self) -> u64 {
         self.tag
@@ -84,6 +85,7 @@ impl Invalidations {
         Err(Unavailable)
     }
 
+    /// The keyed hash of a session, which selects its slots. Two sessions may collide.
     #[must_use]
     pub fn hash(&self, namespace: &Namespace, token: &Token) -> KeyHash {
         KeyHash(namespace.key_hash(token, self.hash_key))

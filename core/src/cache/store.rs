@@ -25,7 +25,9 @@ pub enum Class {
 
 /// A value to store.
 pub struct Item<V> {
+    /// What [`Store::get`] returns a reference to.
     pub value: V,
+    /// Selects the share of the bytes that the entry counts against.
     pub class: Class,
     /// The heap bytes of the key and the value.
     pub heap_bytes: usize,
@@ -128,11 +130,13 @@ impl<K: Eq, V> Store<K, V> {
         lists.iter().fold(self.ghost.bytes(), |sum, list| sum.saturating_add(list.bytes))
     }
 
+    /// The number of entries of both classes.
     #[must_use]
     pub fn len(&self) -> usize {
         self.places.len()
     }
 
+    /// Whether there is no entry of either class.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.places.is_empty()

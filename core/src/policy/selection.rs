@@ -18,16 +18,20 @@ use crate::http::path::{self, Ambiguity};
 pub struct Selector<'c> {
     /// The hosts that are served; absent: all.
     pub hosts: Option<&'c [HostPattern]>,
+    /// The rules in their order, with the rule for requests that match none.
     pub rules: &'c Rules,
+    /// The logout route. `None`: no request asks for a logout.
     pub logout: Option<&'c Logout>,
 }
 
 /// The parts of a request that rules are matched against, as sent.
 #[derive(Clone, Copy)]
 pub struct RequestLine<'a> {
+    /// `:method`. Methods are case-sensitive (RFC 9110, section 9.1).
     pub method: &'a [u8],
     /// Path and query.
     pub target: &'a [u8],
+    /// `:authority`. Rules match its host; the port is not compared.
     pub authority: &'a [u8],
 }
 
@@ -44,12 +48,15 @@ pub enum Paths<'a> {
 /// The rule that decides, and whether the request asks for a logout.
 #[derive(Clone, Copy)]
 pub struct Selected<'c> {
+    /// The first rule that matches, or the fallback.
     pub rule: &'c Rc<Rule>,
+    /// Whether the request matches the logout route. `rule` decides which tokens it ends.
     pub is_logout: bool,
 }
 
 /// Why no rule was selected.
 pub struct Undecided {
+    /// The reason, which becomes the local reply.
     pub denial: Denial,
     /// Whether every rule that may have been meant is in shadow.
     pub in_shadow: bool,

@@ -4,6 +4,7 @@ use super::backend::{Backend, ServiceId};
 use super::breaker::{Breaker, Permit};
 use crate::session::lookup::{Failure, Outage};
 
+/// The calls in flight and the circuit breakers of one worker. Services and targets are added at their first call.
 #[derive(Default)]
 pub struct Admission {
     /// Calls in flight, by [`ServiceId`].

@@ -20,8 +20,11 @@ type CallNumber = u64;
 
 /// A call that was admitted: to whom, about which session, and when.
 pub struct CallInfo {
+    /// The service that is called. Its limit and its circuit breaker admitted the call.
     pub backend: Rc<Backend>,
+    /// The session that the call is about.
     pub key: SessionKey,
+    /// The request that the host dispatches.
     pub request: Rc<CallRequest>,
     /// In milliseconds since 1970.
     pub started_ms: u64,
@@ -31,7 +34,9 @@ pub struct CallInfo {
 
 /// An admitted call and what its response is for.
 pub struct PendingCall<P> {
+    /// The call itself.
     pub info: CallInfo,
+    /// What the caller attached in [`Client::begin`], such as the streams that wait.
     pub purpose: P,
     permit: Permit,
 }
@@ -40,7 +45,9 @@ pub struct PendingCall<P> {
 #[must_use]
 pub struct Dispatch {
     number: CallNumber,
+    /// The request for `proxy_http_call` (proxy-wasm ABI 0.2.1).
     pub request: Rc<CallRequest>,
+    /// The time after which the host gives up on the call, retries included.
     pub timeout: Duration,
 }
 

@@ -10,15 +10,20 @@ pub enum CalloutResponse {
     /// The call was dispatched and there is no status: the connection was reset, or the call's timeout passed before
     /// the response was complete.
     Reset,
+    /// The host has the whole response, sent by the service or made by Envoy.
     Complete {
+        /// `:status`. Zero if it is absent or not a number.
         status: u16,
         /// Whether the service sent the response. Envoy's own 503 and 504 have no `x-envoy-upstream-service-time`.
         from_service: bool,
+        /// The content of the response, if its size permits.
         body: Body,
     },
 }
 
+/// The content of a response, limited in size.
 pub enum Body {
+    /// At most [`MAX_BODY`](crate::session::lookup::MAX_BODY) bytes.
     Read(Vec<u8>),
     /// Longer than [`MAX_BODY`](crate::session::lookup::MAX_BODY), and therefore not read.
     TooLarge,
