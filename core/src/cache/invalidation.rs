@@ -103,8 +103,8 @@ impl Invalidations {
     }
 
     /// Invalidates the session once more, after the call that went out under the version `since` was answered. Returns
-    /// the version of the response, if the session was not invalidated by anything else in between: of two changes at
-    /// once it is unknown whose response holds both.
+    /// the version of the response. `None`: the session was invalidated by something else in between, and of two
+    /// changes at once it is unknown whose response holds both; or the shared data is not available.
     pub fn invalidate_answered(&mut self, data: &dyn SharedData, hash: KeyHash, since: Version) -> Option<Version> {
         // The epoch from before it is raised, so that the tag decides.
         let epoch = data.epoch();

@@ -119,7 +119,7 @@ impl SessionCache {
         std::mem::take(&mut self.evictions)
     }
 
-    /// What is cached for a query, in this worker or in a shared slot.
+    /// What is cached for a query, in this worker or in a shared slot. `None`: a lookup in rest-sessions is needed.
     pub fn get(&mut self, query: Query<'_>, namespace: &Namespace) -> Option<CachedLookup> {
         // A request that accepts nothing from before itself asks every time, also twice in one millisecond.
         if query.max_age_ms == 0 {
@@ -167,7 +167,8 @@ impl SessionCache {
         Some(session)
     }
 
-    /// A cached session past its time that may be used during an outage.
+    /// A cached session past its time that may be used during an outage. `None`: there is none, it is too old for the
+    /// query, or it was invalidated.
     pub fn get_stale(&mut self, query: Query<'_>) -> Option<Rc<Session>> {
         let Some(Entry::Session(cached)) = self.store.get(query.hash.0, query.key) else { return None };
         let is_usable = query.max_age_ms > 0

@@ -156,7 +156,7 @@ impl<K: Eq, V> Store<K, V> {
         self.slab.get_mut(place as usize)?.entry.as_deref_mut()
     }
 
-    /// The value, if it is stored. Counts a use.
+    /// The value of a key; `None` if it is not stored. Counts a use.
     pub fn get(&mut self, hash: u64, key: &K) -> Option<&mut V> {
         let place = self.place(hash, key)?;
         let entry = self.entry_mut(place)?;
@@ -193,7 +193,7 @@ impl<K: Eq, V> Store<K, V> {
         evicted
     }
 
-    /// Removes a value.
+    /// Removes and returns the value of a key; `None` if it is not stored.
     pub fn remove(&mut self, hash: u64, key: &K) -> Option<V> {
         let place = self.place(hash, key)?;
         self.take(place).map(|entry| entry.item.value)

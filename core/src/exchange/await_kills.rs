@@ -48,7 +48,7 @@ impl AwaitKills {
         &self.request
     }
 
-    /// One of the kills is over. Returns whether it was the last.
+    /// One of the kills is over. `outcome`: whether the session existed. Returns whether it was the last kill.
     pub fn record(&mut self, outcome: Result<bool, Failure>) -> bool {
         self.pending = self.pending.saturating_sub(1);
         self.failure = self.failure.or(outcome.err());

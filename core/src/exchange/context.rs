@@ -72,7 +72,7 @@ impl<'a> Context<'a> {
         *self.now_ms.get_or_init(|| self.environment.now_ms().unwrap_or(fallback_ms))
     }
 
-    /// Why the host did not say the time, if it was asked and did not.
+    /// Why the host did not say the time. `None`: it did, or [`Self::now_ms`] was not called.
     pub fn clock_refused(&self) -> Option<Refused> {
         self.clock_refused.get()
     }

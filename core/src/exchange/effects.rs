@@ -62,6 +62,7 @@ impl<'a> Effects<'a> {
     }
 
     /// Counts a decision and publishes it. `passes`: the request goes on, or would without shadow.
+    /// `rule`: `None` if no rule was selected.
     pub fn decided(&mut self, passes: bool, outcome: Outcome, rule: Option<&Rule>) {
         self.count(Counter::Outcome(match (self.in_shadow, passes) {
             (false, _) => outcome,

@@ -111,7 +111,8 @@ pub enum HostPattern {
 }
 
 impl HostPattern {
-    /// Parses `example.com` or `*.example.com`, without a port.
+    /// Parses `example.com` or `*.example.com`, without a port. `None`: it is no such pattern, or so long that it
+    /// matches no host.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let Some(parent) = text.strip_prefix("*.") else {

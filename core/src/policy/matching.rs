@@ -94,11 +94,11 @@ impl fmt::Display for PathPattern {
 /// The requests that a rule applies to. Each list that is given must match; within a list, one entry must.
 #[derive(Clone, Debug, Default)]
 pub struct Match {
-    /// Hosts, without ports.
+    /// Hosts, without ports. `None`: all requests.
     pub hosts: Option<Vec<HostPattern>>,
-    /// Methods in capitals.
+    /// Methods in capitals. `GET` includes HEAD. `None`: all methods.
     pub methods: Option<Vec<String>>,
-    /// Path patterns.
+    /// Path patterns. `None`: all requests, also those without a path.
     pub paths: Option<Vec<PathPattern>>,
 }
 

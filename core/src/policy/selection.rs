@@ -16,7 +16,7 @@ use crate::http::path::{self, Ambiguity};
 /// What the selection depends on.
 #[derive(Clone, Copy)]
 pub struct Selector<'c> {
-    /// The hosts that are served; absent: all.
+    /// The hosts that are served. `None`: all.
     pub hosts: Option<&'c [HostPattern]>,
     /// The rules in their order, with the rule for requests that match none.
     pub rules: &'c Rules,
@@ -128,7 +128,7 @@ impl<'c> Selector<'c> {
         }
     }
 
-    /// What one reading of the path selects.
+    /// The rule for one reading of the path. `host` and `path` are as in [`Target`].
     #[must_use]
     pub fn select_at(self, host: Option<&Host>, method: &[u8], path: Option<&[u8]>) -> Selected<'c> {
         let is_logout =

@@ -45,7 +45,8 @@ impl Admission {
         }
     }
 
-    /// The outcome of an admitted call, for its circuit breaker.
+    /// The outcome of an admitted call, for its circuit breaker. `failure`: `None` if the response is usable; only a
+    /// [`Failure::Outage`] counts as an outage.
     pub fn report(&mut self, backend: &Backend, permit: Permit, failure: Option<Failure>, now_ms: u64) {
         if let (Some(settings), Some(breaker)) =
             (&backend.service.breaker, slot(&mut self.breakers, backend.namespace.target_id.0))

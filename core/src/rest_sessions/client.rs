@@ -132,13 +132,15 @@ impl<P> Client<P> {
         dispatch
     }
 
-    /// The call that a request for the session may join: one that is over before the request's own deadline.
+    /// The purpose of the call that a request for the session may join: a call that is over before the request's own
+    /// deadline, in milliseconds since 1970. `None`: there is no such call.
     pub fn joinable(&mut self, key: &SessionKey, deadline_ms: u64) -> Option<&mut P> {
         let call = self.joinable.get(key).and_then(|number| self.calls.get_mut(number))?;
         (call.info.deadline_ms <= deadline_ms).then_some(&mut call.purpose)
     }
 
     /// Records what the host said. Returns the call if the host has refused it; then [`Self::report`] must follow.
+    /// `None`: the call is in flight.
     pub fn dispatched(&mut self, dispatched: Dispatched) -> Option<PendingCall<P>> {
         let Some(call) = dispatched.call else { return self.remove(dispatched.number) };
         self.numbers.insert(call, dispatched.number);
@@ -152,7 +154,7 @@ impl<P> Client<P> {
         self.remove(number)
     }
 
-    /// The outcome of a call, for its circuit breaker.
+    /// The outcome of a call, for its circuit breaker. `failure`: `None` if the response is usable.
     pub fn report(&mut self, call: &PendingCall<P>, failure: Option<Failure>, now_ms: u64) {
         self.admission.report(&call.info.backend, call.permit, failure, now_ms);
     }

@@ -38,7 +38,7 @@ pub enum Event {
         /// The result, from [`Dispatch::accepted`](crate::rest_sessions::client::Dispatch::accepted) or
         /// [`Dispatch::refused`](crate::rest_sessions::client::Dispatch::refused).
         dispatched: Dispatched,
-        /// The stream in whose own callback it was dispatched; absent: it was a callback of the root.
+        /// The stream in whose own callback it was dispatched. `None`: it was a callback of the root.
         callback: Option<StreamRef>,
     },
     /// The response to a call, in a callback of the root.
