@@ -6,8 +6,8 @@ use std::hash::RandomState;
 use crate::cache::shared_data::SharedData;
 use crate::config::Config;
 
-/// A host call that did not succeed, with its status (proxy-wasm ABI 0.2.1, `proxy_result_t`). Status 0 (`Ok`): the host
-/// returned a header map that cannot be parsed.
+/// A host call that did not succeed, with its status (proxy-wasm ABI 0.2.1, `proxy_result_t`). Status 0 (`Ok`): the
+/// host returned a header map that cannot be parsed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refused(pub u32);
 

@@ -108,6 +108,7 @@ pub struct SessionKey {
     pub token: Token,
 }
 
+/// Tests of namespaces and of their hashes.
 #[cfg(test)]
 pub mod tests {
     use super::*;
