@@ -19,7 +19,7 @@ pub struct StreamRef {
     pub generation: u64,
 }
 
-/// A header map of a stream.
+/// A header section or trailer section of a stream, which the host keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HeaderMap {
     /// The header section of the request, pseudo-headers included (RFC 9113, section 8.3.1).
@@ -56,7 +56,7 @@ pub enum Action {
     FilterState(FilterState, String),
     /// Adds one to a counter metric.
     Count(Counter),
-    /// Adds to a gauge.
+    /// Adds this difference, which may be negative, to a gauge metric.
     Gauge(Gauge, i64),
     /// Records how long a call took, in milliseconds.
     CallDuration(u64),

@@ -49,7 +49,7 @@ pub struct Query<'a> {
     pub key: &'a SessionKey,
     /// The hash of the session, from [`Invalidations::hash`].
     pub hash: KeyHash,
-    /// The current epoch.
+    /// The epoch, read from `data` for this query.
     pub epoch: u64,
     /// The maximum time since the call that brought the result, in milliseconds. Zero: no cached session may be used.
     pub max_age_ms: u64,

@@ -26,7 +26,7 @@ pub struct SharedResponse {
     pub fresh_until_ms: u64,
     /// Until when the response may be used during an outage of rest-sessions, in milliseconds since 1970.
     pub stale_until_ms: u64,
-    /// As rest-sessions sent it.
+    /// The body of the response, as rest-sessions sent it: at most [`MAX_SHARED`] bytes.
     pub body: Vec<u8>,
 }
 
@@ -36,7 +36,7 @@ struct Record {
     until_ms: u64,
 }
 
-/// The content of a slot.
+/// The content of one slot ([`Slot::Entry`](super::shared_data::Slot::Entry)).
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct SharedEntry {
     /// Until then, workers may hold sessions that have no record here.

@@ -23,7 +23,7 @@ pub enum Class {
     Unknown,
 }
 
-/// A value to store.
+/// A value to store, with what decides on its eviction.
 pub struct Item<V> {
     /// What [`Store::get`] returns a reference to.
     pub value: V,

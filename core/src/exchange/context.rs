@@ -18,7 +18,7 @@ pub trait Environment {
     ///
     /// # Errors
     ///
-    /// If the host does not say.
+    /// The status of the host call, if the host does not give the time.
     fn now_ms(&self) -> Result<u64, Refused>;
 
     /// The address and port of the client of the effective context's stream, as text, as far as the host trusts it.

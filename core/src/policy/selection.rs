@@ -94,7 +94,8 @@ impl<'c> Selector<'c> {
     ///
     /// # Errors
     ///
-    /// [`Denial::BadHost`], [`Denial::UnknownHost`].
+    /// - [`Denial::BadHost`]: the authority is no host with at most a numeric port.
+    /// - [`Denial::UnknownHost`]: `hosts` does not list the host.
     pub fn host(self, authority: &[u8]) -> Result<Option<Host>, Denial> {
         if self.hosts.is_none() && !self.rules.uses_hosts() {
             return Ok(None);
@@ -110,7 +111,7 @@ impl<'c> Selector<'c> {
     ///
     /// # Errors
     ///
-    /// Rules name paths, and the path is one that no honest client sends.
+    /// Rules name paths, and [`path::readings`] refuses the path.
     pub fn paths<'a>(self, request: RequestLine<'a>) -> Result<Paths<'a>, Ambiguity> {
         let has_no_path = request.method == b"CONNECT" || (request.method == b"OPTIONS" && request.target == b"*");
         if has_no_path || !(self.rules.uses_paths() || self.logout.is_some()) {

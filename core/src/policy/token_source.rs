@@ -43,7 +43,7 @@ impl fmt::Display for Source {
 /// The parts of a request that may carry a token.
 #[derive(Clone, Copy)]
 pub struct RequestView<'a> {
-    /// The headers.
+    /// All headers of the request.
     pub headers: &'a Headers,
     /// Path and query, as sent.
     pub target: &'a [u8],

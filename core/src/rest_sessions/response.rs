@@ -34,7 +34,8 @@ impl CalloutResponse {
     ///
     /// # Errors
     ///
-    /// Why the response does not answer the call.
+    /// - [`Failure::Outage`]: no response, a 503 or 504 of Envoy's own, or a status of 429 or at least 500.
+    /// - [`Failure::Bad`]: any other status than 200, or a body that is too large.
     pub fn body(&self, late: bool) -> Result<&[u8], Failure> {
         let outage = |outage| Err(Failure::Outage(outage));
         let bad = |answer| Err(Failure::Bad(answer));
