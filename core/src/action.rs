@@ -13,16 +13,22 @@ pub type StreamId = u32;
 /// another request than the one that waits for it. So a generation goes with the number, which no two streams share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct StreamRef {
+    /// The id of the stream's context in host calls. The host may reuse it after the stream has ended.
     pub id: StreamId,
+    /// The number of the stream among all streams of its worker, counted from 0.
     pub generation: u64,
 }
 
-/// A header map of a stream.
+/// A header section or trailer section of a stream, which the host keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HeaderMap {
+    /// The header section of the request, pseudo-headers included (RFC 9113, section 8.3.1).
     RequestHeaders,
+    /// The trailer section of the request (RFC 9110, section 6.5).
     RequestTrailers,
+    /// The header section of the response, `:status` included (RFC 9113, section 8.3.2).
     ResponseHeaders,
+    /// The trailer section of the response (RFC 9110, section 6.5).
     ResponseTrailers,
 }
 
@@ -33,6 +39,7 @@ pub enum HeaderMap {
 /// counted, before calls, and before what lets the stream go on.
 #[derive(Debug)]
 pub enum Action {
+    /// Applies one mutation to a header map of the stream.
     ChangeHeader(HeaderMap, HeaderChange),
     /// Lets the stream's request go on. Without it, the request stays paused.
     ContinueRequest,
@@ -44,12 +51,16 @@ pub enum Action {
     Close,
     /// Report when the stream ends ([`Event::StreamEnded`](crate::worker::Event::StreamEnded)).
     Track,
+    /// Sets the filter-state key to this value, for access logs and later filters. The request goes on if the host
+    /// refuses it.
     FilterState(FilterState, String),
+    /// Adds one to a counter metric.
     Count(Counter),
-    /// Adds to a gauge.
+    /// Adds this difference, which may be negative, to a gauge metric.
     Gauge(Gauge, i64),
     /// Records how long a call took, in milliseconds.
     CallDuration(u64),
+    /// Writes a line to the host's log, at the level of [`LogLine::level`].
     Log(LogLine),
     /// Dispatch a call from the root context, and say what the host said
     /// ([`Event::Dispatched`](crate::worker::Event::Dispatched)).
@@ -66,6 +77,7 @@ pub enum Action {
 /// A stream whose exchange goes on, and with what.
 #[derive(Debug)]
 pub struct Completion {
+    /// The stream that becomes the effective context (`proxy_set_effective_context`, proxy-wasm ABI 0.2.1).
     pub stream: StreamRef,
     pub(crate) ready: Ready,
 }

@@ -15,6 +15,7 @@
 //! | [`worker`] | the order of steps |
 //! | [`telemetry`] | the names of metrics, filter state and log lines |
 
+#![warn(missing_docs)]
 // proxy-wasm has no unwinding: a panic ends the VM of a worker, and every request that waits in it hangs. So what can panic
 // is denied outside tests.
 #![cfg_attr(

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use crate::cache::shared_data::{LocalData, SharedData};
 use crate::exchange::{Environment, Refused};
 
+/// A clock that the caller sets, at most one client address, and shared data in memory. Host calls never fail.
 #[derive(Clone)]
 pub struct LocalEnvironment {
     now_ms: Cell<u64>,
@@ -15,7 +16,8 @@ pub struct LocalEnvironment {
 }
 
 impl LocalEnvironment {
-    /// `now_ms`: milliseconds since 1970. Workers that are given clones of `shared_data` are workers of one Envoy.
+    /// `now_ms`: milliseconds since 1970. `client`: the client of every stream; `None`: unknown. Workers that are given
+    /// clones of `shared_data` are workers of one Envoy.
     #[must_use]
     pub fn new(now_ms: u64, client: Option<SocketAddr>, shared_data: LocalData) -> Self {
         Self { now_ms: Cell::new(now_ms), client, shared_data }

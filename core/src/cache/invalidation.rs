@@ -47,6 +47,7 @@ pub struct Version {
 }
 
 impl Version {
+    /// The tag of the session's slot. Zero: the slot was never written.
     #[must_use]
     pub fn tag(self) -> u64 {
         self.tag
@@ -84,6 +85,7 @@ impl Invalidations {
         Err(Unavailable)
     }
 
+    /// The keyed hash of a session, which selects its slots. Two sessions may collide.
     #[must_use]
     pub fn hash(&self, namespace: &Namespace, token: &Token) -> KeyHash {
         KeyHash(namespace.key_hash(token, self.hash_key))
@@ -101,8 +103,8 @@ impl Invalidations {
     }
 
     /// Invalidates the session once more, after the call that went out under the version `since` was answered. Returns
-    /// the version of the response, if the session was not invalidated by anything else in between: of two changes at
-    /// once it is unknown whose response holds both.
+    /// the version of the response. `None`: the session was invalidated by something else in between, and of two
+    /// changes at once it is unknown whose response holds both; or the shared data is not available.
     pub fn invalidate_answered(&mut self, data: &dyn SharedData, hash: KeyHash, since: Version) -> Option<Version> {
         // The epoch from before it is raised, so that the tag decides.
         let epoch = data.epoch();

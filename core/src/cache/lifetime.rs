@@ -7,6 +7,7 @@ use crate::session::session::Session;
 /// Until when a cached session may be used, in milliseconds since 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lifetime {
+    /// While rest-sessions is available; at most `cache.ttl` after the call that brought the session.
     pub fresh_until_ms: u64,
     /// During an outage; never before `fresh_until_ms`.
     pub stale_until_ms: u64,

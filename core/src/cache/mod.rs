@@ -12,7 +12,7 @@ pub mod store;
 /// The cache's part of the configuration. Durations are in milliseconds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// How long a session is cached at most.
+    /// How long a session is cached at most (`cache.ttl`).
     pub ttl_ms: u64,
     /// How long it is cached that a token has no session.
     pub negative_ttl_ms: u64,

@@ -43,13 +43,17 @@ pub enum CachedLookup {
 /// The session that a request needs, and how old what is known of it may be.
 #[derive(Clone, Copy)]
 pub struct Query<'a> {
+    /// The data that the worker shares: the host's, or its own memory with `cache.shared: false`.
     pub data: &'a dyn SharedData,
+    /// The session. It is compared in full, so two sessions with the same hash never share an entry.
     pub key: &'a SessionKey,
+    /// The hash of the session, from [`Invalidations::hash`].
     pub hash: KeyHash,
-    /// The current epoch.
+    /// The epoch, read from `data` for this query.
     pub epoch: u64,
-    /// Zero: no cached session may be used.
+    /// The maximum time since the call that brought the result, in milliseconds. Zero: no cached session may be used.
     pub max_age_ms: u64,
+    /// The current time, in milliseconds since 1970.
     pub now_ms: u64,
 }
 
@@ -63,15 +67,22 @@ impl Query<'_> {
 /// The response of rest-sessions to a call about a session: where it belongs, and when the call was made.
 #[derive(Clone, Copy)]
 pub struct Received<'a> {
+    /// The data that the worker shares: the host's, or its own memory with `cache.shared: false`.
     pub data: &'a dyn SharedData,
+    /// The namespace that `key` names. It gives the key bytes of the shared entry.
     pub namespace: &'a Namespace,
+    /// The session that the call was about.
     pub key: &'a SessionKey,
+    /// The hash of the session, from [`Invalidations::hash`].
     pub hash: KeyHash,
     /// When the call was made, in milliseconds since 1970.
     pub requested_ms: u64,
+    /// The current time, in milliseconds since 1970.
     pub now_ms: u64,
 }
 
+/// The cache of one worker, bounded by [`Settings::max_bytes`]. Each query checks the lifetime, the age and the version
+/// of what it finds.
 pub struct SessionCache {
     settings: Settings,
     /// How long after its token was made a session may be used (`limits.age`).
@@ -83,16 +94,21 @@ pub struct SessionCache {
 /// The cache's size, for metrics.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Size {
+    /// The memory of all entries and of the bookkeeping, in bytes.
     pub bytes: usize,
+    /// The number of entries, negative results included. Expired entries count until they are removed or evicted.
     pub entries: usize,
 }
 
 impl SessionCache {
+    /// An empty cache. `max_session_age_ms`: how long after its token was made a session may be used, in milliseconds;
+    /// `None`: no limit.
     #[must_use]
     pub fn new(settings: Settings, max_session_age_ms: Option<u64>) -> Self {
         Self { store: Store::new(settings.max_bytes), settings, max_session_age_ms, evictions: 0 }
     }
 
+    /// The memory and the number of entries at present.
     #[must_use]
     pub fn size(&self) -> Size {
         Size { bytes: self.store.bytes(), entries: self.store.len() }
@@ -103,7 +119,7 @@ impl SessionCache {
         std::mem::take(&mut self.evictions)
     }
 
-    /// What is cached for a query, in this worker or in a shared slot.
+    /// What is cached for a query, in this worker or in a shared slot. `None`: a lookup in rest-sessions is needed.
     pub fn get(&mut self, query: Query<'_>, namespace: &Namespace) -> Option<CachedLookup> {
         // A request that accepts nothing from before itself asks every time, also twice in one millisecond.
         if query.max_age_ms == 0 {
@@ -151,7 +167,8 @@ impl SessionCache {
         Some(session)
     }
 
-    /// A cached session past its time that may be used during an outage.
+    /// A cached session past its time that may be used during an outage. `None`: there is none, it is too old for the
+    /// query, or it was invalidated.
     pub fn get_stale(&mut self, query: Query<'_>) -> Option<Rc<Session>> {
         let Some(Entry::Session(cached)) = self.store.get(query.hash.0, query.key) else { return None };
         let is_usable = query.max_age_ms > 0

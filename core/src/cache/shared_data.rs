@@ -20,6 +20,7 @@ pub enum Slot {
 pub enum SlotVersion {
     /// The slot was never written.
     Unwritten,
+    /// The number that the host gave the latest write (`cas` of `proxy_get_shared_data`, proxy-wasm ABI 0.2.1).
     Written(u32),
 }
 
@@ -33,18 +34,35 @@ pub trait SharedData {
     ///
     /// # Errors
     ///
-    /// If the host does not give access to it. The same holds for every method.
+    /// If the host does not give access to it.
     fn epoch(&self) -> Result<u64, Unavailable>;
 
+    /// Adds `by` to the epoch, for all workers.
+    ///
+    /// # Errors
+    ///
+    /// If the host does not give access to it.
     fn raise_epoch(&self, by: u32) -> Result<(), Unavailable>;
 
     /// A slot's value and its version. The value of a slot that was never written is empty.
+    ///
+    /// # Errors
+    ///
+    /// If the host does not give access to the slot.
     fn read(&self, slot: Slot) -> Result<(Vec<u8>, SlotVersion), Unavailable>;
 
     /// Writes a slot unconditionally.
+    ///
+    /// # Errors
+    ///
+    /// If the host does not give access to the slot.
     fn write(&self, slot: Slot, value: &[u8]) -> Result<(), Unavailable>;
 
     /// Writes a slot if its version is still `expected`, and returns whether it was.
+    ///
+    /// # Errors
+    ///
+    /// If the host does not give access to the slot.
     fn compare_and_swap(&self, slot: Slot, value: &[u8], expected: SlotVersion) -> Result<bool, Unavailable>;
 }
 

@@ -22,9 +22,11 @@ pub struct SharedResponse {
     pub tag: u64,
     /// When the call was dispatched, in milliseconds since 1970.
     pub requested_ms: u64,
+    /// Until when the response may be used while rest-sessions is available, in milliseconds since 1970.
     pub fresh_until_ms: u64,
+    /// Until when the response may be used during an outage of rest-sessions, in milliseconds since 1970.
     pub stale_until_ms: u64,
-    /// As rest-sessions sent it.
+    /// The body of the response, as rest-sessions sent it: at most [`MAX_SHARED`] bytes.
     pub body: Vec<u8>,
 }
 
@@ -34,12 +36,13 @@ struct Record {
     until_ms: u64,
 }
 
-/// The content of a slot.
+/// The content of one slot ([`Slot::Entry`](super::shared_data::Slot::Entry)).
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct SharedEntry {
     /// Until then, workers may hold sessions that have no record here.
     incomplete_until_ms: u64,
     records: Vec<Record>,
+    /// The latest shared response. `None`: no worker has shared one, or its session was invalidated.
     pub response: Option<SharedResponse>,
 }
 
@@ -68,6 +71,7 @@ impl SharedEntry {
         Some(Self { incomplete_until_ms, records, response })
     }
 
+    /// The bytes to write to the slot. [`Self::parse`] reads them.
     #[must_use]
     pub fn serialize(&self) -> Vec<u8> {
         let mut bytes = vec![FORMAT];

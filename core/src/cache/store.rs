@@ -23,9 +23,11 @@ pub enum Class {
     Unknown,
 }
 
-/// A value to store.
+/// A value to store, with what decides on its eviction.
 pub struct Item<V> {
+    /// What [`Store::get`] returns a reference to.
     pub value: V,
+    /// Selects the share of the bytes that the entry counts against.
     pub class: Class,
     /// The heap bytes of the key and the value.
     pub heap_bytes: usize,
@@ -128,11 +130,13 @@ impl<K: Eq, V> Store<K, V> {
         lists.iter().fold(self.ghost.bytes(), |sum, list| sum.saturating_add(list.bytes))
     }
 
+    /// The number of entries of both classes.
     #[must_use]
     pub fn len(&self) -> usize {
         self.places.len()
     }
 
+    /// Whether there is no entry of either class.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.places.is_empty()
@@ -152,7 +156,7 @@ impl<K: Eq, V> Store<K, V> {
         self.slab.get_mut(place as usize)?.entry.as_deref_mut()
     }
 
-    /// The value, if it is stored. Counts a use.
+    /// The value of a key; `None` if it is not stored. Counts a use.
     pub fn get(&mut self, hash: u64, key: &K) -> Option<&mut V> {
         let place = self.place(hash, key)?;
         let entry = self.entry_mut(place)?;
@@ -189,7 +193,7 @@ impl<K: Eq, V> Store<K, V> {
         evicted
     }
 
-    /// Removes a value.
+    /// Removes and returns the value of a key; `None` if it is not stored.
     pub fn remove(&mut self, hash: u64, key: &K) -> Option<V> {
         let place = self.place(hash, key)?;
         self.take(place).map(|entry| entry.item.value)

@@ -22,6 +22,7 @@ use crate::telemetry::{Counter, Outcome};
 
 /// How a request goes on from its headers.
 pub enum Arrival {
+    /// The headers are enough for a decision. No call is made.
     Decided(Verdict),
     /// Its session is to be looked up.
     LookUp(AwaitSession),

@@ -13,6 +13,8 @@ use crate::session::lookup::Failure;
 use crate::session::token::Token;
 use crate::telemetry::Outcome;
 
+/// A logout request with its sessions. Each kill reports its outcome to [`Self::record`]; after the last one,
+/// [`Self::conclude`] answers the request.
 pub struct AwaitKills {
     rule: Rc<Rule>,
     tokens: Vec<Token>,
@@ -28,6 +30,7 @@ impl AwaitKills {
         Self { rule, pending: tokens.len(), tokens, request, failure: None }
     }
 
+    /// The rule of the logout request. Its backend holds the sessions.
     #[must_use]
     pub fn rule(&self) -> &Rule {
         &self.rule
@@ -39,18 +42,20 @@ impl AwaitKills {
         &self.tokens
     }
 
+    /// The logout request. Calls copy its trace headers.
     #[must_use]
     pub fn request(&self) -> &Request {
         &self.request
     }
 
-    /// One of the kills is over. Returns whether it was the last.
+    /// One of the kills is over. `outcome`: whether the session existed. Returns whether it was the last kill.
     pub fn record(&mut self, outcome: Result<bool, Failure>) -> bool {
         self.pending = self.pending.saturating_sub(1);
         self.failure = self.failure.or(outcome.err());
         self.pending == 0
     }
 
+    /// Whether all kills are over, as they are at once for a request without a token.
     #[must_use]
     pub fn is_over(&self) -> bool {
         self.pending == 0

@@ -27,6 +27,7 @@ pub struct AwaitChange {
 
 /// How a response goes on from its headers.
 pub enum ResponseStart {
+    /// The response goes on at once: it asks for no change, or its change request is ignored.
     Continue,
     /// Its session is to be changed first.
     Change(AwaitChange, Change),
@@ -34,7 +35,9 @@ pub enum ResponseStart {
 
 /// How a response goes on after the mutation.
 pub enum ResponseVerdict {
+    /// The response goes on: the session is changed, or `write_back.on_failure` is `pass`.
     Continue,
+    /// The client gets this local reply: the mutation failed, and `write_back.on_failure` is `deny`.
     Reply(LocalReply),
 }
 
@@ -117,6 +120,7 @@ pub fn response_trailers(config: &Config, trailers: &Headers, effects: &mut Effe
 }
 
 impl AwaitChange {
+    /// The request whose session is to be changed.
     #[must_use]
     pub fn subject(&self) -> &SessionRequest {
         &self.subject

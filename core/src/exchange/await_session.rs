@@ -16,6 +16,7 @@ use crate::session::session::Session;
 use crate::session::token::Digest;
 use crate::telemetry::{FilterState, Outcome};
 
+/// A request that waits for the lookup of its session. The lookup's result goes to [`Self::judge`].
 pub struct AwaitSession {
     subject: SessionRequest,
     /// Where the token was found, if filter state is on.
@@ -27,6 +28,7 @@ impl AwaitSession {
         Self { subject, source }
     }
 
+    /// The waiting request, with the token to look up and the rule that decides.
     #[must_use]
     pub fn subject(&self) -> &SessionRequest {
         &self.subject

@@ -6,7 +6,8 @@ use std::hash::RandomState;
 use crate::cache::shared_data::SharedData;
 use crate::config::Config;
 
-/// A host call that did not succeed, with its status (proxy-wasm ABI 0.2.1, `proxy_result_t`).
+/// A host call that did not succeed, with its status (proxy-wasm ABI 0.2.1, `proxy_result_t`). Status 0 (`Ok`): the
+/// host returned a header map that cannot be parsed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refused(pub u32);
 
@@ -17,10 +18,11 @@ pub trait Environment {
     ///
     /// # Errors
     ///
-    /// If the host does not say.
+    /// The status of the host call, if the host does not give the time.
     fn now_ms(&self) -> Result<u64, Refused>;
 
-    /// The address and port of the client of the effective context's stream, as far as the host trusts it.
+    /// The address and port of the client of the effective context's stream, as text, as far as the host trusts it.
+    /// `None`: the host does not know it.
     fn client_address(&self) -> Option<Vec<u8>>;
 
     /// The data that the workers of one Envoy share.
@@ -29,7 +31,9 @@ pub trait Environment {
 
 /// What the steps that answer one event read.
 pub struct Context<'a> {
+    /// The configuration of this worker.
     pub config: &'a Config,
+    /// The clock, the client's address and the shared data of the host.
     pub environment: &'a dyn Environment,
     /// What the workers share: the host's, or this worker's own memory with `cache.shared: false`.
     pub shared_data: &'a dyn SharedData,
@@ -40,6 +44,7 @@ pub struct Context<'a> {
 }
 
 impl<'a> Context<'a> {
+    /// A context for one event. It reads the clock when a step first needs the time.
     #[must_use]
     pub fn new(
         config: &'a Config,
@@ -67,7 +72,7 @@ impl<'a> Context<'a> {
         *self.now_ms.get_or_init(|| self.environment.now_ms().unwrap_or(fallback_ms))
     }
 
-    /// Why the host did not say the time, if it was asked and did not.
+    /// Why the host did not say the time. `None`: it did, or [`Self::now_ms`] was not called.
     pub fn clock_refused(&self) -> Option<Refused> {
         self.clock_refused.get()
     }

@@ -15,17 +15,23 @@ use crate::session::token::Token;
 
 /// A request with the token of its session, under the rule that decides on it.
 pub struct SessionRequest {
+    /// The rule that was selected for the request.
     pub rule: Rc<Rule>,
+    /// The token from the first source of the rule that has one.
     pub token: Token,
+    /// The request that carries the token.
     pub request: Request,
 }
 
+/// The headers of a request as they were received. Actions that change them are not visible here.
 pub struct Request {
     headers: Headers,
     is_websocket: bool,
 }
 
 impl Request {
+    /// Reads once whether the request is a WebSocket handshake: `upgrade` (RFC 6455, section 4.1) or `:protocol` (RFC
+    /// 8441, section 5) lists `websocket`.
     #[must_use]
     pub fn new(headers: Headers) -> Self {
         // Envoy turns an extended CONNECT for a WebSocket (RFC 8441) into an upgrade. Both forms are known here.
@@ -38,6 +44,7 @@ impl Request {
         Self { headers, is_websocket }
     }
 
+    /// All headers, pseudo-headers included.
     #[must_use]
     pub fn headers(&self) -> &Headers {
         &self.headers
@@ -47,6 +54,7 @@ impl Request {
         self.headers.first_known(known).unwrap_or_default()
     }
 
+    /// What rules are matched against. A part is empty if the request lacks its pseudo-header.
     #[must_use]
     pub fn line(&self) -> RequestLine<'_> {
         RequestLine {

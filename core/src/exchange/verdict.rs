@@ -13,17 +13,20 @@ use crate::policy::rules::Rule;
 use crate::session::token::Digest;
 use crate::telemetry::{LogLine, Outcome};
 
+/// The end of a decision on a request.
 pub enum Verdict {
+    /// The request goes on to the upstream. Its stream may need a recheck or a change of its session later.
     Forward(FollowUp),
+    /// The client gets this local reply. The request does not reach the upstream.
     Reply(LocalReply),
 }
 
 /// What remains to be done for a request that went on to the upstream.
 #[derive(Default)]
 pub struct FollowUp {
-    /// Its session is looked up again while it is open.
+    /// Its session is looked up again while it is open. `None`: it is not rechecked.
     pub watch: Option<Watch>,
-    /// Its response may change its session.
+    /// Its response may change its session. `None`: change requests of its response are ignored.
     pub response: Option<AwaitResponse>,
 }
 
@@ -56,6 +59,7 @@ impl<'a> Recipient<'a> {
 }
 
 impl Verdict {
+    /// Forwards a request. Counts the outcome and publishes it as filter state.
     pub fn forward(outcome: Outcome, rule: &Rule, effects: &mut Effects<'_>) -> Self {
         effects.decided(true, outcome, Some(rule));
         Self::Forward(FollowUp::default())
@@ -84,6 +88,7 @@ impl Verdict {
         })
     }
 
+    /// Sends the local reply of a denial, under the outcome that belongs to it; in shadow, forwards the request.
     pub fn deny(denial: Denial, to: Recipient<'_>, effects: &mut Effects<'_>) -> Self {
         Self::reply(ReplyKind::Denial(denial), outcome_of(denial), to, effects)
     }

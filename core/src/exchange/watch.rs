@@ -12,6 +12,7 @@ use crate::session::lookup::{Failure, Lookup};
 use crate::session::token::Token;
 use crate::telemetry::{Counter, LogLine};
 
+/// The recheck of one open stream: the token to look up, the rule that judges it, and the interval (`recheck`).
 #[derive(Clone)]
 pub struct Watch {
     rule: Rc<Rule>,
@@ -24,6 +25,7 @@ pub struct Watch {
 pub enum RecheckOutcome {
     /// The stream stays open. Its session is looked up again after so many milliseconds.
     KeepOpen(u64),
+    /// The stream is closed: its token has no session any more, or the session fails a requirement of the rule.
     Close,
 }
 
@@ -35,11 +37,13 @@ impl Watch {
         Some(Self { rule: Rc::clone(rule), token: token.clone(), every_ms })
     }
 
+    /// The rule that let the request pass. It also judges each recheck.
     #[must_use]
     pub fn rule(&self) -> &Rule {
         &self.rule
     }
 
+    /// The token to look up again.
     #[must_use]
     pub fn token(&self) -> &Token {
         &self.token

@@ -58,7 +58,9 @@ impl fmt::Display for Host {
 /// A host with an optional port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Authority {
+    /// The host, normalised by [`Host::parse`].
     pub host: Host,
+    /// The port, 0 to 65535. `None`: the default port of the scheme (RFC 9110, sections 4.2.1 and 4.2.2).
     pub port: Option<u16>,
 }
 
@@ -109,7 +111,8 @@ pub enum HostPattern {
 }
 
 impl HostPattern {
-    /// Parses `example.com` or `*.example.com`, without a port.
+    /// Parses `example.com` or `*.example.com`, without a port. `None`: it is no such pattern, or so long that it
+    /// matches no host.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let Some(parent) = text.strip_prefix("*.") else {

@@ -141,13 +141,13 @@ impl Headers {
         Values { pairs: if absent { Pairs::default() } else { self.iter() }, name }
     }
 
-    /// The first value of the header of this name (lower case).
+    /// The first value of the header of this name (lower case); `None` if it is absent.
     #[must_use]
     pub fn first<'a>(&'a self, name: &'a str) -> Option<&'a [u8]> {
         self.all(name).next()
     }
 
-    /// The value of the header of this name (lower case), if there is exactly one.
+    /// The value of the header of this name (lower case). `None`: it is absent, or has several values.
     #[must_use]
     pub fn single<'a>(&'a self, name: &'a str) -> Option<&'a [u8]> {
         let mut values = self.all(name);
@@ -196,7 +196,7 @@ impl Headers {
         Values { pairs, name }
     }
 
-    /// The first value of this header.
+    /// The first value of this header; `None` if it is absent.
     #[must_use]
     pub fn first_known(&self, known: Known) -> Option<&[u8]> {
         match self.spot(known) {
@@ -209,7 +209,7 @@ impl Headers {
         }
     }
 
-    /// The value of this header, if there is exactly one.
+    /// The value of this header. `None`: it is absent, or has several values.
     #[must_use]
     pub fn single_known(&self, known: Known) -> Option<&[u8]> {
         if self.is_repeated(known) { None } else { self.first_known(known) }

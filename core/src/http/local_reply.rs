@@ -87,7 +87,7 @@ pub struct LocalReply {
 
 impl LocalReply {
     /// The reply for a denial. `app` is the realm of `www-authenticate` (RFC 9110, section 11.6.1). `origin` is the web
-    /// origin whose scripts may read the reply.
+    /// origin whose scripts may read the reply. `None`: no scripts may read it.
     #[must_use]
     pub fn new(denial: Denial, app: &str, origin: Option<&str>) -> Self {
         let mut headers =
@@ -101,7 +101,7 @@ impl LocalReply {
         Self { status: denial.status(), headers, body: denial.body(), grpc_status: denial.grpc_status() }
     }
 
-    /// A 302 to the login page at `location`.
+    /// A 302 to the login page at `location` (RFC 9110, section 15.4.3). `origin` is as in [`Self::new`].
     #[must_use]
     pub fn login(location: String, origin: Option<&str>) -> Self {
         let mut headers = vec![
@@ -114,7 +114,8 @@ impl LocalReply {
         Self { status: 302, headers, body: "", grpc_status: None }
     }
 
-    /// The reply to a logout: 303 to `redirect`, or 204 without one. `cookies` are values of `set-cookie`.
+    /// The reply to a logout: 303 to `redirect` (RFC 9110, section 15.4.4), or 204 without one. `cookies` are values of
+    /// `set-cookie`. `origin` is as in [`Self::new`].
     #[must_use]
     pub fn logged_out(redirect: Option<&str>, cookies: Vec<String>, origin: Option<&str>) -> Self {
         let mut headers = vec![("cache-control", "no-store".to_owned())];

@@ -45,7 +45,7 @@ impl fmt::Display for Ambiguity {
     }
 }
 
-/// The path of a request target, and the query after the first `?`.
+/// The path of a request target, and the query after the first `?`. `None`: there is no `?` (RFC 3986, section 3.4).
 #[must_use]
 pub fn split_query(target: &[u8]) -> (&[u8], Option<&[u8]>) {
     let (path, rest) = split_before(target, b'?');

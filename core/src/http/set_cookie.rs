@@ -4,9 +4,12 @@
 /// The cookie attribute `SameSite` (RFC 6265bis, section 4.1.2.7).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SameSite {
+    /// Browsers send the cookie with requests from the same site only.
     Strict,
+    /// Browsers also send the cookie with top-level navigations from other sites that have a safe method.
     #[default]
     Lax,
+    /// Browsers send the cookie with all requests. They refuse this value without `Secure`.
     None,
 }
 

@@ -36,7 +36,7 @@ pub enum Field {
 }
 
 impl Field {
-    /// Parses the configuration's name of a field.
+    /// Parses the configuration's name of a field. `None`: it names no field.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         Some(match text {

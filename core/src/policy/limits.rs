@@ -6,9 +6,9 @@ use crate::session::token::Token;
 /// Limits in milliseconds; `None` is no limit. A session that exceeds one is ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
-    /// The maximum time since the last use before the current lookup.
+    /// The maximum time since the last use before the current lookup (`limits.idle`).
     pub idle_ms: Option<u64>,
-    /// The maximum time since the token was created.
+    /// The maximum time since the token was created (`limits.age`).
     pub age_ms: Option<u64>,
 }
 

@@ -18,8 +18,8 @@ pub struct Login {
 }
 
 impl Login {
-    /// Parses `https://login.example.com/?next={url}` or `/login?next={url}`. `{url}` is optional, and allowed once in the
-    /// path, query or fragment: a request cannot change the host of the login page.
+    /// Parses `https://login.example.com/?next={url}` or `/login?next={url}`. `{url}` is optional, and allowed once in
+    /// the path, query or fragment: a request cannot change the host of the login page. `None` for any other text.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         // No other brace is allowed.

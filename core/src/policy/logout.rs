@@ -3,12 +3,12 @@
 use super::matching::{PathCase, PathPattern, method_matches};
 use crate::http::set_cookie::Attributes;
 
-/// The logout route.
+/// A route whose requests end their sessions and get a local reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Logout {
-    /// An exact path.
+    /// The path that logs out, as an exact pattern.
     pub path: PathPattern,
-    /// Methods in capitals.
+    /// The methods that log out, in capitals. `GET` includes HEAD.
     pub methods: Vec<String>,
     /// The `location` of the 303. `None`: the reply is 204.
     pub redirect: Option<String>,

@@ -10,7 +10,7 @@ use crate::http::path;
 pub enum PathCase {
     /// `/ADMIN` matches `/admin`.
     Ignore,
-    /// It does not.
+    /// `/ADMIN` does not match `/admin`.
     Exact,
 }
 
@@ -35,7 +35,7 @@ impl PathCase {
     }
 }
 
-/// A path pattern.
+/// The paths that a rule applies to: one path, or one path and all below it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PathPattern {
     /// This path, with or without one trailing slash. It is stored without it, so `/` is empty.
@@ -94,11 +94,11 @@ impl fmt::Display for PathPattern {
 /// The requests that a rule applies to. Each list that is given must match; within a list, one entry must.
 #[derive(Clone, Debug, Default)]
 pub struct Match {
-    /// Hosts, without ports.
+    /// Hosts, without ports. `None`: all requests.
     pub hosts: Option<Vec<HostPattern>>,
-    /// Methods in capitals.
+    /// Methods in capitals. `GET` includes HEAD. `None`: all methods.
     pub methods: Option<Vec<String>>,
-    /// Path patterns.
+    /// Path patterns. `None`: all requests, also those without a path.
     pub paths: Option<Vec<PathPattern>>,
 }
 
@@ -107,7 +107,7 @@ pub struct Match {
 pub struct Target<'a> {
     /// The host of the authority. `None` if it is malformed, or no rule names hosts.
     pub host: Option<&'a Host>,
-    /// The method.
+    /// `:method`, as sent.
     pub method: &'a [u8],
     /// One reading of the path. `None` for `OPTIONS *` and CONNECT, or if nothing depends on the path.
     pub path: Option<&'a [u8]>,
@@ -116,11 +116,11 @@ pub struct Target<'a> {
 /// A list of a [`Match`] that does not match a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mismatch {
-    /// `hosts`.
+    /// `hosts`: no pattern matches the host.
     Host,
-    /// `methods`.
+    /// `methods`: the method is not listed.
     Method,
-    /// `paths`.
+    /// `paths`: no pattern matches the path.
     Path,
 }
 

@@ -20,7 +20,8 @@ pub fn is_allowed<'a>(listed: &[Origin], own: Option<&Origin>, mut values: impl 
     origin.is_some_and(|origin| listed.contains(&origin) || own == Some(&origin))
 }
 
-/// The value of `access-control-allow-origin`: the value of `Origin`, if it is listed.
+/// The value of `access-control-allow-origin`: the value of `Origin`, if it is listed. `None`: it is absent or not
+/// listed.
 pub fn allow_origin_value<'a>(listed: &[Origin], value: Option<&'a [u8]>) -> Option<&'a str> {
     let value = value?;
     let origin = Origin::parse(value)?;

@@ -85,7 +85,7 @@ impl PathIndex {
     }
 
     /// The position of the first rule whose paths match and that `accepts` agrees to. A request without a path matches
-    /// only rules without path patterns.
+    /// only rules without path patterns. `None`: there is no such rule.
     pub fn first(&self, path: Option<&[u8]>, accepts: impl Fn(usize) -> bool) -> Option<usize> {
         let mut best = None;
         let mut consider = |places: &[usize]| {

@@ -56,7 +56,7 @@ pub struct Facts<'a> {
     pub token: &'a Token,
     /// The time, in milliseconds since 1970.
     pub now_ms: &'a dyn Fn() -> u64,
-    /// The client's address with a port, as Envoy determines it (`source.address`).
+    /// The client's address with a port, as Envoy determines it (`source.address`). `None`: Envoy does not say.
     pub client: &'a dyn Fn() -> Option<Vec<u8>>,
 }
 

@@ -34,7 +34,7 @@ pub enum FailureMode {
 /// The reply to a navigation whose session fails a requirement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnForbidden {
-    /// 403.
+    /// The client gets 403.
     Deny,
     /// A redirect to the login page.
     Login,
@@ -43,9 +43,9 @@ pub enum OnForbidden {
 /// Which CORS preflights (Fetch Standard, "CORS-preflight fetch") pass without a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CorsPreflight {
-    /// Those from an origin that the rule lists.
+    /// Preflights from an origin that the rule lists.
     Listed,
-    /// All of them.
+    /// Preflights from all origins.
     Pass,
 }
 

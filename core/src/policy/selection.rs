@@ -16,18 +16,22 @@ use crate::http::path::{self, Ambiguity};
 /// What the selection depends on.
 #[derive(Clone, Copy)]
 pub struct Selector<'c> {
-    /// The hosts that are served; absent: all.
+    /// The hosts that are served. `None`: all.
     pub hosts: Option<&'c [HostPattern]>,
+    /// The rules in their order, with the rule for requests that match none.
     pub rules: &'c Rules,
+    /// The logout route. `None`: no request asks for a logout.
     pub logout: Option<&'c Logout>,
 }
 
 /// The parts of a request that rules are matched against, as sent.
 #[derive(Clone, Copy)]
 pub struct RequestLine<'a> {
+    /// `:method`. Methods are case-sensitive (RFC 9110, section 9.1).
     pub method: &'a [u8],
     /// Path and query.
     pub target: &'a [u8],
+    /// `:authority`. Rules match its host; the port is not compared.
     pub authority: &'a [u8],
 }
 
@@ -44,12 +48,15 @@ pub enum Paths<'a> {
 /// The rule that decides, and whether the request asks for a logout.
 #[derive(Clone, Copy)]
 pub struct Selected<'c> {
+    /// The first rule that matches, or the fallback.
     pub rule: &'c Rc<Rule>,
+    /// Whether the request matches the logout route. `rule` decides which tokens it ends.
     pub is_logout: bool,
 }
 
 /// Why no rule was selected.
 pub struct Undecided {
+    /// The reason, which becomes the local reply.
     pub denial: Denial,
     /// Whether every rule that may have been meant is in shadow.
     pub in_shadow: bool,
@@ -87,7 +94,8 @@ impl<'c> Selector<'c> {
     ///
     /// # Errors
     ///
-    /// [`Denial::BadHost`], [`Denial::UnknownHost`].
+    /// - [`Denial::BadHost`]: the authority is no host with at most a numeric port.
+    /// - [`Denial::UnknownHost`]: `hosts` does not list the host.
     pub fn host(self, authority: &[u8]) -> Result<Option<Host>, Denial> {
         if self.hosts.is_none() && !self.rules.uses_hosts() {
             return Ok(None);
@@ -103,7 +111,7 @@ impl<'c> Selector<'c> {
     ///
     /// # Errors
     ///
-    /// Rules name paths, and the path is one that no honest client sends.
+    /// Rules name paths, and [`path::readings`] refuses the path.
     pub fn paths<'a>(self, request: RequestLine<'a>) -> Result<Paths<'a>, Ambiguity> {
         let has_no_path = request.method == b"CONNECT" || (request.method == b"OPTIONS" && request.target == b"*");
         if has_no_path || !(self.rules.uses_paths() || self.logout.is_some()) {
@@ -121,7 +129,7 @@ impl<'c> Selector<'c> {
         }
     }
 
-    /// What one reading of the path selects.
+    /// The rule for one reading of the path. `host` and `path` are as in [`Target`].
     #[must_use]
     pub fn select_at(self, host: Option<&Host>, method: &[u8], path: Option<&[u8]>) -> Selected<'c> {
         let is_logout =

@@ -14,11 +14,20 @@ use crate::session::token::Token;
 pub enum Source {
     /// The cookie of this name (case-sensitive).
     Cookie(String),
-    /// The header of this name (lower case), after a prefix that is compared without case.
-    Header { name: String, prefix: Option<String> },
-    /// The query parameter of this name: of WebSocket handshakes, since browsers cannot set their headers, or with `any`
-    /// of all requests.
-    Query { name: String, any: bool },
+    /// A header, such as `authorization` with the prefix `Bearer ` (RFC 6750, section 2.1).
+    Header {
+        /// The name, in lower case.
+        name: String,
+        /// What precedes the token in the value, compared without case. `None`: the value is the token.
+        prefix: Option<String>,
+    },
+    /// A query parameter, for WebSocket handshakes: browsers cannot set their headers.
+    Query {
+        /// The name of the parameter.
+        name: String,
+        /// Whether requests other than WebSocket handshakes may carry the token too.
+        any: bool,
+    },
 }
 
 impl fmt::Display for Source {
@@ -34,7 +43,7 @@ impl fmt::Display for Source {
 /// The parts of a request that may carry a token.
 #[derive(Clone, Copy)]
 pub struct RequestView<'a> {
-    /// The headers.
+    /// All headers of the request.
     pub headers: &'a Headers,
     /// Path and query, as sent.
     pub target: &'a [u8],

@@ -5,18 +5,18 @@ use crate::http::reserved::ReservedHeaders;
 /// What happens to a response whose change failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnFailure {
-    /// It passes to the client.
+    /// The response passes to the client (`pass`).
     Pass,
-    /// It is replaced by a 503.
+    /// The client gets a 503 in its place (`deny`).
     Deny,
 }
 
 /// The keys of a session's data that upstreams may set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Keys {
-    /// These.
+    /// Only these keys (`write_back.keys`).
     Only(Vec<String>),
-    /// All but these, which requirements read: an upstream must not change its own clients' permissions.
+    /// All keys but these, which requirements read: an upstream must not change its own clients' permissions.
     AllBut(Vec<String>),
 }
 
@@ -43,7 +43,7 @@ pub struct WriteBack {
     pub names: ReservedHeaders,
     /// The keys that may be set.
     pub keys: Keys,
-    /// The reaction to a failure.
+    /// What the client gets if a change fails that the response asked for.
     pub on_failure: OnFailure,
 }
 

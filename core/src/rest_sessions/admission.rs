@@ -4,6 +4,7 @@ use super::backend::{Backend, ServiceId};
 use super::breaker::{Breaker, Permit};
 use crate::session::lookup::{Failure, Outage};
 
+/// The calls in flight and the circuit breakers of one worker. Services and targets are added at their first call.
 #[derive(Default)]
 pub struct Admission {
     /// Calls in flight, by [`ServiceId`].
@@ -44,7 +45,8 @@ impl Admission {
         }
     }
 
-    /// The outcome of an admitted call, for its circuit breaker.
+    /// The outcome of an admitted call, for its circuit breaker. `failure`: `None` if the response is usable; only a
+    /// [`Failure::Outage`] counts as an outage.
     pub fn report(&mut self, backend: &Backend, permit: Permit, failure: Option<Failure>, now_ms: u64) {
         if let (Some(settings), Some(breaker)) =
             (&backend.service.breaker, slot(&mut self.breakers, backend.namespace.target_id.0))

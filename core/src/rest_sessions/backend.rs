@@ -10,8 +10,11 @@ use crate::session::token::Token;
 /// A rest-sessions service and an app, as a rule uses them. Rules with equal settings share one value.
 #[derive(Debug)]
 pub struct Backend {
+    /// The service, with its timeout and limits.
     pub service: Service,
+    /// Selects the count of calls in flight. Equal services have equal ids.
     pub service_id: ServiceId,
+    /// The app at the service's target.
     pub namespace: Namespace,
 }
 
@@ -20,14 +23,17 @@ pub struct Backend {
 pub struct Service {
     /// Envoy's name of the cluster.
     pub cluster: Rc<str>,
+    /// The `:authority` of calls (RFC 9113, section 8.3.1).
     pub authority: String,
+    /// The part of a call's path before `/{app}`. It is empty, or starts with `/` and does not end with `/`.
     pub path_prefix: String,
-    /// For one lookup, retries included.
+    /// The timeout of one call, in milliseconds: 1 to 60000. A lookup's retries are included.
     pub timeout_ms: u64,
+    /// How often Envoy retries a lookup after a refused or reset connection: 0 to 3. Kills and changes are not retried.
     pub retries: u64,
-    /// Calls in flight, in one worker.
+    /// The maximum number of calls in flight, in one worker: 1 to 100000.
     pub max_in_flight: usize,
-    /// Absent: calls are made whatever became of the ones before.
+    /// The circuit breaker of each worker. `None`: outages never stop calls.
     pub breaker: Option<breaker::Settings>,
 }
 
@@ -54,8 +60,11 @@ pub struct NamespaceId(pub usize);
 /// The sessions of one app at one target. A token of one namespace means nothing in another.
 #[derive(Debug)]
 pub struct Namespace {
+    /// Equal for equal namespaces of a configuration, and for no others.
     pub id: NamespaceId,
+    /// Selects the circuit breaker. Apps at one target share it.
     pub target_id: TargetId,
+    /// The name of the app: a path segment of calls, and the realm of local replies (RFC 9110, section 11.5).
     pub app: Rc<str>,
     /// Cluster, authority, path prefix and app, unambiguous across configurations.
     prefix: Box<[u8]>,
@@ -64,6 +73,7 @@ pub struct Namespace {
 }
 
 impl Namespace {
+    /// The namespace of `app` at the target of `service`. Keys and hashes depend on these two, and not on the ids.
     #[must_use]
     pub fn new(id: NamespaceId, target_id: TargetId, service: &Service, app: Rc<str>) -> Self {
         let mut prefix = Vec::new();
@@ -92,10 +102,13 @@ impl Namespace {
 /// Which session is meant. Two requests share a call or a cached session only if all of it is equal.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct SessionKey {
+    /// The namespace that the token belongs to.
     pub namespace: NamespaceId,
+    /// The token, compared in constant time.
     pub token: Token,
 }
 
+/// Tests of namespaces and of their hashes.
 #[cfg(test)]
 pub mod tests {
     use super::*;

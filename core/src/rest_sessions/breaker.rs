@@ -45,7 +45,7 @@ impl State {
 }
 
 impl Breaker {
-    /// Whether a call may be made now.
+    /// Permits a call at `now_ms`, in milliseconds since 1970. `None`: the circuit is open, or a probe is out.
     pub fn permit(&mut self, now_ms: u64) -> Option<Permit> {
         match self.0 {
             State::Closed { .. } => Some(Permit::Normal),

@@ -20,8 +20,11 @@ type CallNumber = u64;
 
 /// A call that was admitted: to whom, about which session, and when.
 pub struct CallInfo {
+    /// The service that is called. Its limit and its circuit breaker admitted the call.
     pub backend: Rc<Backend>,
+    /// The session that the call is about.
     pub key: SessionKey,
+    /// The request that the host dispatches.
     pub request: Rc<CallRequest>,
     /// In milliseconds since 1970.
     pub started_ms: u64,
@@ -31,7 +34,9 @@ pub struct CallInfo {
 
 /// An admitted call and what its response is for.
 pub struct PendingCall<P> {
+    /// The call itself.
     pub info: CallInfo,
+    /// What the caller attached in [`Client::begin`], such as the streams that wait.
     pub purpose: P,
     permit: Permit,
 }
@@ -40,7 +45,9 @@ pub struct PendingCall<P> {
 #[must_use]
 pub struct Dispatch {
     number: CallNumber,
+    /// The request for `proxy_http_call` (proxy-wasm ABI 0.2.1).
     pub request: Rc<CallRequest>,
+    /// The time after which the host gives up on the call, retries included.
     pub timeout: Duration,
 }
 
@@ -125,13 +132,15 @@ impl<P> Client<P> {
         dispatch
     }
 
-    /// The call that a request for the session may join: one that is over before the request's own deadline.
+    /// The purpose of the call that a request for the session may join: a call that is over before the request's own
+    /// deadline, in milliseconds since 1970. `None`: there is no such call.
     pub fn joinable(&mut self, key: &SessionKey, deadline_ms: u64) -> Option<&mut P> {
         let call = self.joinable.get(key).and_then(|number| self.calls.get_mut(number))?;
         (call.info.deadline_ms <= deadline_ms).then_some(&mut call.purpose)
     }
 
     /// Records what the host said. Returns the call if the host has refused it; then [`Self::report`] must follow.
+    /// `None`: the call is in flight.
     pub fn dispatched(&mut self, dispatched: Dispatched) -> Option<PendingCall<P>> {
         let Some(call) = dispatched.call else { return self.remove(dispatched.number) };
         self.numbers.insert(call, dispatched.number);
@@ -145,7 +154,7 @@ impl<P> Client<P> {
         self.remove(number)
     }
 
-    /// The outcome of a call, for its circuit breaker.
+    /// The outcome of a call, for its circuit breaker. `failure`: `None` if the response is usable.
     pub fn report(&mut self, call: &PendingCall<P>, failure: Option<Failure>, now_ms: u64) {
         self.admission.report(&call.info.backend, call.permit, failure, now_ms);
     }

@@ -8,8 +8,11 @@ use crate::session::token::Token;
 
 /// A request for the host to dispatch. Its path holds the token, so it has no `Debug`.
 pub struct CallRequest {
+    /// Envoy's name of the cluster that is called.
     pub cluster: Rc<str>,
+    /// Pseudo-headers and headers, with names in lower case.
     pub headers: Vec<(&'static str, String)>,
+    /// A JSON object. `None`: the request has no body.
     pub body: Option<String>,
 }
 
@@ -20,6 +23,7 @@ impl CallRequest {
         self.headers.iter().find(|(found, _)| *found == name).map_or("", |(_, value)| value)
     }
 
+    /// `GET` for a lookup, `DELETE` for a kill, `POST` for a change.
     #[must_use]
     pub fn method(&self) -> &str {
         self.header(":method")

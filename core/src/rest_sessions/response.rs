@@ -10,15 +10,20 @@ pub enum CalloutResponse {
     /// The call was dispatched and there is no status: the connection was reset, or the call's timeout passed before
     /// the response was complete.
     Reset,
+    /// The host has the whole response, sent by the service or made by Envoy.
     Complete {
+        /// `:status`. Zero if it is absent or not a number.
         status: u16,
         /// Whether the service sent the response. Envoy's own 503 and 504 have no `x-envoy-upstream-service-time`.
         from_service: bool,
+        /// The content of the response, if its size permits.
         body: Body,
     },
 }
 
+/// The content of a response, limited in size.
 pub enum Body {
+    /// At most [`MAX_BODY`](crate::session::lookup::MAX_BODY) bytes.
     Read(Vec<u8>),
     /// Longer than [`MAX_BODY`](crate::session::lookup::MAX_BODY), and therefore not read.
     TooLarge,
@@ -29,7 +34,8 @@ impl CalloutResponse {
     ///
     /// # Errors
     ///
-    /// Why the response does not answer the call.
+    /// - [`Failure::Outage`]: no response, a 503 or 504 of Envoy's own, or a status of 429 or at least 500.
+    /// - [`Failure::Bad`]: any other status than 200, or a body that is too large.
     pub fn body(&self, late: bool) -> Result<&[u8], Failure> {
         let outage = |outage| Err(Failure::Outage(outage));
         let bad = |answer| Err(Failure::Bad(answer));

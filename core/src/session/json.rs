@@ -35,13 +35,13 @@ pub fn read(text: &str) -> Option<Value<'_>> {
     serde_json::from_str(text).ok()
 }
 
-/// Parses a number.
+/// Parses a number (RFC 8259, section 6). `None` for any other text.
 #[must_use]
 pub fn number(text: &str) -> Option<f64> {
     if let Value::Number(number) = read(text)? { Some(number) } else { None }
 }
 
-/// Parses a string.
+/// Parses a string (RFC 8259, section 7). `None` for any other text.
 #[must_use]
 pub fn text(text: &str) -> Option<Cow<'_, str>> {
     if let Value::Text(text) = read(text)? { Some(text) } else { None }

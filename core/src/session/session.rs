@@ -13,15 +13,15 @@ use crate::session::{heap, json};
 pub struct Parts<'a> {
     /// The user's id.
     pub id: Cow<'a, str>,
-    /// The client's address when the session was made.
+    /// The client's address when the session was made. `None`: rest-sessions did not send it.
     pub ip: Option<Cow<'a, str>>,
     /// The time to live, in seconds.
     pub ttl: &'a str,
-    /// The seconds since the last use before this lookup.
+    /// The seconds since the last use before this lookup, as JSON. `None`: rest-sessions did not send it.
     pub idle: Option<&'a str>,
-    /// The number of reads.
+    /// The number of reads, as JSON. `None`: rest-sessions did not send it.
     pub reads: Option<&'a str>,
-    /// The number of writes.
+    /// The number of writes, as JSON. `None`: rest-sessions did not send it.
     pub writes: Option<&'a str>,
     /// The session expires at a fixed time: use does not extend it.
     pub no_resave: bool,
@@ -96,7 +96,7 @@ impl Session {
         self.part(0, self.id_end)
     }
 
-    /// The client's address when the session was made.
+    /// The client's address when the session was made. `None`: rest-sessions did not send it.
     #[must_use]
     pub fn ip(&self) -> Option<&str> {
         self.has_ip.then(|| self.part(self.id_end, self.ip_end))
@@ -108,19 +108,19 @@ impl Session {
         self.part(self.ip_end, self.ttl_end)
     }
 
-    /// The seconds since the last use before this lookup, as JSON.
+    /// The seconds since the last use before this lookup, as JSON. `None`: rest-sessions did not send it.
     #[must_use]
     pub fn idle(&self) -> Option<&str> {
         self.number(self.ttl_end, self.idle_end)
     }
 
-    /// The number of reads, as JSON.
+    /// The number of reads, as JSON. `None`: rest-sessions did not send it.
     #[must_use]
     pub fn reads(&self) -> Option<&str> {
         self.number(self.idle_end, self.reads_end)
     }
 
-    /// The number of writes, as JSON.
+    /// The number of writes, as JSON. `None`: rest-sessions did not send it.
     #[must_use]
     pub fn writes(&self) -> Option<&str> {
         self.number(self.reads_end, self.writes_end)
@@ -132,7 +132,7 @@ impl Session {
         self.text.get(self.writes_end as usize..).unwrap_or_default()
     }
 
-    /// The value of a key of the data.
+    /// The value of a key of the data. `None`: the data has no such key.
     #[must_use]
     pub fn data(&self, key: &str) -> Option<Scalar<'_>> {
         data::find(self.data_json(), &self.members, key)
@@ -156,7 +156,7 @@ impl Session {
         millis(self.ttl()).unwrap_or(0)
     }
 
-    /// The time since the last use before this lookup, in milliseconds.
+    /// The time since the last use before this lookup, in milliseconds. `None`: rest-sessions did not send it.
     #[must_use]
     pub fn idle_ms(&self) -> Option<u64> {
         millis(self.idle()?)

@@ -122,12 +122,14 @@ impl fmt::Display for Digest {
     }
 }
 
+/// Tests of tokens, and the tokens that the tests of other modules use.
 #[cfg(test)]
 pub mod tests {
     use super::*;
     use proptest::prelude::*;
     use std::hash::RandomState;
 
+    /// The current time of the tests, in milliseconds since 1970.
     pub const NOW_MS: u64 = 1_760_000_000_000;
 
     /// A token that was made at this time.

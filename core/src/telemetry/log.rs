@@ -22,25 +22,49 @@ pub enum Level {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LogLine {
     /// The filter sent a local reply; under a shadow rule, it would have.
-    LocalReply { outcome: Outcome, rule: Option<Rc<str>>, token: Option<Digest> },
+    LocalReply {
+        /// The decision, shown by its [`Outcome::reason`].
+        outcome: Outcome,
+        /// The label of the rule that decided. `None`: no rule was selected.
+        rule: Option<Rc<str>>,
+        /// The digest of the request's token. `None`: the decision needed no token, or found none.
+        token: Option<Digest>,
+    },
     /// The filter closed an open stream, because its session had ended.
-    StreamClosed { rule: Rc<str>, token: Digest },
+    StreamClosed {
+        /// The label of the rule that closed the stream.
+        rule: Rc<str>,
+        /// The digest of the stream's token.
+        token: Digest,
+    },
     /// The filter ignored a response's request to change its session. See [`Counter::WriteBacksDropped`](super::Counter::WriteBacksDropped).
-    ChangeIgnored { why: &'static str },
+    ChangeIgnored {
+        /// The reason, as a word for logs, such as `not_allowed`.
+        why: &'static str,
+    },
     /// A response came for a call that is not in flight.
-    UnknownCall { call: u32 },
+    UnknownCall {
+        /// The host's number of the call.
+        call: u32,
+    },
     /// A call could not be made, or its response is not usable.
     CallFailed {
+        /// Why the call failed.
         failure: Failure,
+        /// Envoy's name of the called cluster.
         cluster: Rc<str>,
         /// The number of suppressed lines of this cause since the last one.
         held_back: u64,
     },
-    /// `status`: of the host call (proxy-wasm ABI 0.2.1, `proxy_result_t`).
-    HostCallRefused { status: u32 },
+    /// The host refused a host call that a request or its response depends on.
+    HostCallRefused {
+        /// The status of the host call (proxy-wasm ABI 0.2.1, `proxy_result_t`).
+        status: u32,
+    },
 }
 
 impl LogLine {
+    /// How important the line is. A line that a client can cause at will is a debug line.
     #[must_use]
     pub fn level(&self) -> Level {
         match self {

@@ -88,7 +88,7 @@ impl Worker {
         })
     }
 
-    /// How often [`Event::Tick`] must come, in milliseconds; absent: never.
+    /// How often [`Event::Tick`] must come, in milliseconds. `None`: never.
     #[must_use]
     pub fn tick_period_ms(&self) -> Option<u32> {
         self.config.tick_ms()

@@ -18,7 +18,7 @@ struct PendingStream {
 /// What may still happen to a stream whose request went on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Expectations {
-    /// The time between two rechecks, in milliseconds; absent: there are none.
+    /// The time between two rechecks, in milliseconds. `None`: there are none.
     pub recheck_every_ms: Option<u64>,
     /// Its response may change its session.
     pub may_change_session: bool,

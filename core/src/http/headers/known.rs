@@ -5,13 +5,21 @@ use crate::http::name::NameFilter;
 /// A header that [`super::Headers`] finds without a search.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Known {
+    /// `:method` (RFC 9113, section 8.3.1).
     Method,
+    /// `:path`: path and query (RFC 9113, section 8.3.1).
     Path,
+    /// `:authority`: host and port (RFC 9113, section 8.3.1). Envoy sets it from `host` for HTTP/1.1.
     Authority,
+    /// `:scheme` (RFC 9113, section 8.3.1).
     Scheme,
+    /// `:protocol`: the protocol of an extended CONNECT (RFC 8441, section 4).
     Protocol,
+    /// `upgrade`: the protocols that an HTTP/1.1 request offers to switch to (RFC 9110, section 7.8).
     Upgrade,
+    /// `origin`: the web origin that caused the request (RFC 6454, section 7).
     Origin,
+    /// `cookie` (RFC 6265, section 5.4). HTTP/2 may split it into several lines (RFC 9113, section 8.2.3).
     Cookie,
 }
 
