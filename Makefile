@@ -157,7 +157,7 @@ test-django: $(MODULE) $(VENV) .venv/.django-installed programs
 
 # The services that docs/guides/services.md shows, and the guide from django-rest-sessions.
 .PHONY: test-services
-test-services: $(MODULE) $(VENV) .venv/.django-installed $(SERVICES) programs
+test-services: $(MODULE) $(VENV) .venv/.django-installed .venv/.services-installed $(SERVICES) programs
 	.venv/bin/python -m pytest -ra tests/services --ignore=tests/services/test_django.py $(ARGS)
 
 # Root on Debian or Ubuntu installs Chromium. Without it the browser tests are skipped and say why.
@@ -228,9 +228,10 @@ toolchain:
 .venv/.browser-installed: tests/browser/requirements.txt
 .venv/.node-installed: envoy/module/requirements.txt
 .venv/.django-installed: django/requirements.txt
+.venv/.services-installed: tests/services/requirements.txt
 .venv/.lint-installed: tests/requirements-lint.txt
 .venv/.installed .venv/.redis-installed .venv/.bench-installed .venv/.browser-installed .venv/.node-installed \
-.venv/.django-installed .venv/.lint-installed: .venv/.created
+.venv/.django-installed .venv/.services-installed .venv/.lint-installed: .venv/.created
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement $(filter %.txt,$^)
 	@touch $@
 
