@@ -42,7 +42,7 @@ def log_in(request: HttpRequest) -> HttpResponse:
 
 
 def whose(request: HttpRequest) -> HttpResponse:
-    return HttpResponse(cast(SessionStore, request.session).user or "nobody")
+    return HttpResponse(cast(SessionStore, request.session).user or "anonymous")
 
 
 urlpatterns = [path(view.__name__, view) for view in (say, hear, form, log_out, log_in, whose)]
@@ -118,4 +118,4 @@ def test_djangos_cache_tells_users_apart_without_a_cookie() -> None:
         for _ in range(2):
             for user in ("ada", "max"):
                 assert client.get("/whose", headers=session_headers(user=user)).text == user
-            assert client.get("/whose", headers=NONE).text == "nobody"
+            assert client.get("/whose", headers=NONE).text == "anonymous"

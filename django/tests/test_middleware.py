@@ -36,7 +36,7 @@ def untouched(request: HttpRequest) -> HttpResponse:
 
 
 def touched(request: HttpRequest) -> HttpResponse:
-    return HttpResponse(cast(SessionStore, request.session).user or "nobody")
+    return HttpResponse(cast(SessionStore, request.session).user or "anonymous")
 
 
 VIEWS = (change_and_fail, change_save_and_fail, end_and_raise, untouched, touched)
