@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::params::InvalidParam;
+use crate::store::StoreError;
 
 /// Values are kept as JSON text, because a float would change numbers such as `1.10`, `12345678901234567890` and
 /// `1e400`.
@@ -20,6 +21,11 @@ impl Data {
     /// Parses the text from a store. Fails if it is not a JSON object.
     pub fn from_stored(text: &str) -> Result<Self, serde_json::Error> {
         serde_json::from_str(text)
+    }
+
+    /// Parses the text of [`Data::to_text`].
+    pub fn from_text(text: Option<&RawValue>) -> Result<Self, serde_json::Error> {
+        text.map_or_else(|| Ok(Self::default()), |text| Self::from_stored(text.get()))
     }
 
     pub fn is_empty(&self) -> bool {
@@ -39,14 +45,15 @@ impl Data {
         }
     }
 
-    /// Bytes of all keys and values.
-    pub fn size(&self) -> usize {
-        self.0.iter().map(|(key, value)| key.len().saturating_add(value.get().len())).sum()
+    /// The text for a store and for an answer; `None` if there are no keys.
+    pub fn to_text(&self) -> Result<Option<Box<RawValue>>, serde_json::Error> {
+        if self.is_empty() { Ok(None) } else { serde_json::value::to_raw_value(self).map(Some) }
     }
 
-    /// The text for a store; `None` if there are no keys.
-    pub fn to_stored(&self) -> Result<Option<String>, serde_json::Error> {
-        if self.is_empty() { Ok(None) } else { serde_json::to_string(self).map(Some) }
+    /// The text, if it has at most `max` bytes; else [`StoreError::TooLarge`].
+    pub fn to_bounded_text(&self, max: usize) -> Result<Option<Box<RawValue>>, StoreError> {
+        let text = self.to_text().map_err(|_| StoreError::Corrupt)?;
+        if text.as_ref().is_some_and(|text| text.get().len() > max) { Err(StoreError::TooLarge(max)) } else { Ok(text) }
     }
 }
 
@@ -102,7 +109,7 @@ mod tests {
     fn applied(stored: &str, body: &str) -> Option<String> {
         let mut data = Data::from_stored(stored).unwrap();
         data.apply(&change(body).unwrap());
-        data.to_stored().unwrap()
+        data.to_text().unwrap().map(|text| text.get().to_owned())
     }
 
     #[test]

@@ -9,6 +9,7 @@
 //! - [`serve`]: connections, their limits, and graceful shutdown
 //! - [`options`]: the command line and the environment
 //! - [`clock`]: the time
+//! - [`throttle`]: how often a line is logged
 //!
 //! *The original* is that npm package, version 2.0.1.
 
@@ -25,4 +26,5 @@ pub mod params;
 pub mod serve;
 pub mod session;
 pub mod store;
+pub mod throttle;
 pub mod token;

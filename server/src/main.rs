@@ -52,7 +52,7 @@ fn fail(problem: &str) -> ExitCode {
 
 async fn run(options: Options) -> Result<(), String> {
     start_logging(&options);
-    let (store, store_name) = open_store(&options)?;
+    let (store, store_name) = open_store(&options, Clock::system())?;
     let signals = shutdown_signals().map_err(|error| format!("cannot listen for signals: {error}"))?;
     let listener = TcpListener::bind(&options.listen)
         .await
@@ -60,9 +60,8 @@ async fn run(options: Options) -> Result<(), String> {
     let address = listener.local_addr().map_err(|error| format!("cannot listen on {}: {error}", options.listen))?;
     tracing::info!(%address, store = %store_name, "listening");
 
-    let clock = Clock::system();
     if let Some(interval) = options.sweep_interval {
-        tokio::spawn(sweep_periodically(store.clone(), clock.clone(), interval));
+        tokio::spawn(sweep_periodically(store.clone(), interval));
     }
     let limits = Limits {
         max_connections: options.max_connections,
@@ -70,7 +69,7 @@ async fn run(options: Options) -> Result<(), String> {
         write_timeout: options.client_timeout,
         shutdown_timeout: options.shutdown_timeout,
     };
-    let api = Api { store, clock, body_timeout: options.client_timeout };
+    let api = Api { store, body_timeout: options.client_timeout };
     serve(listener, router(api), limits, shutdown_requested(signals)).await;
     tracing::info!("stopped");
     Ok(())
@@ -86,29 +85,33 @@ fn start_logging(options: &Options) {
     tracing_subscriber::registry().with(lines).with(ours).init();
 }
 
-fn open_store(options: &Options) -> Result<(Store, String), String> {
+fn open_store(options: &Options, clock: Clock) -> Result<(Store, String), String> {
     match &options.store {
         StoreChoice::Memory => {
-            Ok((Store::Memory(Arc::new(MemoryStore::new(options.memory_bytes))), "memory".to_owned()))
+            Ok((Store::Memory(Arc::new(MemoryStore::new(options.memory_bytes, 262_144, clock))), "memory".to_owned()))
         }
         StoreChoice::Redis(url) => {
             // Fails only if a provider is installed already, which serves as well.
             let _ = rustls::crypto::ring::default_provider().install_default();
-            let redis = RedisStore::new(url.clone(), options.namespace.clone(), options.store_timeout)
+            let redis = RedisStore::new(url.clone(), options.namespace.clone(), options.store_timeout, 262_144, clock)
                 .map_err(|error| format!("cannot use the store {url}: {error}"))?;
             Ok((Store::Redis(Arc::new(redis)), url.to_string()))
         }
     }
 }
 
-async fn sweep_periodically(store: Store, clock: Clock, interval: Duration) {
+async fn sweep_periodically(store: Store, interval: Duration) {
     let mut ticks = tokio::time::interval(interval);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     // The first tick is immediate; the first sweep is due after one interval.
     ticks.tick().await;
     loop {
         ticks.tick().await;
-        match store.sweep(clock.seconds()).await {
+        let swept = match store.now().await {
+            Ok(now) => store.sweep(now).await,
+            Err(error) => Err(error),
+        };
+        match swept {
             Ok(swept) => tracing::event!(Level::DEBUG, swept, "swept expired sessions"),
             Err(error) => tracing::warn!(%error, "expired sessions were not swept; the next sweep retries"),
         }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, RedisError, RedisResult};
 
-use crate::store::StoreError;
+use crate::store::{Cause, StoreError};
 
 /// Opens the connection with the first call, and a new one after a failure of the connection or a timeout.
 pub struct ConnectionManager {
@@ -57,13 +57,13 @@ impl ConnectionManager {
             }
             Ok(Err(error)) => {
                 self.log_failure(&describe(&error));
-                Err(StoreError::Unavailable)
+                Err(StoreError::Unavailable(Cause::Other))
             }
             Err(_) => {
                 // A slow connection and a dead one look the same: the next request gets a new one.
                 self.discard(used.load(Ordering::Relaxed));
                 self.log_failure("no answer in time");
-                Err(StoreError::Unavailable)
+                Err(StoreError::Unavailable(Cause::Timeout))
             }
         }
     }

@@ -26,7 +26,7 @@ pub fn parse_session(fields: Option<Fields>, now: i64) -> Result<Option<Session>
         last_activity: number(&last_activity),
         ip: text(&ip),
         no_resave: no_resave.is_some_and(|flag| flag == b"1"),
-        data: parse_data(&data.unwrap_or_default())?,
+        data: parse_data(&data.unwrap_or_default())?.to_text().map_err(|_| StoreError::Corrupt)?,
     };
     Ok(record.at(now))
 }

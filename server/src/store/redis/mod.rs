@@ -13,7 +13,8 @@ use self::connection::ConnectionManager;
 use self::fields::{FIELDS, Fields, parse_data, parse_session};
 use self::keys::{Keys, expiration_member, member, split_expiration_member, split_member};
 pub use self::url::{RedisUrl, RedisUrlError};
-use super::{NewSession, StoreError};
+use super::{Lookup, NewSession, Read, StoreError};
+use crate::clock::Clock;
 use crate::data::Change;
 use crate::params::App;
 use crate::session::Session;
@@ -22,10 +23,14 @@ use crate::token::Token;
 /// Sessions that one command reads or ends. Bounds how long one command blocks Redis.
 const CHUNK: usize = 500;
 
+pub type TimeSource = Clock;
+
 /// Sessions in one Redis, with or without replicas.
 pub struct RedisStore {
     connection: ConnectionManager,
     keys: Keys,
+    clock: Clock,
+    max_session_bytes: usize,
     get: Script,
     set: Script,
     kill: Script,
@@ -35,11 +40,19 @@ pub struct RedisStore {
 impl RedisStore {
     /// Connects with the first request, because Redis may start later than this service. `timeout` bounds each command
     /// or script.
-    pub fn new(url: RedisUrl, namespace: String, timeout: Duration) -> Result<Self, RedisUrlError> {
+    pub fn new(
+        url: RedisUrl,
+        namespace: String,
+        timeout: Duration,
+        max_session_bytes: usize,
+        clock: TimeSource,
+    ) -> Result<Self, RedisUrlError> {
         let client = Client::open(url.into_connection_info()).map_err(|_| RedisUrlError::Form)?;
         Ok(Self {
             connection: ConnectionManager::new(client, timeout),
             keys: Keys::new(namespace),
+            clock,
+            max_session_bytes,
             get: Script::new(concat!(include_str!("scripts/live.lua"), include_str!("scripts/get.lua"))),
             set: Script::new(concat!(include_str!("scripts/live.lua"), include_str!("scripts/set.lua"))),
             kill: Script::new(concat!(include_str!("scripts/remove.lua"), include_str!("scripts/kill.lua"))),
@@ -47,8 +60,14 @@ impl RedisStore {
         })
     }
 
-    pub async fn create(&self, app: &App, token: &Token, new: NewSession, now: i64) -> Result<(), StoreError> {
-        let data = new.data.to_stored().map_err(|_| StoreError::Corrupt)?;
+    pub async fn now(&self) -> Result<i64, StoreError> {
+        Ok(self.clock.seconds())
+    }
+
+    pub async fn create(&self, app: &App, new: NewSession) -> Result<Token, StoreError> {
+        let token = &Token::generate(self.clock.millis()).map_err(|_| StoreError::NoRandomness)?;
+        let now = self.clock.seconds();
+        let data = new.data.to_bounded_text(self.max_session_bytes)?;
         let end = now.saturating_add(new.ttl);
         let session = self.keys.session(app, token.as_str());
         let mut pipe = redis::pipe();
@@ -60,13 +79,15 @@ impl RedisStore {
         let hash = pipe.cmd("HSET").arg(&session).arg("id").arg(&new.id).arg("r").arg(1).arg("w").arg(1);
         hash.arg("ip").arg(&new.ip).arg("la").arg(now).arg("ttl").arg(new.ttl);
         if let Some(data) = data {
-            hash.arg("d").arg(data);
+            hash.arg("d").arg(data.get());
         }
         let pipe: &Pipeline = &pipe;
-        self.connection.call(|mut connection| async move { pipe.exec_async(&mut connection).await }).await
+        self.connection.call(|mut connection| async move { pipe.exec_async(&mut connection).await }).await?;
+        Ok(token.clone())
     }
 
-    pub async fn get(&self, app: &App, token: &Token, now: i64) -> Result<Option<Session>, StoreError> {
+    pub async fn get(&self, app: &App, token: &Token, _read: Read) -> Result<Lookup, StoreError> {
+        let now = self.clock.seconds();
         let mut script = self.get.prepare_invoke();
         for key in self.session_keys(app, token) {
             script.key(key);
@@ -75,18 +96,14 @@ impl RedisStore {
         let script = &script;
         let fields: Option<Fields> =
             self.connection.call(|mut connection| async move { script.invoke_async(&mut connection).await }).await?;
-        parse_session(fields, now)
+        let session = parse_session(fields, now)?;
+        Ok(session.map_or(Lookup::Missing, |session| Lookup::Active { session, untouched: None }))
     }
 
     /// Optimistic locking: reads `d`, merges the change, and writes if `d` is still the same; else starts again. Each
     /// retry means that another write succeeded, and the timeout bounds all retries.
-    pub async fn set(
-        &self,
-        app: &App,
-        token: &Token,
-        change: &Change,
-        now: i64,
-    ) -> Result<Option<Session>, StoreError> {
+    pub async fn set(&self, app: &App, token: &Token, change: Change) -> Result<Option<Session>, StoreError> {
+        let (now, change) = (self.clock.seconds(), &change);
         let keys = &self.session_keys(app, token);
         self.connection
             .call(|mut connection| async move {
@@ -96,19 +113,22 @@ impl RedisStore {
                     let expected = found.unwrap_or_default();
                     let Ok(mut data) = parse_data(&expected) else { return Ok(Err(StoreError::Corrupt)) };
                     data.apply(change);
-                    let Ok(merged) = data.to_stored() else { return Ok(Err(StoreError::Corrupt)) };
+                    let merged = match data.to_bounded_text(self.max_session_bytes) {
+                        Ok(merged) => merged,
+                        Err(error) => return Ok(Err(error)),
+                    };
                     let mut script = self.set.prepare_invoke();
                     for key in keys {
                         script.key(key);
                     }
                     script.arg(app.as_str()).arg(token.as_str()).arg(now);
-                    script.arg(&expected).arg(merged.unwrap_or_default());
+                    script.arg(&expected).arg(merged.as_ref().map_or("", |text| text.get()));
                     let fields: Option<Fields> = script.invoke_async(&mut connection).await?;
                     if fields.as_ref().is_some_and(Vec::is_empty) {
                         continue;
                     }
                     let before = parse_session(fields, now);
-                    return Ok(before.map(|session| session.map(|session| Session { d: data, ..session })));
+                    return Ok(before.map(|session| session.map(|session| Session { d: merged, ..session })));
                 }
             })
             .await?
@@ -119,7 +139,8 @@ impl RedisStore {
         [self.keys.session(app, token.as_str()), self.keys.sessions(app), self.keys.users(app), self.keys.expirations()]
     }
 
-    pub async fn kill(&self, app: &App, token: &Token, now: i64) -> Result<u64, StoreError> {
+    pub async fn kill(&self, app: &App, token: &Token) -> Result<u64, StoreError> {
+        let now = self.clock.seconds();
         let mut script = self.kill.key(self.keys.sessions(app));
         script.key(self.keys.users(app)).key(self.keys.expirations());
         script.arg(self.keys.prefix(app)).arg(app.as_str()).arg(token.as_str()).arg(now);
@@ -162,14 +183,17 @@ impl RedisStore {
         Ok(killed)
     }
 
-    pub async fn active_users(&self, app: &App, since: i64) -> Result<u64, StoreError> {
+    pub async fn active_users(&self, app: &App, dt: i64) -> Result<u64, StoreError> {
+        let since = self.clock.seconds().saturating_sub(dt);
         let mut command = cmd("ZCOUNT");
         command.arg(self.keys.users(app)).arg(since).arg("+inf");
         let command = &command;
         self.connection.call(|mut connection| async move { command.query_async(&mut connection).await }).await
     }
 
-    pub async fn app_sessions(&self, app: &App, since: i64, now: i64) -> Result<Vec<Session>, StoreError> {
+    pub async fn app_sessions(&self, app: &App, dt: i64) -> Result<Vec<Session>, StoreError> {
+        let now = self.clock.seconds();
+        let since = now.saturating_sub(dt);
         let mut command = cmd("ZREVRANGEBYSCORE");
         command.arg(self.keys.sessions(app)).arg("+inf").arg(since);
         let members = self.query_strings(&command).await?;
@@ -177,7 +201,8 @@ impl RedisStore {
         self.sessions(app, &tokens, now).await
     }
 
-    pub async fn user_sessions(&self, app: &App, id: &str, now: i64) -> Result<Vec<Session>, StoreError> {
+    pub async fn user_sessions(&self, app: &App, id: &str) -> Result<Vec<Session>, StoreError> {
+        let now = self.clock.seconds();
         let tokens = self.user_tokens(app, id).await?;
         let tokens: Vec<_> = tokens.iter().map(String::as_str).collect();
         self.sessions(app, &tokens, now).await
@@ -236,6 +261,10 @@ impl RedisStore {
 
     pub async fn ping(&self) -> Result<(), StoreError> {
         self.connection.call(|mut connection| async move { cmd("PING").exec_async(&mut connection).await }).await
+    }
+
+    pub async fn ready(&self) -> Result<(), StoreError> {
+        self.ping().await
     }
 
     async fn query_strings(&self, command: &redis::Cmd) -> Result<Vec<String>, StoreError> {
