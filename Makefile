@@ -122,16 +122,16 @@ lint-python: $(VENV) .venv/.lint-installed .venv/.browser-installed .venv/.djang
 	.venv/bin/mypy
 	cd django && ../.venv/bin/mypy
 
-# A script of Redis is two files, functions and their caller, which server/src/store/redis/mod.rs concatenates.
+# A script of Redis is one or more files, which server/src/store/redis/script.rs concatenates.
 .PHONY: lint-lua
 lint-lua: $(SELENE)
 	$(SELENE) bench/*.lua
 	@cd server/src/store/redis && \
-	scripts="$$(sed -n 's/.*concat!(include_str!("\([^"]*\)"), include_str!("\([^"]*\)")).*/\1 \2/p' mod.rs)"; \
-	test -n "$$scripts" || { echo "make lint: server/src/store/redis/mod.rs names no scripts" >&2; exit 1; }; \
-	echo "$$scripts" | while read -r functions caller; do \
-	  echo "selene: $$functions $$caller"; \
-	  cat "$$functions" "$$caller" | $(SELENE) --config $(CURDIR)/selene.toml - || exit 1; done
+	scripts="$$(sed -n 's/.* lua!(\(.*\)).*/\1/p' script.rs | tr -d '",')"; \
+	test -n "$$scripts" || { echo "make lint: server/src/store/redis/script.rs names no scripts" >&2; exit 1; }; \
+	echo "$$scripts" | while read -r names; do \
+	  echo "selene: $$names"; \
+	  (cd scripts && for name in $$names; do cat "$$name.lua"; done) | $(SELENE) --config $(CURDIR)/selene.toml - || exit 1; done
 
 .PHONY: clean
 clean: ## remove all that was built or installed here

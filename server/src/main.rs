@@ -10,7 +10,7 @@ use rest_sessions::api::{Api, router};
 use rest_sessions::clock::Clock;
 use rest_sessions::options::{Cli, Options, StoreChoice, resolve};
 use rest_sessions::serve::{Limits, serve};
-use rest_sessions::store::{MemoryStore, RedisStore, Store};
+use rest_sessions::store::{CredentialFiles, MemoryStore, RedisConfig, RedisStore, Store, TimeSource};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::Level;
@@ -93,8 +93,14 @@ fn open_store(options: &Options, clock: Clock) -> Result<(Store, String), String
         StoreChoice::Redis(url) => {
             // Fails only if a provider is installed already, which serves as well.
             let _ = rustls::crypto::ring::default_provider().install_default();
-            let redis = RedisStore::new(url.clone(), options.namespace.clone(), options.store_timeout, 262_144, clock)
-                .map_err(|error| format!("cannot use the store {url}: {error}"))?;
+            let config = RedisConfig {
+                url: url.clone(),
+                files: CredentialFiles::default(),
+                namespace: options.namespace.clone(),
+                timeout: options.store_timeout,
+                max_session_bytes: 262_144,
+            };
+            let redis = RedisStore::new(config, TimeSource::Redis);
             Ok((Store::Redis(Arc::new(redis)), url.to_string()))
         }
     }

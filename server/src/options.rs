@@ -231,7 +231,7 @@ mod tests {
     fn a_host_or_a_port_of_redis_selects_redis() {
         assert_eq!(store(&[], &[("RS_REDISHOST", "cache.example.com")]), "redis://cache.example.com:6379/0");
         assert_eq!(store(&[], &[("RS_REDISPORT", "7000")]), "redis://127.0.0.1:7000/0");
-        assert_eq!(store(&[], &[("RS_REDISHOST", "::1"), ("RS_REDISPORT", "7000")]), "redis://::1:7000/0");
+        assert_eq!(store(&[], &[("RS_REDISHOST", "::1"), ("RS_REDISPORT", "7000")]), "redis://[::1]:7000/0");
         assert_eq!(store(&[], &[("RS_REDISHOST", ""), ("RS_REDISPORT", "")]), "memory");
         let both = [("RS_REDISHOST", "a"), ("RS_REDISURL", "rediss://b:1/2")];
         assert_eq!(store(&[], &both), "rediss://b:1/2");

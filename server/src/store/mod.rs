@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 pub use self::error::{Cause, StoreError};
 pub use self::memory::MemoryStore;
-pub use self::redis::{RedisStore, RedisUrl, RedisUrlError, TimeSource};
+pub use self::redis::{CredentialFiles, RedisConfig, RedisStore, RedisUrl, RedisUrlError, TimeSource};
 use crate::data::{Change, Data};
 use crate::params::App;
 use crate::session::Session;

@@ -14,7 +14,7 @@ use axum::http::{Request, header};
 use http_body_util::BodyExt;
 use rest_sessions::api::{Api, router};
 use rest_sessions::clock::Clock;
-use rest_sessions::store::{MemoryStore, RedisStore, RedisUrl, Store};
+use rest_sessions::store::{CredentialFiles, MemoryStore, RedisConfig, RedisStore, RedisUrl, Store, TimeSource};
 use test_support::redis::RedisServer;
 use test_support::wait::PATIENCE;
 use tower::ServiceExt;
@@ -52,8 +52,14 @@ impl Service {
         let url = RedisUrl::parse(&server.url()).unwrap();
         // No test over this service measures the timeout, and a busy machine is slow.
         Self::over(|clock| {
-            let redis = RedisStore::new(url, "rs".to_owned(), PATIENCE, MAX_SESSION_BYTES, clock).unwrap();
-            Store::Redis(Arc::new(redis))
+            let config = RedisConfig {
+                url,
+                files: CredentialFiles::default(),
+                namespace: "rs".to_owned(),
+                timeout: PATIENCE,
+                max_session_bytes: MAX_SESSION_BYTES,
+            };
+            Store::Redis(Arc::new(RedisStore::new(config, TimeSource::Fixed(clock))))
         })
     }
 
