@@ -9,6 +9,7 @@
 //! - [`serve`]: connections, their limits, and graceful shutdown
 //! - [`options`]: the command line and the environment
 //! - [`clock`]: the time
+//! - [`sweep`]: expired sessions
 //! - [`throttle`]: how often a line is logged
 //!
 //! *The original* is that npm package, version 2.0.1.
@@ -18,13 +19,16 @@
     deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::string_slice)
 )]
 
+pub mod access;
 pub mod api;
 pub mod clock;
 pub mod data;
 pub mod options;
 pub mod params;
+pub mod reload;
 pub mod serve;
 pub mod session;
 pub mod store;
+pub mod sweep;
 pub mod throttle;
 pub mod token;
