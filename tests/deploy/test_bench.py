@@ -8,7 +8,7 @@ from typing import TypeVar
 import pytest
 import requests
 
-from bench import report, services
+from bench import files, report, services
 from bench.filters import bootstrap, ext_authz, lua, ours
 from bench.scenarios import Scenario, scenarios
 from harness import envoy
@@ -137,8 +137,9 @@ def test_every_peer_denies_requests_while_rest_sessions_is_unavailable(peers_wit
 
 
 def test_every_page_with_figures_shows_those_of_the_last_run() -> None:
-    pages = report.pages(json.loads(report.RESULTS.read_text()))
+    results = json.loads(report.RESULTS.read_text())
+    pages = report.pages(results)
     assert [path.name for path in pages] == ["README.md", "performance.md", "from-django-rest-sessions.md"]
     for path, figures in pages.items():
-        assert report.MARKS[0] + figures + report.MARKS[1] in path.read_text(), path
-    assert pages[report.README].count("|") == 3 * (len(report.IN_README) + 1)
+        assert files.shown(report.RESULTS, figures) in path.read_text(), path
+    assert pages[files.README].count("|") == 3 * (len(report.IN_README) + 1)
