@@ -1,5 +1,7 @@
 """What the measurements share: their settings, their figures, and the medians over rounds."""
 
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -60,3 +62,11 @@ def ratios(rounds: list[Round], key: str, base: str) -> Figures:
 
 def ratios_of(rounds: list[Round], key: str, base: str, metric: str) -> list[float]:
     return [seen[key][metric] / seen[base][metric] for seen in rounds]
+
+
+def spread(values: Iterable[float]) -> Figures:
+    """The median, and its confidence interval of 95 %: the ranks that the binomial distribution gives, whatever the
+    distribution of the values. Of a few values these are the least and the most."""
+    ordered = sorted(values)
+    rank = max(0, int(len(ordered) / 2 - 0.98 * math.sqrt(len(ordered))))
+    return {"low": ordered[rank], "median": median(ordered), "high": ordered[-1 - rank]}
