@@ -23,6 +23,15 @@ impl Data {
         serde_json::from_str(text)
     }
 
+    /// The text from a store as an answer shows it: without white space. Parses it only if it has some, which this
+    /// service does not write. Fails if it is not a JSON object.
+    pub fn normalize_stored(text: String) -> Result<Option<Box<RawValue>>, serde_json::Error> {
+        if text.starts_with("{\"") && !has_space_between_tokens(&text) {
+            return RawValue::from_string(text).map(Some);
+        }
+        Self::from_stored(&text)?.to_text()
+    }
+
     /// Parses the text of [`Data::to_text`].
     pub fn from_text(text: Option<&RawValue>) -> Result<Self, serde_json::Error> {
         text.map_or_else(|| Ok(Self::default()), |text| Self::from_stored(text.get()))
@@ -89,6 +98,19 @@ fn scalar(key: &str, value: Box<RawValue>) -> Result<Option<Box<RawValue>>, Inva
     }
 }
 
+fn has_space_between_tokens(json: &str) -> bool {
+    let (mut in_string, mut escaped) = (false, false);
+    json.bytes().any(|byte| {
+        if in_string {
+            in_string = escaped || byte != b'"';
+            escaped = !escaped && byte == b'\\';
+            return false;
+        }
+        in_string = byte == b'"';
+        byte.is_ascii_whitespace()
+    })
+}
+
 /// Writes a string as JavaScript does. A string with an unpaired surrogate can only be written with its escape, and is
 /// left unchanged.
 fn normalize_string(value: Box<RawValue>) -> Box<RawValue> {
@@ -118,6 +140,23 @@ mod tests {
             applied(r#"{"a":1,"b":"x","c":true}"#, r#"{"b":null,"a":2,"z":false}"#).unwrap(),
             r#"{"a":2,"c":true,"z":false}"#
         );
+    }
+
+    #[test]
+    fn stored_text_is_answered_without_white_space() {
+        let normal =
+            |text: &str| Data::normalize_stored(text.to_owned()).map(|data| data.map(|data| data.get().to_owned()));
+        for (stored, expected) in [
+            (r#"{"a":"x y","b":"\\","c":"\" , "}"#, r#"{"a":"x y","b":"\\","c":"\" , "}"#),
+            ("{ \"a\" : 1,\n\"b\":2}", r#"{"a":1,"b":2}"#),
+            (r#"{"a":1 }"#, r#"{"a":1}"#),
+        ] {
+            assert_eq!(normal(stored).unwrap().as_deref(), Some(expected));
+        }
+        assert_eq!(normal("{}").unwrap(), None);
+        for bad in ["nonsense", "[1]", "\"a\"", "{\"a\":1", "{\"a\":1}x", "{\"a\"}", "{\"a\":01}", ""] {
+            assert!(normal(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -12,9 +12,11 @@ pub type Fields = Vec<Option<Vec<u8>>>;
 
 /// The session at `now`. `None` if it is missing, expired, or lacks a field that every session has. `Corrupt` if `d` is
 /// not a JSON object.
-pub fn parse_session(fields: Fields, now: i64) -> Result<Option<Session>, StoreError> {
-    let data = fields.get(4).cloned().flatten().unwrap_or_default();
-    let data = parse_data(&data)?.to_text().map_err(|_| StoreError::Corrupt)?;
+pub fn parse_session(mut fields: Fields, now: i64) -> Result<Option<Session>, StoreError> {
+    let data = match fields.get_mut(4).and_then(Option::take).filter(|data| !data.is_empty()) {
+        Some(data) => Data::normalize_stored(owned_text(data)).map_err(|_| StoreError::Corrupt)?,
+        None => None,
+    };
     Ok(parse_record(fields, data).and_then(|record| record.at(now)))
 }
 
@@ -33,12 +35,12 @@ pub fn parse_timed_session_with(mut fields: Fields, data: Option<Box<RawValue>>)
 fn parse_record(fields: Fields, data: Option<Box<RawValue>>) -> Option<Record> {
     let [id, reads, writes, ttl, _, last_activity, ip, no_resave] = <[_; 8]>::try_from(fields).ok()?;
     Some(Record {
-        id: text(&id?),
+        id: owned_text(id?),
         reads: number(&reads.unwrap_or_default()),
         writes: number(&writes.unwrap_or_default()),
         ttl: number(&ttl?),
         last_activity: number(&last_activity?),
-        ip: text(&ip?),
+        ip: owned_text(ip?),
         no_resave: no_resave.is_some_and(|flag| flag == b"1"),
         data,
     })
@@ -46,6 +48,11 @@ fn parse_record(fields: Fields, data: Option<Box<RawValue>>) -> Option<Record> {
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// As [`text`], without a copy if the bytes are UTF-8.
+fn owned_text(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes).unwrap_or_else(|error| text(error.as_bytes()))
 }
 
 /// JavaScript writes large numbers as `1e+22`.

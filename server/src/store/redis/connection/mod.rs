@@ -5,7 +5,7 @@ mod connector;
 mod failure;
 
 use std::future::Future;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -23,9 +23,9 @@ use crate::throttle::Throttle;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Before a command is repeated on the same connection.
 const RETRY_DELAY: Duration = Duration::from_millis(10);
-/// Between attempts to connect, doubled with each up to the longest.
+/// Between attempts to connect, doubled with each up to the longest, which is below the time that a request waits.
 const FIRST_DELAY: Duration = Duration::from_millis(20);
-const LONGEST_DELAY: Duration = Duration::from_millis(500);
+const LONGEST_DELAY: Duration = Duration::from_millis(200);
 
 /// How an operation is meant to be run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +49,8 @@ struct Shared {
     connector: Connector,
     state: watch::Sender<State>,
     repair: Mutex<Repair>,
+    /// Attempts to replace the connection since a command that writes succeeded.
+    attempts: AtomicU32,
     /// Whether a command failed since one that writes succeeded.
     failing: AtomicBool,
     log: Throttle<Line>,
@@ -65,8 +67,6 @@ struct State {
 #[derive(Default)]
 struct Repair {
     running: bool,
-    /// Since a command last succeeded.
-    attempts: u32,
     /// Why the last attempt failed.
     error: Option<StoreError>,
 }
@@ -85,6 +85,7 @@ impl ConnectionManager {
             connector,
             state: watch::Sender::default(),
             repair: Mutex::default(),
+            attempts: AtomicU32::new(0),
             failing: AtomicBool::new(false),
             log: Throttle::default(),
         };
@@ -128,7 +129,7 @@ impl ConnectionManager {
             failure = Some(found.error);
             match found.remedy {
                 Remedy::None => return Err(shared.failed(found.error, &describe(&error))),
-                Remedy::Reconnect if kind == Kind::OptionalWrite && shared.repair().attempts > 0 => {
+                Remedy::Reconnect if kind == Kind::OptionalWrite && shared.attempts.load(Ordering::Relaxed) > 0 => {
                     shared.replace(generation);
                     return Err(shared.failed(found.error, &describe(&error)));
                 }
@@ -162,13 +163,13 @@ fn told(error: StoreError, repeated: bool) -> StoreError {
 impl Shared {
     /// A connection that is newer than `after`.
     async fn connection(self: &Arc<Self>, after: u64) -> (u64, Connection) {
+        if let Some(current) = self.current(after) {
+            return current;
+        }
         let mut state = self.state.subscribe();
         loop {
-            {
-                let current = state.borrow_and_update();
-                if let Some(connection) = current.connection.as_ref().filter(|_| current.generation > after) {
-                    return (current.generation, connection.clone());
-                }
+            if let Some(current) = self.current(after) {
+                return current;
             }
             self.replace(after);
             // Fails only if the sender is gone, which `self` holds.
@@ -188,13 +189,17 @@ impl Shared {
         self.replace(generation);
     }
 
+    fn current(&self, after: u64) -> Option<(u64, Connection)> {
+        let state = self.state.borrow();
+        let connection = state.connection.as_ref().filter(|_| state.generation > after)?;
+        Some((state.generation, connection.clone()))
+    }
+
     /// Unless there is a connection newer than `after`, opens one. One task connects for all, so that a request that
     /// gives up does not interrupt it.
     fn replace(self: &Arc<Self>, after: u64) {
         let mut repair = self.repair();
-        let state = self.state.borrow();
-        let newer = state.connection.is_some() && state.generation > after;
-        if !repair.running && !newer {
+        if !repair.running && self.current(after).is_none() {
             repair.running = true;
             tokio::spawn(connect(Arc::downgrade(self)));
         }
@@ -208,8 +213,14 @@ impl Shared {
         if kind == Kind::Read {
             return;
         }
-        self.repair().attempts = 0;
-        if self.failing.swap(false, Ordering::Relaxed) && self.log.permit(Line::Recovery).is_some() {
+        // Nearly always there is nothing to change; a load is cheaper than a store that other cores see.
+        if self.attempts.load(Ordering::Relaxed) > 0 {
+            self.attempts.store(0, Ordering::Relaxed);
+        }
+        if self.failing.load(Ordering::Relaxed)
+            && self.failing.swap(false, Ordering::Relaxed)
+            && self.log.permit(Line::Recovery).is_some()
+        {
             tracing::info!("redis answers again");
         }
     }
@@ -236,13 +247,9 @@ impl Shared {
 async fn connect(shared: Weak<Shared>) {
     loop {
         let Some(strong) = shared.upgrade() else { return };
-        let attempts = {
-            let mut repair = strong.repair();
-            repair.attempts = repair.attempts.saturating_add(1);
-            repair.attempts
-        };
+        let attempt = strong.attempts.fetch_add(1, Ordering::Relaxed).saturating_add(1);
         drop(strong);
-        sleep(delay_before(attempts)).await;
+        sleep(delay_before(attempt)).await;
         let Some(strong) = shared.upgrade() else { return };
         match tokio::time::timeout(CONNECT_TIMEOUT, strong.connector.connect()).await {
             Ok(Ok(connection)) => {
@@ -281,7 +288,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_attempt_is_immediate_and_the_delays_grow_to_half_a_second() {
+    fn the_first_attempt_is_immediate_and_the_delays_grow_to_a_fifth_of_a_second() {
         assert_eq!((delay_before(0), delay_before(1)), (Duration::ZERO, Duration::ZERO));
         for attempt in 2..100 {
             let delay = delay_before(attempt);
