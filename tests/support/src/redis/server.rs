@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use redis::{Client, Connection, ErrorKind, FromRedisValue, RedisResult};
@@ -95,6 +95,11 @@ impl RedisServer {
     /// `redis://` with the address, without a password or a database.
     pub fn url(&self) -> String {
         format!("redis://{}", self.address)
+    }
+
+    /// The path of the Unix socket that it listens on too.
+    pub fn socket(&self) -> PathBuf {
+        self.folder.path().join(SOCKET)
     }
 
     /// A new connection. Its commands fail after [`PATIENCE`] without an answer.
@@ -208,6 +213,7 @@ impl RedisServer {
 }
 
 const SNAPSHOT: &str = "dump.rdb";
+const SOCKET: &str = "redis.sock";
 
 fn command(version: RedisVersion, address: SocketAddr, options: &[String], folder: &Path) -> Command {
     let mut command = Command::new(version.program());
@@ -215,7 +221,9 @@ fn command(version: RedisVersion, address: SocketAddr, options: &[String], folde
         .args(["--bind", "127.0.0.1", "--port", &address.port().to_string()])
         .args(["--save", "", "--appendonly", "no", "--dbfilename", SNAPSHOT])
         // Version 7 waits 5 s for further replicas before it sends its data.
-        .args(["--repl-diskless-sync", "yes", "--repl-diskless-sync-delay", "0", "--dir"])
+        .args(["--repl-diskless-sync", "yes", "--repl-diskless-sync-delay", "0", "--unixsocket"])
+        .arg(folder.join(SOCKET))
+        .arg("--dir")
         .arg(folder)
         .args(options);
     command
