@@ -2,7 +2,8 @@
 #
 # Each target installs what it needs, below .venv and .tools. Required are rustup, Python 3.10 or later (with venv) and
 # make. Variables:
-#   ENVOY_BIN, REDIS_SERVER_BIN, WRK_BIN, CHROMIUM_BIN   programs to use in place of the installed ones
+#   ENVOY_BIN, REDIS_SERVER_BIN, REDIS7_SERVER_BIN, PROMTOOL_BIN, FAKETIME_LIB, WRK_BIN, CHROMIUM_BIN
+#                                                        programs to use in place of the installed ones
 #   CARGO_TARGET_DIR                                     where Cargo builds
 #   IMAGE                                                the name of the image of `make image`
 #   CONFIG                                               the configuration for `make check`
@@ -47,11 +48,16 @@ ifeq ($(WRK_BIN),)
   WRK_BIN := $(CURDIR)/.tools/wrk/wrk
   WRK := .tools/wrk/wrk
 endif
+# What some tests in Rust need beside that, from Debian's packages. Where one cannot be had, its tests are skipped and
+# say so.
+REDIS7_SERVER_BIN ?= $(CURDIR)/.tools/redis-7/redis-server
+PROMTOOL_BIN ?= $(CURDIR)/.tools/prometheus/promtool
+FAKETIME_LIB ?= $(CURDIR)/.tools/faketime/libfaketime.so
 # The first installed browser that starts: on Ubuntu, one of these names is a stub that says how to install it.
 # Evaluated at each use, since `make chromium` may have installed it by then.
 CHROMIUM_BIN ?= $(shell for name in chromium chromium-browser google-chrome google-chrome-stable; do \
   $$name --version >/dev/null 2>&1 && command -v $$name && break; done)
-export CARGO_TARGET_DIR ENVOY_BIN REDIS_SERVER_BIN
+export CARGO_TARGET_DIR ENVOY_BIN REDIS_SERVER_BIN REDIS7_SERVER_BIN PROMTOOL_BIN FAKETIME_LIB
 
 .PHONY: help
 help: ## list the targets
@@ -145,8 +151,12 @@ clean: ## remove all that was built or installed here
 	find bench django harness tests -name __pycache__ -prune -exec rm -rf {} +
 
 .PHONY: test-rust
-test-rust: $(MODULE) $(VENV) $(REDIS) programs
+test-rust: $(MODULE) $(VENV) $(REDIS) test-programs programs
 	cargo test --workspace --locked
+
+.PHONY: soak
+soak: $(REDIS) test-programs programs ## run the long fault tests of the session server, in some minutes
+	cargo test --package rest-sessions --locked -- --ignored --nocapture --test-threads 1
 
 .PHONY: test-deploy
 test-deploy: $(MODULE) $(VENV) programs bench-noop
@@ -255,14 +265,46 @@ $(SELENE): | toolchain
 	env -u CARGO_TARGET_DIR cargo install --quiet --debug --locked --no-default-features --root .tools/selene-$(SELENE_VERSION) \
 	  selene --version $(SELENE_VERSION)
 
-# wrk is only packaged by distributions. On Debian and Ubuntu, packages can be downloaded without root: wrk, and the one
-# library that a system without wrk lacks.
+# Programs that only distributions package. On Debian and Ubuntu, packages can be downloaded without root.
+# $(call unpack,PACKAGES) downloads packages into the target's folder and unpacks them there.
+define unpack
+@command -v apt-get >/dev/null 2>&1 && command -v dpkg-deb >/dev/null 2>&1 || \
+  { echo "make: $(@F) is missing, and this is not Debian or Ubuntu: install it with your system's packages" >&2; exit 1; }
+@mkdir -p $(@D)
+@if [ "$$(id -u)" = 0 ] && ! apt-cache show $(firstword $(1)) >/dev/null 2>&1; then apt-get update --quiet=2; fi
+cd $(@D) && apt-get download --quiet=2 $(1) \
+  || { echo "make: $(@F) cannot be downloaded; as root: apt-get update && apt-get install $(firstword $(1))" >&2; exit 1; }
+@cd $(@D) && for package in *.deb; do dpkg-deb --extract $$package . && rm $$package || exit 1; done
+endef
+# $(call missing-libraries,PACKAGE,PATTERN) lists the libraries that a package depends on and this system lacks.
+missing-libraries = $$(apt-cache depends $(1) | sed -n 's/^ .Depends: \($(2)\)$$/\1/p' | while read -r library; do \
+  dpkg-query --show --showformat '$${db:Status-Status}' $$library 2>/dev/null | grep -q '^installed' || echo $$library; done)
+# $(call run-unpacked,PATH) makes the target a script that runs an unpacked program with the unpacked libraries.
+define run-unpacked
+@printf '#!/bin/sh\nLD_LIBRARY_PATH="$$(echo %s/usr/lib/*-linux-gnu)" exec %s/$(1) "$$@"\n' "$(CURDIR)/$(@D)" "$(CURDIR)/$(@D)" > $@
+@chmod +x $@
+endef
+
 .tools/wrk/wrk:
-	@command -v apt-get >/dev/null 2>&1 && command -v dpkg >/dev/null 2>&1 || \
-	  { echo "make bench: wrk is missing; install it with your system's packages (https://github.com/wg/wrk)" >&2; exit 1; }
-	@mkdir -p $(@D)
-	cd $(@D) && apt-get download wrk $$(apt-cache depends wrk | sed -n 's/.*Depends: \(libluajit.*\)/\1/p' | head -n 1) \
-	  || { echo "make bench: wrk cannot be downloaded; as root: apt-get update && apt-get install wrk" >&2; exit 1; }
-	@cd $(@D) && for package in *.deb; do dpkg-deb --extract $$package . || exit 1; done
-	@printf '#!/bin/sh\nLD_LIBRARY_PATH="$$(echo %s/usr/lib/*-linux-gnu)" exec %s/usr/bin/wrk "$$@"\n' "$(CURDIR)/$(@D)" "$(CURDIR)/$(@D)" > $@
-	@chmod +x $@
+	$(call unpack,wrk $(call missing-libraries,wrk,libluajit-.*))
+	$(call run-unpacked,usr/bin/wrk)
+
+.tools/redis-7/redis-server:
+	$(call unpack,redis-server redis-tools $(call missing-libraries,redis-tools,lib.*))
+	$(call run-unpacked,usr/bin/redis-server)
+	@$@ --version | grep -q ' v=\([7-9]\|[1-9][0-9]\)\.' || \
+	  { echo "make: $@ is older than version 7: $$($@ --version)" >&2; exit 1; }
+
+.tools/prometheus/promtool:
+	$(call unpack,prometheus)
+	$(call run-unpacked,usr/bin/promtool)
+
+.tools/faketime/libfaketime.so:
+	$(call unpack,libfaketime)
+	@ln -sf "$$(cd $(@D) && ls usr/lib/*/faketime/libfaketimeMT.so.1)" $@
+
+# Fails for none of them: without one, the tests that need it are skipped.
+.PHONY: test-programs
+test-programs:
+	@$(MAKE) --no-print-directory --keep-going .tools/redis-7/redis-server .tools/prometheus/promtool \
+	  .tools/faketime/libfaketime.so || echo "make: the tests that need these programs are skipped" >&2

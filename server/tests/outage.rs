@@ -2,13 +2,10 @@
 
 mod support;
 
-use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use support::process::Server;
+use test_support::forwarder::Forwarder;
 use test_support::redis::RedisServer;
 use test_support::wait::until_true;
 
@@ -103,41 +100,13 @@ fn expired_sessions_are_swept_by_the_running_server() {
     });
 }
 
-/// A proxy between the server and Redis. When `silent` is set, the connections opened before stay open and forward
-/// nothing, as after a network partition.
-fn relay(redis: SocketAddr, silent: &Arc<AtomicBool>) -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let silent = Arc::clone(silent);
-    std::thread::spawn(move || {
-        for client in listener.incoming().map_while(Result::ok) {
-            let Ok(server) = TcpStream::connect(redis) else { continue };
-            let ends_with_silence = !silent.load(Ordering::SeqCst);
-            for (from, to) in [(&client, &server), (&server, &client)] {
-                let (mut from, mut to, silent) = (from.try_clone().unwrap(), to.try_clone().unwrap(), silent.clone());
-                std::thread::spawn(move || {
-                    let mut buffer = [0; 4096];
-                    while let Ok(count @ 1..) = from.read(&mut buffer) {
-                        let swallowed = ends_with_silence && silent.load(Ordering::SeqCst);
-                        if !swallowed && to.write_all(&buffer[..count]).is_err() {
-                            return;
-                        }
-                    }
-                });
-            }
-        }
-    });
-    port
-}
-
 #[test]
 fn a_connection_that_went_silent_is_replaced() {
     let redis = RedisServer::start();
-    let silent = Arc::new(AtomicBool::new(false));
-    let url = format!("redis://127.0.0.1:{}", relay(redis.address(), &silent));
-    let server = Server::start(&["--store", &url, "--store-timeout", "300"]);
+    let forwarder = Forwarder::start(redis.address());
+    let server = Server::start(&["--store", &forwarder.url(), "--store-timeout", "300"]);
     let token = server.create();
-    silent.store(true, Ordering::SeqCst);
+    forwarder.silence();
     assert_eq!(server.call("GET", &format!("/app1/get/{token}"), "").0, 503);
     assert_eq!(server.call("GET", &format!("/app1/get/{token}"), "").0, 200);
 }

@@ -10,6 +10,7 @@
     reason = "a test that cannot go on fails here"
 )]
 
+pub mod forwarder;
 pub mod http1;
 pub mod outcomes;
 pub mod ports;

@@ -26,10 +26,17 @@ impl RefusingPort {
 /// ephemeral ports, so the kernel assigns it to no other socket. Another test may use it: the caller has to check that
 /// its server starts there, and to take the next one if not.
 pub fn non_ephemeral() -> SocketAddr {
-    const FIRST: u32 = 20_000;
-    const COUNT: u32 = 12_000;
+    in_range(20_000, 12_000)
+}
+
+/// As [`non_ephemeral`], for a node of a Redis Cluster: the port that is higher by 10,000 is not ephemeral either.
+pub fn with_cluster_bus() -> SocketAddr {
+    in_range(11_000, 9_000)
+}
+
+fn in_range(first: u32, count: u32) -> SocketAddr {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let serial = NEXT.fetch_add(1, Ordering::Relaxed);
-    let port = FIRST + process::id().wrapping_mul(101).wrapping_add(serial) % COUNT;
+    let port = first + process::id().wrapping_mul(101).wrapping_add(serial) % count;
     SocketAddr::from(([127, 0, 0, 1], u16::try_from(port).expect("below 32,000")))
 }

@@ -1,6 +1,7 @@
 //! Programs that a test starts: their output is kept, and they end with the test, also if it panics.
 
 use std::fs;
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
@@ -112,6 +113,20 @@ pub fn program_from(variable: &str) -> PathBuf {
         panic!("{variable} is not set; `make test` finds the program, sets it and runs these tests")
     });
     assert!(program.is_file(), "{variable} names {}, which is not a file; run `make test`", program.display());
+    program
+}
+
+/// The program that an environment variable names, for a test that not every machine can run. `None` if there is none;
+/// a line then says that the test is skipped, also if the test's output is captured.
+pub fn program_or_skip(variable: &str, test: &str) -> Option<PathBuf> {
+    let program = env::var_os(variable).map(PathBuf::from).filter(|program| program.is_file());
+    if program.is_none() {
+        // Not with a macro: the test harness captures what those print.
+        let _closed = writeln!(
+            io::stderr(),
+            "SKIPPED {test}: {variable} names no program; `make test-rust` downloads it where it can"
+        );
+    }
     program
 }
 
