@@ -9,10 +9,8 @@ use clap::Parser;
 use rest_sessions::api::{Api, router};
 use rest_sessions::clock::Clock;
 use rest_sessions::options::{Cli, Options, StoreChoice, resolve};
-use rest_sessions::serve::{Limits, serve};
+use rest_sessions::serve::{Capacity, Drain, Limits, Listener, Signals, raise_open_files, serve, tls};
 use rest_sessions::store::{MemoryStore, RedisStore, Store};
-use tokio::net::TcpListener;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::Level;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
@@ -53,24 +51,32 @@ fn fail(problem: &str) -> ExitCode {
 async fn run(options: Options) -> Result<(), String> {
     start_logging(&options);
     let (store, store_name) = open_store(&options, Clock::system())?;
-    let signals = shutdown_signals().map_err(|error| format!("cannot listen for signals: {error}"))?;
-    let listener = TcpListener::bind(&options.listen)
-        .await
-        .map_err(|error| format!("cannot listen on {}: {error}", options.listen))?;
-    let address = listener.local_addr().map_err(|error| format!("cannot listen on {}: {error}", options.listen))?;
+    let signals = Signals::new().map_err(|error| format!("cannot listen for signals: {error}"))?;
+    let open_files = raise_open_files();
+    let tls = options.tls.clone().map(tls::watch).transpose()?;
+    let listener = Listener::open(&options.listen, tls).await?;
+    let address = listener.address().map_err(|error| format!("cannot listen on {}: {error}", options.listen))?;
+    let limits = Limits {
+        capacity: Capacity::within(open_files, options.max_connections),
+        head_timeout: options.client_timeout,
+        write_timeout: options.client_timeout,
+        shutdown_timeout: options.shutdown_timeout,
+    };
+    if limits.capacity.connections < options.max_connections {
+        tracing::warn!(
+            connections = limits.capacity.connections,
+            "the limit of open files is too low for --max-connections; fewer connections are served"
+        );
+    }
     tracing::info!(%address, store = %store_name, "listening");
 
     if let Some(interval) = options.sweep_interval {
         tokio::spawn(sweep_periodically(store.clone(), interval));
     }
-    let limits = Limits {
-        max_connections: options.max_connections,
-        head_timeout: options.client_timeout,
-        write_timeout: options.client_timeout,
-        shutdown_timeout: options.shutdown_timeout,
-    };
+    let drain = Drain::default();
+    tokio::spawn(drain.clone().follow(signals, options.drain_delay));
     let api = Api { store, body_timeout: options.client_timeout };
-    serve(listener, router(api), limits, shutdown_requested(signals)).await;
+    serve(listener, router(api), limits, drain).await;
     tracing::info!("stopped");
     Ok(())
 }
@@ -87,14 +93,21 @@ fn start_logging(options: &Options) {
 
 fn open_store(options: &Options, clock: Clock) -> Result<(Store, String), String> {
     match &options.store {
-        StoreChoice::Memory => {
-            Ok((Store::Memory(Arc::new(MemoryStore::new(options.memory_bytes, 262_144, clock))), "memory".to_owned()))
-        }
+        StoreChoice::Memory => Ok((
+            Store::Memory(Arc::new(MemoryStore::new(options.memory_bytes, options.max_session_bytes, clock))),
+            "memory".to_owned(),
+        )),
         StoreChoice::Redis(url) => {
             // Fails only if a provider is installed already, which serves as well.
             let _ = rustls::crypto::ring::default_provider().install_default();
-            let redis = RedisStore::new(url.clone(), options.namespace.clone(), options.store_timeout, 262_144, clock)
-                .map_err(|error| format!("cannot use the store {url}: {error}"))?;
+            let redis = RedisStore::new(
+                url.clone(),
+                options.namespace.clone(),
+                options.store_timeout,
+                options.max_session_bytes,
+                clock,
+            )
+            .map_err(|error| format!("cannot use the store {url}: {error}"))?;
             Ok((Store::Redis(Arc::new(redis)), url.to_string()))
         }
     }
@@ -116,16 +129,4 @@ async fn sweep_periodically(store: Store, interval: Duration) {
             Err(error) => tracing::warn!(%error, "expired sessions were not swept; the next sweep retries"),
         }
     }
-}
-
-fn shutdown_signals() -> std::io::Result<[Signal; 2]> {
-    Ok([signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?])
-}
-
-async fn shutdown_requested([mut terminate, mut interrupt]: [Signal; 2]) {
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    tracing::info!("stopping: requests in flight are answered first");
 }
