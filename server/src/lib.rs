@@ -7,6 +7,7 @@
 //! - [`store`]: sessions in memory or in Redis
 //! - [`session`], [`data`], [`token`], [`params`]: the model, and what a caller may send
 //! - [`serve`]: connections, their limits, and graceful shutdown
+//! - [`metrics`], [`logging`]: what an operator sees
 //! - [`options`]: the command line and the environment
 //! - [`clock`]: the time
 //! - [`throttle`]: how often a line is logged
@@ -22,6 +23,8 @@ pub mod access;
 pub mod api;
 pub mod clock;
 pub mod data;
+pub mod logging;
+pub mod metrics;
 pub mod options;
 pub mod params;
 pub mod reload;

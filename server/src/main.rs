@@ -1,20 +1,18 @@
 //! The command: reads its options, serves, sweeps expired sessions, and shuts down on SIGTERM or SIGINT.
 
-use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
-use rest_sessions::api::{Api, router};
+use rest_sessions::api::{Api, Endpoints, Timing, router};
 use rest_sessions::clock::Clock;
+use rest_sessions::logging;
+use rest_sessions::metrics::{MeteredStore, Metrics};
 use rest_sessions::options::{Cli, Options, StoreChoice, resolve};
 use rest_sessions::serve::{Capacity, Drain, Limits, Listener, Signals, raise_open_files, serve, tls};
 use rest_sessions::store::{MemoryStore, RedisStore, Store};
 use tracing::Level;
-use tracing_subscriber::filter::Targets;
-use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::util::SubscriberInitExt;
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -49,8 +47,11 @@ fn fail(problem: &str) -> ExitCode {
 }
 
 async fn run(options: Options) -> Result<(), String> {
-    start_logging(&options);
+    logging::start(options.log_level, options.log_format);
     let (store, store_name) = open_store(&options, Clock::system())?;
+    let metrics = Metrics::new().map_err(|error| format!("cannot define the metrics: {error}"))?;
+    let metrics = Arc::new(metrics);
+    let store = MeteredStore::new(store, Arc::clone(&metrics));
     let signals = Signals::new().map_err(|error| format!("cannot listen for signals: {error}"))?;
     let open_files = raise_open_files();
     let tls = options.tls.clone().map(tls::watch).transpose()?;
@@ -75,20 +76,11 @@ async fn run(options: Options) -> Result<(), String> {
     }
     let drain = Drain::default();
     tokio::spawn(drain.clone().follow(signals, options.drain_delay));
-    let api = Api { store, body_timeout: options.client_timeout };
-    serve(listener, router(api), limits, drain).await;
+    let timing = Timing { body_timeout: options.client_timeout, slow_request: options.slow_request };
+    let api = Api::new(store, Arc::clone(&metrics), drain.clone(), timing);
+    serve(listener, router(api, Endpoints::All), limits, drain, metrics).await;
     tracing::info!("stopped");
     Ok(())
-}
-
-/// Logs this program's own events only: libraries may log what they send and receive, which contains tokens.
-fn start_logging(options: &Options) {
-    let lines = tracing_subscriber::fmt::layer()
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_target(false);
-    let ours = Targets::new().with_target("rest_sessions", options.log_level);
-    tracing_subscriber::registry().with(lines).with(ours).init();
 }
 
 fn open_store(options: &Options, clock: Clock) -> Result<(Store, String), String> {
@@ -113,18 +105,14 @@ fn open_store(options: &Options, clock: Clock) -> Result<(Store, String), String
     }
 }
 
-async fn sweep_periodically(store: Store, interval: Duration) {
+async fn sweep_periodically(store: MeteredStore, interval: Duration) {
     let mut ticks = tokio::time::interval(interval);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     // The first tick is immediate; the first sweep is due after one interval.
     ticks.tick().await;
     loop {
         ticks.tick().await;
-        let swept = match store.now().await {
-            Ok(now) => store.sweep(now).await,
-            Err(error) => Err(error),
-        };
-        match swept {
+        match store.sweep().await {
             Ok(swept) => tracing::event!(Level::DEBUG, swept, "swept expired sessions"),
             Err(error) => tracing::warn!(%error, "expired sessions were not swept; the next sweep retries"),
         }

@@ -16,6 +16,19 @@ pub enum StoreError {
     NoRandomness,
 }
 
+impl StoreError {
+    /// The name of this failure in metrics and in `/readyz`.
+    pub fn cause(self) -> &'static str {
+        match self {
+            Self::Unavailable(cause) => cause.as_str(),
+            Self::Full => "storeFull",
+            Self::TooLarge(_) => "sessionTooLarge",
+            Self::Corrupt => "corruptSession",
+            Self::NoRandomness => "noRandomness",
+        }
+    }
+}
+
 /// Why a store is unavailable. Part of metrics, logs and `/readyz`; the answers to calls do not show it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Cause {
