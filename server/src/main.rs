@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
+use rest_sessions::access::{AccessFiles, AllowedHosts, Callers, Guard, guard};
 use rest_sessions::api::{Api, Endpoints, Timing, router};
 use rest_sessions::clock::Clock;
 use rest_sessions::logging;
 use rest_sessions::metrics::{MeteredStore, Metrics};
-use rest_sessions::options::{Cli, Options, StoreChoice, resolve};
-use rest_sessions::serve::{Capacity, Drain, Limits, Listener, Signals, raise_open_files, serve, tls};
+use rest_sessions::options::{Cli, Listen, Options, StoreChoice, resolve};
+use rest_sessions::serve::{Address, Capacity, Drain, Limits, Listener, Signals, raise_open_files, serve, tls};
 use rest_sessions::store::{MemoryStore, RedisStore, Store};
 use tracing::Level;
 
@@ -55,8 +56,13 @@ async fn run(options: Options) -> Result<(), String> {
     let signals = Signals::new().map_err(|error| format!("cannot listen for signals: {error}"))?;
     let open_files = raise_open_files();
     let tls = options.tls.clone().map(tls::watch).transpose()?;
+    let callers = Callers::watch(access_files(&options))?;
     let listener = Listener::open(&options.listen, tls).await?;
     let address = listener.address().map_err(|error| format!("cannot listen on {}: {error}", options.listen))?;
+    let admin = match &options.admin_listen {
+        Some(listen) => Some(Listener::plain(listen).await?),
+        None => None,
+    };
     let limits = Limits {
         capacity: Capacity::within(open_files, options.max_connections),
         head_timeout: options.client_timeout,
@@ -69,18 +75,59 @@ async fn run(options: Options) -> Result<(), String> {
             "the limit of open files is too low for --max-connections; fewer connections are served"
         );
     }
+    if callers.is_none() && !has_client_ca(&options) && address.is_beyond_loopback() {
+        tracing::warn!(
+            "every client that reaches this address can read, change and end every session; \
+             see --secret-file, --access-file and --client-ca"
+        );
+    }
+    let drain = Drain::default();
+    if let Some(listener) = &admin {
+        let address = listener.address().map_err(|error| format!("cannot use --admin-listen: {error}"))?;
+        tracing::info!(%address, "administration");
+    }
     tracing::info!(%address, store = %store_name, "listening");
 
     if let Some(interval) = options.sweep_interval {
         tokio::spawn(sweep_periodically(store.clone(), interval));
     }
-    let drain = Drain::default();
     tokio::spawn(drain.clone().follow(signals, options.drain_delay));
     let timing = Timing { body_timeout: options.client_timeout, slow_request: options.slow_request };
     let api = Api::new(store, Arc::clone(&metrics), drain.clone(), timing);
-    serve(listener, router(api, Endpoints::All), limits, drain, metrics).await;
+    let endpoints = if admin.is_some() { Endpoints::Sessions } else { Endpoints::All };
+    let guarded = Guard { hosts: allowed_hosts(&options, &address), callers };
+    let app = guard(router(api.clone(), endpoints), guarded, &metrics);
+    let admin = async {
+        if let Some(listener) = admin {
+            let limits = Limits { capacity: Capacity::ADMIN, ..limits };
+            serve(listener, router(api, Endpoints::Admin), limits, drain.clone(), Arc::clone(&metrics)).await;
+        }
+    };
+    tokio::join!(serve(listener, app, limits, drain.clone(), Arc::clone(&metrics)), admin);
     tracing::info!("stopped");
     Ok(())
+}
+
+fn has_client_ca(options: &Options) -> bool {
+    options.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some())
+}
+
+fn access_files(options: &Options) -> AccessFiles {
+    AccessFiles {
+        secret_file: options.secret_file.clone(),
+        access_file: options.access_file.clone(),
+        has_client_ca: has_client_ca(options),
+    }
+}
+
+/// `None` for a Unix socket, which no page in a browser can open.
+fn allowed_hosts(options: &Options, address: &Address) -> Option<AllowedHosts> {
+    match (&options.listen, address) {
+        (Listen::Tcp(listen), Address::Tcp(bound)) => {
+            Some(AllowedHosts::new(listen.host(), *bound, &options.allowed_hosts))
+        }
+        _ => None,
+    }
 }
 
 fn open_store(options: &Options, clock: Clock) -> Result<(Store, String), String> {

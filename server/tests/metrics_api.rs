@@ -3,11 +3,10 @@
 mod support;
 
 use std::collections::BTreeSet;
-use std::io::{Read, Write};
 
 use support::process::Server;
 use support::{Service, metric};
-use test_support::http1::Request;
+use test_support::http1::{Connection, Request, Response};
 use test_support::redis::RedisServer;
 use test_support::wait::until_true;
 
@@ -159,25 +158,63 @@ async fn names_and_help_follow_the_rules_of_prometheus() {
 }
 
 #[test]
+fn requests_that_are_refused_are_counted_without_their_path() {
+    let server = Server::start(&["--log-level", "debug"]);
+    let refused = Request::get("/app1/soapp?dt=60").host("evil.example").header("x-request-id", "r-1");
+    assert_eq!(refused.send_to(server.address()).status, 421);
+    let text = server.call("GET", "/metrics", "").1;
+    assert_eq!(metric(&text, r#"rest_sessions_requests_total{route="refused",status="421"}"#), Some(1), "{text}");
+    until_true("it is logged", || server.log().contains(r#"route="refused" status=421"#));
+    assert!(server.log().contains(r#"request_id="r-1""#), "{}", server.log());
+}
+
+#[test]
+fn with_an_admin_listener_the_metrics_are_there_alone() {
+    let server = Server::start(&["--admin-listen", "127.0.0.1:0"]);
+    let log = server.log();
+    let line = log.lines().find(|line| line.contains("administration")).unwrap();
+    let admin = line.rsplit_once("address=").unwrap().1.parse().unwrap();
+    assert_eq!(server.call("GET", "/metrics", "").0, 404);
+    assert_eq!(Request::get("/metrics").send_to(admin).status, 200);
+    for path in ["/livez", "/readyz"] {
+        assert_eq!(server.call("GET", path, "").0, 200);
+        assert_eq!(Request::get(path).send_to(admin).status, 200);
+    }
+    assert_eq!(Request::get("/ping").send_to(admin).status, 404);
+    assert_eq!(Request::get("/app1/soapp?dt=60").send_to(admin).status, 404);
+}
+
+/// A connection that stays open.
+struct Kept(Option<Connection>);
+
+impl Kept {
+    fn open(server: &Server) -> Self {
+        Self(Some(Connection::open(server.address())))
+    }
+
+    fn get(&mut self, path: &str) -> Response {
+        let mut connection = self.0.take().unwrap().send(&Request::get(path).host("localhost"));
+        let response = connection.read(false);
+        self.0 = Some(connection);
+        response
+    }
+}
+
+#[test]
 fn connections_are_counted_while_they_are_open_and_when_they_are_refused() {
     let server = Server::start(&["--max-connections", "2"]);
-    let scrape = || Request::get("/metrics").header("connection", "close").send_to(server.address());
-    let first = scrape();
+    let mut scraper = Kept::open(&server);
+    let first = scraper.get("/metrics");
     assert_eq!(first.header("content-type").as_deref(), Some("text/plain; version=0.0.4"));
     assert_eq!(first.header("cache-control").as_deref(), Some("no-store"));
-    until_true("only the scrape is open", || metric(&scrape().text(), "rest_sessions_connections") == Some(1));
-    let mut kept = server.connect();
-    until_true("the other is counted", || metric(&scrape().text(), "rest_sessions_connections") == Some(2));
-    let second = server.connect();
-    let mut refused = server.connect();
-    refused.write_all(b"GET /ping HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
-    let mut answer = String::new();
-    refused.read_to_string(&mut answer).unwrap();
-    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
-    drop(second);
-    until_true("a connection is free", || scrape().status == 200);
-    let refusals = metric(&scrape().text(), "rest_sessions_connections_refused_total");
-    assert!(refusals >= Some(1), "{refusals:?}");
-    kept.write_all(b"GET /ping HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
-    assert!(kept.read(&mut [0; 16]).unwrap() > 0);
+    let mut value = |name: &str| metric(&scraper.get("/metrics").text(), name);
+    assert_eq!(value("rest_sessions_connections"), Some(1));
+    let mut other = Kept::open(&server);
+    assert_eq!(other.get("/ping").status, 200);
+    assert_eq!(value("rest_sessions_connections"), Some(2));
+    assert_eq!(value("rest_sessions_connections_refused_total"), Some(0));
+    assert_eq!(Kept::open(&server).get("/ping").status, 503);
+    assert_eq!(value("rest_sessions_connections_refused_total"), Some(1));
+    drop(other);
+    until_true("the other is closed", || value("rest_sessions_connections") == Some(1));
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::extract::{Request, State};
-use axum::http::{Method, StatusCode};
+use axum::http::{HeaderMap, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
 
@@ -20,13 +20,24 @@ pub struct Telemetry {
     throttle: Throttle<()>,
 }
 
+/// A request that is being answered.
+pub struct Observation {
+    method: &'static str,
+    ids: RequestIds,
+    began: Instant,
+}
+
+impl Observation {
+    pub fn begin(method: &Method, headers: &HeaderMap) -> Self {
+        Self { method: method_name(method), ids: RequestIds::of(headers), began: Instant::now() }
+    }
+}
+
 /// Measures the requests of one route.
 pub async fn observe(State(route): State<Arc<Telemetry>>, request: Request, next: Next) -> Response {
-    let method = method_name(request.method());
-    let ids = RequestIds::of(request.headers());
-    let began = Instant::now();
+    let observation = Observation::begin(request.method(), request.headers());
     let response = next.run(request).await;
-    route.answered(method, &ids, response.status(), began.elapsed());
+    route.answered(&observation, response.status());
     response
 }
 
@@ -36,7 +47,8 @@ impl Telemetry {
     }
 
     /// Logs the pattern of the route instead of the path, which contains the token.
-    fn answered(&self, method: &'static str, ids: &RequestIds, status: StatusCode, took: Duration) {
+    pub fn answered(&self, Observation { method, ids, began }: &Observation, status: StatusCode) {
+        let took = began.elapsed();
         self.metrics.answered(status, took);
         let (route, status) = (self.metrics.pattern(), status.as_u16());
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);

@@ -3,7 +3,6 @@
 mod requests;
 mod store;
 
-use axum::http::StatusCode;
 use prometheus::core::Collector;
 use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, Result,
@@ -28,7 +27,6 @@ pub struct Metrics {
     store_errors: IntCounterVec,
     connections: IntGauge,
     connections_refused: IntCounter,
-    requests_refused: IntCounterVec,
     created: IntCounter,
     ended: Ended,
     swept: IntCounter,
@@ -111,11 +109,6 @@ impl Metrics {
                 "rest_sessions_connections_refused_total",
                 "Connections refused because too many were open.",
             )?,
-            requests_refused: counters(
-                "rest_sessions_requests_refused_total",
-                "Requests refused before they reached an endpoint, by the status of their response.",
-                &["status"],
-            )?,
             created: counter("rest_sessions_sessions_created_total", "Sessions created.")?,
             ended: Ended::new(&counters(
                 "rest_sessions_sessions_ended_total",
@@ -155,11 +148,6 @@ impl Metrics {
     /// Counts a connection that was refused because too many were open.
     pub fn connection_refused(&self) {
         self.connections_refused.inc();
-    }
-
-    /// Counts a request that was refused before it reached an endpoint.
-    pub fn request_refused(&self, status: StatusCode) {
-        self.requests_refused.with_label_values(&[status.as_str()]).inc();
     }
 
     /// All metrics in Prometheus' text format. The values that are only known now are given.

@@ -12,6 +12,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, header};
 use http_body_util::BodyExt;
+use rest_sessions::access::{Guard, guard};
 use rest_sessions::api::{Api, Endpoints, Timing, router};
 use rest_sessions::clock::Clock;
 use rest_sessions::metrics::{MeteredStore, Metrics};
@@ -45,6 +46,7 @@ pub struct Service {
     pub store: Store,
     /// The store as the endpoints use it.
     pub metered: MeteredStore,
+    metrics: Arc<Metrics>,
     millis: Arc<AtomicU64>,
 }
 
@@ -76,8 +78,13 @@ impl Service {
         let metrics = Arc::new(Metrics::new().unwrap());
         let metered = MeteredStore::new(store.clone(), Arc::clone(&metrics));
         let timing = Timing { body_timeout: Duration::from_secs(5), slow_request: None };
-        let api = Api::new(metered.clone(), metrics, Drain::default(), timing);
-        Self { router: router(api, Endpoints::All), store, metered, millis }
+        let api = Api::new(metered.clone(), Arc::clone(&metrics), Drain::default(), timing);
+        Self { router: router(api, Endpoints::All), store, metered, metrics, millis }
+    }
+
+    /// This service, with what is checked before each request.
+    pub fn guarded(&self, by: Guard) -> Self {
+        Self { router: guard(self.router.clone(), by, &self.metrics), ..self.clone() }
     }
 
     pub fn now(&self) -> i64 {
