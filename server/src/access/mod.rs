@@ -23,8 +23,12 @@ pub use self::callers::{AccessFiles, Callers};
 pub use self::certificate::ClientCertificate;
 pub use self::host::{AllowedHosts, HostPattern};
 use self::target::Target;
-use crate::api::error_response;
+use crate::api::{Observation, Telemetry, error_response};
+use crate::metrics::Metrics;
 use crate::reload::Current;
+
+/// The route of refused requests, in metrics and logs.
+const REFUSED: &str = "refused";
 
 /// What is checked before the router sees a request.
 pub struct Guard {
@@ -46,16 +50,21 @@ pub enum Refusal {
 }
 
 /// Checks each request before `app` sees it.
-pub fn guard(app: Router, guard: Guard) -> Router {
-    let guard = Arc::new(guard);
-    app.layer(layer_fn(move |app| Guarded { app, guard: Arc::clone(&guard) }))
+pub fn guard(app: Router, guard: Guard, metrics: &Metrics) -> Router {
+    let checks = Arc::new(Checks { guard, refused: Telemetry::new(metrics.route(REFUSED), None) });
+    app.layer(layer_fn(move |app| Guarded { app, checks: Arc::clone(&checks) }))
+}
+
+struct Checks {
+    guard: Guard,
+    refused: Telemetry,
 }
 
 /// A service behind the checks. By hand, because axum's middleware costs several allocations a request.
 #[derive(Clone)]
 struct Guarded<S> {
     app: S,
-    guard: Arc<Guard>,
+    checks: Arc<Checks>,
 }
 
 impl<S: Service<Request, Response = Response>> Service<Request> for Guarded<S> {
@@ -68,15 +77,17 @@ impl<S: Service<Request, Response = Response>> Service<Request> for Guarded<S> {
     }
 
     fn call(&mut self, mut request: Request) -> Self::Future {
-        match self.guard.check(&request) {
+        match self.checks.guard.check(&request) {
             Ok(()) => {
                 // Nothing behind this needs the secret, so nothing can log it.
                 request.headers_mut().remove(header::AUTHORIZATION);
                 Either::Left(self.app.call(request))
             }
             Err(refusal) => {
-                tracing::debug!(method = %request.method(), %refusal, "a request is refused");
-                Either::Right(ready(Ok(refusal.into_response())))
+                let answer = refusal.into_response();
+                let observation = Observation::begin(request.method(), request.headers());
+                self.checks.refused.answered(&observation, answer.status());
+                Either::Right(ready(Ok(answer)))
             }
         }
     }
