@@ -1,6 +1,11 @@
 //! The ids that a caller gives a request, in the form in which they may be logged: a client chooses them.
 
-use axum::http::{HeaderMap, HeaderValue};
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const B3: HeaderName = HeaderName::from_static("b3");
+const X_B3_TRACEID: HeaderName = HeaderName::from_static("x-b3-traceid");
 
 const MAX_REQUEST_ID: usize = 128;
 
@@ -18,15 +23,15 @@ pub struct RequestIds {
 impl RequestIds {
     /// A header that occurs twice counts as absent.
     pub fn of(headers: &HeaderMap) -> Self {
-        let single = |name: &str| {
+        let single = |name: HeaderName| {
             let mut values = headers.get_all(name).iter();
             values.next().filter(|_| values.next().is_none()).cloned()
         };
         Self {
-            request_id: single("x-request-id"),
-            traceparent: single("traceparent"),
-            b3: single("b3"),
-            b3_trace_id: single("x-b3-traceid"),
+            request_id: single(X_REQUEST_ID),
+            traceparent: single(TRACEPARENT),
+            b3: single(B3),
+            b3_trace_id: single(X_B3_TRACEID),
         }
     }
 
