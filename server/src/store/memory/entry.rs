@@ -4,8 +4,7 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 
-use serde_json::value::RawValue;
-
+use super::text::Text;
 use crate::params::App;
 use crate::session::{BURST_SECONDS, Record, Session};
 
@@ -29,7 +28,7 @@ pub struct Entry {
     /// The last use. `last_activity` may be older by [`BURST_SECONDS`].
     pub last_use: i64,
     /// `d`; `None` if it has no keys.
-    pub data: Option<Arc<RawValue>>,
+    pub data: Option<Text>,
 }
 
 impl User {
@@ -99,6 +98,8 @@ impl Entry {
 
     /// The view at `now`; `None` if the session has expired.
     pub fn view(&self, now: i64) -> Option<Session> {
+        // The text has been a `RawValue` before, so it is one again.
+        let data = self.data.as_ref().and_then(|text| text.to_raw().ok());
         let record = Record {
             id: self.user.id.clone().into(),
             reads: self.reads,
@@ -107,14 +108,14 @@ impl Entry {
             last_activity: self.last_activity,
             ip: (*self.ip).to_owned(),
             no_resave: false,
-            data: self.data.as_deref().map(ToOwned::to_owned),
+            data,
         };
         record.at(now)
     }
 
     /// The bytes of the session without those of its user and its places in the tables.
     pub fn size(&self) -> usize {
-        let data = self.data.as_ref().map_or(0, |data| arc_block(data.get().len()));
+        let data = self.data.as_ref().map_or(0, Text::size);
         arc_block(size_of::<Self>()).saturating_add(arc_block(self.ip.len())).saturating_add(data)
     }
 }

@@ -2,6 +2,7 @@
 
 mod entry;
 mod table;
+mod text;
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
@@ -9,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use self::entry::{Entry, User};
 use self::table::{Found, Page, Replaced, Scope, Table};
+use self::text::Text;
 use super::{Lookup, NewSession, Read, StoreError};
 use crate::clock::Clock;
 use crate::data::{Change, Data};
@@ -57,7 +59,7 @@ impl MemoryStore {
             ttl: new.ttl,
             last_activity: now,
             last_use: now,
-            data: new.data.to_bounded_text(self.max_session_bytes)?.map(Arc::from),
+            data: new.data.to_bounded_text(self.max_session_bytes)?.map(Text::new),
         };
         let key = Arc::from(token.as_str());
         self.with_room(|table| table.insert(&key, &entry)).await?;
@@ -89,9 +91,10 @@ impl MemoryStore {
             let Some(before) = self.lock().live(app, token, now).map(|entry| entry.data.clone()) else {
                 return Ok(None);
             };
-            let mut data = Data::from_text(before.as_deref()).map_err(|_| StoreError::Corrupt)?;
+            let text = before.as_ref().map(Text::to_raw).transpose().map_err(|_| StoreError::Corrupt)?;
+            let mut data = Data::from_text(text.as_deref()).map_err(|_| StoreError::Corrupt)?;
             data.apply(change);
-            let data = data.to_bounded_text(self.max_session_bytes)?.map(Arc::from);
+            let data = data.to_bounded_text(self.max_session_bytes)?.map(Text::new);
             let replace = |table: &mut Table| table.replace(app, token, now, before.as_ref(), data.as_ref());
             match self.with_room(replace).await? {
                 Replaced::Done(changed) => return Ok(changed.view(now)),

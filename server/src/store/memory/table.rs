@@ -8,9 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::Arc;
 
-use serde_json::value::RawValue;
-
 use super::entry::{Entry, User, arc_block};
+use super::text::Text;
 use crate::params::App;
 use crate::store::StoreError;
 use crate::token::Token;
@@ -100,11 +99,15 @@ impl Table {
         app: &App,
         token: &Token,
         now: i64,
-        expected: Option<&Arc<RawValue>>,
-        data: Option<&Arc<RawValue>>,
+        expected: Option<&Text>,
+        data: Option<&Text>,
     ) -> Result<Replaced, StoreError> {
         let Some(entry) = self.live(app, token, now) else { return Ok(Replaced::Missing) };
-        if entry.data.as_ref().map(Arc::as_ptr) != expected.map(Arc::as_ptr) {
+        let unchanged = match (&entry.data, expected) {
+            (Some(found), Some(expected)) => found.is(expected),
+            (found, expected) => found.is_none() && expected.is_none(),
+        };
+        if !unchanged {
             return Ok(Replaced::Conflict);
         }
         let writes = entry.writes.saturating_add(1);
