@@ -2,6 +2,8 @@
 
 mod entry;
 mod table;
+#[cfg(test)]
+mod tests;
 mod text;
 
 use std::cmp::Reverse;

@@ -170,3 +170,124 @@ impl Table {
 fn size_of(token: &Arc<str>, entry: &Entry) -> usize {
     PLACES.saturating_add(arc_block(token.len())).saturating_add(entry.size())
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::value::RawValue;
+
+    use super::*;
+
+    const NOW: i64 = 1000;
+
+    fn app() -> App {
+        App::parse("app1").unwrap()
+    }
+
+    fn entry(id: &str, data: usize) -> Entry {
+        Entry {
+            user: Arc::new(User::new(&app(), id, NOW)),
+            ip: "::1".into(),
+            reads: 1,
+            writes: 1,
+            ttl: 10,
+            last_activity: NOW,
+            last_use: NOW,
+            data: text(data),
+        }
+    }
+
+    fn text(length: usize) -> Option<Text> {
+        let text = format!("[{}]", "1".repeat(length));
+        (length > 0).then(|| Text::new(RawValue::from_string(text).unwrap()))
+    }
+
+    fn add(table: &mut Table, id: &str, data: usize) -> Token {
+        let token = Token::generate(1).unwrap();
+        table.insert(&token.as_str().into(), &entry(id, data)).unwrap();
+        token
+    }
+
+    #[test]
+    fn what_is_removed_is_no_longer_counted() {
+        let mut table = Table::new(usize::MAX);
+        let tokens: Vec<_> = (0..50).map(|n| add(&mut table, ["a", "b"][n % 2], n * 100)).collect();
+        for (n, token) in tokens.iter().enumerate() {
+            let before = table.live(&app(), token, NOW).unwrap().data.clone();
+            let after = text(n * 7919 % 3000);
+            assert!(matches!(
+                table.replace(&app(), token, NOW, before.as_ref(), after.as_ref()),
+                Ok(Replaced::Done(_))
+            ));
+        }
+        assert!(table.bytes > EMPTY + 50 * 500);
+        for token in &tokens {
+            assert!(table.remove(token.as_str()).is_some() && table.remove(token.as_str()).is_none());
+        }
+        assert_eq!((table.bytes, table.by_token.len(), table.by_user.len()), (EMPTY, 0, 0));
+    }
+
+    #[test]
+    fn what_does_not_fit_changes_nothing() {
+        let mut table = Table::new(EMPTY + 1000);
+        let token = add(&mut table, "a", 0);
+        let bytes = table.bytes;
+        assert_eq!(table.insert(&"t".into(), &entry("b", 800)), Err(StoreError::Full));
+        let larger = text(800);
+        assert!(matches!(table.replace(&app(), &token, NOW, None, larger.as_ref()), Err(StoreError::Full)));
+        assert_eq!((table.bytes, table.by_token.len(), table.by_user.len()), (bytes, 1, 1));
+        assert_eq!(table.live(&app(), &token, NOW).unwrap().writes, 1);
+    }
+
+    #[test]
+    fn a_change_based_on_another_text_is_a_conflict() {
+        let mut table = Table::new(usize::MAX);
+        for length in [0, 5, 5000] {
+            let token = add(&mut table, "a", length);
+            let [equal, new] = [text(length.max(1)), text(7)];
+            let mut replace = |expected: Option<&Text>| table.replace(&app(), &token, NOW, expected, new.as_ref());
+            assert!(matches!(replace(equal.as_ref()), Ok(Replaced::Conflict)), "{length}");
+            assert_eq!(table.live(&app(), &token, NOW).unwrap().writes, 1);
+        }
+    }
+
+    #[test]
+    fn the_sessions_of_a_user_share_it() {
+        let mut table = Table::new(usize::MAX);
+        let [a, b] = [add(&mut table, "a", 0), add(&mut table, "a", 0)];
+        let user = |table: &Table, token: &Token| Arc::clone(&table.live(&app(), token, NOW).unwrap().user);
+        table.count_read(&a, NOW + 5);
+        assert_eq!(user(&table, &b).last_use(), NOW + 5);
+        table.remove(a.as_str());
+        assert_eq!(user(&table, &b).last_use(), NOW + 5, "the user was active, whichever session ended");
+    }
+
+    #[test]
+    fn one_hold_of_the_lock_looks_at_one_page_whether_the_sessions_match_or_not() {
+        let mut table = Table::new(usize::MAX);
+        for _ in 0..PAGE * 2 {
+            add(&mut table, "a", 0);
+            add(&mut table, "b", 0);
+        }
+        let user = Scope::User(Arc::new(User::new(&app(), "b", 0)));
+        for (scope, pages, sessions) in [(Scope::All, 4, PAGE * 4), (user, 2, PAGE * 2)] {
+            for matching in [true, false] {
+                let (mut after, mut visited, mut found) = (None, 0, 0);
+                loop {
+                    let looked = std::cell::Cell::new(0);
+                    let page = table.page(&scope, after, |_| {
+                        looked.set(looked.get() + 1);
+                        matching
+                    });
+                    assert!(looked.get() <= PAGE);
+                    found += page.found.len();
+                    after = page.last;
+                    if after.is_none() {
+                        break;
+                    }
+                    visited += 1;
+                }
+                assert_eq!((visited, found), (pages, if matching { sessions } else { 0 }));
+            }
+        }
+    }
+}
