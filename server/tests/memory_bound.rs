@@ -4,14 +4,22 @@ mod support;
 
 use std::fmt::Write as _;
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Read as _, Write};
 use std::net::TcpStream;
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
+use rest_sessions::clock::Clock;
+use rest_sessions::data::Data;
+use rest_sessions::params::App;
+use rest_sessions::store::{MemoryStore, NewSession, Read};
 use support::process::Server;
 
 const MIB: usize = 1 << 20;
 /// Requests that are sent before their responses are read.
 const BATCH: usize = 64;
+const KEYS_IN_REQUEST: usize = 1750;
 
 /// A connection that is kept, over which many requests are sent at once.
 struct Client(BufReader<TcpStream>);
@@ -31,7 +39,7 @@ impl Client {
                 write!(sent, "{method} {path} {head}\r\ncontent-length: {}\r\n\r\n{body}", body.len()).unwrap();
             }
             let mut writer = self.0.get_ref().try_clone().unwrap();
-            // While the responses are read, since they may fill the buffers of the socket.
+            // The responses are read meanwhile, since they may fill the buffers of the socket.
             std::thread::scope(|scope| {
                 scope.spawn(move || writer.write_all(sent.as_bytes()).unwrap());
                 replies.extend(batch.iter().map(|_| self.read()));
@@ -60,7 +68,7 @@ impl Client {
     }
 
     /// Creates sessions of users of their own and returns the tokens of those that fit.
-    fn create(&mut self, users: std::ops::Range<usize>, data: &str) -> Vec<String> {
+    fn create(&mut self, users: Range<usize>, data: &str) -> Vec<String> {
         let create = |user| ("PUT", format!("/app1/create/user{user}?ip=192.168.99.22"), data.to_owned());
         let replies = self.call_all(&users.map(create).collect::<Vec<_>>());
         let token = |(status, body): (u16, String)| match status {
@@ -78,12 +86,8 @@ impl Client {
         replies
             .into_iter()
             .map(|(status, body)| {
-                if status == 503 {
-                    false
-                } else {
-                    assert_eq!(status, 200, "{body}");
-                    true
-                }
+                assert!(status == 200 || status == 503, "{status} {body}");
+                status == 200
             })
             .collect()
     }
@@ -96,59 +100,180 @@ fn resident(server: &Server) -> usize {
     line.trim().strip_suffix(" kB").unwrap().parse::<usize>().unwrap() * 1024
 }
 
-/// A server whose code has run and whose threads have allocated, with the bytes that it takes then.
-fn start(limit: usize) -> (Server, Client, usize) {
-    let server = Server::start(&["--memory-limit", &(limit / MIB).to_string()]);
-    let mut client = Client::new(&server);
-    let tokens = client.create(0..200, &keys(0..200));
-    client.set(tokens.iter().map(|token| (token, keys(0..500))).collect());
-    assert_eq!(server.call("DELETE", "/app1/killall", ""), (200, r#"{"kill":200}"#.to_owned()));
-    let before = resident(&server);
-    (server, client, before)
-}
-
-fn keys(range: std::ops::Range<usize>) -> String {
-    let members: Vec<String> = range.map(|n| format!(r#""key{n}":"value {n}""#)).collect();
+/// `d` with these keys, each with this value.
+fn keys(range: Range<usize>, value: impl Fn(usize) -> String) -> String {
+    let members: Vec<String> = range.map(|n| format!(r#""key{n}":{}"#, value(n))).collect();
     format!("{{{}}}", members.join(","))
 }
 
-/// Creates sessions with so many keys until the server is full, and returns how many there are.
-fn fill(client: &mut Client, count: usize) -> usize {
-    // A request has at most 60,000 bytes.
-    let parts: Vec<_> = (0..count).step_by(1500).map(|first| keys(first..count.min(first + 1500))).collect();
-    let (first, rest) = parts.split_first().map_or(("", &[][..]), |(first, rest)| (first, rest));
-    let mut sessions = 0;
-    loop {
-        let step = if count > 1500 { BATCH / 4 } else { BATCH * 16 };
-        let tokens = client.create(sessions..sessions + step, first);
-        sessions += tokens.len();
-        let mut full = tokens.len() < step;
-        for part in rest {
-            let fitted = client.set(tokens.iter().map(|token| (token, part.clone())).collect());
-            full |= fitted.contains(&false);
+fn text(n: usize) -> String {
+    format!(r#""value {n}""#)
+}
+
+fn null(_: usize) -> String {
+    "null".to_owned()
+}
+
+/// A server that is filled with sessions of so many keys.
+struct Filled {
+    limit: usize,
+    count: usize,
+    server: Server,
+    client: Client,
+    /// The bytes of the process before.
+    before: usize,
+    tokens: Vec<String>,
+}
+
+impl Filled {
+    /// Starts a server, lets its code run and its threads allocate, and fills it.
+    fn start(limit: usize, count: usize) -> Self {
+        let server = Server::start(&["--memory-limit", &(limit / MIB).to_string()]);
+        let mut client = Client::new(&server);
+        let tokens = client.create(0..BATCH, &keys(0..100, text));
+        client.set(tokens.iter().map(|token| (token, keys(0..500, text))).collect());
+        assert_eq!(server.call("DELETE", "/app1/killall", ""), (200, format!(r#"{{"kill":{BATCH}}}"#)));
+        let before = resident(&server);
+        let mut filled = Self { limit, count, server, client, before, tokens: Vec::new() };
+        filled.fill();
+        filled
+    }
+
+    /// Creates sessions until there is no room.
+    fn fill(&mut self) {
+        // A request has at most 60,000 bytes.
+        let ranges = (0..self.count).step_by(KEYS_IN_REQUEST);
+        let parts: Vec<_> = ranges.map(|n| keys(n..self.count.min(n + KEYS_IN_REQUEST), text)).collect();
+        let (first, rest) = parts.split_first().map_or(("", &[][..]), |(first, rest)| (first, rest));
+        let step = if rest.is_empty() { BATCH * 4 } else { 4 };
+        loop {
+            let users = self.tokens.len();
+            let tokens = self.client.create(users..users + step, first);
+            let mut full = tokens.len() < step;
+            for part in rest {
+                full |= self.client.set(tokens.iter().map(|token| (token, part.clone())).collect()).contains(&false);
+            }
+            self.tokens.extend(tokens);
+            if full {
+                return;
+            }
         }
-        if full {
-            return sessions;
+    }
+
+    /// Ends every second session.
+    fn end_half(&mut self) {
+        let (ended, kept) = self.tokens.drain(..).enumerate().partition::<Vec<_>, _>(|(n, _)| n % 2 == 0);
+        self.tokens = kept.into_iter().map(|(_, token)| token).collect();
+        let kills: Vec<_> =
+            ended.into_iter().map(|(_, token)| ("DELETE", format!("/app1/kill/{token}"), String::new())).collect();
+        assert!(self.client.call_all(&kills).iter().all(|(status, body)| *status == 200 && body == r#"{"kill":1}"#));
+    }
+
+    /// The growth of the process, and its ratio to the limit.
+    fn growth(&self, when: &str) -> f64 {
+        let growth = resident(&self.server).saturating_sub(self.before);
+        let ratio = growth as f64 / self.limit as f64;
+        let mebibytes = |bytes: usize| bytes as f64 / MIB as f64;
+        println!(
+            "{} keys, {} sessions, {when}: counted {:.1} MiB, resident {:.1} MiB, ratio {ratio:.2}",
+            self.count,
+            self.tokens.len(),
+            mebibytes(self.limit),
+            mebibytes(growth),
+        );
+        ratio
+    }
+
+    /// A full server counts its limit. Checks that it takes that, and that freed memory is used again.
+    fn assert_counted(&mut self) {
+        let ratio = self.growth("filled");
+        assert!((0.75..=1.25).contains(&ratio), "{ratio:.2}");
+        for _ in 0..2 {
+            self.end_half();
+            self.fill();
+            let ratio = self.growth("half of them ended, and filled again");
+            assert!((0.75..=1.25).contains(&ratio), "{ratio:.2}");
         }
     }
 }
 
 #[test]
-fn what_is_counted_is_what_the_process_takes() {
-    let limit = 64 * MIB;
+fn sessions_without_keys_take_what_is_counted() {
+    Filled::start(16 * MIB, 0).assert_counted();
+}
+
+#[test]
+fn sessions_of_2_keys_take_what_is_counted() {
+    Filled::start(16 * MIB, 2).assert_counted();
+}
+
+#[test]
+fn sessions_of_500_keys_take_what_is_counted() {
+    Filled::start(32 * MIB, 500).assert_counted();
+}
+
+#[test]
+fn sessions_of_7000_keys_take_what_is_counted() {
+    Filled::start(32 * MIB, 7000).assert_counted();
+}
+
+#[test]
+#[ignore = "takes some minutes; part of the soak tests"]
+fn sessions_of_every_size_take_what_is_counted_with_64_mib() {
     for count in [0, 2, 500, 7000] {
-        let (server, mut client, before) = start(limit);
-        let began = std::time::Instant::now();
-        let sessions = fill(&mut client, count);
-        let growth = resident(&server) - before;
-        let ratio = growth as f64 / limit as f64;
-        println!(
-            "{count:>5} keys, {sessions:>7} sessions: counted {:.1} MiB, resident {:.1} MiB, ratio {ratio:.2}, before {} {:?}",
-            limit as f64 / MIB as f64,
-            growth as f64 / MIB as f64,
-            before / MIB,
-            began.elapsed()
-        );
-        // assert!((0.75..=1.25).contains(&ratio), "{count} keys: {ratio:.2}");
+        Filled::start(64 * MIB, count).assert_counted();
     }
+}
+
+#[test]
+fn sessions_that_shrink_and_grow_stay_within_the_limit() {
+    let mut filled = Filled::start(16 * MIB, 500);
+    for round in 0..4 {
+        for change in [keys(20..500, null), keys(20..500 + 100 * round, text), keys(500..900, null)] {
+            let changed: Vec<_> = filled.tokens.iter().skip(round % 2).step_by(2).cloned().collect();
+            filled.client.set(changed.iter().map(|token| (token, change.clone())).collect());
+        }
+        filled.fill();
+        let ratio = filled.growth("half of them shrunk and grown, and filled again");
+        assert!(ratio <= 1.25, "{ratio:.2}");
+    }
+}
+
+/// The bound itself is tested where the lock is: in the unit tests of the store.
+#[test]
+#[ignore = "takes some minutes and prints a figure of this machine; part of the soak tests"]
+fn a_get_beside_a_list_of_all_sessions_is_timed() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let store = MemoryStore::new(256 * MIB, MIB, Clock::system());
+    let app = App::parse("app1").unwrap();
+    let create = |n| {
+        let new =
+            NewSession { id: format!("user{n}"), ip: "192.168.99.22".to_owned(), ttl: 7200, data: Data::default() };
+        runtime.block_on(store.create(&app, new))
+    };
+    let tokens: Vec<_> = (0..).map_while(|n| create(n).ok()).collect();
+    let listing = AtomicBool::new(true);
+    let mut times: Vec<_> = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let began = Instant::now();
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            let sessions = runtime.block_on(store.app_sessions(&app, 7200));
+            println!("{} of {} sessions listed in {:?}", sessions.len(), tokens.len(), began.elapsed());
+            listing.store(false, Ordering::Relaxed);
+        });
+        let gets = tokens.iter().cycle().take_while(|_| listing.load(Ordering::Relaxed));
+        gets.map(|token| {
+            let began = Instant::now();
+            store.get(&app, token, Read { touch: true, max_idle: None });
+            began.elapsed()
+        })
+        .collect()
+    });
+    times.sort();
+    println!(
+        "{} gets beside it: p99 {:?}, longest {:?}",
+        times.len(),
+        times[times.len() * 99 / 100],
+        times[times.len() - 1]
+    );
 }
