@@ -2,9 +2,8 @@
 
 mod support;
 
-use std::time::{Duration, Instant};
-
 use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use support::process::{Server, command};

@@ -7,6 +7,7 @@ use serde_json::Value;
 use test_support::forwarder::Forwarder;
 use test_support::over_redis_versions;
 use test_support::redis::{RedisServer, RedisVersion};
+use test_support::wait::until;
 
 use crate::support::layout::half_sessions;
 use crate::support::load::{Client, at_once, beside};
