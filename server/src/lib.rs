@@ -17,11 +17,13 @@
     deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::string_slice)
 )]
 
+pub mod access;
 pub mod api;
 pub mod clock;
 pub mod data;
 pub mod options;
 pub mod params;
+pub mod reload;
 pub mod serve;
 pub mod session;
 pub mod store;

@@ -9,10 +9,8 @@ use clap::Parser;
 use rest_sessions::api::{Api, router};
 use rest_sessions::clock::Clock;
 use rest_sessions::options::{Cli, Options, StoreChoice, resolve};
-use rest_sessions::serve::{Limits, serve};
+use rest_sessions::serve::{Capacity, Drain, Limits, Listener, Signals, raise_open_files, serve, tls};
 use rest_sessions::store::{MemoryStore, RedisStore, Store};
-use tokio::net::TcpListener;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::Level;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
@@ -53,25 +51,33 @@ fn fail(problem: &str) -> ExitCode {
 async fn run(options: Options) -> Result<(), String> {
     start_logging(&options);
     let (store, store_name) = open_store(&options)?;
-    let signals = shutdown_signals().map_err(|error| format!("cannot listen for signals: {error}"))?;
-    let listener = TcpListener::bind(&options.listen)
-        .await
-        .map_err(|error| format!("cannot listen on {}: {error}", options.listen))?;
-    let address = listener.local_addr().map_err(|error| format!("cannot listen on {}: {error}", options.listen))?;
+    let signals = Signals::new().map_err(|error| format!("cannot listen for signals: {error}"))?;
+    let open_files = raise_open_files();
+    let tls = options.tls.clone().map(tls::watch).transpose()?;
+    let listener = Listener::open(&options.listen, tls).await?;
+    let address = listener.address().map_err(|error| format!("cannot listen on {}: {error}", options.listen))?;
+    let limits = Limits {
+        capacity: Capacity::within(open_files, options.max_connections),
+        head_timeout: options.client_timeout,
+        write_timeout: options.client_timeout,
+        shutdown_timeout: options.shutdown_timeout,
+    };
+    if limits.capacity.connections < options.max_connections {
+        tracing::warn!(
+            connections = limits.capacity.connections,
+            "the limit of open files is too low for --max-connections; fewer connections are served"
+        );
+    }
     tracing::info!(%address, store = %store_name, "listening");
 
     let clock = Clock::system();
     if let Some(interval) = options.sweep_interval {
         tokio::spawn(sweep_periodically(store.clone(), clock.clone(), interval));
     }
-    let limits = Limits {
-        max_connections: options.max_connections,
-        head_timeout: options.client_timeout,
-        write_timeout: options.client_timeout,
-        shutdown_timeout: options.shutdown_timeout,
-    };
+    let drain = Drain::default();
+    tokio::spawn(drain.clone().follow(signals, options.drain_delay));
     let api = Api { store, clock, body_timeout: options.client_timeout };
-    serve(listener, router(api), limits, shutdown_requested(signals)).await;
+    serve(listener, router(api), limits, drain).await;
     tracing::info!("stopped");
     Ok(())
 }
@@ -113,16 +119,4 @@ async fn sweep_periodically(store: Store, clock: Clock, interval: Duration) {
             Err(error) => tracing::warn!(%error, "expired sessions were not swept; the next sweep retries"),
         }
     }
-}
-
-fn shutdown_signals() -> std::io::Result<[Signal; 2]> {
-    Ok([signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?])
-}
-
-async fn shutdown_requested([mut terminate, mut interrupt]: [Signal; 2]) {
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    tracing::info!("stopping: requests in flight are answered first");
 }

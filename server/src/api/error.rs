@@ -68,15 +68,20 @@ impl ApiError {
 }
 
 #[derive(Serialize)]
-struct Body {
-    name: &'static str,
-    message: String,
+struct Body<'a> {
+    name: &'a str,
+    message: &'a str,
+}
+
+/// The body of every error, with this status.
+pub fn error_response(status: StatusCode, name: &str, message: &str) -> Response {
+    response::json(status, &Body { name, message })
 }
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let status = self.status();
-        let mut answer = response::json(status, &Body { name: self.name(), message: self.to_string() });
+        let mut answer = error_response(status, self.name(), &self.to_string());
         if status == StatusCode::SERVICE_UNAVAILABLE {
             answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }

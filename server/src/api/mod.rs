@@ -16,7 +16,7 @@ use axum::routing::{delete, get, post, put};
 use tower::util::MapRequest;
 
 use self::body::JsonBody;
-pub use self::error::ApiError;
+pub use self::error::{ApiError, error_response};
 use self::request::{PathParams, QueryParams, normalize};
 use self::response::{Activity, Created, Killed, Sessions};
 use crate::clock::Clock;

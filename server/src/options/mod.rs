@@ -1,11 +1,17 @@
 //! The options: command line and environment, validated before anything starts.
 
+mod cli;
+mod listen;
+
+use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Parser;
 use thiserror::Error;
 use tracing::level_filters::LevelFilter;
 
+pub use self::cli::Cli;
+pub use self::listen::{HostPort, Listen};
+use crate::access::HostPattern;
 use crate::store::{RedisUrl, RedisUrlError};
 
 const DEFAULT_PORT: u16 = 3000;
@@ -13,71 +19,55 @@ const DEFAULT_REDIS_HOST: &str = "127.0.0.1";
 const DEFAULT_REDIS_PORT: u16 = 6379;
 const DEFAULT_NAMESPACE: &str = "rs";
 
-/// The session service: rest-sessions' HTTP interface over memory or Redis.
-///
-/// It does not authenticate its callers: every client that reaches it can read, change and end every session. Never
-/// expose it to the outside. Listen on loopback, or on a network that only your own services share.
-#[derive(Parser)]
-#[command(name = "rest-sessions", version, max_term_width = 100)]
-pub struct Cli {
-    /// Address and port to listen on; port 0 selects a free port [default: 127.0.0.1:3000, or the port in RS_PORT]
-    #[arg(long, value_name = "HOST:PORT")]
-    listen: Option<String>,
-
-    /// Store of the sessions: memory (for development; lost with the process), or
-    /// redis://[user:password@]host[:port][/database], rediss:// with TLS [default: memory, or the Redis of
-    /// RS_REDISURL, or of RS_REDISHOST and RS_REDISPORT]
-    #[arg(long, value_name = "STORE")]
-    store: Option<String>,
-
-    /// Prefix of all keys in Redis [default: rs] [env: RS_NAMESPACE]
-    #[arg(long, value_name = "NAME")]
-    namespace: Option<String>,
-
-    /// Log level: none, error, warn, info, debug (a line for each request), trace; dev equals debug [default: info]
-    /// [env: RS_LOGLEVEL]
-    #[arg(long, value_name = "LEVEL")]
-    log_level: Option<String>,
-
-    /// Milliseconds that Redis has to answer; after that, the request is answered 503
-    #[arg(long, value_name = "MILLISECONDS", default_value_t = 750, value_parser = clap::value_parser!(u64).range(1..=60_000))]
-    store_timeout: u64,
-
-    /// Seconds between two sweeps of expired sessions; 0 disables sweeping
-    #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u64).range(0..=86_400))]
-    sweep_interval: u64,
-
-    /// MiB that sessions in memory may take; beyond that, creating one is answered 503
-    #[arg(long, value_name = "MIB", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
-    memory_limit: u32,
-
-    /// Connections at the same time; further ones wait to be accepted
-    #[arg(long, value_name = "COUNT", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    max_connections: u32,
-
-    /// Seconds for a request to arrive, for an idle connection to stay open, and for a response to be accepted
-    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600))]
-    client_timeout: u64,
-
-    /// Seconds that requests in flight have to finish after SIGTERM or SIGINT
-    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(0..=3600))]
-    shutdown_timeout: u64,
-}
-
-/// The validated options.
+/// The validated options. Files are not read yet.
 #[derive(Debug)]
 pub struct Options {
-    pub listen: String,
+    pub listen: Listen,
+    /// Where /livez, /readyz and /metrics are served in plain HTTP.
+    pub admin_listen: Option<HostPort>,
+    /// `None` listens without TLS.
+    pub tls: Option<TlsFiles>,
+    pub secret_file: Option<PathBuf>,
+    pub access_file: Option<PathBuf>,
+    /// Beside the hosts that are always allowed.
+    pub allowed_hosts: Vec<HostPattern>,
     pub store: StoreChoice,
+    pub store_password_file: Option<PathBuf>,
+    pub store_ca: Option<PathBuf>,
+    /// Given if and only if `store_key` is.
+    pub store_cert: Option<PathBuf>,
+    pub store_key: Option<PathBuf>,
+    pub sentinel_password_file: Option<PathBuf>,
     pub namespace: String,
     pub log_level: LevelFilter,
+    pub log_format: LogFormat,
+    /// `None` logs no request as slow.
+    pub slow_request: Option<Duration>,
     pub store_timeout: Duration,
     /// `None` disables sweeping.
     pub sweep_interval: Option<Duration>,
     pub memory_bytes: usize,
+    pub max_session_bytes: usize,
     pub max_connections: usize,
     pub client_timeout: Duration,
+    pub drain_delay: Duration,
     pub shutdown_timeout: Duration,
+}
+
+/// The files of a listener with TLS, in PEM.
+#[derive(Debug, Clone)]
+pub struct TlsFiles {
+    pub cert: PathBuf,
+    pub key: PathBuf,
+    /// If given, every client needs a certificate of one of these authorities.
+    pub client_ca: Option<PathBuf>,
+}
+
+/// The form of log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    Text,
+    Json,
 }
 
 /// The store that the options select.
@@ -92,8 +82,16 @@ pub enum StoreChoice {
 pub enum OptionsError {
     #[error("{from}: {found:?} is not a port; expected a number from 0 to 65535")]
     Port { from: &'static str, found: String },
-    #[error("--listen: {0:?} is not HOST:PORT; expected for example 127.0.0.1:3000")]
-    Listen(String),
+    #[error("{from}: {found:?} is not HOST:PORT{}; expected for example 127.0.0.1:3000", or_socket(from))]
+    Listen { from: &'static str, found: String },
+    #[error("{flag} needs {needed}")]
+    Needs { flag: &'static str, needed: &'static str },
+    #[error("--tls-cert: a Unix socket has no TLS; expected --listen HOST:PORT")]
+    TlsOverUnix,
+    #[error("--allowed-host: {0:?} is not a host; expected a name, *.SUFFIX or an address, without a port")]
+    AllowedHost(String),
+    #[error("--log-format: {0:?} is not a format; expected text or json")]
+    LogFormat(String),
     #[error("{from}: expected memory, redis://… or rediss://…, and {problem}")]
     Store { from: &'static str, problem: RedisUrlError },
     #[error("RS_REDISHOST: {0:?} is not a host name or an address")]
@@ -104,23 +102,46 @@ pub enum OptionsError {
     Namespace { from: &'static str, found: String },
 }
 
+fn or_socket(from: &str) -> &'static str {
+    if from == "--listen" { " or unix:PATH" } else { "" }
+}
+
 /// Validates the options. `env` returns a variable; as in the original, an empty one counts as not set.
 pub fn resolve(cli: Cli, env: impl Fn(&str) -> Option<String>) -> Result<Options, OptionsError> {
     let env = |name: &'static str| env(name).filter(|value| !value.is_empty());
-    let mebibytes = usize::try_from(cli.memory_limit).unwrap_or(usize::MAX);
+    let listen = listen(cli.listen, env("RS_PORT"))?;
+    let tls = tls(cli.tls_cert, cli.tls_key, cli.client_ca)?;
+    if tls.is_some() && matches!(listen, Listen::Unix(_)) {
+        return Err(OptionsError::TlsOverUnix);
+    }
+    pair(("--store-cert", cli.store_cert.is_some()), ("--store-key", cli.store_key.is_some()))?;
     Ok(Options {
-        listen: listen(cli.listen, env("RS_PORT"))?,
+        listen,
+        admin_listen: cli.admin_listen.map(|found| HostPort::parse("--admin-listen", found)).transpose()?,
+        tls,
+        secret_file: cli.secret_file,
+        access_file: cli.access_file,
+        allowed_hosts: cli.allowed_host.into_iter().map(allowed_host).collect::<Result<_, _>>()?,
         store: match cli.store {
             Some(store) => parse_store("--store", &store)?,
             None => store_from_env(&env)?,
         },
+        store_password_file: cli.store_password_file,
+        store_ca: cli.store_ca,
+        store_cert: cli.store_cert,
+        store_key: cli.store_key,
+        sentinel_password_file: cli.sentinel_password_file,
         namespace: namespace(cli.namespace, env("RS_NAMESPACE"))?,
         log_level: log_level(cli.log_level, env("RS_LOGLEVEL"))?,
+        log_format: log_format(cli.log_format)?,
+        slow_request: Some(Duration::from_millis(cli.slow_request)).filter(|limit| !limit.is_zero()),
         store_timeout: Duration::from_millis(cli.store_timeout),
         sweep_interval: Some(Duration::from_secs(cli.sweep_interval)).filter(|interval| !interval.is_zero()),
-        memory_bytes: mebibytes.saturating_mul(1 << 20),
-        max_connections: usize::try_from(cli.max_connections).unwrap_or(usize::MAX),
+        memory_bytes: size(cli.memory_limit).saturating_mul(1 << 20),
+        max_session_bytes: size(cli.max_session_bytes),
+        max_connections: size(cli.max_connections),
         client_timeout: Duration::from_secs(cli.client_timeout),
+        drain_delay: Duration::from_secs(cli.drain_delay),
         shutdown_timeout: Duration::from_secs(cli.shutdown_timeout),
     })
 }
@@ -135,16 +156,45 @@ fn either(
     flag.map(|value| (flag_name, value)).or(variable.map(|value| (variable_name, value)))
 }
 
-fn listen(flag: Option<String>, variable: Option<String>) -> Result<String, OptionsError> {
+fn size(number: u32) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
+
+fn listen(flag: Option<String>, variable: Option<String>) -> Result<Listen, OptionsError> {
     if let Some(address) = flag {
-        let port = address.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port);
-        return match port.and_then(|port| port.parse::<u16>().ok()) {
-            Some(_) => Ok(address),
-            None => Err(OptionsError::Listen(address)),
-        };
+        return Listen::parse(address);
     }
     let port = variable.map_or(Ok(DEFAULT_PORT), |found| port("RS_PORT", found))?;
-    Ok(format!("127.0.0.1:{port}"))
+    Ok(Listen::Tcp(HostPort::loopback(port)))
+}
+
+fn tls(
+    cert: Option<PathBuf>,
+    key: Option<PathBuf>,
+    client_ca: Option<PathBuf>,
+) -> Result<Option<TlsFiles>, OptionsError> {
+    pair(("--tls-cert", cert.is_some()), ("--tls-key", key.is_some()))?;
+    match (cert, key, client_ca) {
+        (Some(cert), Some(key), client_ca) => Ok(Some(TlsFiles { cert, key, client_ca })),
+        (_, _, Some(_)) => Err(OptionsError::Needs { flag: "--client-ca", needed: "--tls-cert and --tls-key" }),
+        _ => Ok(None),
+    }
+}
+
+/// Two flags that are given together or not at all.
+fn pair(
+    (one, one_given): (&'static str, bool),
+    (other, other_given): (&'static str, bool),
+) -> Result<(), OptionsError> {
+    match (one_given, other_given) {
+        (true, false) => Err(OptionsError::Needs { flag: one, needed: other }),
+        (false, true) => Err(OptionsError::Needs { flag: other, needed: one }),
+        _ => Ok(()),
+    }
+}
+
+fn allowed_host(found: String) -> Result<HostPattern, OptionsError> {
+    HostPattern::parse(&found).ok_or(OptionsError::AllowedHost(found))
 }
 
 fn port(from: &'static str, found: String) -> Result<u16, OptionsError> {
@@ -203,9 +253,18 @@ fn log_level(flag: Option<String>, variable: Option<String>) -> Result<LevelFilt
     }
 }
 
+fn log_format(flag: Option<String>) -> Result<LogFormat, OptionsError> {
+    match flag.as_deref() {
+        None | Some("text") => Ok(LogFormat::Text),
+        Some("json") => Ok(LogFormat::Json),
+        Some(found) => Err(OptionsError::LogFormat(found.to_owned())),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::Parser;
 
     fn resolved(flags: &[&str], variables: &[(&str, &str)]) -> Result<Options, OptionsError> {
         let cli = Cli::parse_from(std::iter::once(&"rest-sessions").chain(flags));
@@ -222,7 +281,7 @@ mod tests {
     #[test]
     fn the_defaults_are_loopback_and_memory() {
         let options = resolved(&[], &[]).unwrap();
-        assert_eq!(options.listen, "127.0.0.1:3000");
+        assert_eq!(options.listen.to_string(), "127.0.0.1:3000");
         assert!(matches!(options.store, StoreChoice::Memory));
         assert_eq!(options.namespace, "rs");
     }
@@ -255,5 +314,34 @@ mod tests {
         for (level, expected) in [("none", LevelFilter::OFF), ("dev", LevelFilter::DEBUG), ("", LevelFilter::INFO)] {
             assert_eq!(resolved(&[], &[("RS_LOGLEVEL", level)]).unwrap().log_level, expected);
         }
+    }
+
+    #[test]
+    fn files_that_belong_together_are_refused_alone() {
+        for (flags, expected) in [
+            (&["--tls-cert", "c"][..], "--tls-cert needs --tls-key"),
+            (&["--tls-key", "k", "--client-ca", "a"], "--tls-key needs --tls-cert"),
+            (&["--client-ca", "a"], "--client-ca needs --tls-cert and --tls-key"),
+            (&["--store-cert", "c"], "--store-cert needs --store-key"),
+            (&["--store-key", "k"], "--store-key needs --store-cert"),
+        ] {
+            assert_eq!(resolved(flags, &[]).unwrap_err().to_string(), expected);
+        }
+        let tls = resolved(&["--tls-cert", "c", "--tls-key", "k", "--client-ca", "a"], &[]).unwrap().tls.unwrap();
+        assert_eq!((tls.cert, tls.key, tls.client_ca), ("c".into(), "k".into(), Some("a".into())));
+    }
+
+    #[test]
+    fn the_bounds_of_numbers_are_inclusive() {
+        for (flag, least, most) in
+            [("--drain-delay", 0u32, 300u32), ("--max-session-bytes", 1024, 1_048_576), ("--slow-request", 0, 60_000)]
+        {
+            let accepts = |n: u32| Cli::try_parse_from(["rest-sessions", flag, &n.to_string()]).is_ok();
+            assert!(accepts(least) && accepts(most) && !accepts(most + 1), "{flag}");
+            assert!(least.checked_sub(1).is_none_or(|below| !accepts(below)), "{flag}");
+        }
+        let options = resolved(&["--slow-request", "0"], &[]).unwrap();
+        assert_eq!((options.slow_request, options.max_session_bytes), (None, 262_144));
+        assert_eq!(options.store_timeout, Duration::from_millis(400));
     }
 }
