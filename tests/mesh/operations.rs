@@ -14,14 +14,14 @@ use serde_json::{Value, json};
 use session_filter::yaml::{self, Dialect};
 use tempfile::TempDir;
 use test_support::http1::Request;
-use test_support::process::{Process, Signal, program_beside};
+use test_support::process::{Process, Signal};
 use test_support::redis::RedisServer;
 use test_support::rest_sessions::RestSessions;
 use test_support::{ports, wait};
 
 use crate::harness::envoy::{Cluster, Listener};
 use crate::harness::mesh::{Mesh, Setup, plugin};
-use crate::harness::sessions::APP;
+use crate::harness::sessions::{APP, program};
 use crate::harness::upstream::UpstreamResponse;
 
 const CLUSTER: &str = "rest-sessions";
@@ -82,7 +82,7 @@ fn with_endpoints(mut cluster: Value, endpoints: &[SocketAddr]) -> Value {
 
 /// A rest-sessions over a Redis that others share.
 fn start(redis: &RedisServer, listen: &str, options: &[&str]) -> RestSessions {
-    let mut command = Command::new(program_beside("rest-sessions"));
+    let mut command = Command::new(program());
     command.args(["--listen", listen, "--store", &redis.url()]).args(options);
     RestSessions::start(command)
 }
@@ -113,7 +113,7 @@ fn the_shipped_cluster_sends_the_secret_in_envoys_environment() {
     let file = folder.path().join("secret");
     fs::write(&file, SECRET).unwrap();
     let closed = start(&redis, "127.0.0.1:0", &["--secret-file", file.to_str().unwrap()]);
-    assert_eq!(closed.call("GET", &format!("/{APP}/activity"), "").status, 401);
+    assert_eq!(closed.call("GET", &format!("/{APP}/activity?dt=600"), "").status, 401);
     for (secret, passes) in [(Some(SECRET), true), (Some("another-secret-of-this-test"), false), (None, false)] {
         let mut setup = Setup::new(plugin(json!({}))).cluster(cluster(shipped_cluster(&[closed.address()])));
         if let Some(secret) = secret {
@@ -171,7 +171,7 @@ fn the_credential_injector_of_the_page_takes_a_new_secret_without_a_restart() {
     fs::write(path("authorization.new"), format!("Bearer {NEXT}")).unwrap();
     fs::rename(path("authorization.new"), path("authorization")).unwrap();
     let accepts = |secret: &str| {
-        let call = Request::get(&format!("/{APP}/activity")).header("authorization", format!("Bearer {secret}"));
+        let call = Request::get(&format!("/{APP}/activity?dt=600")).header("authorization", format!("Bearer {secret}"));
         call.send_to(closed.address()).status == 200
     };
     wait::until_true("the new secret to be accepted", || accepts(NEXT));
@@ -259,7 +259,7 @@ fn the_cluster_of_the_page_calls_over_a_unix_socket() {
     let socket = folder.path().join("socket");
     let here = |text: String| text.replace(SOCKET, socket.to_str().unwrap());
     let line = here(only(shown("### A Unix socket", "sh")));
-    let mut command = Command::new(program_beside("rest-sessions"));
+    let mut command = Command::new(program());
     command.args(line.split_whitespace().skip(1)).args(["--store", &redis.url()]);
     let _server = Process::start("rest-sessions", command);
     wait::until_true("rest-sessions to listen", || UnixStream::connect(&socket).is_ok());

@@ -70,6 +70,7 @@ impl RestSessions {
     }
 }
 
-fn program() -> PathBuf {
+/// The program; `REST_SESSIONS_BIN` names another one.
+pub fn program() -> PathBuf {
     env::var_os("REST_SESSIONS_BIN").map_or_else(|| program_beside("rest-sessions"), PathBuf::from)
 }
