@@ -1,13 +1,15 @@
 //! The session service: the HTTP interface of the npm package `rest-sessions` 2.0.1, over memory or Redis.
 //!
-//! It does not authenticate its callers: every client that reaches it can read, change and end every session. It has to
+//! Unless [`access`] knows its callers, every client that reaches it can read, change and end every session. It has to
 //! listen on a private address.
 //!
 //! - [`api`]: the HTTP endpoints
 //! - [`store`]: sessions in memory or in Redis
 //! - [`session`], [`data`], [`token`], [`params`]: the model, and what a caller may send
-//! - [`serve`]: connections, their limits, and graceful shutdown
+//! - [`access`]: who may call, by which `Host`, and what
+//! - [`serve`]: listeners, TLS, connections and their limits, and graceful shutdown
 //! - [`options`]: the command line and the environment
+//! - [`reload`]: files that may change
 //! - [`clock`]: the time
 //!
 //! *The original* is that npm package, version 2.0.1.

@@ -5,11 +5,14 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
+use axum::routing::get;
 use clap::Parser;
+use rest_sessions::access::{AccessFiles, AllowedHosts, Callers, Guard, guard};
 use rest_sessions::api::{Api, router};
 use rest_sessions::clock::Clock;
-use rest_sessions::options::{Cli, Options, StoreChoice, resolve};
-use rest_sessions::serve::{Capacity, Drain, Limits, Listener, Signals, raise_open_files, serve, tls};
+use rest_sessions::options::{Cli, Listen, Options, StoreChoice, resolve};
+use rest_sessions::serve::{Address, Capacity, Drain, Limits, Listener, Signals, raise_open_files, serve, tls};
 use rest_sessions::store::{MemoryStore, RedisStore, Store};
 use tracing::Level;
 use tracing_subscriber::filter::Targets;
@@ -54,8 +57,13 @@ async fn run(options: Options) -> Result<(), String> {
     let signals = Signals::new().map_err(|error| format!("cannot listen for signals: {error}"))?;
     let open_files = raise_open_files();
     let tls = options.tls.clone().map(tls::watch).transpose()?;
+    let callers = Callers::watch(access_files(&options))?;
     let listener = Listener::open(&options.listen, tls).await?;
     let address = listener.address().map_err(|error| format!("cannot listen on {}: {error}", options.listen))?;
+    let admin = match &options.admin_listen {
+        Some(listen) => Some(Listener::plain(listen).await?),
+        None => None,
+    };
     let limits = Limits {
         capacity: Capacity::within(open_files, options.max_connections),
         head_timeout: options.client_timeout,
@@ -68,18 +76,61 @@ async fn run(options: Options) -> Result<(), String> {
             "the limit of open files is too low for --max-connections; fewer connections are served"
         );
     }
+    if callers.is_none() && !has_client_ca(&options) && address.is_beyond_loopback() {
+        tracing::warn!(
+            "every client that reaches this address can read, change and end every session; \
+             see --secret-file, --access-file and --client-ca"
+        );
+    }
+    let drain = Drain::default();
+    if let Some(listener) = &admin {
+        let address = listener.address().map_err(|error| format!("cannot use --admin-listen: {error}"))?;
+        tracing::info!(%address, "administration");
+    }
     tracing::info!(%address, store = %store_name, "listening");
 
     let clock = Clock::system();
     if let Some(interval) = options.sweep_interval {
         tokio::spawn(sweep_periodically(store.clone(), clock.clone(), interval));
     }
-    let drain = Drain::default();
     tokio::spawn(drain.clone().follow(signals, options.drain_delay));
-    let api = Api { store, clock, body_timeout: options.client_timeout };
-    serve(listener, router(api), limits, drain).await;
+    let hosts = allowed_hosts(&options, &address);
+    let app = router(Api { store, clock, body_timeout: options.client_timeout });
+    let admin = async {
+        if let Some(listener) = admin {
+            serve(listener, admin_router(), Limits { capacity: Capacity::ADMIN, ..limits }, drain.clone()).await;
+        }
+    };
+    tokio::join!(serve(listener, guard(app, Guard { hosts, callers }), limits, drain.clone()), admin);
     tracing::info!("stopped");
     Ok(())
+}
+
+fn has_client_ca(options: &Options) -> bool {
+    options.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some())
+}
+
+fn access_files(options: &Options) -> AccessFiles {
+    AccessFiles {
+        secret_file: options.secret_file.clone(),
+        access_file: options.access_file.clone(),
+        has_client_ca: has_client_ca(options),
+    }
+}
+
+/// `None` for a Unix socket, which no page in a browser can open.
+fn allowed_hosts(options: &Options, address: &Address) -> Option<AllowedHosts> {
+    match (&options.listen, address) {
+        (Listen::Tcp(listen), Address::Tcp(bound)) => {
+            Some(AllowedHosts::new(listen.host(), *bound, &options.allowed_hosts))
+        }
+        _ => None,
+    }
+}
+
+/// What `--admin-listen` serves.
+fn admin_router() -> Router {
+    Router::new().route("/livez", get(|| async { r#"{"status":"alive"}"# }))
 }
 
 /// Logs this program's own events only: libraries may log what they send and receive, which contains tokens.

@@ -3,10 +3,7 @@
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Files that connections of --listen must leave: Redis, --admin-listen, signals, certificates.
-const RESERVED: usize = 48 + ADMIN_CONNECTIONS;
-
-/// Connections of --admin-listen at the same time.
-pub const ADMIN_CONNECTIONS: usize = 32;
+const RESERVED: usize = 48 + Capacity::ADMIN.connections + Capacity::ADMIN.refusals;
 
 /// Connections that are answered 503 at the same time; further ones are closed unanswered.
 const MAX_REFUSALS: usize = 64;
@@ -20,6 +17,9 @@ pub struct Capacity {
 }
 
 impl Capacity {
+    /// That of --admin-listen.
+    pub const ADMIN: Self = Self { connections: 28, refusals: 4 };
+
     /// At most `wanted` connections, and fewer if `limit` is too low for them.
     pub fn within(limit: Option<u64>, wanted: usize) -> Self {
         let limit = limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);

@@ -128,6 +128,13 @@ impl Drop for SocketFile {
     }
 }
 
+impl Address {
+    /// Whether other machines may reach it.
+    pub fn is_beyond_loopback(&self) -> bool {
+        matches!(self, Self::Tcp(address) if !address.ip().to_canonical().is_loopback())
+    }
+}
+
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

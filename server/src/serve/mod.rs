@@ -14,7 +14,7 @@ use axum::Router;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
-pub use self::capacity::{ADMIN_CONNECTIONS, Capacity, raise_open_files};
+pub use self::capacity::{Capacity, raise_open_files};
 pub use self::drain::{Drain, Signals};
 use self::listener::Accepted;
 pub use self::listener::{Address, Listener};

@@ -12,6 +12,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, header};
 use http_body_util::BodyExt;
+use rest_sessions::access::{Guard, guard};
 use rest_sessions::api::{Api, router};
 use rest_sessions::clock::Clock;
 use rest_sessions::store::{MemoryStore, RedisStore, RedisUrl, Store};
@@ -60,6 +61,11 @@ impl Service {
         });
         let api = Api { store: store.clone(), clock, body_timeout: Duration::from_secs(5) };
         Self { router: router(api), store, millis }
+    }
+
+    /// This service, with what is checked before each request.
+    pub fn guarded(&self, by: Guard) -> Self {
+        Self { router: guard(self.router.clone(), by), ..self.clone() }
     }
 
     pub fn now(&self) -> i64 {
