@@ -9,7 +9,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use serde_json::{Value, json};
 use session_filter::yaml::{self, Dialect};
 use tempfile::TempDir;
@@ -126,7 +126,7 @@ fn the_shipped_cluster_sends_the_secret_in_envoys_environment() {
             assert_passes(&mesh, &request);
         } else {
             mesh.denies(&request, 503, "sessions_unavailable");
-            assert_eq!(mesh.counter("call_failures_invalid_total"), 1);
+            assert_eq!(mesh.counter("call_failures_status_total"), 1);
         }
         assert!(!mesh.envoy.log().contains("secret-of-this-test"));
     }
@@ -171,8 +171,8 @@ fn the_credential_injector_of_the_page_takes_a_new_secret_without_a_restart() {
     fs::write(path("authorization.new"), format!("Bearer {NEXT}")).unwrap();
     fs::rename(path("authorization.new"), path("authorization")).unwrap();
     let accepts = |secret: &str| {
-        let call = Request::get(&format!("/{APP}/activity?dt=600")).header("authorization", format!("Bearer {secret}"));
-        call.send_to(closed.address()).status == 200
+        let call = Request::get(&format!("/{APP}/activity?dt=600")).host(CLUSTER);
+        call.header("authorization", format!("Bearer {secret}")).send_to(closed.address()).status == 200
     };
     wait::until_true("the new secret to be accepted", || accepts(NEXT));
     assert!(accepts(SECRET));
@@ -189,10 +189,11 @@ fn the_credential_injector_of_the_page_takes_a_new_secret_without_a_restart() {
 #[test]
 fn the_cluster_of_the_page_with_a_client_certificate_is_limited_to_the_verbs_of_its_role() {
     let (redis, open) = open_service();
-    let folder = TestAuthority::write();
+    let folder = certificates();
     let server = folder.path().to_str().unwrap();
     let access = folder.path().join("access.toml");
     fs::write(&access, only(shown("### Client certificates", "toml"))).unwrap();
+    fs::write(folder.path().join("operators-secret"), SECRET).unwrap();
     let option = |name: &str| format!("{server}/{name}");
     let closed = start(
         &redis,
@@ -232,24 +233,22 @@ fn the_cluster_of_the_page_with_a_client_certificate_is_limited_to_the_verbs_of_
 }
 
 /// The files of an authority, of a server and of a client, each a certificate and its key.
-struct TestAuthority;
-
-impl TestAuthority {
-    fn write() -> TempDir {
-        let folder = tempfile::tempdir().unwrap();
-        let authority_key = KeyPair::generate().unwrap();
-        let mut authority = CertificateParams::new(Vec::new()).unwrap();
-        authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        fs::write(folder.path().join("ca.crt"), authority.self_signed(&authority_key).unwrap().pem()).unwrap();
-        let issuer = Issuer::new(authority, authority_key);
-        for (file, name) in [("server", SERVER_NAME), ("tls", "envoy.internal")] {
-            let key = KeyPair::generate().unwrap();
-            let certificate = CertificateParams::new([name.to_owned()]).unwrap().signed_by(&key, &issuer).unwrap();
-            fs::write(folder.path().join(file).with_extension("crt"), certificate.pem()).unwrap();
-            fs::write(folder.path().join(file).with_extension("key"), key.serialize_pem()).unwrap();
-        }
-        folder
+fn certificates() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let authority_key = KeyPair::generate().unwrap();
+    let mut authority = CertificateParams::new(Vec::new()).unwrap();
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    // A certificate with the name of its issuer would count as signed by itself.
+    authority.distinguished_name.push(DnType::CommonName, "authority");
+    fs::write(folder.path().join("ca.crt"), authority.self_signed(&authority_key).unwrap().pem()).unwrap();
+    let issuer = Issuer::new(authority, authority_key);
+    for (file, name) in [("server", SERVER_NAME), ("tls", "envoy.internal")] {
+        let key = KeyPair::generate().unwrap();
+        let certificate = CertificateParams::new([name.to_owned()]).unwrap().signed_by(&key, &issuer).unwrap();
+        fs::write(folder.path().join(file).with_extension("crt"), certificate.pem()).unwrap();
+        fs::write(folder.path().join(file).with_extension("key"), key.serialize_pem()).unwrap();
     }
+    folder
 }
 
 #[test]
