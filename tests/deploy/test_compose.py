@@ -131,7 +131,11 @@ def test_envoy_and_the_login_send_the_secret_that_rest_sessions_expects(services
 
 
 def test_only_the_programs_that_need_the_secret_have_it(services: Services) -> None:
-    assert {name for name, service in services.items() if "secrets" in service} == {"envoy", "rest-sessions", "accounts"}
+    assert {name for name, service in services.items() if "secrets" in service} == {
+        "envoy",
+        "rest-sessions",
+        "accounts",
+    }
 
 
 def test_the_secret_of_the_demo_exists_and_is_one_that_rest_sessions_takes() -> None:
