@@ -302,6 +302,13 @@ fn files_that_change_are_used_for_new_connections_and_bad_ones_are_not() {
         assert!(!server.log().contains(secret), "{}", server.log());
     }
 
+    let mut kept = connect(&server, &config);
+    let request = b"GET /ping HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    kept.write_all(request).unwrap();
+    let mut first = [0; 15];
+    kept.read_exact(&mut first).unwrap();
+    assert_eq!(&first, b"HTTP/1.1 200 OK");
+
     // The client keeps sessions to resume, and may not use them to pass by the new authority.
     files.write("ca", &next.pem);
     until_true("the old authority is refused", || call(&server, &config, "GET", "/ping", "").is_err());
@@ -310,6 +317,10 @@ fn files_that_change_are_used_for_new_connections_and_bad_ones_are_not() {
     }
     let config = client(&authority, Some(&next.client(&[])));
     assert_eq!(status(&server, &config, "GET", "/ping").unwrap(), 200);
+    kept.write_all(request).unwrap();
+    let mut rest = String::new();
+    kept.read_to_string(&mut rest).unwrap();
+    assert!(rest.contains("connection: close\r\n"), "a connection of the old authority stays open: {rest}");
 }
 
 #[test]

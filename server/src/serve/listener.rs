@@ -9,7 +9,6 @@ use std::time::Duration;
 use std::{fmt, io};
 
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixSocket, UnixStream};
-use tokio_rustls::TlsAcceptor;
 
 use super::tls::TlsConfigs;
 use crate::options::{HostPort, Listen};
@@ -28,7 +27,7 @@ pub enum Listener {
 /// A connection that was accepted; with TLS, before its handshake.
 pub enum Accepted {
     Tcp(TcpStream),
-    Tls(TcpStream, TlsAcceptor),
+    Tls(TcpStream, TlsConfigs),
     Unix(UnixStream),
 }
 
@@ -81,11 +80,7 @@ impl Listener {
     async fn try_accept(&self) -> io::Result<Accepted> {
         match self {
             Self::Tcp(listener) => Ok(Accepted::Tcp(listener.accept().await?.0)),
-            Self::Tls(listener, configs) => {
-                let stream = listener.accept().await?.0;
-                let config = configs.borrow().clone();
-                Ok(Accepted::Tls(stream, TlsAcceptor::from(config)))
-            }
+            Self::Tls(listener, configs) => Ok(Accepted::Tls(listener.accept().await?.0, configs.clone())),
             Self::Unix(_, listener) => Ok(Accepted::Unix(listener.accept().await?.0)),
         }
     }

@@ -16,7 +16,7 @@ use crate::reload::{self, Current, Files};
 pub type TlsConfigs = Current<ServerConfig>;
 
 /// Reads the files, and again when they change. A session of an earlier configuration cannot be resumed, so each new
-/// connection is verified with the current authorities.
+/// connection is verified with the current authorities; an older connection ends with its next answer.
 pub fn watch(paths: TlsFiles) -> Result<TlsConfigs, String> {
     reload::watch(move |files| config(&paths, files))
 }
