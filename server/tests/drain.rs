@@ -3,13 +3,13 @@
 mod support;
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use support::process::Server;
 use test_support::http1::{Connection, Request};
 use test_support::process::Signal;
-use test_support::wait::until_true;
+use test_support::wait::{PATIENCE, until_true};
 
 const HALF_SENT: &[u8] = b"PUT /app1/create/u?ip=1 HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 7\r\n\r\n";
 
@@ -99,18 +99,70 @@ fn connections_without_a_whole_head_do_not_hold_it() {
 }
 
 #[test]
-fn connections_that_were_made_before_it_stops_have_their_first_request_answered() {
+fn requests_that_were_sent_before_it_stops_are_answered_even_if_their_connections_were_not_accepted() {
     for _ in 0..10 {
         let mut server = Server::start(&["--drain-delay", "0"]);
-        let address = server.address();
-        let waiting: Vec<TcpStream> = (0..50).filter_map(|_| TcpStream::connect(address).ok()).collect();
+        let sent: Vec<TcpStream> = (0..50)
+            .map(|_| {
+                let mut stream = server.connect();
+                stream.write_all(b"GET /ping HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
+                stream
+            })
+            .collect();
         server.signal(Signal::TERM);
-        for mut stream in waiting {
-            stream.write_all(b"GET /ping HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
+        for mut stream in sent {
             let mut answer = String::new();
             stream.read_to_string(&mut answer).unwrap();
             assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer:?}");
         }
         assert_eq!(server.wait_for_exit(), Some(0));
     }
+}
+
+/// Sends requests one after the other, over one connection as long as it stays open. As a proxy with health checks does,
+/// it goes elsewhere half a second after it was told to. Returns how many requests were answered and how many were not.
+fn send_until_told(address: SocketAddr) -> (u32, u32) {
+    let (mut answered, mut lost) = (0, 0);
+    let mut told: Option<Instant> = None;
+    while told.is_none_or(|told| told.elapsed() < Duration::from_millis(500)) {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        loop {
+            let mut answer = Vec::new();
+            let sent = stream.write_all(b"GET /ping HTTP/1.1\r\nhost: localhost\r\n\r\n");
+            let mut buffer = [0; 512];
+            while sent.is_ok() && !answer.ends_with(b"PONG") {
+                match stream.read(&mut buffer) {
+                    Ok(count @ 1..) => answer.extend_from_slice(&buffer[..count]),
+                    _ => break,
+                }
+            }
+            if !answer.ends_with(b"PONG") {
+                lost += 1;
+                break;
+            }
+            answered += 1;
+            if String::from_utf8_lossy(&answer).contains("connection: close") {
+                told.get_or_insert_with(Instant::now);
+                break;
+            }
+        }
+    }
+    (answered, lost)
+}
+
+#[test]
+fn under_load_no_request_is_lost_while_it_drains_and_stops() {
+    let mut server = Server::start(&["--drain-delay", "1"]);
+    let address = server.address();
+    std::thread::scope(|scope| {
+        let clients: Vec<_> = (0..8).map(|_| scope.spawn(move || send_until_told(address))).collect();
+        until_true("it is under load", || server.call("GET", "/ping", "").0 == 200);
+        server.signal(Signal::TERM);
+        for client in clients {
+            let (answered, lost) = client.join().unwrap();
+            assert!(answered > 0 && lost == 0, "{answered} answered, {lost} lost");
+        }
+    });
+    assert_eq!(server.wait_for_exit(), Some(0));
 }

@@ -26,7 +26,7 @@ use crate::access::ClientCertificate;
 const MAX_HEAD: usize = 64 * 1024;
 
 /// For the first request of a connection that was accepted just before the service stops.
-const LAST_HEAD_TIME: Duration = Duration::from_millis(100);
+const LAST_HEAD_TIME: Duration = Duration::from_millis(250);
 
 /// A connection, apart from its stream.
 struct Context {

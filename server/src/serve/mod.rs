@@ -20,6 +20,12 @@ use self::listener::Accepted;
 pub use self::listener::{Address, Listener};
 use crate::metrics::Metrics;
 
+/// If no client connects for so long, none waits to be accepted.
+const QUIET_TIME: Duration = Duration::from_millis(10);
+
+/// For clients that wait to be accepted when the service stops.
+const LINGER_TIME: Duration = Duration::from_millis(200);
+
 /// Limits on connections.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
@@ -52,9 +58,13 @@ pub async fn serve(listener: Listener, app: Router, limits: Limits, drain: Drain
         }
     }
     // Clients that wait to be accepted would see a reset.
-    while let Ok(accepted) = tokio::time::timeout(Duration::ZERO, listener.accept()).await {
-        connections.admit(accepted);
-    }
+    let accept_waiting = async {
+        while let Ok(accepted) = tokio::time::timeout(QUIET_TIME, listener.accept()).await {
+            connections.admit(accepted);
+        }
+    };
+    // Fails while clients that do not heed the drain go on to connect.
+    let _ = tokio::time::timeout(LINGER_TIME, accept_waiting).await;
     drop(listener);
     connections.finish().await;
 }
