@@ -7,9 +7,10 @@
 #   CARGO_TARGET_DIR                                     where Cargo builds
 #   IMAGE                                                the name of the image of `make image`
 #   CONFIG                                               the configuration for `make check`
-#   ARGS                                                 options of `make run` (ports, --concurrency) and `make bench`
-#                                                        (--rounds); for `make test-django` and `make test-services`
-#                                                        those of pytest (--junitxml=FILE)
+#   ARGS                                                 options of `make run` (ports, --concurrency), `make bench`
+#                                                        (--rounds) and `make bench-server` (--rounds, --seconds,
+#                                                        --base REVISION); for `make test-django` and
+#                                                        `make test-services` those of pytest (--junitxml=FILE)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -60,7 +61,7 @@ export CARGO_TARGET_DIR ENVOY_BIN REDIS_SERVER_BIN REDIS7_SERVER_BIN PROMTOOL_BI
 
 .PHONY: help
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{ printf "make %-10s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{ printf "make %-12s %s\n", $$1, $$2 }'
 
 .PHONY: build
 build: $(MODULE) ## build the filter: dist/rest_sessions_filter.wasm, the module that Envoy loads
@@ -81,6 +82,11 @@ bench: $(MODULE) $(VENV) .venv/.bench-installed $(REDIS) $(WRK) bench-noop bench
 	@exec .venv/bin/python -m bench --envoy "$$ENVOY_BIN" --redis-server "$$REDIS_SERVER_BIN" \
 	  --peers "$$CARGO_TARGET_DIR/peers/bench-peers" --rest-sessions "$$CARGO_TARGET_DIR/peers/rest-sessions" \
 	  --noop "$$CARGO_TARGET_DIR/$(WASM_TARGET)/sdk/bench_noop.wasm" --wrk "$(WRK_BIN)" $(ARGS)
+
+.PHONY: bench-server
+bench-server: $(VENV) $(REDIS) $(WRK) bench-peers ## compare rest-sessions with an earlier revision of it, in some 5 minutes
+	@exec .venv/bin/python -m bench.server --redis-server "$$REDIS_SERVER_BIN" \
+	  --rest-sessions "$$CARGO_TARGET_DIR/peers/rest-sessions" --wrk "$(WRK_BIN)" $(ARGS)
 
 .PHONY: simulate
 simulate: | toolchain ## simulate the cache on a virtual clock: 1 to 10,000 Envoys, every ttl, in some 2 minutes
@@ -132,16 +138,16 @@ lint-python: $(VENV) .venv/.lint-installed .venv/.browser-installed .venv/.djang
 	.venv/bin/mypy
 	cd django && ../.venv/bin/mypy
 
-# A script of Redis is two files, functions and their caller, which server/src/store/redis/mod.rs concatenates.
+# A script of Redis is one or more files, which server/src/store/redis/script.rs concatenates.
 .PHONY: lint-lua
 lint-lua: $(SELENE)
 	$(SELENE) bench/*.lua
 	@cd server/src/store/redis && \
-	scripts="$$(sed -n 's/.*concat!(include_str!("\([^"]*\)"), include_str!("\([^"]*\)")).*/\1 \2/p' mod.rs)"; \
-	test -n "$$scripts" || { echo "make lint: server/src/store/redis/mod.rs names no scripts" >&2; exit 1; }; \
-	echo "$$scripts" | while read -r functions caller; do \
-	  echo "selene: $$functions $$caller"; \
-	  cat "$$functions" "$$caller" | $(SELENE) --config $(CURDIR)/selene.toml - || exit 1; done
+	scripts="$$(sed -n 's/.* lua!(\(.*\)).*/\1/p' script.rs | tr -d '",')"; \
+	test -n "$$scripts" || { echo "make lint: server/src/store/redis/script.rs names no scripts" >&2; exit 1; }; \
+	echo "$$scripts" | while read -r names; do \
+	  echo "selene: $$names"; \
+	  (cd scripts && for name in $$names; do cat "$$name.lua"; done) | $(SELENE) --config $(CURDIR)/selene.toml - || exit 1; done
 
 .PHONY: clean
 clean: ## remove all that was built or installed here

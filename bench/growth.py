@@ -7,19 +7,9 @@ from dataclasses import dataclass
 from statistics import median
 
 from bench.filters import bootstrap, ours
-from bench.measure import (
-    MeasurementError,
-    Round,
-    Row,
-    Run,
-    Subject,
-    alternate,
-    cookie_file,
-    load,
-    medians,
-    ratios,
-)
-from bench.processes import ALL_CORES, ENVOY_CORE, memory_bytes
+from bench.measure import EnvoyRun, Subject, alternate, cookie_file, load
+from bench.processes import ALL_CORES, MEASURED_CORE, memory_bytes
+from bench.rounds import MeasurementError, Round, Row, medians, ratios
 from bench.services import DATA_BYTES, SESSIONS, SLOW_MS, Services, token
 from harness.envoy import Envoy, Json
 from harness.processes import Supervisor
@@ -61,18 +51,18 @@ class Growth:
 class Stage:
     """Starts the Envoys of one dimension."""
 
-    def __init__(self, run: Run, services: Services, supervisor: Supervisor) -> None:
+    def __init__(self, run: EnvoyRun, services: Services, supervisor: Supervisor) -> None:
         self.run, self.services, self.supervisor = run, services, supervisor
         # Figures of a value beside its measurements.
         self.extra: dict[int, dict[str, float]] = {}
 
     def envoy(
-        self, sessions: str | None = None, workers: int = 1, cores: set[int] = ENVOY_CORE, **keys: object
+        self, sessions: str | None = None, workers: int = 1, cores: set[int] = MEASURED_CORE, **keys: object
     ) -> Envoy:
         return self.envoy_with([ours(**keys)], sessions, workers, cores)
 
     def envoy_with(
-        self, filters: list[Json], sessions: str | None = None, workers: int = 1, cores: set[int] = ENVOY_CORE
+        self, filters: list[Json], sessions: str | None = None, workers: int = 1, cores: set[int] = MEASURED_CORE
     ) -> Envoy:
         clusters = {"upstream": self.services.upstream, "rest-sessions": sessions or self.services.stub.address}
         return Envoy(self.supervisor, self.run.envoy, bootstrap(filters, clusters), workers, cores)
@@ -129,7 +119,7 @@ GROWTHS = (
 )
 
 
-def grow(run: Run, services: Services) -> list[Row]:
+def grow(run: EnvoyRun, services: Services) -> list[Row]:
     """For each dimension and value: medians, and ratios to the smallest value."""
     tables = []
     for growth in GROWTHS:
@@ -166,7 +156,7 @@ def in_filter(rounds: list[Round], value: int, few: int) -> dict[str, float]:
     return {"in_filter_to_few": median(spent(seen, value) / spent(seen, few) for seen in rounds)}
 
 
-def wait_together(run: Run, services: Services) -> list[Row]:
+def wait_together(run: EnvoyRun, services: Services) -> list[Row]:
     """Requests that all arrive while the lookup of their session is in flight, and the calls made for them. The cache
     keeps the session, so that later requests need no further call."""
     rows = []

@@ -1,44 +1,51 @@
--- The script of wrk. It sends requests like those of a browser. If its argument names a file of Cookie headers, one a
--- line, each request has the next of them. After wrk's own report it prints a line of JSON.
+-- The script of wrk. It repeats one request, with wrk's URL and headers, and these options after `--`:
+--   lines=FILE   PLACEHOLDER in the request stands for a line of the file; each request has the next line
+--   body=JSON    the request is a POST with this body
+--   pause=MS     each connection waits this long before each request
+-- After wrk's own report it prints a line of JSON.
 
--- Replaced by the Cookie header of each request.
-local PLACEHOLDER = "the-cookie-goes-here"
-local HEADERS = {
-  ["host"] = "shop.example.com",
-  ["user-agent"] = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0",
-  ["accept"] = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
-  ["accept-language"] = "en-US,en;q=0.5",
-  ["accept-encoding"] = "gzip, deflate, br",
-  ["sec-fetch-mode"] = "navigate",
-  ["traceparent"] = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
-}
+local PLACEHOLDER = "the-line-goes-here"
 
 local before, after
-local cookies = {}
+local lines = {}
 local position = 0
 
+local function options(args)
+  local found = {}
+  for _, argument in ipairs(args) do
+    local key, value = string.match(argument, "^(%w+)=(.*)$")
+    found[key] = value
+  end
+  return found
+end
+
 function init(args)
-  if args[1] then
-    for line in io.lines(args[1]) do
-      cookies[#cookies + 1] = line
+  local given = options(args)
+  if given.lines then
+    for line in io.lines(given.lines) do
+      lines[#lines + 1] = line
     end
-    HEADERS["cookie"] = PLACEHOLDER
     -- A run may be too short for a long file; starting at random lets the runs together use all of it.
     math.randomseed(os.time())
-    position = math.random(#cookies)
+    position = math.random(#lines)
   end
-  local request = wrk.format("GET", wrk.path, HEADERS)
+  if given.pause then
+    function delay()
+      return tonumber(given.pause)
+    end
+  end
+  local request = wrk.format(given.body and "POST" or "GET", wrk.path, wrk.headers, given.body)
   local from, to = string.find(request, PLACEHOLDER, 1, true)
   before = string.sub(request, 1, (from or 0) - 1)
   after = from and string.sub(request, to + 1) or ""
 end
 
 function request()
-  if #cookies == 0 then
+  if #lines == 0 then
     return before
   end
-  position = position % #cookies + 1
-  return before .. cookies[position] .. after
+  position = position % #lines + 1
+  return before .. lines[position] .. after
 end
 
 function done(summary, latency)

@@ -1,60 +1,47 @@
 """The measurements: rounds in alternation over running Envoys, and the medians of their figures."""
 
 import json
-import math
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
-from typing import Any
 
+from bench import wrk
 from bench.filters import FOLDER, bootstrap
-from bench.processes import ENVOY_CORE, OTHER_CORES, cpu_seconds, interrupt_after
+from bench.processes import MEASURED_CORE, cpu_seconds
+from bench.rounds import CONNECTIONS, Figures, MeasurementError, Round, Row, Run, figures, in_turn, medians, ratios
 from bench.scenarios import NO_OP, Scenario
 from bench.services import Services
 from harness.envoy import Envoy
-from harness.processes import Supervisor
 from harness.rest_sessions import APP, COOKIE
 
-CONNECTIONS = 32
 # Of one measurement. Short ones, many of them in turn, spread what else the machine does over all subjects.
 LOAD_SECONDS = 0.25
 # Before the first measurement, so that the cache holds every session that it can.
 WARM_UP_SECONDS = 1
-LOAD_TIMEOUT_SECONDS = 30
 DJANGO_REQUESTS = 200
 DJANGO_TIMEOUT_SECONDS = 60
-# What wrk sends and reports.
-SCRIPT = FOLDER / "load.lua"
-METRICS = ("cpu_us", "rps", "p50_ms", "p99_ms")
+# Those of a browser.
+HEADERS = {
+    "Host": "shop.example.com",
+    "user-agent": "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0",
+    "accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+    "accept-language": "en-US,en;q=0.5",
+    "accept-encoding": "gzip, deflate, br",
+    "sec-fetch-mode": "navigate",
+    "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+}
 
 DJANGO = "django"
 DJANGO_NAME = "django-rest-sessions in the service"
 
-# The figures of one subject, by metric; a round has those of each subject.
-Figures = dict[str, float]
-Round = dict[str, Figures]
-# A row of results.json.
-Row = dict[str, Any]
-
-
-class MeasurementError(Exception):
-    """A subject did not behave as its scenario says, so its figures mean nothing."""
-
 
 @dataclass
-class Run:
-    """What every measurement needs."""
+class EnvoyRun(Run):
+    """What every measurement of an Envoy needs."""
 
-    folder: Path
     envoy: Path
-    wrk: Path
-    rounds: int
-
-    def supervisor(self) -> Supervisor:
-        return Supervisor(self.folder, OTHER_CORES)
 
 
 @dataclass
@@ -74,13 +61,9 @@ class Subject:
 
 def load(run: Run, subject: Subject, seconds: float = LOAD_SECONDS, connections: int = CONNECTIONS) -> Row:
     """Sends as many requests as Envoy answers in this time. Returns wrk's report."""
-    # wrk takes whole seconds, but also reports when it is interrupted.
-    command = [run.wrk, "-t", 1, "-c", connections, "-d", f"{math.ceil(seconds) + 1}s", "-s", SCRIPT]
-    command += [f"http://{subject.envoy.address}{subject.path}", "--", *([subject.cookies] if subject.cookies else [])]
-    with run.supervisor() as supervisor:
-        process = supervisor.start("load", *command)
-        interrupt_after(process, seconds)
-        seen: Row = json.loads(process.wait_for_end(LOAD_TIMEOUT_SECONDS).splitlines()[-1])
+    headers = HEADERS | ({"cookie": wrk.PLACEHOLDER} if subject.cookies else {})
+    requests = wrk.Requests(f"http://{subject.envoy.address}{subject.path}", headers, subject.cookies)
+    seen = wrk.send(run, requests, seconds, connections)
     expected = seen["requests"] if subject.refused else 0
     if seen["broken"] or seen["refused"] != expected or not seen["requests"]:
         raise MeasurementError(f"{subject.key}: {expected} refused requests expected; wrk reports {seen}")
@@ -99,34 +82,15 @@ def measure(run: Run, subject: Subject) -> Figures:
     return figures(seen, cpu / seen["requests"] * 1e6)
 
 
-def figures(seen: Row, cpu_us: float) -> Figures:
-    return {
-        "cpu_us": cpu_us,
-        "rps": seen["requests"] / seen["seconds"],
-        "p50_ms": seen["p50_us"] / 1e3,
-        "p99_ms": seen["p99_us"] / 1e3,
-    }
-
-
 def alternate(run: Run, subjects: list[Subject], rounds: int) -> Iterator[Round]:
-    """Each round measures every subject once. Every other round goes backwards, so that drift evens out."""
+    """Each round measures every subject once."""
     for subject in subjects:
         load(run, subject, WARM_UP_SECONDS)
     for number in range(rounds):
-        order = subjects if number % 2 == 0 else subjects[::-1]
-        yield {subject.key: measure(run, subject) for subject in order}
+        yield {subject.key: measure(run, subject) for subject in in_turn(subjects, number)}
 
 
-def medians(rounds: list[Round], key: str) -> Figures:
-    return {metric: median(seen[key][metric] for seen in rounds) for metric in METRICS}
-
-
-def ratios(rounds: list[Round], key: str, base: str) -> Figures:
-    """The median of the ratios of each round: both figures of a ratio were taken under the same conditions."""
-    return {metric: median(seen[key][metric] / seen[base][metric] for seen in rounds) for metric in METRICS}
-
-
-def compare(run: Run, services: Services, table: list[Scenario]) -> list[Row]:
+def compare(run: EnvoyRun, services: Services, table: list[Scenario]) -> list[Row]:
     """The table of scenarios: medians, and ratios to the no-op filter."""
     with running_subjects(run, services, table) as subjects:
         rounds = []
@@ -148,7 +112,7 @@ def compare(run: Run, services: Services, table: list[Scenario]) -> list[Row]:
 
 
 @contextmanager
-def running_subjects(run: Run, services: Services, table: list[Scenario]) -> Iterator[list[Subject]]:
+def running_subjects(run: EnvoyRun, services: Services, table: list[Scenario]) -> Iterator[list[Subject]]:
     """An Envoy for each scenario."""
     with run.supervisor() as supervisor:
         subjects = []
@@ -157,7 +121,7 @@ def running_subjects(run: Run, services: Services, table: list[Scenario]) -> Ite
             clusters = {"upstream": services.upstream, "rest-sessions": backend.address}
             if scenario.authz:
                 clusters["authz"] = backend.authz
-            envoy = Envoy(supervisor, run.envoy, bootstrap(scenario.filters, clusters), cores=ENVOY_CORE)
+            envoy = Envoy(supervisor, run.envoy, bootstrap(scenario.filters, clusters), cores=MEASURED_CORE)
             cookies = cookie_file(run, scenario.key, backend.tokens) if scenario.sessions else None
             subjects.append(Subject(scenario.key, envoy, scenario.refused, scenario.calls, cookies))
         yield subjects

@@ -14,7 +14,8 @@ matplotlib.rcParams["svg.hashsalt"] = "bench"
 from matplotlib import pyplot  # noqa: E402
 
 from bench.filters import FOLDER  # noqa: E402
-from bench.measure import DJANGO, Row  # noqa: E402
+from bench.measure import DJANGO  # noqa: E402
+from bench.rounds import Row  # noqa: E402
 
 PLOT = FOLDER / "results.svg"
 TEXT, LINE, OURS, OTHERS = "#1f2328", "#d0d7de", "#0969da", "#8c959f"

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from harness.processes import ManagedProcess, pause
 
-# Envoy has a core of its own and all others share the rest: what shares Envoy's core would disturb the measurement.
+# What is measured, Envoy or rest-sessions, has a core of its own and all others share the rest: what shares its core
+# would disturb the measurement.
 ALL_CORES = os.sched_getaffinity(0)
-ENVOY_CORE = {min(ALL_CORES)}
-OTHER_CORES = (ALL_CORES - ENVOY_CORE) or ALL_CORES
+MEASURED_CORE = {min(ALL_CORES)}
+OTHER_CORES = (ALL_CORES - MEASURED_CORE) or ALL_CORES
 
 
 def cpu_seconds(process: ManagedProcess) -> float:

@@ -1,26 +1,20 @@
 """The report: printed, kept in results.json, and written into README, docs/performance.md and the migration guide."""
 
-import json
-import os
 import platform
-import subprocess
-import time
 from importlib.metadata import version
 from pathlib import Path
 
+from bench import files
+from bench.files import GUIDE, METRICS, PERFORMANCE, README, metrics, rounded, table, tool_version
 from bench.filters import FOLDER
-from bench.measure import CONNECTIONS, DJANGO, LOAD_SECONDS, Row, Run
+from bench.measure import DJANGO, LOAD_SECONDS, EnvoyRun
+from bench.rounds import CONNECTIONS, Row
 from bench.scenarios import NO_OP
-from harness.paths import MODULE, ROOT
-from harness.text import find
+from harness.paths import MODULE
 
 RESULTS = FOLDER / "results.json"
-README = ROOT / "README.md"
-PERFORMANCE = ROOT / "docs" / "performance.md"
-GUIDE = ROOT / "docs" / "from-django-rest-sessions.md"
 # The scenarios that README shows.
 IN_README = ("none", "cached", "call", "lua", "ext_authz")
-MARKS = ("<!-- figures of bench/results.json -->\n", "<!-- end of figures -->\n")
 NOTE = (
     "Envoy has one core, wrk and the services have the others; the machine may be shared: compare ratios, not times. A "
     "ratio is the median of the ratios of each round. CPU is user and system time of the Envoy process for each "
@@ -28,11 +22,9 @@ NOTE = (
 )
 
 
-def gather(run: Run, rows: list[Row], growth: list[Row], waiters: list[Row]) -> Row:
+def gather(run: EnvoyRun, rows: list[Row], growth: list[Row], waiters: list[Row]) -> Row:
     results = {
-        "date": time.strftime("%Y-%m-%d", time.gmtime()),
-        "note": NOTE,
-        "machine": {"cpu": cpu_model(), "cores": os.cpu_count(), "kernel": platform.release()},
+        **files.when_and_where(NOTE),
         "versions": {
             "envoy": tool_version(run.envoy),
             "rustc": tool_version("rustc"),
@@ -53,38 +45,10 @@ def gather(run: Run, rows: list[Row], growth: list[Row], waiters: list[Row]) -> 
     return {key: rounded(value) for key, value in results.items()}
 
 
-def cpu_model() -> str:
-    return find(r"^model name\s*: ([^\n]*)$", Path("/proc/cpuinfo").read_text())
-
-
-def tool_version(tool: object) -> str:
-    """The version that `--version` prints."""
-    shown = subprocess.run([str(tool), "--version"], capture_output=True, text=True, check=True).stdout
-    return find(r"(\d+\.\d+\.\d+)", shown)
-
-
-def table(head: list[str], rows: list[list[str]]) -> str:
-    """A table in plain text: the first column is aligned to the left, the others to the right."""
-    widths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]
-    lines = []
-    for row in [head, *rows]:
-        first, *others = (
-            cell.ljust(width) if column == 0 else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        lines.append("  ".join([first, *others]).rstrip())
-    return "\n".join(lines)
-
-
-def metrics(row: Row) -> list[str]:
-    return [f"{row['cpu_us']:.1f}", f"{row['rps']:.0f}", f"{row['p50_ms']:.2f}", f"{row['p99_ms']:.2f}"]
-
-
 def as_text(results: Row) -> str:
-    head = ["CPU µs", "requests/s", "p50 ms", "p99 ms"]
     parts = [
         table(
-            ["", *head, "CPU", "requests/s", "p50", "p99"],
+            ["", *METRICS, "CPU", "requests/s", "p50", "p99"],
             [
                 [row["name"], *metrics(row), *(f"{value:.2f}×" for value in row["to_no_op"].values())]
                 for row in results["scenarios"]
@@ -101,7 +65,7 @@ def as_text(results: Row) -> str:
     parts.append(table(["", "CPU", "requests/s", "p50", "p99"], pairs))
     for growth in results["growth"]:
         rows = [[str(row["value"]), *metrics(row), f"{row['to_first']['cpu_us']:.2f}×"] for row in growth["rows"]]
-        parts.append(table([growth["name"], *head, "CPU"], rows))
+        parts.append(table([growth["name"], *METRICS, "CPU"], rows))
     rules = [[str(row["value"]), f"{row['in_filter_to_few']:.2f}×"] for row in grown(results, "rules")]
     parts.append(table(["rules", "time in the filter, against 10 rules"], rules))
     cached = grown(results, "cached_sessions")
@@ -189,16 +153,4 @@ def pages(results: Row) -> dict[Path, str]:
 
 
 def write(results: Row) -> None:
-    RESULTS.write_text(json.dumps(results, indent=2) + "\n")
-    for path, figures in pages(results).items():
-        before, rest = path.read_text().split(MARKS[0])
-        after = rest.split(MARKS[1])[1]
-        path.write_text(before + MARKS[0] + figures + MARKS[1] + after)
-
-
-def rounded(value: object) -> object:
-    if isinstance(value, float):
-        return round(value, 3)
-    if isinstance(value, dict):
-        return {key: rounded(inner) for key, inner in value.items()}
-    return [rounded(inner) for inner in value] if isinstance(value, list) else value
+    files.write(RESULTS, results, pages(results))

@@ -1,15 +1,17 @@
 """The services behind Envoy: the upstream, a stub of rest-sessions, the real one on Redis, and an authorization service
 for each of both."""
 
+import json
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from http.client import HTTPConnection
 from pathlib import Path
 
 from bench.processes import OTHER_CORES
-from harness.processes import Supervisor, free_ports
-from harness.rest_sessions import APP, RestSessions
+from harness.processes import ManagedProcess, Supervisor, free_ports
+from harness.rest_sessions import APP, TIMEOUT_SECONDS
 
 LOOPBACK = "127.0.0.1:0"
 # Far more than connections, so that no two requests in flight have the same session.
@@ -61,7 +63,7 @@ def running_services(folder: Path, peers: Path, rest_sessions: Path, redis_serve
 
         upstream = supervisor.start("upstream", peers, "upstream", "--listen", LOOPBACK).wait_for_address()
         fast, slow = stub("sessions"), stub("slow-sessions", "--delay", SLOW_MS)
-        real = start_rest_sessions(supervisor, rest_sessions, redis_server)
+        real, _ = start_rest_sessions(supervisor, rest_sessions, start_redis(supervisor, redis_server))
         yield Services(
             upstream,
             Backend(fast, [token(number) for number in range(SESSIONS)], authz(fast)),
@@ -70,21 +72,34 @@ def running_services(folder: Path, peers: Path, rest_sessions: Path, redis_serve
         )
 
 
-def start_rest_sessions(supervisor: Supervisor, rest_sessions: Path, redis_server: Path) -> str:
-    """The address of rest-sessions on a Redis that writes nothing to disk."""
-    redis_port, port = free_ports(2)
-    command = [redis_server, "--port", redis_port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+def start_redis(supervisor: Supervisor, redis_server: Path) -> str:
+    """The URL of a Redis that writes nothing to disk."""
+    (port,) = free_ports(1)
+    command = [redis_server, "--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
     redis = supervisor.start("redis", *command)
     redis.wait_until(lambda: "eady to accept connections" in redis.output())
+    return f"redis://127.0.0.1:{port}"
+
+
+def start_rest_sessions(
+    supervisor: Supervisor, rest_sessions: Path, store: str, cores: set[int] | None = None
+) -> tuple[str, ManagedProcess]:
+    """The address of rest-sessions with this store, and its process."""
+    (port,) = free_ports(1)
     address = f"127.0.0.1:{port}"
-    store = f"redis://127.0.0.1:{redis_port}"
-    server = supervisor.start("rest-sessions", rest_sessions, "--listen", address, "--store", store)
+    command = [rest_sessions, "--listen", address, "--store", store]
+    server = supervisor.start("rest-sessions", *command, cores=cores)
     server.wait_for_http(f"http://{address}/ping")
-    return address
+    return address, server
 
 
-def create_sessions(address: str) -> list[str]:
-    """Tokens of sessions with as much data as the stub's."""
-    data = {"name": "n" * (DATA_BYTES - len('{"name":""}'))}
-    sessions = RestSessions(address)
-    return [sessions.create(f"user{number}", data) for number in range(SESSIONS)]
+def create_sessions(address: str, count: int = SESSIONS) -> list[str]:
+    """Tokens of sessions with as much data as the stub's. `RestSessions` would take ten times as long for so many."""
+    body = json.dumps({"name": "n" * (DATA_BYTES - len('{"name":""}'))})
+    tokens = []
+    with closing(HTTPConnection(address, timeout=TIMEOUT_SECONDS)) as connection:
+        for number in range(count):
+            path = f"/{APP}/create/user{number}?ip=127.0.0.1"
+            connection.request("PUT", path, body, {"content-type": "application/json"})
+            tokens.append(json.load(connection.getresponse())["token"])
+    return tokens

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::params::InvalidParam;
+use crate::store::StoreError;
 
 /// Values are kept as JSON text, because a float would change numbers such as `1.10`, `12345678901234567890` and
 /// `1e400`.
@@ -20,6 +21,20 @@ impl Data {
     /// Parses the text from a store. Fails if it is not a JSON object.
     pub fn from_stored(text: &str) -> Result<Self, serde_json::Error> {
         serde_json::from_str(text)
+    }
+
+    /// The text from a store as an answer shows it: without white space. Parses it only if it has some, which this
+    /// service does not write. Fails if it is not a JSON object.
+    pub fn normalize_stored(text: String) -> Result<Option<Box<RawValue>>, serde_json::Error> {
+        if text.starts_with("{\"") && !has_space_between_tokens(&text) {
+            return RawValue::from_string(text).map(Some);
+        }
+        Self::from_stored(&text)?.to_text()
+    }
+
+    /// Parses the text of [`Data::to_text`].
+    pub fn from_text(text: Option<&RawValue>) -> Result<Self, serde_json::Error> {
+        text.map_or_else(|| Ok(Self::default()), |text| Self::from_stored(text.get()))
     }
 
     pub fn is_empty(&self) -> bool {
@@ -39,14 +54,15 @@ impl Data {
         }
     }
 
-    /// Bytes of all keys and values.
-    pub fn size(&self) -> usize {
-        self.0.iter().map(|(key, value)| key.len().saturating_add(value.get().len())).sum()
+    /// The text for a store and for an answer; `None` if there are no keys.
+    pub fn to_text(&self) -> Result<Option<Box<RawValue>>, serde_json::Error> {
+        if self.is_empty() { Ok(None) } else { serde_json::value::to_raw_value(self).map(Some) }
     }
 
-    /// The text for a store; `None` if there are no keys.
-    pub fn to_stored(&self) -> Result<Option<String>, serde_json::Error> {
-        if self.is_empty() { Ok(None) } else { serde_json::to_string(self).map(Some) }
+    /// The text, if it has at most `max` bytes; else [`StoreError::TooLarge`].
+    pub fn to_bounded_text(&self, max: usize) -> Result<Option<Box<RawValue>>, StoreError> {
+        let text = self.to_text().map_err(|_| StoreError::Corrupt)?;
+        if text.as_ref().is_some_and(|text| text.get().len() > max) { Err(StoreError::TooLarge(max)) } else { Ok(text) }
     }
 }
 
@@ -82,6 +98,19 @@ fn scalar(key: &str, value: Box<RawValue>) -> Result<Option<Box<RawValue>>, Inva
     }
 }
 
+fn has_space_between_tokens(json: &str) -> bool {
+    let (mut in_string, mut escaped) = (false, false);
+    json.bytes().any(|byte| {
+        if in_string {
+            in_string = escaped || byte != b'"';
+            escaped = !escaped && byte == b'\\';
+            return false;
+        }
+        in_string = byte == b'"';
+        byte.is_ascii_whitespace()
+    })
+}
+
 /// Writes a string as JavaScript does. A string with an unpaired surrogate can only be written with its escape, and is
 /// left unchanged.
 fn normalize_string(value: Box<RawValue>) -> Box<RawValue> {
@@ -102,7 +131,7 @@ mod tests {
     fn applied(stored: &str, body: &str) -> Option<String> {
         let mut data = Data::from_stored(stored).unwrap();
         data.apply(&change(body).unwrap());
-        data.to_stored().unwrap()
+        data.to_text().unwrap().map(|text| text.get().to_owned())
     }
 
     #[test]
@@ -111,6 +140,23 @@ mod tests {
             applied(r#"{"a":1,"b":"x","c":true}"#, r#"{"b":null,"a":2,"z":false}"#).unwrap(),
             r#"{"a":2,"c":true,"z":false}"#
         );
+    }
+
+    #[test]
+    fn stored_text_is_answered_without_white_space() {
+        let normal =
+            |text: &str| Data::normalize_stored(text.to_owned()).map(|data| data.map(|data| data.get().to_owned()));
+        for (stored, expected) in [
+            (r#"{"a":"x y","b":"\\","c":"\" , "}"#, r#"{"a":"x y","b":"\\","c":"\" , "}"#),
+            ("{ \"a\" : 1,\n\"b\":2}", r#"{"a":1,"b":2}"#),
+            (r#"{"a":1 }"#, r#"{"a":1}"#),
+        ] {
+            assert_eq!(normal(stored).unwrap().as_deref(), Some(expected));
+        }
+        assert_eq!(normal("{}").unwrap(), None);
+        for bad in ["nonsense", "[1]", "\"a\"", "{\"a\":1", "{\"a\":1}x", "{\"a\"}", "{\"a\":01}", ""] {
+            assert!(normal(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -3,17 +3,17 @@
 use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 
+use axum::Router;
+use axum::routing::get;
 use clap::Parser;
+use rest_sessions::access::{AccessFiles, AllowedHosts, Callers, Guard, guard};
 use rest_sessions::api::{Api, router};
 use rest_sessions::clock::Clock;
-use rest_sessions::options::{Cli, Options, StoreChoice, resolve};
-use rest_sessions::serve::{Limits, serve};
-use rest_sessions::store::{MemoryStore, RedisStore, Store};
-use tokio::net::TcpListener;
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing::Level;
+use rest_sessions::options::{Cli, Listen, Options, StoreChoice, resolve};
+use rest_sessions::serve::{Address, Capacity, Drain, Limits, Listener, Signals, raise_open_files, serve, tls};
+use rest_sessions::store::{MemoryStore, RedisStore, Store, TimeSource};
+use rest_sessions::sweep;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -52,28 +52,85 @@ fn fail(problem: &str) -> ExitCode {
 
 async fn run(options: Options) -> Result<(), String> {
     start_logging(&options);
-    let (store, store_name) = open_store(&options)?;
-    let signals = shutdown_signals().map_err(|error| format!("cannot listen for signals: {error}"))?;
-    let listener = TcpListener::bind(&options.listen)
-        .await
-        .map_err(|error| format!("cannot listen on {}: {error}", options.listen))?;
-    let address = listener.local_addr().map_err(|error| format!("cannot listen on {}: {error}", options.listen))?;
-    tracing::info!(%address, store = %store_name, "listening");
-
-    let clock = Clock::system();
-    if let Some(interval) = options.sweep_interval {
-        tokio::spawn(sweep_periodically(store.clone(), clock.clone(), interval));
-    }
+    // Fails only if a provider is installed already, which serves as well.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let (store, store_name) = open_store(&options.store);
+    let signals = Signals::new().map_err(|error| format!("cannot listen for signals: {error}"))?;
+    let open_files = raise_open_files();
+    let tls = options.tls.clone().map(tls::watch).transpose()?;
+    let callers = Callers::watch(access_files(&options))?;
+    let listener = Listener::open(&options.listen, tls).await?;
+    let address = listener.address().map_err(|error| format!("cannot listen on {}: {error}", options.listen))?;
+    let admin = match &options.admin_listen {
+        Some(listen) => Some(Listener::plain(listen).await?),
+        None => None,
+    };
     let limits = Limits {
-        max_connections: options.max_connections,
+        capacity: Capacity::within(open_files, options.max_connections),
         head_timeout: options.client_timeout,
         write_timeout: options.client_timeout,
         shutdown_timeout: options.shutdown_timeout,
     };
-    let api = Api { store, clock, body_timeout: options.client_timeout };
-    serve(listener, router(api), limits, shutdown_requested(signals)).await;
+    if limits.capacity.connections < options.max_connections {
+        tracing::warn!(
+            connections = limits.capacity.connections,
+            "the limit of open files is too low for --max-connections; fewer connections are served"
+        );
+    }
+    if callers.is_none() && !has_client_ca(&options) && address.is_beyond_loopback() {
+        tracing::warn!(
+            "every client that reaches this address can read, change and end every session; \
+             see --secret-file, --access-file and --client-ca"
+        );
+    }
+    let drain = Drain::default();
+    if let Some(listener) = &admin {
+        let address = listener.address().map_err(|error| format!("cannot use --admin-listen: {error}"))?;
+        tracing::info!(%address, "administration");
+    }
+    tracing::info!(%address, store = %store_name, "listening");
+
+    if let Some(interval) = options.sweep_interval {
+        tokio::spawn(sweep::periodically(store.clone(), interval));
+    }
+    tokio::spawn(drain.clone().follow(signals, options.drain_delay));
+    let hosts = allowed_hosts(&options, &address);
+    let app = router(Api { store, body_timeout: options.client_timeout });
+    let admin = async {
+        if let Some(listener) = admin {
+            serve(listener, admin_router(), Limits { capacity: Capacity::ADMIN, ..limits }, drain.clone()).await;
+        }
+    };
+    tokio::join!(serve(listener, guard(app, Guard { hosts, callers }), limits, drain.clone()), admin);
     tracing::info!("stopped");
     Ok(())
+}
+
+fn has_client_ca(options: &Options) -> bool {
+    options.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some())
+}
+
+fn access_files(options: &Options) -> AccessFiles {
+    AccessFiles {
+        secret_file: options.secret_file.clone(),
+        access_file: options.access_file.clone(),
+        has_client_ca: has_client_ca(options),
+    }
+}
+
+/// `None` for a Unix socket, which no page in a browser can open.
+fn allowed_hosts(options: &Options, address: &Address) -> Option<AllowedHosts> {
+    match (&options.listen, address) {
+        (Listen::Tcp(listen), Address::Tcp(bound)) => {
+            Some(AllowedHosts::new(listen.host(), *bound, &options.allowed_hosts))
+        }
+        _ => None,
+    }
+}
+
+/// What `--admin-listen` serves.
+fn admin_router() -> Router {
+    Router::new().route("/livez", get(|| async { r#"{"status":"alive"}"# }))
 }
 
 /// Logs this program's own events only: libraries may log what they send and receive, which contains tokens.
@@ -86,43 +143,16 @@ fn start_logging(options: &Options) {
     tracing_subscriber::registry().with(lines).with(ours).init();
 }
 
-fn open_store(options: &Options) -> Result<(Store, String), String> {
-    match &options.store {
-        StoreChoice::Memory => {
-            Ok((Store::Memory(Arc::new(MemoryStore::new(options.memory_bytes))), "memory".to_owned()))
+/// The store and its name for the log.
+fn open_store(choice: &StoreChoice) -> (Store, String) {
+    match choice {
+        StoreChoice::Memory { max_bytes, max_session_bytes } => {
+            let memory = MemoryStore::new(*max_bytes, *max_session_bytes, Clock::system());
+            (Store::Memory(Arc::new(memory)), "memory".to_owned())
         }
-        StoreChoice::Redis(url) => {
-            // Fails only if a provider is installed already, which serves as well.
-            let _ = rustls::crypto::ring::default_provider().install_default();
-            let redis = RedisStore::new(url.clone(), options.namespace.clone(), options.store_timeout)
-                .map_err(|error| format!("cannot use the store {url}: {error}"))?;
-            Ok((Store::Redis(Arc::new(redis)), url.to_string()))
-        }
-    }
-}
-
-async fn sweep_periodically(store: Store, clock: Clock, interval: Duration) {
-    let mut ticks = tokio::time::interval(interval);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    // The first tick is immediate; the first sweep is due after one interval.
-    ticks.tick().await;
-    loop {
-        ticks.tick().await;
-        match store.sweep(clock.seconds()).await {
-            Ok(swept) => tracing::event!(Level::DEBUG, swept, "swept expired sessions"),
-            Err(error) => tracing::warn!(%error, "expired sessions were not swept; the next sweep retries"),
+        StoreChoice::Redis(config) => {
+            let name = config.url.to_string();
+            (Store::Redis(Arc::new(RedisStore::new(config.as_ref().clone(), TimeSource::Redis))), name)
         }
     }
-}
-
-fn shutdown_signals() -> std::io::Result<[Signal; 2]> {
-    Ok([signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?])
-}
-
-async fn shutdown_requested([mut terminate, mut interrupt]: [Signal; 2]) {
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    tracing::info!("stopping: requests in flight are answered first");
 }

@@ -77,6 +77,25 @@ pub fn dt(text: Option<&str>) -> Result<i64, InvalidParam> {
     duration(text.unwrap_or_default())
 }
 
+/// The longest idle time that a caller of `get` accepts, in seconds: digits only, at least 1. `None` if it is absent.
+pub fn max_idle(text: Option<&str>) -> Result<Option<i64>, InvalidParam> {
+    let Some(text) = text else { return Ok(None) };
+    let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    leading_integer(text)
+        .filter(|seconds| digits && *seconds >= 1)
+        .map(Some)
+        .ok_or_else(|| InvalidParam::Value("max_idle must be a positive integer, in seconds".to_owned()))
+}
+
+/// Whether a `get` is a use of the session: `1`, the default, or `0`.
+pub fn touch(text: Option<&str>) -> Result<bool, InvalidParam> {
+    match text {
+        None | Some("1") => Ok(true),
+        Some("0") => Ok(false),
+        Some(_) => Err(InvalidParam::Value("touch must be 0 or 1".to_owned())),
+    }
+}
+
 fn one_line(name: &'static str, text: &str, max: usize) -> Result<String, InvalidParam> {
     let is_line_break = |c| matches!(c, '\n' | '\r' | '\u{2028}' | '\u{2029}');
     if text.is_empty() || text.chars().count() > max || text.contains(is_line_break) {
@@ -166,5 +185,23 @@ mod tests {
         assert_eq!(dt(Some("600")), Ok(600));
         assert!(dt(None).is_err());
         assert!(dt(Some("")).is_err());
+    }
+
+    #[test]
+    fn max_idle_is_a_positive_number_of_seconds() {
+        assert_eq!(max_idle(None), Ok(None));
+        assert_eq!(max_idle(Some("1800")), Ok(Some(1800)));
+        assert_eq!(max_idle(Some(&"9".repeat(40))), Ok(Some(MAX_SECONDS)));
+        for bad in ["", "0", "-1", "+1", " 1", "1s", "1.5", "60,70"] {
+            assert!(max_idle(Some(bad)).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn touch_is_0_or_1() {
+        assert_eq!((touch(None), touch(Some("1")), touch(Some("0"))), (Ok(true), Ok(true), Ok(false)));
+        for bad in ["", "2", "false", "0,0"] {
+            assert!(touch(Some(bad)).is_err(), "{bad}");
+        }
     }
 }

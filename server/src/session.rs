@@ -1,8 +1,7 @@
 //! A session: the record in a store, and the view that a caller gets at a given second.
 
 use serde::Serialize;
-
-use crate::data::Data;
+use serde_json::value::RawValue;
 
 /// A use this many seconds after the last activity, or sooner, does not update it: bursts of requests cost one write.
 pub const BURST_SECONDS: i64 = 1;
@@ -21,7 +20,8 @@ pub struct Record {
     /// The session does not slide: it expires `ttl` seconds after its creation, used or not. Only the library of the
     /// original creates such sessions.
     pub no_resave: bool,
-    pub data: Data,
+    /// `d` as JSON text; `None` if it has no keys.
+    pub data: Option<Box<RawValue>>,
 }
 
 /// The view of a caller. The order of the fields is part of the wire contract.
@@ -35,8 +35,8 @@ pub struct Session {
     pub ip: String,
     #[serde(skip_serializing_if = "is_false")]
     pub no_resave: bool,
-    #[serde(skip_serializing_if = "Data::is_empty")]
-    pub d: Data,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub d: Option<Box<RawValue>>,
 }
 
 impl Record {
@@ -82,7 +82,7 @@ mod tests {
             last_activity: 1000,
             ip: "192.168.99.22".to_owned(),
             no_resave: false,
-            data: Data::from_stored(r#"{"name":"Peter Smith","unread_msgs":12}"#).unwrap(),
+            data: Some(RawValue::from_string(r#"{"name":"Peter Smith","unread_msgs":12}"#.to_owned()).unwrap()),
         }
     }
 
@@ -96,7 +96,7 @@ mod tests {
 
     #[test]
     fn empty_data_is_absent() {
-        let record = Record { data: Data::default(), ..record() };
+        let record = Record { data: None, ..record() };
         assert!(!serde_json::to_string(&record.at(1000)).unwrap().contains("\"d\""));
     }
 
@@ -109,7 +109,7 @@ mod tests {
 
     #[test]
     fn a_session_that_does_not_slide_shows_the_seconds_that_remain() {
-        let record = Record { no_resave: true, ttl: 100, data: Data::default(), ..record() };
+        let record = Record { no_resave: true, ttl: 100, data: None, ..record() };
         assert_eq!(
             serde_json::to_string(&record.at(1030)).unwrap(),
             r#"{"id":"user123","r":1,"w":1,"ttl":70,"idle":30,"ip":"192.168.99.22","no_resave":true}"#

@@ -8,6 +8,10 @@ use crate::params::InvalidParam;
 const LETTERS: &[u8; 61] = b"ABCDEFGHIJKLMNOPQRSTUVWXYabcdefghijklmnopqrstuvwxyz0123456789";
 const RANDOM_LETTERS: usize = 55;
 const LENGTH: usize = 64;
+/// Numbers that the first letters of a token can spell.
+pub const LEADING_NUMBERS: u16 = 1 << 14;
+/// 62³ is 14 times [`LEADING_NUMBERS`], so that each number has many spellings.
+const LEADING_LETTERS: usize = 3;
 
 /// A token gives access to its session. So the type has no `Display`, and its `Debug` omits the text.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -25,6 +29,30 @@ impl Token {
         text.push('Z');
         text.push_str(&base36(now_millis));
         Ok(Self(text))
+    }
+
+    /// A new token with this leading number, below [`LEADING_NUMBERS`], and otherwise random.
+    pub fn generate_leading(now_millis: u64, leading: u16) -> Result<Self, getrandom::Error> {
+        loop {
+            let token = Self::generate(now_millis)?;
+            let (_, rest) = token.0.split_at_checked(LEADING_LETTERS).unwrap_or_default();
+            let mut byte = [0u8];
+            getrandom::fill(&mut byte)?;
+            let [factor] = byte.map(|byte| u32::from(byte % 16));
+            let number = u32::from(leading).saturating_add(u32::from(LEADING_NUMBERS).saturating_mul(factor));
+            if let Some(letters) = leading_letters(number) {
+                return Ok(Self(format!("{letters}{rest}")));
+            }
+        }
+    }
+
+    /// The number that the first letters spell, modulo [`LEADING_NUMBERS`].
+    pub fn leading_number(&self) -> u16 {
+        let number = self.0.bytes().take(LEADING_LETTERS).fold(0u32, |number, byte| {
+            let digit = LETTERS.iter().position(|letter| *letter == byte).unwrap_or(LETTERS.len());
+            number.saturating_mul(62).saturating_add(u32::try_from(digit).unwrap_or(0))
+        });
+        u16::try_from(number % u32::from(LEADING_NUMBERS)).unwrap_or(0)
     }
 
     /// Accepts 64 ASCII letters and digits.
@@ -52,6 +80,17 @@ fn letter(byte: u8) -> Option<char> {
     const USABLE: usize = 256 - 256 % LETTERS.len();
     let byte = usize::from(byte);
     if byte < USABLE { LETTERS.get(byte % LETTERS.len()).map(|b| char::from(*b)) } else { None }
+}
+
+/// The letters that spell a number; `None` if they cannot, without a `Z`.
+fn leading_letters(number: u32) -> Option<String> {
+    let mut rest = usize::try_from(number).ok()?;
+    let mut letters = Vec::with_capacity(LEADING_LETTERS);
+    for _ in 0..LEADING_LETTERS {
+        letters.push(char::from(*LETTERS.get(rest % 62)?));
+        rest /= 62;
+    }
+    (rest == 0).then(|| letters.iter().rev().collect())
 }
 
 fn base36(mut n: u64) -> String {
@@ -91,6 +130,19 @@ mod tests {
         }
         assert_eq!(seen.len(), LETTERS.len());
         assert!(seen.values().all(|count| *count == 4), "{seen:?}");
+    }
+
+    #[test]
+    fn a_token_can_lead_with_any_number() {
+        for number in (0..LEADING_NUMBERS).step_by(7) {
+            let token = Token::generate_leading(NOW, number).unwrap();
+            assert_eq!(token.leading_number(), number);
+            assert_eq!(token.as_str().find('Z'), Some(55));
+            assert_eq!(token.as_str().len(), 64);
+        }
+        let spellings: std::collections::HashSet<String> =
+            (0..200).map(|_| Token::generate_leading(NOW, 7).unwrap().as_str()[..3].to_owned()).collect();
+        assert!(spellings.len() > 5, "{spellings:?}");
     }
 
     #[test]

@@ -1,15 +1,14 @@
-//! The program: its start, its log, malformed and slow clients, its shutdown.
+//! The program: its start, its log, malformed and slow clients.
 
 mod support;
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpListener};
 use std::process::{Command, Output};
 
 use proptest::prelude::*;
 use support::process::{Server, command};
 use test_support::ports;
-use test_support::process::Signal;
 use test_support::redis::RedisServer;
 use test_support::wait::until_true;
 
@@ -34,11 +33,19 @@ fn it_logs_one_line_with_its_address_when_it_listens() {
 #[test]
 fn an_invalid_option_is_refused_in_one_line_that_says_what_is_expected() {
     for (flags, expected) in [
-        (&["--listen", "nowhere"][..], r#"--listen: "nowhere" is not HOST:PORT"#),
+        (&["--listen", "nowhere"][..], r#"--listen: "nowhere" is not HOST:PORT or unix:PATH; expected"#),
+        (&["--listen", "unix:"], r#"--listen: "unix:" is not HOST:PORT or unix:PATH; expected"#),
+        (&["--admin-listen", "unix:x"], r#"--admin-listen: "unix:x" is not HOST:PORT; expected"#),
+        (&["--listen", "unix:x", "--tls-cert", "c", "--tls-key", "k"], "--tls-cert: a Unix socket has no TLS"),
+        (&["--client-ca", "a"], "--client-ca needs --tls-cert and --tls-key"),
+        (&["--allowed-host", "http://a"], r#"--allowed-host: "http://a" is not a host"#),
+        (&["--log-format", "xml"], r#"--log-format: "xml" is not a format; expected text or json"#),
+        (&["--drain-delay", "301"], "301 is not in 0..=300"),
+        (&["--max-session-bytes", "1023"], "1023 is not in 1024..=1048576"),
         (&["--listen", "127.0.0.1:99999"], "is not HOST:PORT"),
         (&["--listen", ":3000"], "is not HOST:PORT"),
-        (&["--store", "mysql://u:secret@h"], "--store: expected memory, redis://… or rediss://…"),
-        (&["--store", "redis://u:secret@h:port"], "--store: expected memory, redis://… or rediss://…"),
+        (&["--store", "mysql://u:secret@h"], "--store: expected memory, redis://…, rediss://…"),
+        (&["--store", "redis://u:secret@h:port"], "--store: expected memory, redis://…, rediss://…"),
         (&["--log-level", "loud"], r#"--log-level: "loud" is not a level; expected none, error"#),
         (&["--namespace", "a b"], r#"--namespace: "a b" is not a namespace"#),
         (&["--sweep-interval", "soon"], "invalid value 'soon' for '--sweep-interval <SECONDS>'"),
@@ -78,7 +85,7 @@ fn a_port_in_use_is_refused_in_one_line() {
 
 #[test]
 fn help_names_units_defaults_and_the_missing_authentication() {
-    let output = command(&["--help"]).env("RS_REDISURL", "redis://:secret@h").output().unwrap();
+    let output = command(&["--help"]).env("RS_REDISURL", "redis://:hidden-word@h").output().unwrap();
     let wrapped = String::from_utf8(output.stdout).unwrap();
     let text = wrapped.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(output.status.success());
@@ -92,7 +99,7 @@ fn help_names_units_defaults_and_the_missing_authentication() {
     ] {
         assert!(text.contains(expected), "{expected} is missing from:\n{text}");
     }
-    assert!(!text.contains("secret"));
+    assert!(!text.contains("hidden-word"));
 }
 
 #[test]
@@ -148,47 +155,13 @@ fn tokens_users_and_passwords_are_never_logged() {
 }
 
 #[test]
-fn requests_in_flight_are_answered_before_it_stops() {
-    for signal in [Signal::TERM, Signal::INT] {
-        let mut server = Server::start(&[]);
-        let mut idle = server.connect();
-        let mut busy = server.connect();
-        busy.write_all(
-            b"PUT /app1/create/u?ip=1 HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 7\r\n\r\n",
-        )
-        .unwrap();
-        // A response on a third connection shows that the server has accepted the others.
-        server.call("GET", "/ping", "");
-        server.signal(signal);
-        until_true("the server is stopping", || server.log().contains("stopping"));
-        until_true("it accepts no connections", || TcpStream::connect(server.address()).is_err());
-        busy.write_all(b"{\"a\":1}").unwrap();
-        let mut answer = String::new();
-        busy.read_to_string(&mut answer).unwrap();
-        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.contains(r#"{"token":""#), "{answer}");
-        assert_eq!(idle.read(&mut [0; 16]).unwrap(), 0, "an idle connection is closed");
-        assert_eq!(server.wait_for_exit(), Some(0));
-    }
-}
-
-#[test]
-fn a_request_that_never_ends_delays_the_stop_by_the_shutdown_timeout_only() {
-    let mut server = Server::start(&["--shutdown-timeout", "1"]);
-    let mut stuck = server.connect();
-    stuck.write_all(b"PUT /app1/create/u?ip=1 HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 7\r\n\r\n").unwrap();
-    server.call("GET", "/ping", "");
-    server.signal(Signal::TERM);
-    assert_eq!(server.wait_for_exit(), Some(0));
-}
-
-#[test]
 fn slow_clients_are_disconnected() {
     let server = Server::start(&["--client-timeout", "1"]);
     let mut head = server.connect();
     head.write_all(b"GET /ping HTTP/1.1\r\nhost:").unwrap();
     let mut body = server.connect();
     body.write_all(
-        b"PUT /app1/create/u?ip=1 HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 7\r\n\r\n{",
+        b"PUT /app1/create/u?ip=1 HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 7\r\n\r\n{",
     )
     .unwrap();
     let mut answer = String::new();
@@ -196,7 +169,7 @@ fn slow_clients_are_disconnected() {
     assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
     let mut silent = server.connect();
     let mut idle = server.connect();
-    idle.write_all(b"GET /ping HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+    idle.write_all(b"GET /ping HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
     for stream in [&mut head, &mut silent, &mut idle] {
         stream.read_to_end(&mut Vec::new()).unwrap();
     }
@@ -208,7 +181,7 @@ fn a_client_that_closes_its_sending_side_is_answered() {
     let redis = RedisServer::start();
     let server = Server::start(&["--store", &redis.url()]);
     let mut stream = server.connect();
-    stream.write_all(b"PUT /app1/create/u?ip=1 HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+    stream.write_all(b"PUT /app1/create/u?ip=1 HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
     stream.shutdown(std::net::Shutdown::Write).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
@@ -216,35 +189,23 @@ fn a_client_that_closes_its_sending_side_is_answered() {
 }
 
 #[test]
-fn connections_beyond_the_limit_wait_until_one_closes() {
-    let server = Server::start(&["--max-connections", "2"]);
-    let (first, second) = (server.connect(), server.connect());
-    let waiting = std::thread::scope(|scope| {
-        let call = scope.spawn(|| server.call("GET", "/ping", ""));
-        drop((first, second));
-        call.join().unwrap()
-    });
-    assert_eq!(waiting, (200, "PONG".to_owned()));
-}
-
-#[test]
 fn malformed_requests_are_refused_and_others_are_still_served() {
     let server = Server::start(&[]);
-    let long_header = format!("GET /ping HTTP/1.1\r\nhost: x\r\nx: {}\r\n\r\n", "a".repeat(1_000_000));
+    let long_header = format!("GET /ping HTTP/1.1\r\nhost: localhost\r\nx: {}\r\n\r\n", "a".repeat(1_000_000));
     let many_headers = format!("GET /ping HTTP/1.1\r\n{}\r\n", "x: y\r\n".repeat(1000));
-    let long_path = format!("GET /{} HTTP/1.1\r\nhost: x\r\n\r\n", "a".repeat(1_000_000));
+    let long_path = format!("GET /{} HTTP/1.1\r\nhost: localhost\r\n\r\n", "a".repeat(1_000_000));
     for raw in [
         &b"\x00\xff\xfe junk\r\n\r\n"[..],
         b"GET\r\n\r\n",
         b"GET /ping HTTP/9.9\r\n\r\n",
-        b"GET /\xff\xfe HTTP/1.1\r\nhost: x\r\n\r\n",
+        b"GET /\xff\xfe HTTP/1.1\r\nhost: localhost\r\n\r\n",
         b"GET /app1/get/\xc3\x28 HTTP/1.1\r\nhost: \xff\r\nx: \xff\xfe\r\n\r\n",
-        b"POST /app1/set/x HTTP/1.1\r\nhost: x\r\ncontent-length: -1\r\n\r\n",
-        b"POST /app1/set/x HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\ncontent-type: application/json\r\n\r\nzz\r\n",
+        b"POST /app1/set/x HTTP/1.1\r\nhost: localhost\r\ncontent-length: -1\r\n\r\n",
+        b"POST /app1/set/x HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\ncontent-type: application/json\r\n\r\nzz\r\n",
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-        b"OPTIONS * HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n",
+        b"OPTIONS * HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n",
         b"CONNECT h:1 HTTP/1.1\r\nhost: h:1\r\nconnection: close\r\n\r\n",
-        b"GET http://x:y@[::1]:99/../ping?%ff HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n",
+        b"GET http://x:y@[::1]:99/../ping?%ff HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n",
         long_header.as_bytes(),
         many_headers.as_bytes(),
         long_path.as_bytes(),

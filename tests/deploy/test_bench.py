@@ -1,16 +1,21 @@
-"""The benchmark compares like with like: Envoy accepts all its configurations, and the filter, Lua and ext_authz give
-the same answers. It is not run here."""
+"""The benchmarks compare like with like: Envoy accepts all configurations, and the filter, Lua and ext_authz give the
+same answers; every round measures both revisions of rest-sessions alike. They are not run here."""
 
 import json
 from collections.abc import Iterator
+from itertools import product
 from typing import TypeVar
 
 import pytest
 import requests
 
-from bench import report, services
+from bench import files, report, services
 from bench.filters import bootstrap, ext_authz, lua, ours
+from bench.rounds import MeasurementError, Round, in_turn, ratios, ratios_of, spread
 from bench.scenarios import Scenario, scenarios
+from bench.server import report as server_report
+from bench.server import revision
+from bench.server.measure import PROCESSES
 from harness import envoy
 from harness.envoy import Envoy
 from harness.paths import TARGET, envoy_bin, programs
@@ -136,9 +141,46 @@ def test_every_peer_denies_requests_while_rest_sessions_is_unavailable(peers_wit
     assert peers_without_sessions.answers() == all_of(DENIED)
 
 
+def rounds_of(ratios: list[float]) -> list[Round]:
+    return [{"base": {"cpu_us": 20.0}, "present": {"cpu_us": 20.0 * ratio}} for ratio in ratios]
+
+
+def test_the_spread_of_a_ratio_is_the_confidence_interval_of_its_median() -> None:
+    rounds = rounds_of([1.5, 0.5, *(1 + number / 100 for number in range(-7, 7)), 1.6, 0.4])
+    assert ratios(rounds, "present", "base")["cpu_us"] == pytest.approx(0.995)
+    found = spread(ratios_of(rounds, "present", "base", "cpu_us"))
+    assert found == pytest.approx({"low": 0.95, "median": 0.995, "high": 1.04})
+
+
+def test_the_spread_of_few_ratios_is_all_of_them() -> None:
+    assert spread([1.2, 1.0, 1.1]) == {"low": 1.0, "median": 1.1, "high": 1.2}
+
+
+def test_every_process_of_a_revision_is_measured_in_both_directions() -> None:
+    servers = [f"process {number}" for number in range(PROCESSES)]
+    seen = [(in_turn(servers, number)[0] == servers[0], number // 2 % PROCESSES) for number in range(2 * PROCESSES)]
+    assert sorted(set(seen)) == sorted((way, process) for way in (False, True) for process in range(PROCESSES))
+
+
+@pytest.mark.parametrize("base", ["no-such-revision", "0123456789"])
+def test_an_unknown_revision_is_named_with_what_helps(base: str) -> None:
+    with pytest.raises(MeasurementError, match=f"^revision {base}: this clone does not have it; fetch it .*--base"):
+        revision.commit_of(base)
+
+
 def test_every_page_with_figures_shows_those_of_the_last_run() -> None:
-    pages = report.pages(json.loads(report.RESULTS.read_text()))
+    results = json.loads(report.RESULTS.read_text())
+    pages = report.pages(results)
     assert [path.name for path in pages] == ["README.md", "performance.md", "from-django-rest-sessions.md"]
     for path, figures in pages.items():
-        assert report.MARKS[0] + figures + report.MARKS[1] in path.read_text(), path
-    assert pages[report.README].count("|") == 3 * (len(report.IN_README) + 1)
+        assert files.shown(report.RESULTS, figures) in path.read_text(), path
+    assert pages[files.README].count("|") == 3 * (len(report.IN_README) + 1)
+
+
+def test_the_figures_of_rest_sessions_are_those_of_the_last_run() -> None:
+    results = json.loads(server_report.RESULTS.read_text())
+    (figures,) = server_report.pages(results).values()
+    assert files.shown(server_report.RESULTS, figures) in files.PERFORMANCE.read_text()
+    assert [(row["store"], row["call"]) for row in results["calls"]] == list(
+        product(("memory", "redis"), ("get", "set"))
+    )

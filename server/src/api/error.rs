@@ -28,8 +28,6 @@ pub enum ApiError {
     UnsupportedBody,
     #[error("the body did not arrive in time")]
     BodyTimeout,
-    #[error("the operating system gave no randomness")]
-    NoRandomness,
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -37,15 +35,15 @@ pub enum ApiError {
 impl ApiError {
     fn status(&self) -> StatusCode {
         match self {
-            Self::Invalid(_) | Self::NoRandomness | Self::Store(StoreError::Corrupt) => {
+            Self::Invalid(_) | Self::Store(StoreError::Corrupt | StoreError::NoRandomness) => {
                 StatusCode::INTERNAL_SERVER_ERROR
             }
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::InvalidPath | Self::InvalidJson(_) | Self::IncompleteBody => StatusCode::BAD_REQUEST,
-            Self::BodyTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::BodyTooLarge(_) | Self::Store(StoreError::TooLarge(_)) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedBody => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
-            Self::Store(StoreError::Unavailable | StoreError::Full) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Store(StoreError::Unavailable(_) | StoreError::Full) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -59,8 +57,9 @@ impl ApiError {
             Self::BodyTooLarge(_) => "PayloadTooLargeError",
             Self::UnsupportedBody => "UnsupportedMediaTypeError",
             Self::BodyTimeout => "RequestTimeoutError",
-            Self::NoRandomness => "noRandomness",
-            Self::Store(StoreError::Unavailable) => "storeUnavailable",
+            Self::Store(StoreError::NoRandomness) => "noRandomness",
+            Self::Store(StoreError::TooLarge(_)) => "sessionTooLarge",
+            Self::Store(StoreError::Unavailable(_)) => "storeUnavailable",
             Self::Store(StoreError::Full) => "storeFull",
             Self::Store(StoreError::Corrupt) => "corruptSession",
         }
@@ -68,15 +67,20 @@ impl ApiError {
 }
 
 #[derive(Serialize)]
-struct Body {
-    name: &'static str,
-    message: String,
+struct Body<'a> {
+    name: &'a str,
+    message: &'a str,
+}
+
+/// The body of every error, with this status.
+pub fn error_response(status: StatusCode, name: &str, message: &str) -> Response {
+    response::json(status, &Body { name, message })
 }
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let status = self.status();
-        let mut answer = response::json(status, &Body { name: self.name(), message: self.to_string() });
+        let mut answer = error_response(status, self.name(), &self.to_string());
         if status == StatusCode::SERVICE_UNAVAILABLE {
             answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }

@@ -16,20 +16,18 @@ use axum::routing::{delete, get, post, put};
 use tower::util::MapRequest;
 
 use self::body::JsonBody;
-pub use self::error::ApiError;
+pub use self::error::{ApiError, error_response};
 use self::request::{PathParams, QueryParams, normalize};
 use self::response::{Activity, Created, Killed, Sessions};
-use crate::clock::Clock;
 use crate::data::{Change, Data};
 use crate::params::{self, App};
-use crate::store::{NewSession, Store};
+use crate::store::{Lookup, NewSession, Read, Store};
 use crate::token::Token;
 
 /// The state of every endpoint.
 #[derive(Clone)]
 pub struct Api {
     pub store: Store,
-    pub clock: Clock,
     /// The time for a request body to arrive.
     pub body_timeout: Duration,
 }
@@ -91,8 +89,7 @@ async fn create(
     if let Some(body) = body.filter(|body| !is_empty(body.get())) {
         data.apply(&Change::parse(&body)?);
     }
-    let token = Token::generate(api.clock.millis()).map_err(|_| ApiError::NoRandomness)?;
-    api.store.create(&app, &token, NewSession { id, ip, ttl, data }, api.clock.seconds()).await?;
+    let token = api.store.create(&app, NewSession { id, ip, ttl, data }).await?;
     Ok(response::json(StatusCode::OK, &Created { token: token.as_str() }))
 }
 
@@ -101,10 +98,20 @@ fn is_empty(body: &str) -> bool {
     matches!(body.bytes().filter(|byte| !byte.is_ascii_whitespace()).nth(1), Some(b'}' | b']'))
 }
 
-async fn read(State(api): State<Api>, PathParams((app, token)): PathParams<(String, String)>) -> ApiResult {
+async fn read(
+    State(api): State<Api>,
+    PathParams((app, token)): PathParams<(String, String)>,
+    query: QueryParams,
+) -> ApiResult {
     let (app, token) = (App::parse(&app)?, Token::parse(&token)?);
-    let session = api.store.get(&app, &token, api.clock.seconds()).await?;
-    Ok(response::session(session.as_ref()))
+    let read = Read {
+        touch: params::touch(query.get("touch").as_deref())?,
+        max_idle: params::max_idle(query.get("max_idle").as_deref())?,
+    };
+    match api.store.get(&app, &token, read).await? {
+        Lookup::Active { session, .. } => Ok(response::session(Some(&session))),
+        Lookup::Ended | Lookup::Missing => Ok(response::session(None)),
+    }
 }
 
 async fn set(
@@ -117,13 +124,13 @@ async fn set(
         Some(body) => Change::parse(&body)?,
         None => return Err(Change::empty_error().into()),
     };
-    let session = api.store.set(&app, &token, &change, api.clock.seconds()).await?;
+    let session = api.store.set(&app, &token, change).await?;
     Ok(response::session(session.as_ref()))
 }
 
 async fn kill(State(api): State<Api>, PathParams((app, token)): PathParams<(String, String)>) -> ApiResult {
     let (app, token) = (App::parse(&app)?, Token::parse(&token)?);
-    killed(api.store.kill(&app, &token, api.clock.seconds()).await?)
+    killed(api.store.kill(&app, &token).await?)
 }
 
 async fn kill_user(State(api): State<Api>, PathParams((app, id)): PathParams<(String, String)>) -> ApiResult {
@@ -141,25 +148,20 @@ fn killed(kill: u64) -> ApiResult {
 
 async fn activity(State(api): State<Api>, PathParams(app): PathParams<String>, query: QueryParams) -> ApiResult {
     let app = App::parse(&app)?;
-    let since = since(&api, &query)?;
-    let activity = api.store.active_users(&app, since).await?;
+    let dt = params::dt(query.get("dt").as_deref())?;
+    let activity = api.store.active_users(&app, dt).await?;
     Ok(response::json(StatusCode::OK, &Activity { activity }))
 }
 
 async fn app_sessions(State(api): State<Api>, PathParams(app): PathParams<String>, query: QueryParams) -> ApiResult {
     let app = App::parse(&app)?;
-    let since = since(&api, &query)?;
-    let sessions = api.store.app_sessions(&app, since, api.clock.seconds()).await?;
-    Ok(response::json(StatusCode::OK, &Sessions { sessions }))
-}
-
-fn since(api: &Api, query: &QueryParams) -> Result<i64, ApiError> {
     let dt = params::dt(query.get("dt").as_deref())?;
-    Ok(api.clock.seconds().saturating_sub(dt))
+    let sessions = api.store.app_sessions(&app, dt).await?;
+    Ok(response::json(StatusCode::OK, &Sessions { sessions }))
 }
 
 async fn user_sessions(State(api): State<Api>, PathParams((app, id)): PathParams<(String, String)>) -> ApiResult {
     let (app, id) = (App::parse(&app)?, params::id(&id)?);
-    let sessions = api.store.user_sessions(&app, &id, api.clock.seconds()).await?;
+    let sessions = api.store.user_sessions(&app, &id).await?;
     Ok(response::json(StatusCode::OK, &Sessions { sessions }))
 }

@@ -4,8 +4,9 @@ use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::{NewSession, StoreError};
-use crate::data::Change;
+use super::{Lookup, NewSession, Read, StoreError};
+use crate::clock::Clock;
+use crate::data::{Change, Data};
 use crate::params::App;
 use crate::session::{BURST_SECONDS, Record, Session};
 use crate::token::Token;
@@ -16,6 +17,8 @@ const OVERHEAD: usize = 1024;
 /// Sessions in the memory of this process.
 pub struct MemoryStore {
     max_bytes: usize,
+    max_session_bytes: usize,
+    clock: Clock,
     state: Mutex<State>,
 }
 
@@ -48,7 +51,7 @@ impl Entry {
     fn size(&self) -> usize {
         let record = &self.record;
         let text = record.id.len().saturating_mul(2).saturating_add(record.ip.len());
-        OVERHEAD.saturating_add(text).saturating_add(record.data.size())
+        OVERHEAD.saturating_add(text).saturating_add(record.data.as_ref().map_or(0, |data| data.get().len()))
     }
 
     fn expired(&self, now: i64) -> bool {
@@ -123,9 +126,9 @@ impl State {
 }
 
 impl MemoryStore {
-    /// `max_bytes` is an estimate of what the sessions take.
-    pub fn new(max_bytes: usize) -> Self {
-        Self { max_bytes, state: Mutex::default() }
+    /// `max_bytes` bounds what all sessions take, `max_session_bytes` the `d` of one.
+    pub fn new(max_bytes: usize, max_session_bytes: usize, clock: Clock) -> Self {
+        Self { max_bytes, max_session_bytes, clock, state: Mutex::default() }
     }
 
     /// The state of a poisoned lock is used as it is: no code under the lock panics halfway through a change.
@@ -133,7 +136,13 @@ impl MemoryStore {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub fn create(&self, app: &App, token: &Token, new: NewSession, now: i64) -> Result<(), StoreError> {
+    pub fn now(&self) -> i64 {
+        self.clock.seconds()
+    }
+
+    pub fn create(&self, app: &App, new: NewSession) -> Result<Token, StoreError> {
+        let now = self.now();
+        let token = Token::generate(self.clock.millis()).map_err(|_| StoreError::NoRandomness)?;
         let record = Record {
             id: new.id,
             reads: 1,
@@ -142,7 +151,7 @@ impl MemoryStore {
             last_activity: now,
             ip: new.ip,
             no_resave: false,
-            data: new.data,
+            data: new.data.to_bounded_text(self.max_session_bytes)?,
         };
         let entry = Entry { record, last_use: now };
         let size = entry.size();
@@ -156,27 +165,37 @@ impl MemoryStore {
         user.last_use = now;
         user.tokens.insert(token.clone());
         sessions.by_token.insert(token.clone(), entry);
-        Ok(())
+        Ok(token)
     }
 
-    pub fn get(&self, app: &App, token: &Token, now: i64) -> Option<Session> {
+    pub fn get(&self, app: &App, token: &Token, read: Read) -> Lookup {
+        let now = self.now();
         let mut state = self.lock();
-        let sessions = state.apps.get_mut(app)?;
-        let entry = sessions.live(token, now)?;
+        let Some(sessions) = state.apps.get_mut(app) else { return Lookup::Missing };
+        let Some(entry) = sessions.live(token, now) else { return Lookup::Missing };
+        if read.max_idle.is_some_and(|limit| now.saturating_sub(entry.last_use) > limit) {
+            state.remove(app, [token]);
+            return Lookup::Ended;
+        }
         let before = entry.record.clone();
-        entry.record.reads = entry.record.reads.saturating_add(1);
-        sessions.touch(token, now);
-        before.at(now)
+        if read.touch {
+            entry.record.reads = entry.record.reads.saturating_add(1);
+            sessions.touch(token, now);
+        }
+        before.at(now).map_or(Lookup::Missing, |session| Lookup::Active { session, untouched: None })
     }
 
-    pub fn set(&self, app: &App, token: &Token, change: &Change, now: i64) -> Result<Option<Session>, StoreError> {
+    pub fn set(&self, app: &App, token: &Token, change: &Change) -> Result<Option<Session>, StoreError> {
+        let now = self.now();
         let mut state = self.lock();
         let Some(entry) = state.apps.get_mut(app).and_then(|sessions| sessions.live(token, now)) else {
             return Ok(None);
         };
         let size_before = entry.size();
         let mut changed = entry.record.clone();
-        changed.data.apply(change);
+        let mut data = Data::from_text(changed.data.as_deref()).map_err(|_| StoreError::Corrupt)?;
+        data.apply(change);
+        changed.data = data.to_bounded_text(self.max_session_bytes)?;
         changed.writes = changed.writes.saturating_add(1);
         let size = Entry { record: changed.clone(), last_use: now }.size();
         let growth = size.saturating_sub(size_before);
@@ -193,7 +212,8 @@ impl MemoryStore {
         Ok(changed.at(now))
     }
 
-    pub fn kill(&self, app: &App, token: &Token, now: i64) -> u64 {
+    pub fn kill(&self, app: &App, token: &Token) -> u64 {
+        let now = self.now();
         let mut state = self.lock();
         let live = state.apps.get_mut(app).is_some_and(|sessions| sessions.live(token, now).is_some());
         if live { state.remove(app, [token]) } else { 0 }
@@ -214,13 +234,16 @@ impl MemoryStore {
         u64::try_from(sessions.by_token.len()).unwrap_or(u64::MAX)
     }
 
-    pub fn active_users(&self, app: &App, since: i64) -> u64 {
+    pub fn active_users(&self, app: &App, dt: i64) -> u64 {
+        let since = self.now().saturating_sub(dt);
         let state = self.lock();
         let users = state.apps.get(app).map_or(0, |s| s.users.values().filter(|user| user.last_use >= since).count());
         u64::try_from(users).unwrap_or(u64::MAX)
     }
 
-    pub fn app_sessions(&self, app: &App, since: i64, now: i64) -> Vec<Session> {
+    pub fn app_sessions(&self, app: &App, dt: i64) -> Vec<Session> {
+        let now = self.now();
+        let since = now.saturating_sub(dt);
         let state = self.lock();
         let Some(sessions) = state.apps.get(app) else { return Vec::new() };
         let mut entries: Vec<_> = sessions.by_token.iter().filter(|(_, entry)| entry.last_use >= since).collect();
@@ -228,7 +251,8 @@ impl MemoryStore {
         entries.into_iter().filter_map(|(_, entry)| entry.record.clone().at(now)).collect()
     }
 
-    pub fn user_sessions(&self, app: &App, id: &str, now: i64) -> Vec<Session> {
+    pub fn user_sessions(&self, app: &App, id: &str) -> Vec<Session> {
+        let now = self.now();
         let state = self.lock();
         let Some(sessions) = state.apps.get(app) else { return Vec::new() };
         let tokens = sessions.users.get(id).into_iter().flat_map(|user| &user.tokens);
@@ -237,5 +261,10 @@ impl MemoryStore {
 
     pub fn sweep(&self, now: i64) -> u64 {
         self.lock().sweep(now)
+    }
+
+    /// Fails with [`StoreError::Full`] if no session without data could be created.
+    pub fn ready(&self) -> Result<(), StoreError> {
+        if self.lock().make_room(OVERHEAD, self.max_bytes, self.now()) { Ok(()) } else { Err(StoreError::Full) }
     }
 }

@@ -1,28 +1,18 @@
 //! The stores: memory of this process, or Redis. Every operation on one session is atomic in both.
 
+mod error;
 mod memory;
 mod redis;
 
 use std::sync::Arc;
 
-use thiserror::Error;
-
+pub use self::error::{Cause, StoreError};
 pub use self::memory::MemoryStore;
-pub use self::redis::{RedisStore, RedisUrl, RedisUrlError};
+pub use self::redis::{CredentialFiles, RedisConfig, RedisStore, RedisUrl, RedisUrlError, TimeSource};
 use crate::data::{Change, Data};
 use crate::params::App;
 use crate::session::Session;
 use crate::token::Token;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub enum StoreError {
-    #[error("the session store does not answer; try again later")]
-    Unavailable,
-    #[error("the session store is full; try again later")]
-    Full,
-    #[error("the session store holds data for this session that is no JSON object")]
-    Corrupt,
-}
 
 /// A session to create.
 pub struct NewSession {
@@ -33,6 +23,28 @@ pub struct NewSession {
     pub data: Data,
 }
 
+/// How a session is read.
+#[derive(Debug, Clone, Copy)]
+pub struct Read {
+    /// Whether the read is a use: counted, and sliding the expiration.
+    pub touch: bool,
+    /// A session that was idle for more than so many seconds is ended instead.
+    pub max_idle: Option<i64>,
+}
+
+/// What a read finds.
+#[derive(Debug)]
+pub enum Lookup {
+    Active {
+        session: Session,
+        /// Why the store could not record the use.
+        untouched: Option<StoreError>,
+    },
+    /// The session was idle for longer than [`Read::max_idle`], and was ended.
+    Ended,
+    Missing,
+}
+
 /// One of the two stores. Clones share it.
 #[derive(Clone)]
 pub enum Store {
@@ -40,46 +52,47 @@ pub enum Store {
     Redis(Arc<RedisStore>),
 }
 
-/// `now` and `since` are in seconds since 1970. The caller passes them: a store has no clock.
-///
-/// Every operation fails with [`StoreError::Unavailable`] if Redis does not answer in time.
+/// Every operation fails with [`StoreError::Unavailable`] if Redis does not answer in time, and every operation that
+/// writes with [`StoreError::Full`] if there is no memory left.
 impl Store {
-    /// Fails with [`StoreError::Full`] if the memory limit is reached.
-    pub async fn create(&self, app: &App, token: &Token, new: NewSession, now: i64) -> Result<(), StoreError> {
+    /// Seconds since 1970, by the clock that sessions expire by.
+    pub async fn now(&self) -> Result<i64, StoreError> {
         match self {
-            Self::Memory(memory) => memory.create(app, token, new, now),
-            Self::Redis(redis) => redis.create(app, token, new, now).await,
+            Self::Memory(memory) => Ok(memory.now()),
+            Self::Redis(redis) => redis.now().await,
         }
     }
 
-    /// Reads a session, `None` if there is none. Reading is a use: it is counted, and the expiration slides. Fails with
-    /// [`StoreError::Corrupt`] if `d` is not a JSON object.
-    pub async fn get(&self, app: &App, token: &Token, now: i64) -> Result<Option<Session>, StoreError> {
+    /// Creates a session and returns its token.
+    pub async fn create(&self, app: &App, new: NewSession) -> Result<Token, StoreError> {
         match self {
-            Self::Memory(memory) => Ok(memory.get(app, token, now)),
-            Self::Redis(redis) => redis.get(app, token, now).await,
+            Self::Memory(memory) => memory.create(app, new),
+            Self::Redis(redis) => redis.create(app, new).await,
         }
     }
 
-    /// Changes `d` and returns the session after the change, `None` if there is none. A use, as `get` is.
-    pub async fn set(
-        &self,
-        app: &App,
-        token: &Token,
-        change: &Change,
-        now: i64,
-    ) -> Result<Option<Session>, StoreError> {
+    /// Fails with [`StoreError::Corrupt`] if `d` is not a JSON object.
+    pub async fn get(&self, app: &App, token: &Token, read: Read) -> Result<Lookup, StoreError> {
         match self {
-            Self::Memory(memory) => memory.set(app, token, change, now),
-            Self::Redis(redis) => redis.set(app, token, change, now).await,
+            Self::Memory(memory) => Ok(memory.get(app, token, read)),
+            Self::Redis(redis) => redis.get(app, token, read).await,
+        }
+    }
+
+    /// Changes `d` and returns the session after the change, `None` if there is none. A use, as a read is. Fails with
+    /// [`StoreError::TooLarge`] if `d` would become too large.
+    pub async fn set(&self, app: &App, token: &Token, change: Change) -> Result<Option<Session>, StoreError> {
+        match self {
+            Self::Memory(memory) => memory.set(app, token, &change),
+            Self::Redis(redis) => redis.set(app, token, change).await,
         }
     }
 
     /// Ends a session. Returns how many it ended, 0 or 1.
-    pub async fn kill(&self, app: &App, token: &Token, now: i64) -> Result<u64, StoreError> {
+    pub async fn kill(&self, app: &App, token: &Token) -> Result<u64, StoreError> {
         match self {
-            Self::Memory(memory) => Ok(memory.kill(app, token, now)),
-            Self::Redis(redis) => redis.kill(app, token, now).await,
+            Self::Memory(memory) => Ok(memory.kill(app, token)),
+            Self::Redis(redis) => redis.kill(app, token).await,
         }
     }
 
@@ -99,31 +112,31 @@ impl Store {
         }
     }
 
-    /// Counts the users with a use at `since` or later.
-    pub async fn active_users(&self, app: &App, since: i64) -> Result<u64, StoreError> {
+    /// Counts the users with a use in the last `dt` seconds.
+    pub async fn active_users(&self, app: &App, dt: i64) -> Result<u64, StoreError> {
         match self {
-            Self::Memory(memory) => Ok(memory.active_users(app, since)),
-            Self::Redis(redis) => redis.active_users(app, since).await,
+            Self::Memory(memory) => Ok(memory.active_users(app, dt)),
+            Self::Redis(redis) => redis.active_users(app, dt).await,
         }
     }
 
-    /// The sessions of an app used at `since` or later, the most recently used first. Listing is not a use.
-    pub async fn app_sessions(&self, app: &App, since: i64, now: i64) -> Result<Vec<Session>, StoreError> {
+    /// The sessions of an app used in the last `dt` seconds, the most recently used first. Listing is not a use.
+    pub async fn app_sessions(&self, app: &App, dt: i64) -> Result<Vec<Session>, StoreError> {
         match self {
-            Self::Memory(memory) => Ok(memory.app_sessions(app, since, now)),
-            Self::Redis(redis) => redis.app_sessions(app, since, now).await,
+            Self::Memory(memory) => Ok(memory.app_sessions(app, dt)),
+            Self::Redis(redis) => redis.app_sessions(app, dt).await,
         }
     }
 
     /// The sessions of a user. Listing is not a use.
-    pub async fn user_sessions(&self, app: &App, id: &str, now: i64) -> Result<Vec<Session>, StoreError> {
+    pub async fn user_sessions(&self, app: &App, id: &str) -> Result<Vec<Session>, StoreError> {
         match self {
-            Self::Memory(memory) => Ok(memory.user_sessions(app, id, now)),
-            Self::Redis(redis) => redis.user_sessions(app, id, now).await,
+            Self::Memory(memory) => Ok(memory.user_sessions(app, id)),
+            Self::Redis(redis) => redis.user_sessions(app, id).await,
         }
     }
 
-    /// Removes expired sessions and returns their number.
+    /// Removes the sessions that had expired at `now` and returns their number.
     pub async fn sweep(&self, now: i64) -> Result<u64, StoreError> {
         match self {
             Self::Memory(memory) => Ok(memory.sweep(now)),
@@ -136,6 +149,14 @@ impl Store {
         match self {
             Self::Memory(_) => Ok(()),
             Self::Redis(redis) => redis.ping().await,
+        }
+    }
+
+    /// Whether sessions can be created and changed.
+    pub async fn ready(&self) -> Result<(), StoreError> {
+        match self {
+            Self::Memory(memory) => memory.ready(),
+            Self::Redis(redis) => redis.ready().await,
         }
     }
 }

@@ -14,14 +14,18 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, header};
 use http_body_util::BodyExt;
+use rest_sessions::access::{Guard, guard};
 use rest_sessions::api::{Api, router};
 use rest_sessions::clock::Clock;
-use rest_sessions::store::{MemoryStore, RedisStore, RedisUrl, Store};
+use rest_sessions::store::{CredentialFiles, MemoryStore, RedisConfig, RedisStore, RedisUrl, Store, TimeSource};
 use test_support::redis::RedisServer;
 use test_support::wait::PATIENCE;
 use tower::ServiceExt;
 
 pub const NOW: u64 = 1_700_000_000;
+
+/// The default of `--max-session-bytes`.
+const MAX_SESSION_BYTES: usize = 262_144;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {
@@ -40,28 +44,42 @@ pub struct Service {
 
 impl Service {
     pub fn memory() -> Self {
-        Self::over(Store::Memory(Arc::new(MemoryStore::new(1 << 24))))
+        Self::memory_of(1 << 24)
     }
 
     pub fn memory_of(bytes: usize) -> Self {
-        Self::over(Store::Memory(Arc::new(MemoryStore::new(bytes))))
+        Self::over(|clock| Store::Memory(Arc::new(MemoryStore::new(bytes, MAX_SESSION_BYTES, clock))))
     }
 
     pub fn redis(server: &RedisServer) -> Self {
         let url = RedisUrl::parse(&server.url()).unwrap();
         // No test over this service measures the timeout, and a busy machine is slow.
-        let redis = RedisStore::new(url, "rs".to_owned(), PATIENCE).unwrap();
-        Self::over(Store::Redis(Arc::new(redis)))
+        Self::over(|clock| {
+            let config = RedisConfig {
+                url,
+                files: CredentialFiles::default(),
+                namespace: "rs".to_owned(),
+                timeout: PATIENCE,
+                max_session_bytes: MAX_SESSION_BYTES,
+            };
+            Store::Redis(Arc::new(RedisStore::new(config, TimeSource::Fixed(clock))))
+        })
     }
 
-    fn over(store: Store) -> Self {
+    fn over(store: impl FnOnce(Clock) -> Store) -> Self {
         let millis = Arc::new(AtomicU64::new(NOW * 1000));
         let clock = Clock::new({
             let millis = Arc::clone(&millis);
             move || millis.load(Ordering::SeqCst)
         });
-        let api = Api { store: store.clone(), clock, body_timeout: Duration::from_secs(5) };
+        let store = store(clock);
+        let api = Api { store: store.clone(), body_timeout: Duration::from_secs(5) };
         Self { router: router(api), store, millis }
+    }
+
+    /// This service, with what is checked before each request.
+    pub fn guarded(&self, by: Guard) -> Self {
+        Self { router: guard(self.router.clone(), by), ..self.clone() }
     }
 
     pub fn now(&self) -> i64 {

@@ -1,38 +1,58 @@
-//! The fields of a session's hash: their names, and how they are read.
+//! The fields of a session's hash, as the scripts return them.
+
+use serde_json::value::RawValue;
 
 use crate::data::Data;
 use crate::params::MAX_SECONDS;
 use crate::session::{Record, Session};
 use crate::store::StoreError;
 
-pub const FIELDS: [&str; 8] = ["id", "r", "w", "ttl", "d", "la", "ip", "no_resave"];
-
-/// The values of [`FIELDS`].
+/// The values of `id`, `r`, `w`, `ttl`, `d`, `la`, `ip` and `no_resave`.
 pub type Fields = Vec<Option<Vec<u8>>>;
 
-/// `None` if the session is missing, expired, or lacks a field that every session has. `Corrupt` if `d` is not a JSON
-/// object.
-pub fn parse_session(fields: Option<Fields>, now: i64) -> Result<Option<Session>, StoreError> {
-    let Some(fields) = fields else { return Ok(None) };
-    let Ok([id, reads, writes, ttl, data, last_activity, ip, no_resave]) = <[_; 8]>::try_from(fields) else {
-        return Ok(None);
+/// The session at `now`. `None` if it is missing, expired, or lacks a field that every session has. `Corrupt` if `d` is
+/// not a JSON object.
+pub fn parse_session(mut fields: Fields, now: i64) -> Result<Option<Session>, StoreError> {
+    let data = match fields.get_mut(4).and_then(Option::take).filter(|data| !data.is_empty()) {
+        Some(data) => Data::normalize_stored(owned_text(data)).map_err(|_| StoreError::Corrupt)?,
+        None => None,
     };
-    let (Some(id), Some(ip), Some(ttl), Some(last_activity)) = (id, ip, ttl, last_activity) else { return Ok(None) };
-    let record = Record {
-        id: text(&id),
+    Ok(parse_record(fields, data).and_then(|record| record.at(now)))
+}
+
+/// The session of a script that also returns the time, as the last value.
+pub fn parse_timed_session(mut fields: Fields) -> Result<Option<Session>, StoreError> {
+    let now = number(&fields.pop().flatten().unwrap_or_default());
+    parse_session(fields, now)
+}
+
+/// As [`parse_timed_session`], with other data in place of `d`.
+pub fn parse_timed_session_with(mut fields: Fields, data: Option<Box<RawValue>>) -> Option<Session> {
+    let now = number(&fields.pop().flatten().unwrap_or_default());
+    parse_record(fields, data)?.at(now)
+}
+
+fn parse_record(fields: Fields, data: Option<Box<RawValue>>) -> Option<Record> {
+    let [id, reads, writes, ttl, _, last_activity, ip, no_resave] = <[_; 8]>::try_from(fields).ok()?;
+    Some(Record {
+        id: owned_text(id?),
         reads: number(&reads.unwrap_or_default()),
         writes: number(&writes.unwrap_or_default()),
-        ttl: number(&ttl),
-        last_activity: number(&last_activity),
-        ip: text(&ip),
+        ttl: number(&ttl?),
+        last_activity: number(&last_activity?),
+        ip: owned_text(ip?),
         no_resave: no_resave.is_some_and(|flag| flag == b"1"),
-        data: parse_data(&data.unwrap_or_default())?,
-    };
-    Ok(record.at(now))
+        data,
+    })
 }
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// As [`text`], without a copy if the bytes are UTF-8.
+fn owned_text(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes).unwrap_or_else(|error| text(error.as_bytes()))
 }
 
 /// JavaScript writes large numbers as `1e+22`.
@@ -42,6 +62,7 @@ fn number(bytes: &[u8]) -> i64 {
     (number as i64).clamp(-MAX_SECONDS, MAX_SECONDS)
 }
 
+/// `d` as Redis holds it.
 pub fn parse_data(stored: &[u8]) -> Result<Data, StoreError> {
     if stored.is_empty() {
         return Ok(Data::default());

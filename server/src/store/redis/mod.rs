@@ -1,244 +1,219 @@
-//! The store in Redis, with the keys of the original. Scripts and transactions make each operation on a session atomic.
+//! The store in Redis. Scripts make each operation on a session atomic.
 
 mod connection;
 mod fields;
 mod keys;
+mod layout;
+mod many;
+mod script;
+mod sets;
 mod url;
 
 use std::time::Duration;
 
-use redis::{Client, Pipeline, Script, cmd};
+use redis::{FromRedisValue, Value, cmd};
+use tokio::time::Instant;
 
-use self::connection::ConnectionManager;
-use self::fields::{FIELDS, Fields, parse_data, parse_session};
-use self::keys::{Keys, expiration_member, member, split_expiration_member, split_member};
+pub use self::connection::CredentialFiles;
+use self::connection::{ConnectionManager, Connector, Kind, refuses_writes};
+use self::fields::{Fields, parse_timed_session};
+use self::layout::Layout;
+use self::script::{Arg, Scripts};
+use self::sets::SetQueue;
+use self::url::Topology;
 pub use self::url::{RedisUrl, RedisUrlError};
-use super::{NewSession, StoreError};
-use crate::data::Change;
+use super::{Cause, Lookup, NewSession, Read, StoreError};
+use crate::clock::Clock;
 use crate::params::App;
-use crate::session::Session;
 use crate::token::Token;
 
-/// Sessions that one command reads or ends. Bounds how long one command blocks Redis.
-const CHUNK: usize = 500;
+/// What the options say about Redis.
+#[derive(Debug, Clone)]
+pub struct RedisConfig {
+    pub url: RedisUrl,
+    pub files: CredentialFiles,
+    /// Prefix of all keys.
+    pub namespace: String,
+    /// For each operation to end.
+    pub timeout: Duration,
+    /// Bytes that the `d` of a session may take.
+    pub max_session_bytes: usize,
+}
 
-/// Sessions in one Redis, with or without replicas.
+/// The clock that sessions expire by.
+pub enum TimeSource {
+    /// That of Redis, the same for all instances of the service.
+    Redis,
+    /// Another one, for tests.
+    Fixed(Clock),
+}
+
+impl TimeSource {
+    /// The argument of a script: seconds since 1970, absent for Redis' own time.
+    fn argument(&self) -> Arg<'static> {
+        match self {
+            Self::Redis => Arg::Absent,
+            Self::Fixed(clock) => Arg::Number(clock.seconds()),
+        }
+    }
+}
+
+/// Sessions in Redis: in one server with or without replicas, in a master that Sentinels name, or in a cluster.
 pub struct RedisStore {
     connection: ConnectionManager,
-    keys: Keys,
-    get: Script,
-    set: Script,
-    kill: Script,
-    kill_many: Script,
+    layout: Layout,
+    time: TimeSource,
+    max_session_bytes: usize,
+    scripts: Scripts,
+    sets: SetQueue,
+}
+
+/// What the script for reading answers.
+enum Found {
+    Missing,
+    IdleTooLong,
+    Session(Fields),
+}
+
+impl FromRedisValue for Found {
+    fn from_redis_value(value: Value) -> Result<Self, redis::ParsingError> {
+        match value {
+            Value::Nil => Ok(Self::Missing),
+            Value::Int(_) => Ok(Self::IdleTooLong),
+            fields => Fields::from_redis_value(fields).map(Self::Session),
+        }
+    }
 }
 
 impl RedisStore {
-    /// Connects with the first request, because Redis may start later than this service. `timeout` bounds each command
-    /// or script.
-    pub fn new(url: RedisUrl, namespace: String, timeout: Duration) -> Result<Self, RedisUrlError> {
-        let client = Client::open(url.into_connection_info()).map_err(|_| RedisUrlError::Form)?;
-        Ok(Self {
-            connection: ConnectionManager::new(client, timeout),
-            keys: Keys::new(namespace),
-            get: Script::new(concat!(include_str!("scripts/live.lua"), include_str!("scripts/get.lua"))),
-            set: Script::new(concat!(include_str!("scripts/live.lua"), include_str!("scripts/set.lua"))),
-            kill: Script::new(concat!(include_str!("scripts/remove.lua"), include_str!("scripts/kill.lua"))),
-            kill_many: Script::new(concat!(include_str!("scripts/remove.lua"), include_str!("scripts/kill_many.lua"))),
+    /// Connects with the first request, because Redis may start later than this service.
+    pub fn new(config: RedisConfig, time: TimeSource) -> Self {
+        let RedisConfig { url, files, namespace, timeout, max_session_bytes } = config;
+        let layout = match url.topology {
+            Topology::Cluster(_) => Layout::cluster(&namespace),
+            _ => Layout::single(&namespace),
+        };
+        Self {
+            connection: ConnectionManager::new(Connector::new(url, files, timeout), timeout),
+            layout,
+            time,
+            max_session_bytes,
+            scripts: Scripts::new(),
+            sets: SetQueue::default(),
+        }
+    }
+
+    pub async fn now(&self) -> Result<i64, StoreError> {
+        self.now_millis().await.map(|millis| i64::try_from(millis / 1000).unwrap_or(i64::MAX))
+    }
+
+    async fn now_millis(&self) -> Result<u64, StoreError> {
+        if let TimeSource::Fixed(clock) = &self.time {
+            return Ok(clock.millis());
+        }
+        let run = self.connection.run(Kind::Read, self.connection.deadline(), |mut connection, _| async move {
+            cmd("TIME").query_async::<(u64, u64)>(&mut connection).await
+        });
+        let (seconds, micros) = run.await?;
+        Ok(seconds.saturating_mul(1000).saturating_add(micros / 1000))
+    }
+
+    pub async fn create(&self, app: &App, new: NewSession) -> Result<Token, StoreError> {
+        let data = new.data.to_bounded_text(self.max_session_bytes)?;
+        let now = self.now_millis().await?;
+        let token = self.layout.new_token(app, &new.id, now).map_err(|_| StoreError::NoRandomness)?;
+        let keys = self.layout.of_token(&token);
+        let tokens = keys.tokens(app, &new.id);
+        let keys = &[keys.of_session(app, &token), vec![tokens]].concat();
+        let args = &[
+            Arg::Text(app.as_str()),
+            Arg::Text(token.as_str()),
+            self.time.argument(),
+            Arg::Text(&new.id),
+            Arg::Text(&new.ip),
+            Arg::Number(new.ttl),
+            Arg::Text(data.as_deref().map_or("", |data| data.get())),
+        ];
+        let run = self.connection.run(Kind::Write, self.connection.deadline(), |mut connection, _| async move {
+            self.scripts.create.run::<i64>(&mut connection, keys, args).await
+        });
+        run.await?;
+        Ok(token)
+    }
+
+    /// While Redis refuses writes, reads without a use.
+    pub async fn get(&self, app: &App, token: &Token, read: Read) -> Result<Lookup, StoreError> {
+        let deadline = self.connection.deadline();
+        let (kind, mode) = if read.touch { (Kind::OptionalWrite, "use") } else { (Kind::OptionalWrite, "end") };
+        let (found, untouched) = match self.read(app, token, read.max_idle, kind, mode, deadline).await {
+            Err(error) if refuses_writes(error) => {
+                let found = self.read(app, token, read.max_idle, Kind::Read, "nothing", deadline).await?;
+                (found, Some(error).filter(|_| read.touch))
+            }
+            found => (found?, None),
+        };
+        Ok(match found {
+            Found::Missing => Lookup::Missing,
+            Found::IdleTooLong => Lookup::Ended,
+            Found::Session(fields) => {
+                parse_timed_session(fields)?.map_or(Lookup::Missing, |session| Lookup::Active { session, untouched })
+            }
         })
     }
 
-    pub async fn create(&self, app: &App, token: &Token, new: NewSession, now: i64) -> Result<(), StoreError> {
-        let data = new.data.to_stored().map_err(|_| StoreError::Corrupt)?;
-        let end = now.saturating_add(new.ttl);
-        let session = self.keys.session(app, token.as_str());
-        let mut pipe = redis::pipe();
-        pipe.atomic()
-            .zadd(self.keys.sessions(app), member(token, &new.id), now)
-            .zadd(self.keys.users(app), &new.id, now)
-            .zadd(self.keys.expirations(), expiration_member(app, token, &new.id), end)
-            .sadd(self.keys.tokens(app, &new.id), token.as_str());
-        let hash = pipe.cmd("HSET").arg(&session).arg("id").arg(&new.id).arg("r").arg(1).arg("w").arg(1);
-        hash.arg("ip").arg(&new.ip).arg("la").arg(now).arg("ttl").arg(new.ttl);
-        if let Some(data) = data {
-            hash.arg("d").arg(data);
-        }
-        let pipe: &Pipeline = &pipe;
-        self.connection.call(|mut connection| async move { pipe.exec_async(&mut connection).await }).await
-    }
-
-    pub async fn get(&self, app: &App, token: &Token, now: i64) -> Result<Option<Session>, StoreError> {
-        let mut script = self.get.prepare_invoke();
-        for key in self.session_keys(app, token) {
-            script.key(key);
-        }
-        script.arg(app.as_str()).arg(token.as_str()).arg(now);
-        let script = &script;
-        let fields: Option<Fields> =
-            self.connection.call(|mut connection| async move { script.invoke_async(&mut connection).await }).await?;
-        parse_session(fields, now)
-    }
-
-    /// Optimistic locking: reads `d`, merges the change, and writes if `d` is still the same; else starts again. Each
-    /// retry means that another write succeeded, and the timeout bounds all retries.
-    pub async fn set(
+    /// `mode` is that of the script.
+    async fn read(
         &self,
         app: &App,
         token: &Token,
-        change: &Change,
-        now: i64,
-    ) -> Result<Option<Session>, StoreError> {
-        let keys = &self.session_keys(app, token);
-        self.connection
-            .call(|mut connection| async move {
-                loop {
-                    let [session, ..] = keys;
-                    let found: Option<Vec<u8>> = cmd("HGET").arg(session).arg("d").query_async(&mut connection).await?;
-                    let expected = found.unwrap_or_default();
-                    let Ok(mut data) = parse_data(&expected) else { return Ok(Err(StoreError::Corrupt)) };
-                    data.apply(change);
-                    let Ok(merged) = data.to_stored() else { return Ok(Err(StoreError::Corrupt)) };
-                    let mut script = self.set.prepare_invoke();
-                    for key in keys {
-                        script.key(key);
-                    }
-                    script.arg(app.as_str()).arg(token.as_str()).arg(now);
-                    script.arg(&expected).arg(merged.unwrap_or_default());
-                    let fields: Option<Fields> = script.invoke_async(&mut connection).await?;
-                    if fields.as_ref().is_some_and(Vec::is_empty) {
-                        continue;
-                    }
-                    let before = parse_session(fields, now);
-                    return Ok(before.map(|session| session.map(|session| Session { d: data, ..session })));
-                }
-            })
-            .await?
+        max_idle: Option<i64>,
+        kind: Kind,
+        mode: &str,
+        deadline: Instant,
+    ) -> Result<Found, StoreError> {
+        let keys = self.layout.of_token(token);
+        let prefix = &keys.prefix(app);
+        let keys = &keys.of_session(app, token);
+        let run = self.connection.run(kind, deadline, |mut connection, repeated| async move {
+            let args = &[
+                Arg::Text(prefix),
+                Arg::Text(app.as_str()),
+                Arg::Text(token.as_str()),
+                self.time.argument(),
+                max_idle.map_or(Arg::Absent, Arg::Number),
+                Arg::Text(if repeated && mode == "use" { "repeated" } else { mode }),
+            ];
+            self.scripts.get.run(&mut connection, keys, args).await
+        });
+        run.await
     }
 
-    /// The keys of the scripts for one session, in the order of their `KEYS`.
-    fn session_keys(&self, app: &App, token: &Token) -> [String; 4] {
-        [self.keys.session(app, token.as_str()), self.keys.sessions(app), self.keys.users(app), self.keys.expirations()]
-    }
-
-    pub async fn kill(&self, app: &App, token: &Token, now: i64) -> Result<u64, StoreError> {
-        let mut script = self.kill.key(self.keys.sessions(app));
-        script.key(self.keys.users(app)).key(self.keys.expirations());
-        script.arg(self.keys.prefix(app)).arg(app.as_str()).arg(token.as_str()).arg(now);
-        let script = &script;
-        self.connection.call(|mut connection| async move { script.invoke_async(&mut connection).await }).await
-    }
-
-    pub async fn kill_user(&self, app: &App, id: &str) -> Result<u64, StoreError> {
-        let tokens = self.user_tokens(app, id).await?;
-        let pairs: Vec<_> = tokens.iter().map(|token| (token.as_str(), id)).collect();
-        self.kill_pairs(app, &pairs, None).await
-    }
-
-    pub async fn kill_all(&self, app: &App) -> Result<u64, StoreError> {
-        let mut command = cmd("ZRANGE");
-        command.arg(self.keys.sessions(app)).arg(0).arg(-1);
-        let members = self.query_strings(&command).await?;
-        let pairs: Vec<_> = members.iter().filter_map(|member| split_member(member)).collect();
-        self.kill_pairs(app, &pairs, None).await
-    }
-
-    /// Ends sessions given as pairs of token and id. With `before`, only those that expire before that second.
-    async fn kill_pairs(&self, app: &App, pairs: &[(&str, &str)], before: Option<i64>) -> Result<u64, StoreError> {
-        let mut killed = 0u64;
-        for chunk in pairs.chunks(CHUNK) {
-            let mut script = self.kill_many.key(self.keys.sessions(app));
-            script.key(self.keys.users(app)).key(self.keys.expirations());
-            script.arg(self.keys.prefix(app)).arg(app.as_str());
-            script.arg(before.map(|seconds| seconds.to_string()).unwrap_or_default());
-            for (token, id) in chunk {
-                script.arg(*token).arg(*id);
-            }
-            let script = &script;
-            let removed: u64 = self
-                .connection
-                .call(|mut connection| async move { script.invoke_async(&mut connection).await })
-                .await?;
-            killed = killed.saturating_add(removed);
-        }
-        Ok(killed)
-    }
-
-    pub async fn active_users(&self, app: &App, since: i64) -> Result<u64, StoreError> {
-        let mut command = cmd("ZCOUNT");
-        command.arg(self.keys.users(app)).arg(since).arg("+inf");
-        let command = &command;
-        self.connection.call(|mut connection| async move { command.query_async(&mut connection).await }).await
-    }
-
-    pub async fn app_sessions(&self, app: &App, since: i64, now: i64) -> Result<Vec<Session>, StoreError> {
-        let mut command = cmd("ZREVRANGEBYSCORE");
-        command.arg(self.keys.sessions(app)).arg("+inf").arg(since);
-        let members = self.query_strings(&command).await?;
-        let tokens: Vec<_> = members.iter().filter_map(|member| Some(split_member(member)?.0)).collect();
-        self.sessions(app, &tokens, now).await
-    }
-
-    pub async fn user_sessions(&self, app: &App, id: &str, now: i64) -> Result<Vec<Session>, StoreError> {
-        let tokens = self.user_tokens(app, id).await?;
-        let tokens: Vec<_> = tokens.iter().map(String::as_str).collect();
-        self.sessions(app, &tokens, now).await
-    }
-
-    async fn user_tokens(&self, app: &App, id: &str) -> Result<Vec<String>, StoreError> {
-        let mut command = cmd("SMEMBERS");
-        command.arg(self.keys.tokens(app, id));
-        self.query_strings(&command).await
-    }
-
-    async fn sessions(&self, app: &App, tokens: &[&str], now: i64) -> Result<Vec<Session>, StoreError> {
-        let mut sessions = Vec::with_capacity(tokens.len());
-        for chunk in tokens.chunks(CHUNK) {
-            let mut pipe = redis::pipe();
-            for token in chunk {
-                pipe.cmd("HMGET").arg(self.keys.session(app, token)).arg(&FIELDS[..]);
-            }
-            let pipe: &Pipeline = &pipe;
-            let found: Vec<Fields> =
-                self.connection.call(|mut connection| async move { pipe.query_async(&mut connection).await }).await?;
-            for fields in found {
-                sessions.extend(parse_session(Some(fields), now)?);
-            }
-        }
-        Ok(sessions)
-    }
-
-    pub async fn sweep(&self, now: i64) -> Result<u64, StoreError> {
-        let mut killed = 0u64;
-        loop {
-            let mut command = cmd("ZRANGEBYSCORE");
-            command.arg(self.keys.expirations()).arg("-inf").arg(format!("({now}")).arg("LIMIT").arg(0).arg(CHUNK);
-            let members = self.query_strings(&command).await?;
-            for member in &members {
-                match split_expiration_member(member) {
-                    Some((app, token, id)) => {
-                        killed = killed.saturating_add(self.kill_pairs(&app, &[(token, id)], Some(now)).await?);
-                    }
-                    None => self.drop_expiration(member).await?,
-                }
-            }
-            if members.len() < CHUNK {
-                return Ok(killed);
-            }
-        }
-    }
-
-    /// Removes a malformed member, which every sweep would find again.
-    async fn drop_expiration(&self, member: &str) -> Result<(), StoreError> {
-        let mut command = cmd("ZREM");
-        command.arg(self.keys.expirations()).arg(member);
-        let command = &command;
-        self.connection.call(|mut connection| async move { command.exec_async(&mut connection).await }).await
+    pub async fn kill(&self, app: &App, token: &Token) -> Result<u64, StoreError> {
+        let keys = self.layout.of_token(token);
+        let prefix = &keys.prefix(app);
+        let keys = &keys.of_session(app, token);
+        let run = self.connection.run(Kind::Write, self.connection.deadline(), |mut connection, repeated| async move {
+            let args = &[
+                Arg::Text(prefix),
+                Arg::Text(app.as_str()),
+                Arg::Text(token.as_str()),
+                self.time.argument(),
+                if repeated { Arg::Number(1) } else { Arg::Absent },
+            ];
+            self.scripts.kill.run::<i64>(&mut connection, keys, args).await
+        });
+        // Negative: the call was repeated, and the first run may have ended the session.
+        u64::try_from(run.await?).map_err(|_| StoreError::Unavailable(Cause::UnknownOutcome))
     }
 
     pub async fn ping(&self) -> Result<(), StoreError> {
-        self.connection.call(|mut connection| async move { cmd("PING").exec_async(&mut connection).await }).await
+        let run = self.connection.run(Kind::Read, self.connection.deadline(), |mut connection, _| async move {
+            cmd("PING").exec_async(&mut connection).await
+        });
+        run.await
     }
+}
 
-    async fn query_strings(&self, command: &redis::Cmd) -> Result<Vec<String>, StoreError> {
-        self.connection.call(|mut connection| async move { command.query_async(&mut connection).await }).await
-    }
+fn text_of(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
 }

@@ -1,8 +1,9 @@
--- Ends one session. KEYS: as in remove.lua. ARGV: key prefix, app, token, now.
-local prefix, app, token, now = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
-local fields = redis.call('HMGET', prefix .. token, 'id', 'ttl', 'la')
-local ttl, last = tonumber(fields[2]), tonumber(fields[3])
-if not fields[1] or not ttl or not last or now - last > ttl then
-  return 0
+-- Ends one session. Returns how many it ended; -1 if the call is repeated because its answer was lost, and there is no
+-- session: the first run may have ended it.
+-- KEYS: as in live.lua. ARGV: key prefix, app, token, time or '', '1' if repeated.
+local prefix, app, token, now, repeated = ARGV[1], ARGV[2], ARGV[3], seconds(ARGV[4]), ARGV[5] == '1'
+local fields = live(now)
+if not fields then
+  return repeated and -1 or 0
 end
 return remove(prefix, app, token, fields[1])

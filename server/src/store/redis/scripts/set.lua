@@ -1,19 +1,32 @@
--- Writes `d` if it is still the text that the caller merged its change into; else returns an empty list, and the caller
--- merges again. `d` is not decoded here, because Lua's numbers would change those of the session.
--- KEYS: as in live.lua. ARGV: app, token, now, expected `d`, new `d` or ''.
-local app, token, now, expected, merged = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5]
+-- Writes `d` if the session is still the one that the caller merged its changes into, by `w` and `d`; else returns the
+-- present `w` and `d`, and the caller merges again. `d` is not decoded here, because Lua's numbers would change those of
+-- the session.
+-- Each set raises `w`. So if this call is repeated because its answer was lost, `w` tells whether it was done: the state
+-- that it would have left is success, another one is answered 0, since nobody can know.
+-- KEYS: as in live.lua. ARGV: app, token, time or '', expected `w`, expected `d`, number of changes, new `d` or '',
+-- '1' if repeated.
+local app, token, now = ARGV[1], ARGV[2], seconds(ARGV[3])
+local expected_w, expected_d, changes, merged, repeated = ARGV[4], ARGV[5], ARGV[6], ARGV[7], ARGV[8] == '1'
 local fields, idle, left = live(now)
 if not fields then
   return nil
 end
-if (fields[5] or '') ~= expected then
-  return {}
+fields[9] = tostring(now)
+local w, d = fields[3] or '0', fields[5] or ''
+if w ~= expected_w or d ~= expected_d then
+  if not repeated then
+    return {w, d}
+  end
+  if tonumber(w) == tonumber(expected_w) + tonumber(changes) and d == merged then
+    return fields
+  end
+  return 0
 end
-fields[3] = tostring(redis.call('HINCRBY', KEYS[1], 'w', 1))
+redis.call('HINCRBY', KEYS[4], 'w', changes)
 touch(fields, idle, left, app, token, now)
 if merged == '' then
-  redis.call('HDEL', KEYS[1], 'd')
+  redis.call('HDEL', KEYS[4], 'd')
 else
-  redis.call('HSET', KEYS[1], 'd', merged)
+  redis.call('HSET', KEYS[4], 'd', merged)
 end
 return fields

@@ -1,0 +1,1 @@
+"""The benchmark of rest-sessions, beside an earlier revision of it."""

@@ -1,0 +1,299 @@
+//! The connection to Redis, shared by all requests: opened when it is needed, replaced when it does not serve any more.
+//! Every use is bounded in time.
+
+mod connector;
+mod failure;
+
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use redis::{RedisError, RedisResult};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout_at};
+
+pub use self::connector::{Connection, Connector, CredentialFiles};
+pub use self::failure::refuses_writes;
+use self::failure::{Failure, Remedy, describe};
+use crate::store::{Cause, StoreError};
+use crate::throttle::Throttle;
+
+/// For a new connection to open. Longer than a request waits: the next ones use it.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// Before a command is repeated on the same connection.
+const RETRY_DELAY: Duration = Duration::from_millis(10);
+/// Between attempts to connect, doubled with each up to the longest, which is below the time that a request waits.
+const FIRST_DELAY: Duration = Duration::from_millis(20);
+const LONGEST_DELAY: Duration = Duration::from_millis(200);
+
+/// How an operation is meant to be run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// It writes. While the server refuses writes, it waits for another one.
+    Write,
+    /// It writes, and the caller can do without. A server that still refuses writes after the connection was replaced is
+    /// told at once.
+    OptionalWrite,
+    /// It reads.
+    Read,
+}
+
+/// Keeps the connection.
+pub struct ConnectionManager {
+    shared: Arc<Shared>,
+    timeout: Duration,
+}
+
+struct Shared {
+    connector: Connector,
+    state: watch::Sender<State>,
+    repair: Mutex<Repair>,
+    /// Attempts to replace the connection since a command that writes succeeded.
+    attempts: AtomicU32,
+    /// Whether a command failed since one that writes succeeded.
+    failing: AtomicBool,
+    log: Throttle<Line>,
+}
+
+/// The connection in use. `generation` is its number, counted from 1.
+#[derive(Default)]
+struct State {
+    generation: u64,
+    connection: Option<Connection>,
+}
+
+/// The attempts to replace the connection.
+#[derive(Default)]
+struct Repair {
+    running: bool,
+    /// Why the last attempt failed.
+    error: Option<StoreError>,
+}
+
+/// The lines that are logged at most once a second.
+#[derive(PartialEq, Eq, Hash)]
+enum Line {
+    Failure(&'static str),
+    Recovery,
+}
+
+impl ConnectionManager {
+    /// `timeout` bounds each operation.
+    pub fn new(connector: Connector, timeout: Duration) -> Self {
+        let shared = Shared {
+            connector,
+            state: watch::Sender::default(),
+            repair: Mutex::default(),
+            attempts: AtomicU32::new(0),
+            failing: AtomicBool::new(false),
+            log: Throttle::default(),
+        };
+        Self { shared: Arc::new(shared), timeout }
+    }
+
+    /// When an operation that begins now has to end.
+    pub fn deadline(&self) -> Instant {
+        Instant::now() + self.timeout
+    }
+
+    /// Runs `work`, again if that can help. It is told whether an earlier run may have been executed: then its answer was
+    /// lost, and it must not do twice what was meant once.
+    pub async fn run<T, F, R>(&self, kind: Kind, deadline: Instant, work: F) -> Result<T, StoreError>
+    where
+        F: Fn(Connection, bool) -> R,
+        R: Future<Output = RedisResult<T>>,
+    {
+        let shared = &self.shared;
+        let mut repeated = false;
+        let mut after = 0;
+        let mut failure = None;
+        loop {
+            let Ok((generation, connection)) = timeout_at(deadline, shared.connection(after)).await else {
+                let error = failure.or(shared.repair().error).unwrap_or(StoreError::Unavailable(Cause::Timeout));
+                return Err(shared.failed(told(error, repeated), "no connection in time"));
+            };
+            let error = match timeout_at(deadline, work(connection, repeated)).await {
+                Ok(Ok(value)) => {
+                    shared.succeeded(kind);
+                    return Ok(value);
+                }
+                Ok(Err(error)) => error,
+                Err(_) => {
+                    // A slow connection and a dead one look the same: the next request gets a new one.
+                    shared.discard(generation);
+                    return Err(shared.failed(StoreError::Unavailable(Cause::Timeout), "no answer in time"));
+                }
+            };
+            let found = Failure::of(&error, shared.connector.is_cluster());
+            failure = Some(found.error);
+            match found.remedy {
+                Remedy::None => return Err(shared.failed(found.error, &describe(&error))),
+                Remedy::Reconnect if kind == Kind::OptionalWrite && shared.attempts.load(Ordering::Relaxed) > 0 => {
+                    shared.replace(generation);
+                    return Err(shared.failed(found.error, &describe(&error)));
+                }
+                Remedy::Reconnect => {
+                    shared.replace(generation);
+                    after = generation;
+                }
+                Remedy::Replace => {
+                    repeated = true;
+                    if shared.connector.is_cluster() {
+                        sleep(RETRY_DELAY).await;
+                    } else {
+                        shared.discard(generation);
+                        after = generation;
+                    }
+                }
+                Remedy::Wait => sleep(RETRY_DELAY).await,
+            }
+            if Instant::now() >= deadline {
+                return Err(shared.failed(told(found.error, repeated), &describe(&error)));
+            }
+        }
+    }
+}
+
+/// An error after the answer of the command was lost once: it may have been executed.
+fn told(error: StoreError, repeated: bool) -> StoreError {
+    if repeated { StoreError::Unavailable(Cause::UnknownOutcome) } else { error }
+}
+
+impl Shared {
+    /// A connection that is newer than `after`.
+    async fn connection(self: &Arc<Self>, after: u64) -> (u64, Connection) {
+        if let Some(current) = self.current(after) {
+            return current;
+        }
+        let mut state = self.state.subscribe();
+        loop {
+            if let Some(current) = self.current(after) {
+                return current;
+            }
+            self.replace(after);
+            // Fails only if the sender is gone, which `self` holds.
+            let _ = state.changed().await;
+        }
+    }
+
+    /// Drops the connection of this generation; keeps a newer one.
+    fn discard(self: &Arc<Self>, generation: u64) {
+        self.state.send_if_modified(|state| {
+            let current = state.generation == generation;
+            if current {
+                state.connection = None;
+            }
+            current
+        });
+        self.replace(generation);
+    }
+
+    fn current(&self, after: u64) -> Option<(u64, Connection)> {
+        let state = self.state.borrow();
+        let connection = state.connection.as_ref().filter(|_| state.generation > after)?;
+        Some((state.generation, connection.clone()))
+    }
+
+    /// Unless there is a connection newer than `after`, opens one. One task connects for all, so that a request that
+    /// gives up does not interrupt it.
+    fn replace(self: &Arc<Self>, after: u64) {
+        let mut repair = self.repair();
+        if !repair.running && self.current(after).is_none() {
+            repair.running = true;
+            tokio::spawn(connect(Arc::downgrade(self)));
+        }
+    }
+
+    fn repair(&self) -> MutexGuard<'_, Repair> {
+        self.repair.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn succeeded(&self, kind: Kind) {
+        if kind == Kind::Read {
+            return;
+        }
+        // Nearly always there is nothing to change; a load is cheaper than a store that other cores see.
+        if self.attempts.load(Ordering::Relaxed) > 0 {
+            self.attempts.store(0, Ordering::Relaxed);
+        }
+        if self.failing.load(Ordering::Relaxed)
+            && self.failing.swap(false, Ordering::Relaxed)
+            && self.log.permit(Line::Recovery).is_some()
+        {
+            tracing::info!("redis answers again");
+        }
+    }
+
+    fn failed(&self, error: StoreError, detail: &str) -> StoreError {
+        self.failing.store(true, Ordering::Relaxed);
+        let cause = error.cause();
+        let Some(suppressed) = self.log.permit(Line::Failure(cause)) else { return error };
+        if refuses_writes(error) {
+            tracing::warn!(cause, detail, suppressed, "redis refuses writes; reads are answered, the rest is 503");
+        } else {
+            tracing::warn!(cause, detail, suppressed, "redis fails; requests are answered 503 until it is back");
+        }
+        error
+    }
+
+    fn connect_failed(&self, error: &RedisError) {
+        let found = Failure::of(error, self.connector.is_cluster()).error;
+        self.repair().error = Some(self.failed(found, &describe(error)));
+    }
+}
+
+/// Connects, with growing delays, until it succeeds or nobody uses the manager any more.
+async fn connect(shared: Weak<Shared>) {
+    loop {
+        let Some(strong) = shared.upgrade() else { return };
+        let attempt = strong.attempts.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+        drop(strong);
+        sleep(delay_before(attempt)).await;
+        let Some(strong) = shared.upgrade() else { return };
+        match tokio::time::timeout(CONNECT_TIMEOUT, strong.connector.connect()).await {
+            Ok(Ok(connection)) => {
+                // Under the lock, so that whoever finds no attempt running finds the connection.
+                let mut repair = strong.repair();
+                strong.state.send_modify(|state| {
+                    state.generation = state.generation.saturating_add(1);
+                    state.connection = Some(connection);
+                });
+                repair.running = false;
+                repair.error = None;
+                return;
+            }
+            Ok(Err(error)) => strong.connect_failed(&error),
+            Err(_) => {
+                let error = strong.failed(StoreError::Unavailable(Cause::Timeout), "a connection did not open in time");
+                strong.repair().error = Some(error);
+            }
+        }
+    }
+}
+
+/// None before the first attempt; then some jitter keeps instances apart.
+fn delay_before(attempt: u32) -> Duration {
+    let Some(doublings) = attempt.checked_sub(2) else { return Duration::ZERO };
+    let delay = FIRST_DELAY.saturating_mul(2u32.saturating_pow(doublings.min(8))).min(LONGEST_DELAY);
+    let mut byte = [0u8];
+    // Without randomness there is no jitter.
+    let _ = getrandom::fill(&mut byte);
+    let [jitter] = byte;
+    delay.saturating_sub(delay.saturating_mul(u32::from(jitter % 32)) / 100)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_attempt_is_immediate_and_the_delays_grow_to_a_fifth_of_a_second() {
+        assert_eq!((delay_before(0), delay_before(1)), (Duration::ZERO, Duration::ZERO));
+        for attempt in 2..100 {
+            let delay = delay_before(attempt);
+            let longest = FIRST_DELAY.saturating_mul(2u32.saturating_pow((attempt - 2).min(8))).min(LONGEST_DELAY);
+            assert!(delay <= longest && delay >= longest * 68 / 100, "{attempt}: {delay:?}");
+        }
+    }
+}
