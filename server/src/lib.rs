@@ -8,6 +8,7 @@
 //! - [`session`], [`data`], [`token`], [`params`]: the model, and what a caller may send
 //! - [`access`]: who may call, by which `Host`, and what
 //! - [`serve`]: listeners, TLS, connections and their limits, and graceful shutdown
+//! - [`metrics`], [`logging`]: what an operator sees
 //! - [`options`]: the command line and the environment
 //! - [`reload`]: files that may change
 //! - [`clock`]: the time
@@ -25,6 +26,8 @@ pub mod access;
 pub mod api;
 pub mod clock;
 pub mod data;
+pub mod logging;
+pub mod metrics;
 pub mod options;
 pub mod params;
 pub mod reload;

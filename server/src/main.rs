@@ -1,22 +1,18 @@
 //! The command: reads its options, serves, sweeps expired sessions, and shuts down on SIGTERM or SIGINT.
 
-use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use axum::Router;
-use axum::routing::get;
 use clap::Parser;
 use rest_sessions::access::{AccessFiles, AllowedHosts, Callers, Guard, guard};
-use rest_sessions::api::{Api, router};
+use rest_sessions::api::{Api, Endpoints, Timing, router};
 use rest_sessions::clock::Clock;
+use rest_sessions::logging;
+use rest_sessions::metrics::{MeteredStore, Metrics};
 use rest_sessions::options::{Cli, Listen, Options, StoreChoice, resolve};
 use rest_sessions::serve::{Address, Capacity, Drain, Limits, Listener, Signals, raise_open_files, serve, tls};
 use rest_sessions::store::{MemoryStore, RedisStore, Store, TimeSource};
 use rest_sessions::sweep;
-use tracing_subscriber::filter::Targets;
-use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::util::SubscriberInitExt;
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -51,10 +47,13 @@ fn fail(problem: &str) -> ExitCode {
 }
 
 async fn run(options: Options) -> Result<(), String> {
-    start_logging(&options);
+    logging::start(options.log_level, options.log_format);
     // Fails only if a provider is installed already, which serves as well.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let (store, store_name) = open_store(&options.store);
+    let metrics = Metrics::new().map_err(|error| format!("cannot define the metrics: {error}"))?;
+    let metrics = Arc::new(metrics);
+    let store = MeteredStore::new(store, Arc::clone(&metrics));
     let signals = Signals::new().map_err(|error| format!("cannot listen for signals: {error}"))?;
     let open_files = raise_open_files();
     let tls = options.tls.clone().map(tls::watch).transpose()?;
@@ -94,14 +93,18 @@ async fn run(options: Options) -> Result<(), String> {
         tokio::spawn(sweep::periodically(store.clone(), interval));
     }
     tokio::spawn(drain.clone().follow(signals, options.drain_delay));
-    let hosts = allowed_hosts(&options, &address);
-    let app = router(Api { store, body_timeout: options.client_timeout });
+    let timing = Timing { body_timeout: options.client_timeout, slow_request: options.slow_request };
+    let api = Api::new(store, Arc::clone(&metrics), drain.clone(), timing);
+    let endpoints = if admin.is_some() { Endpoints::Sessions } else { Endpoints::All };
+    let guarded = Guard { hosts: allowed_hosts(&options, &address), callers };
+    let app = guard(router(api.clone(), endpoints), guarded, &metrics);
     let admin = async {
         if let Some(listener) = admin {
-            serve(listener, admin_router(), Limits { capacity: Capacity::ADMIN, ..limits }, drain.clone()).await;
+            let limits = Limits { capacity: Capacity::ADMIN, ..limits };
+            serve(listener, router(api, Endpoints::Admin), limits, drain.clone(), Arc::clone(&metrics)).await;
         }
     };
-    tokio::join!(serve(listener, guard(app, Guard { hosts, callers }), limits, drain.clone()), admin);
+    tokio::join!(serve(listener, app, limits, drain.clone(), Arc::clone(&metrics)), admin);
     tracing::info!("stopped");
     Ok(())
 }
@@ -126,21 +129,6 @@ fn allowed_hosts(options: &Options, address: &Address) -> Option<AllowedHosts> {
         }
         _ => None,
     }
-}
-
-/// What `--admin-listen` serves.
-fn admin_router() -> Router {
-    Router::new().route("/livez", get(|| async { r#"{"status":"alive"}"# }))
-}
-
-/// Logs this program's own events only: libraries may log what they send and receive, which contains tokens.
-fn start_logging(options: &Options) {
-    let lines = tracing_subscriber::fmt::layer()
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_target(false);
-    let ours = Targets::new().with_target("rest_sessions", options.log_level);
-    tracing_subscriber::registry().with(lines).with(ours).init();
 }
 
 /// The store and its name for the log.

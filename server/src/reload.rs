@@ -93,6 +93,7 @@ fn names(files: &Files) -> String {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::sync::atomic::{AtomicU32, Ordering};
 
     use super::*;
     use test_support::wait::{until_equal, until_true};
@@ -107,17 +108,22 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("number");
         fs::write(&path, "1").unwrap();
+        let failures = Arc::new(AtomicU32::new(0));
         let current = watch({
-            let path = path.clone();
-            move |files| number(files, &path)
+            let (path, failures) = (path.clone(), Arc::clone(&failures));
+            move |files| number(files, &path).inspect_err(|_| _ = failures.fetch_add(1, Ordering::SeqCst))
         })
         .unwrap();
         fs::write(&path, "2").unwrap();
         until_equal("the new number", &2, || **current.borrow());
-        fs::write(&path, "x").unwrap();
-        fs::remove_file(&path).unwrap();
-        thread::sleep(POLL_INTERVAL + SETTLE_TIME);
-        assert_eq!(**current.borrow(), 2);
+        for (mistake, failed) in [(Some("x"), 1), (None, 2)] {
+            match mistake {
+                Some(content) => fs::write(&path, content).unwrap(),
+                None => fs::remove_file(&path).unwrap(),
+            }
+            until_true("the mistake is read", || failures.load(Ordering::SeqCst) >= failed);
+            assert_eq!(**current.borrow(), 2);
+        }
         fs::write(&path, "3").unwrap();
         until_equal("the number after the mistake", &3, || **current.borrow());
     }

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use axum::http::request::Parts;
+use axum::http::Request;
 use serde::Deserialize;
 
 use super::Refusal;
@@ -78,9 +78,9 @@ impl Callers {
 
     /// A request needs a caller that is known by its secret or certificate, and one of those has to be permitted what
     /// it asks for. Every caller is compared, so that the time tells nothing of the others.
-    pub fn check(&self, request: &Parts, target: &Target<'_>) -> Result<(), Refusal> {
-        let secret = Secret::of_request(&request.headers);
-        let certificate = request.extensions.get::<ClientCertificate>();
+    pub fn check<B>(&self, request: &Request<B>, target: &Target<'_>) -> Result<(), Refusal> {
+        let secret = Secret::of_request(request.headers());
+        let certificate = request.extensions().get::<ClientCertificate>();
         let (mut known, mut permitted) = (false, false);
         for caller in &self.0 {
             let is_this = match &caller.proof {

@@ -2,13 +2,12 @@
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-use axum::http::header;
-use axum::http::request::Parts;
+use axum::http::{Request, header};
 
 /// The service's name in the default configuration of the filter.
 const OWN_NAME: &str = "rest-sessions";
 
-/// An allowed name, without its port and in lower case: exact, or everything below a suffix.
+/// An allowed host: a name in any case, everything below a suffix, or an address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HostPattern {
     Exact(String),
@@ -34,15 +33,18 @@ impl HostPattern {
             };
         }
         match Host::parse(text)? {
-            Host::Name(name) => Some(Self::Exact(name)),
+            Host::Name(name) => Some(Self::Exact(name.to_owned())),
             Host::Ip(ip) => Some(Self::Ip(ip)),
         }
     }
 
-    fn matches(&self, host: &Host) -> bool {
+    fn matches(&self, host: &Host<'_>) -> bool {
         match (self, host) {
-            (Self::Exact(allowed), Host::Name(name)) => name == allowed,
-            (Self::Suffix(suffix), Host::Name(name)) => name.len() > suffix.len() && name.ends_with(suffix),
+            (Self::Exact(allowed), Host::Name(name)) => name.eq_ignore_ascii_case(allowed),
+            (Self::Suffix(suffix), Host::Name(name)) => {
+                let end = name.len().checked_sub(suffix.len()).filter(|start| *start > 0);
+                end.and_then(|start| name.get(start..)).is_some_and(|end| end.eq_ignore_ascii_case(suffix))
+            }
             (Self::Ip(allowed), Host::Ip(ip)) => ip == allowed,
             _ => false,
         }
@@ -71,13 +73,13 @@ impl AllowedHosts {
     }
 
     /// Whether the request names one host, and an allowed one. A host in its target counts too.
-    pub fn allow(&self, request: &Parts) -> bool {
-        let mut hosts = request.headers.get_all(header::HOST).iter();
+    pub fn allow<B>(&self, request: &Request<B>) -> bool {
+        let mut hosts = request.headers().get_all(header::HOST).iter();
         let (Some(host), None) = (hosts.next(), hosts.next()) else {
             return false;
         };
         host.to_str().is_ok_and(|host| self.allow_host(host))
-            && request.uri.authority().is_none_or(|authority| self.allow_host(authority.as_str()))
+            && request.uri().authority().is_none_or(|authority| self.allow_host(authority.as_str()))
     }
 
     fn allow_host(&self, host: &str) -> bool {
@@ -91,14 +93,14 @@ impl AllowedHosts {
 
 /// The host of a `Host` header, without its port.
 #[derive(Debug, PartialEq, Eq)]
-enum Host {
-    /// In lower case, without a trailing dot.
-    Name(String),
+enum Host<'a> {
+    /// Without a trailing dot.
+    Name(&'a str),
     Ip(IpAddr),
 }
 
-impl Host {
-    fn parse(text: &str) -> Option<Self> {
+impl<'a> Host<'a> {
+    fn parse(text: &'a str) -> Option<Self> {
         if let Some(rest) = text.strip_prefix('[') {
             let (ip, port) = rest.split_once(']')?;
             let ip: Ipv6Addr = ip.parse().ok()?;
@@ -115,7 +117,7 @@ impl Host {
         }
         let label =
             |label: &str| !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
-        (name.len() <= 253 && name.split('.').all(label)).then(|| Self::Name(name.to_ascii_lowercase()))
+        (name.len() <= 253 && name.split('.').all(label)).then_some(Self::Name(name))
     }
 }
 
@@ -219,7 +221,7 @@ mod tests {
             for host in headers {
                 request = request.header("host", *host);
             }
-            assert_eq!(hosts.allow(&request.body(()).unwrap().into_parts().0), allowed, "{uri} {headers:?}");
+            assert_eq!(hosts.allow(&request.body(()).unwrap()), allowed, "{uri} {headers:?}");
         }
     }
 

@@ -6,22 +6,29 @@ mod host;
 mod secret;
 mod target;
 
+use std::future::{Ready, ready};
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use axum::Router;
-use axum::extract::{Request, State};
-use axum::http::request::Parts;
+use axum::extract::Request;
 use axum::http::{HeaderValue, StatusCode, header};
-use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
+use futures_util::future::Either;
 use thiserror::Error;
+use tower::Service;
+use tower::layer::layer_fn;
 
 pub use self::callers::{AccessFiles, Callers};
 pub use self::certificate::ClientCertificate;
 pub use self::host::{AllowedHosts, HostPattern};
 use self::target::Target;
-use crate::api::error_response;
+use crate::api::{Observation, Telemetry, error_response};
+use crate::metrics::Metrics;
 use crate::reload::Current;
+
+/// The route of refused requests, in metrics and logs.
+const REFUSED: &str = "refused";
 
 /// What is checked before the router sees a request.
 pub struct Guard {
@@ -43,24 +50,52 @@ pub enum Refusal {
 }
 
 /// Checks each request before `app` sees it.
-pub fn guard(app: Router, guard: Guard) -> Router {
-    app.layer(from_fn_with_state(Arc::new(guard), check))
+pub fn guard(app: Router, guard: Guard, metrics: &Metrics) -> Router {
+    let checks = Arc::new(Checks { guard, refused: Telemetry::new(metrics.route(REFUSED), None) });
+    app.layer(layer_fn(move |app| Guarded { app, checks: Arc::clone(&checks) }))
 }
 
-async fn check(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
-    let (mut parts, body) = request.into_parts();
-    if let Err(refusal) = guard.check(&parts) {
-        tracing::debug!(method = %parts.method, %refusal, "a request is refused");
-        return refusal.into_response();
+struct Checks {
+    guard: Guard,
+    refused: Telemetry,
+}
+
+/// A service behind the checks. By hand, because axum's middleware costs several allocations a request.
+#[derive(Clone)]
+struct Guarded<S> {
+    app: S,
+    checks: Arc<Checks>,
+}
+
+impl<S: Service<Request, Response = Response>> Service<Request> for Guarded<S> {
+    type Response = Response;
+    type Error = S::Error;
+    type Future = Either<S::Future, Ready<Result<Response, S::Error>>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.app.poll_ready(context)
     }
-    // Nothing behind this needs the secret, so nothing can log it.
-    parts.headers.remove(header::AUTHORIZATION);
-    next.run(Request::from_parts(parts, body)).await
+
+    fn call(&mut self, mut request: Request) -> Self::Future {
+        match self.checks.guard.check(&request) {
+            Ok(()) => {
+                // Nothing behind this needs the secret, so nothing can log it.
+                request.headers_mut().remove(header::AUTHORIZATION);
+                Either::Left(self.app.call(request))
+            }
+            Err(refusal) => {
+                let answer = refusal.into_response();
+                let observation = Observation::begin(request.method(), request.headers());
+                self.checks.refused.answered(&observation, answer.status());
+                Either::Right(ready(Ok(answer)))
+            }
+        }
+    }
 }
 
 impl Guard {
-    fn check(&self, request: &Parts) -> Result<(), Refusal> {
-        let target = Target::of(request.uri.path());
+    fn check(&self, request: &Request) -> Result<(), Refusal> {
+        let target = Target::of(request.uri().path());
         if target == Target::Health {
             return Ok(());
         }

@@ -11,8 +11,9 @@ use crate::reload::Files;
 const MIN: usize = 16;
 const MAX: usize = 256;
 
-/// Padded with zeros, which no secret contains, so that a comparison takes the same time for every length.
-pub struct Secret([u8; MAX]);
+/// Padded with zeros, which no secret contains, so that a comparison takes the same time for every length. In words,
+/// because a comparison in constant time is slow for each of its parts.
+pub struct Secret([u64; MAX / 8]);
 
 impl Secret {
     /// Accepts 16 to 256 visible ASCII characters.
@@ -22,7 +23,11 @@ impl Secret {
         }
         let mut padded = [0; MAX];
         padded.get_mut(..text.len())?.copy_from_slice(text);
-        Some(Self(padded))
+        let mut words = [0; MAX / 8];
+        for (word, bytes) in words.iter_mut().zip(padded.as_chunks().0) {
+            *word = u64::from_ne_bytes(*bytes);
+        }
+        Some(Self(words))
     }
 
     /// Reads one or two secrets, one a line. Two are in use while one replaces the other.
@@ -56,7 +61,7 @@ impl Secret {
     }
 
     pub fn equals(&self, other: &Self) -> bool {
-        self.0.ct_eq(&other.0).into()
+        self.0.as_slice().ct_eq(other.0.as_slice()).into()
     }
 }
 

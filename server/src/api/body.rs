@@ -25,7 +25,8 @@ impl FromRequest<Api> for JsonBody {
         if !declared_json(&parts.headers)? {
             return Ok(Self(None));
         }
-        let bytes = tokio::time::timeout(api.body_timeout, read(body)).await.map_err(|_| ApiError::BodyTimeout)??;
+        let bytes =
+            tokio::time::timeout(api.timing.body_timeout, read(body)).await.map_err(|_| ApiError::BodyTimeout)??;
         if bytes.is_empty() {
             return Ok(Self(None));
         }

@@ -57,11 +57,8 @@ impl ApiError {
             Self::BodyTooLarge(_) => "PayloadTooLargeError",
             Self::UnsupportedBody => "UnsupportedMediaTypeError",
             Self::BodyTimeout => "RequestTimeoutError",
-            Self::Store(StoreError::NoRandomness) => "noRandomness",
-            Self::Store(StoreError::TooLarge(_)) => "sessionTooLarge",
             Self::Store(StoreError::Unavailable(_)) => "storeUnavailable",
-            Self::Store(StoreError::Full) => "storeFull",
-            Self::Store(StoreError::Corrupt) => "corruptSession",
+            Self::Store(error) => error.cause(),
         }
     }
 }

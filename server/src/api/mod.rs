@@ -2,68 +2,119 @@
 
 mod body;
 mod error;
+mod exposition;
+mod health;
+mod ids;
 mod request;
 mod response;
+mod telemetry;
 
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{MatchedPath, Request, State};
+use axum::extract::State;
+use axum::handler::Handler;
 use axum::http::StatusCode;
-use axum::middleware::{Next, from_fn};
+use axum::middleware::from_fn_with_state;
 use axum::response::Response;
-use axum::routing::{delete, get, post, put};
+use axum::routing::{MethodRouter, delete, get, post, put};
 use tower::util::MapRequest;
 
 use self::body::JsonBody;
 pub use self::error::{ApiError, error_response};
+use self::health::Readiness;
 use self::request::{PathParams, QueryParams, normalize};
-use self::response::{Activity, Created, Killed, Sessions};
+use self::response::{Activity, Created, Killed};
+use self::telemetry::observe;
+pub use self::telemetry::{Observation, Telemetry};
 use crate::data::{Change, Data};
+use crate::metrics::{MeteredStore, Metrics};
 use crate::params::{self, App};
-use crate::store::{Lookup, NewSession, Read, Store};
+use crate::serve::Drain;
+use crate::store::{Lookup, NewSession, Read};
 use crate::token::Token;
 
-/// The state of every endpoint.
+/// The state of every endpoint, shared by the listeners.
 #[derive(Clone)]
 pub struct Api {
-    pub store: Store,
-    /// The time for a request body to arrive.
+    store: MeteredStore,
+    metrics: Arc<Metrics>,
+    drain: Drain,
+    readiness: Arc<Readiness>,
+    timing: Timing,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct Timing {
+    /// For a request body to arrive.
     pub body_timeout: Duration,
+    /// A request that takes so long is logged as slow; `None` logs none.
+    pub slow_request: Option<Duration>,
+}
+
+impl Api {
+    pub fn new(store: MeteredStore, metrics: Arc<Metrics>, drain: Drain, timing: Timing) -> Self {
+        Self { store, metrics, drain, readiness: Arc::default(), timing }
+    }
+}
+
+/// What a listener serves beside `/livez` and `/readyz`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Endpoints {
+    /// The wire contract and `/metrics`.
+    All,
+    /// The wire contract.
+    Sessions,
+    /// `/metrics`.
+    Admin,
 }
 
 type ApiResult = Result<Response, ApiError>;
 
-/// Serves the wire contract.
-pub fn router(api: Api) -> Router {
-    let endpoints = Router::new()
-        .route("/ping", get(ping))
-        .route("/{app}/create/{id}", put(create))
-        .route("/{app}/get/{token}", get(read))
-        .route("/{app}/set/{token}", post(set))
-        .route("/{app}/kill/{token}", delete(kill))
-        .route("/{app}/killsoid/{id}", delete(kill_user))
-        .route("/{app}/killall", delete(kill_all))
-        .route("/{app}/activity", get(activity))
-        .route("/{app}/soapp", get(app_sessions))
-        .route("/{app}/soid/{id}", get(user_sessions))
-        .fallback(not_found)
-        .method_not_allowed_fallback(not_found)
-        .layer(from_fn(log_request))
-        .with_state(api);
-    Router::new().fallback_service(MapRequest::new(endpoints, normalize))
+/// An endpoint, with the pattern of its path. Patterns of one segment cannot hide an app: those have two or more.
+type Route = (&'static str, MethodRouter<Api>);
+
+/// The route of requests to no endpoint, in metrics and logs.
+const UNKNOWN: &str = "unknown";
+
+fn probes() -> [Route; 2] {
+    [("/livez", get(health::livez)), ("/readyz", get(health::readyz))]
 }
 
-/// Logs the pattern of the route instead of the path, which contains the token.
-async fn log_request(request: Request, next: Next) -> Response {
-    let method = request.method().clone();
-    let route = request.extensions().get::<MatchedPath>().cloned();
-    let began = Instant::now();
-    let response = next.run(request).await;
-    let route = route.as_ref().map_or("-", MatchedPath::as_str);
-    let micros = began.elapsed().as_micros();
-    tracing::debug!(%method, route, status = response.status().as_u16(), micros, "request");
-    response
+fn contract() -> [Route; 10] {
+    [
+        ("/ping", get(ping)),
+        ("/{app}/create/{id}", put(create)),
+        ("/{app}/get/{token}", get(read)),
+        ("/{app}/set/{token}", post(set)),
+        ("/{app}/kill/{token}", delete(kill)),
+        ("/{app}/killsoid/{id}", delete(kill_user)),
+        ("/{app}/killall", delete(kill_all)),
+        ("/{app}/activity", get(activity)),
+        ("/{app}/soapp", get(app_sessions)),
+        ("/{app}/soid/{id}", get(user_sessions)),
+    ]
+}
+
+/// The endpoints of one listener.
+pub fn router(api: Api, endpoints: Endpoints) -> Router {
+    let mut routes = Vec::from(probes());
+    if endpoints != Endpoints::Admin {
+        routes.extend(contract());
+    }
+    if endpoints != Endpoints::Sessions {
+        routes.push(("/metrics", get(exposition::metrics)));
+    }
+    let observed = |pattern| {
+        let telemetry = Telemetry::new(api.metrics.route(pattern), api.timing.slow_request);
+        from_fn_with_state(Arc::new(telemetry), observe)
+    };
+    let mut router = Router::new().fallback(not_found.layer(observed(UNKNOWN)));
+    for (pattern, endpoint) in routes {
+        router = router.route(pattern, endpoint.fallback(not_found).layer(observed(pattern)));
+    }
+    Router::new().fallback_service(MapRequest::new(router.with_state(api), normalize))
 }
 
 async fn not_found() -> ApiError {
@@ -157,11 +208,11 @@ async fn app_sessions(State(api): State<Api>, PathParams(app): PathParams<String
     let app = App::parse(&app)?;
     let dt = params::dt(query.get("dt").as_deref())?;
     let sessions = api.store.app_sessions(&app, dt).await?;
-    Ok(response::json(StatusCode::OK, &Sessions { sessions }))
+    Ok(response::sessions(sessions).await)
 }
 
 async fn user_sessions(State(api): State<Api>, PathParams((app, id)): PathParams<(String, String)>) -> ApiResult {
     let (app, id) = (App::parse(&app)?, params::id(&id)?);
     let sessions = api.store.user_sessions(&app, &id).await?;
-    Ok(response::json(StatusCode::OK, &Sessions { sessions }))
+    Ok(response::sessions(sessions).await)
 }

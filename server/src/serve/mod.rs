@@ -18,6 +18,7 @@ pub use self::capacity::{Capacity, raise_open_files};
 pub use self::drain::{Drain, Signals};
 use self::listener::Accepted;
 pub use self::listener::{Address, Listener};
+use crate::metrics::Metrics;
 
 /// If no client connects for so long, none waits to be accepted.
 const QUIET_TIME: Duration = Duration::from_millis(10);
@@ -38,12 +39,13 @@ pub struct Limits {
 }
 
 /// Serves until `drain` stops, then waits for the requests in flight, at most for the shutdown timeout.
-pub async fn serve(listener: Listener, app: Router, limits: Limits, drain: Drain) {
+pub async fn serve(listener: Listener, app: Router, limits: Limits, drain: Drain, metrics: Arc<Metrics>) {
     let connections = Connections {
         full: full::router(app.clone()),
         app,
         limits,
         drain: drain.clone(),
+        metrics,
         places: Arc::new(Semaphore::new(limits.capacity.connections)),
         refusals: Arc::new(Semaphore::new(limits.capacity.refusals)),
         open: TaskTracker::new(),
@@ -74,6 +76,7 @@ struct Connections {
     full: Router,
     limits: Limits,
     drain: Drain,
+    metrics: Arc<Metrics>,
     places: Arc<Semaphore>,
     refusals: Arc<Semaphore>,
     open: TaskTracker,
@@ -84,11 +87,15 @@ impl Connections {
     fn admit(&self, accepted: Accepted) {
         if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
             let serving = connection::serve(accepted, self.app.clone(), self.limits, self.drain.clone());
+            let counted = self.metrics.connection_opened();
             self.open.spawn(async move {
                 serving.await;
-                drop(place);
+                drop((place, counted));
             });
-        } else if let Ok(refusal) = Arc::clone(&self.refusals).try_acquire_owned() {
+            return;
+        }
+        self.metrics.connection_refused();
+        if let Ok(refusal) = Arc::clone(&self.refusals).try_acquire_owned() {
             let refusing = connection::serve(accepted, self.full.clone(), self.limits, self.drain.clone());
             self.open.spawn(async move {
                 // Fails if the client is too slow, and then the connection is closed.

@@ -263,6 +263,11 @@ impl MemoryStore {
         self.lock().sweep(now)
     }
 
+    /// The bytes that all sessions take.
+    pub fn bytes(&self) -> usize {
+        self.lock().bytes
+    }
+
     /// Fails with [`StoreError::Full`] if no session without data could be created.
     pub fn ready(&self) -> Result<(), StoreError> {
         if self.lock().make_room(OVERHEAD, self.max_bytes, self.now()) { Ok(()) } else { Err(StoreError::Full) }

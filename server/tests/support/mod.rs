@@ -15,8 +15,10 @@ use axum::body::Body;
 use axum::http::{Request, header};
 use http_body_util::BodyExt;
 use rest_sessions::access::{Guard, guard};
-use rest_sessions::api::{Api, router};
+use rest_sessions::api::{Api, Endpoints, Timing, router};
 use rest_sessions::clock::Clock;
+use rest_sessions::metrics::{MeteredStore, Metrics};
+use rest_sessions::serve::Drain;
 use rest_sessions::store::{CredentialFiles, MemoryStore, RedisConfig, RedisStore, RedisUrl, Store, TimeSource};
 use test_support::redis::RedisServer;
 use test_support::wait::PATIENCE;
@@ -26,6 +28,11 @@ pub const NOW: u64 = 1_700_000_000;
 
 /// The default of `--max-session-bytes`.
 const MAX_SESSION_BYTES: usize = 262_144;
+
+/// The value of a sample in Prometheus' text format. `name` includes its labels.
+pub fn metric(text: &str, name: &str) -> Option<u64> {
+    text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
+}
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {
@@ -39,6 +46,9 @@ pub struct Reply {
 pub struct Service {
     router: Router,
     pub store: Store,
+    /// The store as the endpoints use it.
+    pub metered: MeteredStore,
+    metrics: Arc<Metrics>,
     millis: Arc<AtomicU64>,
 }
 
@@ -73,13 +83,16 @@ impl Service {
             move || millis.load(Ordering::SeqCst)
         });
         let store = store(clock);
-        let api = Api { store: store.clone(), body_timeout: Duration::from_secs(5) };
-        Self { router: router(api), store, millis }
+        let metrics = Arc::new(Metrics::new().unwrap());
+        let metered = MeteredStore::new(store.clone(), Arc::clone(&metrics));
+        let timing = Timing { body_timeout: Duration::from_secs(5), slow_request: None };
+        let api = Api::new(metered.clone(), Arc::clone(&metrics), Drain::default(), timing);
+        Self { router: router(api, Endpoints::All), store, metered, metrics, millis }
     }
 
     /// This service, with what is checked before each request.
     pub fn guarded(&self, by: Guard) -> Self {
-        Self { router: guard(self.router.clone(), by), ..self.clone() }
+        Self { router: guard(self.router.clone(), by, &self.metrics), ..self.clone() }
     }
 
     pub fn now(&self) -> i64 {

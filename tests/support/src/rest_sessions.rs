@@ -44,7 +44,8 @@ impl RestSessions {
     /// Sends one request, its body declared as JSON, over a connection of its own.
     #[track_caller]
     pub fn call(&self, method: &str, target: &str, body: &str) -> Response {
-        let request = Request::new(method, target).host("localhost").header("content-type", "application/json");
+        let request = Request::new(method, target).host(&self.address.to_string());
+        let request = request.header("content-type", "application/json");
         request.header("connection", "close").body(body).send_to(self.address)
     }
 

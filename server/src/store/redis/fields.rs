@@ -57,7 +57,7 @@ fn owned_text(bytes: Vec<u8>) -> String {
 
 /// JavaScript writes large numbers as `1e+22`.
 #[allow(clippy::cast_possible_truncation, reason = "a cast from float saturates, and the result is clamped")]
-fn number(bytes: &[u8]) -> i64 {
+pub fn number(bytes: &[u8]) -> i64 {
     let number: f64 = text(bytes).parse().unwrap_or_default();
     (number as i64).clamp(-MAX_SECONDS, MAX_SECONDS)
 }

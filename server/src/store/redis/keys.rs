@@ -26,6 +26,12 @@ impl Keys {
         format!("{}:{}:{token}", self.namespace, app.as_str())
     }
 
+    /// The key of a session for the log: without the token, but for the letters that find the key.
+    pub fn masked_session(&self, app: &App, token: &str) -> String {
+        let start: String = token.chars().take(6).collect();
+        format!("{}…", self.session(app, &start))
+    }
+
     /// Sorted set: the sessions of an app by last activity.
     pub fn sessions(&self, app: &App) -> String {
         format!("{}:{}:_sessions", self.namespace, app.as_str())
@@ -74,10 +80,4 @@ pub fn split_expiration_member(member: &str) -> Option<(App, &str, &str)> {
     let (app, rest) = member.split_once(':')?;
     let (token, id) = split_member(rest)?;
     Some((App::parse(app).ok()?, token, id))
-}
-
-/// The key of a session for the log: without the token, but for the letters that find the key.
-pub fn masked(app: &App, token: &str) -> String {
-    let start: String = token.chars().take(6).collect();
-    format!("{}:{start}…", app.as_str())
 }

@@ -9,7 +9,7 @@ use redis::{Cmd, FromRedisValue, Value, cmd, from_redis_value};
 use super::RedisStore;
 use super::connection::Kind;
 use super::fields::{Fields, parse_session};
-use super::keys::{Keys, masked, split_expiration_member, split_member};
+use super::keys::{Keys, split_expiration_member, split_member};
 use super::script::Arg;
 use crate::params::App;
 use crate::session::Session;
@@ -88,7 +88,7 @@ impl RedisStore {
         let (result, repeated) = run.await?;
         let (counted, broken) = result.split_first().map_or((0, &[][..]), |(counted, broken)| (*counted, broken));
         for (token, _) in broken.iter().filter_map(|position| pairs.get(position.checked_sub(1)?)) {
-            let key = masked(app, token);
+            let key = keys.masked_session(app, token);
             tracing::warn!(key, "a session was not removed: the key of its user's tokens has another type than a set");
         }
         // Repeated because an answer was lost: what is gone now was there when the caller listed it.
@@ -153,12 +153,14 @@ impl RedisStore {
                 self.scripts.read_many.run::<Vec<Value>>(&mut connection, names, &[]).await
             });
             for (token, value) in chunk.iter().zip(run.await?) {
-                let session = match from_redis_value::<Fields>(value) {
-                    Ok(fields) => parse_session(fields, now),
-                    Err(_) => Err(StoreError::Unavailable(Cause::WrongType)),
+                let session = match value {
+                    Value::Array(_) => from_redis_value::<Fields>(value)
+                        .map_err(|_| StoreError::Unavailable(Cause::Other))
+                        .and_then(|fields| parse_session(fields, now)),
+                    _ => Err(StoreError::Unavailable(Cause::WrongType)),
                 };
                 sessions.push(session.unwrap_or_else(|error| {
-                    let key = masked(app, token);
+                    let key = keys.masked_session(app, token);
                     tracing::warn!(key, cause = error.cause(), "a broken session is left out of a list");
                     None
                 }));

@@ -213,7 +213,3 @@ impl RedisStore {
         run.await
     }
 }
-
-fn text_of(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}

@@ -2,19 +2,21 @@
 //!
 //! So the callers of one session do not compete, and as many of them as come are served by a few round trips to Redis.
 //! Conflicts are left between instances of the service.
+//!
+//! A caller waits as long as the writer gets on, whose commands are bounded by the timeout of the store. If one fails,
+//! all who wait for this session are told so at once.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use redis::{FromRedisValue, RedisResult, Value};
+use redis::{FromRedisValue, Value};
 use serde_json::value::RawValue;
 use tokio::sync::oneshot;
-use tokio::time::timeout_at;
 
+use super::RedisStore;
 use super::connection::Kind;
-use super::fields::{Fields, parse_data, parse_timed_session_with};
+use super::fields::{Fields, number, parse_data, parse_timed_session_with};
 use super::script::Arg;
-use super::{RedisStore, text_of};
 use crate::data::{Change, Data};
 use crate::params::App;
 use crate::session::{BURST_SECONDS, Session};
@@ -67,11 +69,21 @@ impl SetQueue {
         let rest = queue.split_off(queue.len().min(BATCH));
         Some(std::mem::replace(queue, rest))
     }
+
+    /// Answers all who wait.
+    fn fail(&self, key: &Key, error: StoreError) {
+        let waiting = self.lock().get_mut(key).map(std::mem::take).unwrap_or_default();
+        for waiting in waiting {
+            // Fails if the caller has given up.
+            let _ = waiting.answer.send(Err(error));
+        }
+    }
 }
 
-/// The session as its writer found it.
+/// What Redis holds of a session.
 struct Found {
-    w: String,
+    w: i64,
+    /// `d` as Redis holds it.
     d: Vec<u8>,
 }
 
@@ -79,10 +91,8 @@ struct Found {
 struct Merged {
     /// `d` after all changes.
     text: Option<Box<RawValue>>,
-    /// For each change `d` after it, or why it was left out.
-    steps: Vec<Result<Option<Box<RawValue>>, StoreError>>,
-    /// Changes that were not left out.
-    count: i64,
+    /// For each change why it was left out.
+    refused: Vec<Option<StoreError>>,
 }
 
 /// What the script answers.
@@ -109,77 +119,95 @@ impl FromRedisValue for Written {
         }
         let d = fields.pop().flatten().unwrap_or_default();
         let w = fields.pop().flatten().unwrap_or_default();
-        Ok(Self::Conflict(Found { w: text_of(&w), d }))
+        Ok(Self::Conflict(Found { w: number(&w), d }))
     }
 }
 
 impl RedisStore {
     /// Changes `d`, together with the changes of other callers that wait for the same session.
     pub async fn set(self: &Arc<Self>, app: &App, token: &Token, change: Change) -> Outcome {
-        let deadline = self.connection.deadline();
         let (answer, outcome) = oneshot::channel();
         let key = (app.clone(), token.clone());
         if self.sets.push(&key, Waiting { change, answer }) {
             let store = Arc::clone(self);
             tokio::spawn(async move { store.write_all(&key).await });
         }
-        match timeout_at(deadline, outcome).await {
-            Ok(Ok(outcome)) => outcome,
-            // The writer is gone, or too slow: nobody knows what it did.
-            Ok(Err(_)) | Err(_) => Err(StoreError::Unavailable(Cause::Timeout)),
-        }
+        // The writer answers all, unless the runtime ends.
+        outcome.await.unwrap_or(Err(StoreError::Unavailable(Cause::UnknownOutcome)))
     }
 
     async fn write_all(&self, key: &Key) {
+        let mut known = None;
         while let Some(batch) = self.sets.next(key) {
-            let changes: Vec<&Change> = batch.iter().map(|waiting| &waiting.change).collect();
-            let outcomes = match self.write(key, &changes).await {
-                Ok(outcomes) => outcomes,
-                Err(error) => changes.iter().map(|_| Err(error)).collect(),
+            let (changes, answers): (Vec<_>, Vec<_>) =
+                batch.into_iter().map(|waiting| (waiting.change, waiting.answer)).unzip();
+            let outcomes = match self.write(key, &changes, known.take()).await {
+                Ok((outcomes, found)) => {
+                    known = found;
+                    outcomes
+                }
+                Err(error) => {
+                    // Those who wait were not written. After a lost answer, they will be.
+                    if error != StoreError::Unavailable(Cause::UnknownOutcome) {
+                        self.sets.fail(key, error);
+                    }
+                    changes.iter().map(|_| Err(error)).collect()
+                }
             };
-            for (waiting, outcome) in batch.into_iter().zip(outcomes) {
+            for (answer, outcome) in answers.into_iter().zip(outcomes) {
                 // Fails if the caller has given up.
-                let _ = waiting.answer.send(outcome);
+                let _ = answer.send(outcome);
             }
         }
     }
 
     /// Optimistic locking: merges the changes into what Redis holds, and writes if that is still the same; else starts
-    /// again with what Redis holds then, which means that another instance has written.
-    async fn write(&self, (app, token): &Key, changes: &[&Change]) -> Result<Vec<Outcome>, StoreError> {
-        let deadline = self.connection.deadline();
-        let missing = || changes.iter().map(|_| Ok(None)).collect();
-        let Some(mut found) = self.find(app, token).await? else { return Ok(missing()) };
+    /// again with what Redis holds then, which means that another instance has written. `known` is what Redis held after
+    /// the last write; so is the second value that is returned.
+    async fn write(
+        &self,
+        key @ (app, token): &Key,
+        changes: &[Change],
+        known: Option<Found>,
+    ) -> Result<(Vec<Outcome>, Option<Found>), StoreError> {
+        let mut found = match known {
+            Some(found) => found,
+            None => match self.find(app, token).await? {
+                Some(found) => found,
+                None => return Ok((missing(changes), None)),
+            },
+        };
         loop {
-            let merged = self.merge(&found.d, changes).await?;
-            if merged.count == 0 {
-                return Ok(merged.steps.into_iter().map(|step| step.map(|_| None)).collect());
+            let merged = Merged::new(&found.d, changes, self.max_session_bytes)?;
+            if merged.count() == 0 {
+                return Ok((merged.refusals(), Some(found)));
             }
-            let keys = &self.layout.of_token(token).of_session(app, token);
+            match self.replace(key, &found, &merged).await? {
+                Written::Missing => return Ok((missing(changes), None)),
+                Written::Conflict(present) => found = present,
+                Written::Unknown => return Err(StoreError::Unavailable(Cause::UnknownOutcome)),
+                Written::Done(fields) => return merged.outcomes(&found, fields, changes).await,
+            }
+        }
+    }
+
+    /// Writes `d` if it is still what was found.
+    async fn replace(&self, (app, token): &Key, found: &Found, merged: &Merged) -> Result<Written, StoreError> {
+        let keys = &self.layout.of_token(token).of_session(app, token);
+        let run = self.connection.run(Kind::Write, self.connection.deadline(), |mut connection, repeated| async move {
             let args = &[
                 Arg::Text(app.as_str()),
                 Arg::Text(token.as_str()),
                 self.time.argument(),
-                Arg::Text(&found.w),
+                Arg::Number(found.w),
                 Arg::Bytes(&found.d),
-                Arg::Number(merged.count),
+                Arg::Number(merged.count()),
                 Arg::Text(merged.text.as_deref().map_or("", RawValue::get)),
+                if repeated { Arg::Number(1) } else { Arg::Absent },
             ];
-            let written = self
-                .connection
-                .run(Kind::Write, deadline, |mut connection, repeated| async move {
-                    let repeated = if repeated { Arg::Number(1) } else { Arg::Absent };
-                    let args = [&args[..], &[repeated]].concat();
-                    self.scripts.set.run(&mut connection, keys, &args).await as RedisResult<Written>
-                })
-                .await?;
-            match written {
-                Written::Missing => return Ok(missing()),
-                Written::Conflict(present) => found = present,
-                Written::Unknown => return Err(StoreError::Unavailable(Cause::UnknownOutcome)),
-                Written::Done(fields) => return Ok(outcomes(&fields, &found, merged)),
-            }
-        }
+            self.scripts.set.run(&mut connection, keys, args).await
+        });
+        run.await
     }
 
     /// `w` and `d` of a session; `None` if there is none.
@@ -194,49 +222,85 @@ impl RedisStore {
             })
             .await?;
         let [id, w, d] = fields;
-        let w = w.map_or_else(|| "0".to_owned(), |w| text_of(&w));
-        Ok(id.map(|_| Found { w, d: d.unwrap_or_default() }))
+        Ok(id.map(|_| Found { w: number(&w.unwrap_or_default()), d: d.unwrap_or_default() }))
     }
+}
 
-    /// Applies the changes one after the other. One that makes the session too large is left out.
-    async fn merge(&self, stored: &[u8], changes: &[&Change]) -> Result<Merged, StoreError> {
+fn missing(changes: &[Change]) -> Vec<Outcome> {
+    changes.iter().map(|_| Ok(None)).collect()
+}
+
+impl Merged {
+    /// Merges all changes. Those that make the session too large are left out; that is looked at one by one only if the
+    /// result is too large, to be quick: while changes are merged, another instance may write.
+    fn new(stored: &[u8], changes: &[Change], max_bytes: usize) -> Result<Self, StoreError> {
         let mut data = parse_data(stored)?;
-        let mut text = data.to_text().map_err(|_| StoreError::Corrupt)?;
-        let mut merged = Merged { text: None, steps: Vec::with_capacity(changes.len()), count: 0 };
-        let mut written = 0usize;
+        changes.iter().for_each(|change| data.apply(change));
+        if let Ok(text) = data.to_bounded_text(max_bytes) {
+            return Ok(Self { text, refused: vec![None; changes.len()] });
+        }
+        let mut data = parse_data(stored)?;
+        let mut merged = Self { text: data.to_text().map_err(|_| StoreError::Corrupt)?, refused: Vec::new() };
         for change in changes {
             data.apply(change);
-            let step = data.to_bounded_text(self.max_session_bytes);
-            match &step {
-                Ok(after) => {
-                    text.clone_from(after);
-                    merged.count = merged.count.saturating_add(1);
+            match data.to_bounded_text(max_bytes) {
+                Ok(text) => {
+                    merged.text = text;
+                    merged.refused.push(None);
                 }
-                Err(_) => data = Data::from_text(text.as_deref()).map_err(|_| StoreError::Corrupt)?,
+                Err(error) => {
+                    data = Data::from_text(merged.text.as_deref()).map_err(|_| StoreError::Corrupt)?;
+                    merged.refused.push(Some(error));
+                }
             }
-            merged.steps.push(step);
-            written = written.saturating_add(text.as_ref().map_or(0, |text| text.get().len()));
+        }
+        Ok(merged)
+    }
+
+    /// Changes that were not left out.
+    fn count(&self) -> i64 {
+        i64::try_from(self.refused.iter().filter(|refused| refused.is_none()).count()).unwrap_or(i64::MAX)
+    }
+
+    /// The outcomes if every change was left out.
+    fn refusals(self) -> Vec<Outcome> {
+        self.refused.into_iter().map(|refused| refused.map_or(Ok(None), Err)).collect()
+    }
+
+    /// The session after each change, as each caller would have seen it alone, and what Redis holds now.
+    async fn outcomes(
+        self,
+        found: &Found,
+        mut fields: Fields,
+        changes: &[Change],
+    ) -> Result<(Vec<Outcome>, Option<Found>), StoreError> {
+        // `d` as it was is not needed any more, and the fields are copied for each change.
+        fields.get_mut(4).and_then(Option::take);
+        let mut data = parse_data(&found.d)?;
+        let mut now = Found { w: found.w, d: found.d.clone() };
+        let (mut outcomes, mut idle, mut written) = (Vec::with_capacity(changes.len()), None, 0usize);
+        for (change, refused) in changes.iter().zip(self.refused) {
+            if let Some(error) = refused {
+                outcomes.push(Err(error));
+                continue;
+            }
+            data.apply(change);
+            let text = data.to_text().map_err(|_| StoreError::Corrupt)?;
+            now = Found { w: now.w.saturating_add(1), d: text.as_deref().map_or("", RawValue::get).into() };
+            let session = parse_timed_session_with(fields.clone(), text).map(|session| Session {
+                w: now.w,
+                idle: idle.unwrap_or(session.idle),
+                ..session
+            });
+            // The first use resets `idle`, unless the last one was just before.
+            idle = session.as_ref().map(|session| if session.idle > BURST_SECONDS { 0 } else { session.idle });
+            outcomes.push(Ok(session));
+            written = written.saturating_add(now.d.len());
             if written > BYTES_AT_ONCE {
                 written = 0;
                 tokio::task::yield_now().await;
             }
         }
-        merged.text = text;
-        Ok(merged)
+        Ok((outcomes, Some(now)))
     }
-}
-
-/// The session after each change, as each caller would see it if it had been the only one at that time.
-fn outcomes(fields: &Fields, found: &Found, merged: Merged) -> Vec<Outcome> {
-    let mut w: i64 = found.w.parse().unwrap_or_default();
-    let mut idle_now = None;
-    let mut after = |step: Option<Box<RawValue>>| {
-        let mut session = parse_timed_session_with(fields.clone(), step)?;
-        w = w.saturating_add(1);
-        session.w = w;
-        session.idle = idle_now.unwrap_or(session.idle);
-        idle_now = Some(if session.idle > BURST_SECONDS { 0 } else { session.idle });
-        Some(session)
-    };
-    merged.steps.into_iter().map(|step| step.map(&mut after)).collect()
 }

@@ -6,18 +6,19 @@
 -- KEYS: as in live.lua. ARGV: app, token, time or '', expected `w`, expected `d`, number of changes, new `d` or '',
 -- '1' if repeated.
 local app, token, now = ARGV[1], ARGV[2], seconds(ARGV[3])
-local expected_w, expected_d, changes, merged, repeated = ARGV[4], ARGV[5], ARGV[6], ARGV[7], ARGV[8] == '1'
+local expected_w, expected_d, changes = tonumber(ARGV[4]), ARGV[5], tonumber(ARGV[6])
+local merged, repeated = ARGV[7], ARGV[8] == '1'
 local fields, idle, left = live(now)
 if not fields then
   return nil
 end
 fields[9] = tostring(now)
-local w, d = fields[3] or '0', fields[5] or ''
+local w, d = tonumber(fields[3]) or 0, fields[5] or ''
 if w ~= expected_w or d ~= expected_d then
   if not repeated then
-    return {w, d}
+    return {fields[3] or '0', d}
   end
-  if tonumber(w) == tonumber(expected_w) + tonumber(changes) and d == merged then
+  if w == expected_w + changes and d == merged then
     return fields
   end
   return 0
