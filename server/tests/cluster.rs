@@ -39,7 +39,8 @@ fn create(server: &Server, app: &str, user: &str, n: usize) -> String {
 
 fn the_contract_holds_and_an_app_is_spread_over_slots_and_masters(version: RedisVersion) {
     let cluster = RedisCluster::start(version);
-    let server = Server::start(&["--store", &cluster.url(), "--sweep-interval", "1"]);
+    // Lists and sweeps ask every slot, which takes a busy machine seconds.
+    let server = Server::start(&["--store", &cluster.url(), "--sweep-interval", "5", "--store-timeout", "5000"]);
     assert_eq!(ok(&server, "GET", "/readyz", ""), r#"{"status":"ready"}"#);
     assert_eq!(ok(&server, "GET", "/ping", ""), "PONG");
     // 300 sessions of 100 users, with a colon in their names.
