@@ -3,6 +3,7 @@
 mod support;
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::thread;
 use std::time::Duration;
 
@@ -174,18 +175,21 @@ fn move_under_load(version: RedisVersion, rounds: usize) {
     let cluster = RedisCluster::start(version);
     let server = Server::start(&["--store", &cluster.url()]);
     let ((), lives) = beside(&server, 4, life, || {
-        for round in 0..rounds {
-            thread::sleep(Duration::from_millis(300));
-            let (from, to) = (cluster.masters()[round % 3].address(), cluster.masters()[(round + 1) % 3].address());
-            let keys = cluster.keys();
-            let slots: BTreeSet<_> =
-                keys.iter().filter(|(_, master)| *master == from).map(|(key, _)| cluster.slot(key)).collect();
-            assert!(!slots.is_empty());
+        for _ in 0..rounds {
+            // The master most of whose slots are in use gives them to another, whose replica then takes over.
+            let (from, slots) = until("the load to use slots", || {
+                let keys = cluster.keys();
+                let used = |master: SocketAddr| -> BTreeSet<u16> {
+                    keys.iter().filter(|(_, of)| *of == master).map(|(key, _)| cluster.slot(key)).collect()
+                };
+                let of_masters = cluster.masters().into_iter().map(|master| (master.address(), used(master.address())));
+                of_masters.max_by_key(|(_, slots)| slots.len()).filter(|(_, slots)| slots.len() >= 5)
+            });
+            let to = cluster.masters().into_iter().find(|master| master.address() != from).unwrap();
             for slot in slots.into_iter().take(20) {
-                let to = cluster.masters().into_iter().find(|master| master.address() == to).unwrap();
                 cluster.migrate_slot(slot, to);
             }
-            cluster.failover(cluster.masters()[(round + 2) % 3]);
+            cluster.failover(to);
             thread::sleep(Duration::from_millis(300));
         }
     });
