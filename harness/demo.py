@@ -11,6 +11,7 @@ from pathlib import Path
 
 from harness.paths import ROOT, envoy_bin, programs
 from harness.processes import POLL_SECONDS, free_ports
+from harness.text import find
 
 START_SECONDS = 90
 STOP_SECONDS = 30
@@ -46,6 +47,10 @@ class Demo:
         """Replaces the documented ports in a text with those of this demo."""
         ports = "|".join(map(str, PORT_FLAGS))
         return re.sub(rf"(localhost|127\.0\.0\.1):({ports})\b", lambda m: f"{m[1]}:{self.ports[int(m[2])]}", text)
+
+    def secret(self) -> str:
+        """The secret of the session server."""
+        return Path(find(r"SECRET=\$\(cat '(.*?)'\)", self.output())).read_text().strip()
 
     def is_settled(self) -> bool:
         """Whether the demo is ready, or has ended."""

@@ -1,10 +1,13 @@
 """Runs the demo, `make run`: rest-sessions in memory, a login and a shop, and Envoy before them.
 
-Envoy gets envoy/envoy.yaml with the chosen ports, and listens on loopback. All processes end with this one.
+Envoy gets envoy/envoy.yaml with the chosen ports, and listens on loopback. Each run has a secret of its own, which
+Envoy and the login send to rest-sessions. All processes end with this one.
 """
 
 import argparse
+import os
 import re
+import secrets
 import sys
 import tempfile
 from pathlib import Path
@@ -32,8 +35,10 @@ Ready. Open http://localhost:{port}/ in a browser, or in another terminal:
     curl -i localhost:{port}/seen/account
     → HTTP/1.1 401 Unauthorized … {{"error":"session_required",…}}
 
-  Make a session, as a login service does, at the session server itself:
+  Make a session, as a login service does, at the session server itself, which takes calls with its secret alone:
+    SECRET=$(cat '{secret_file}')
     TOKEN=$(curl -s -X PUT 'localhost:{sessions_port}/mywebapp/create/user123?ip=127.0.0.1' \\
+      -H "authorization: Bearer $SECRET" \\
       -H 'content-type: application/json' -d '{{"name":"Peter Smith"}}' | cut -d '"' -f 4)
 
   With the session the request gets through, and the service gets its user in a header:
@@ -94,13 +99,17 @@ def run(options: argparse.Namespace, supervisor: Supervisor) -> NoReturn:
     check_ports(options)
     config = supervisor.folder / "envoy.yaml"
     config.write_text(bootstrap(options))
+    secret, secret_file = secrets.token_urlsafe(32), supervisor.folder / "secret"
+    secret_file.write_text(f"{secret}\n")
 
     def loopback(port: int) -> str:
         return f"127.0.0.1:{port}"
 
     sessions = [options.programs / "rest-sessions", "--listen", loopback(options.sessions_port), "--store", "memory"]
+    # Nothing waits for a drained session server.
+    sessions += ["--secret-file", secret_file, "--drain-delay", 0]
     accounts = [options.programs / "accounts", "--listen", loopback(options.accounts_port)]
-    accounts += ["--sessions", f"http://{loopback(options.sessions_port)}"]
+    accounts += ["--sessions", f"http://{loopback(options.sessions_port)}", "--sessions-secret-file", secret_file]
     for host in ("localhost", "127.0.0.1"):
         accounts += ["--return-to", f"http://{host}:{options.port}"]
     shop = [options.programs / "shop", "--listen", loopback(options.shop_port)]
@@ -111,9 +120,10 @@ def run(options: argparse.Namespace, supervisor: Supervisor) -> NoReturn:
     supervisor.start("the session server", *sessions, log="rest-sessions", cwd=ROOT)
     supervisor.start("the login", *accounts, log="accounts", cwd=ROOT)
     supervisor.start("the shop", *shop, log="shop", cwd=ROOT)
-    proxy = supervisor.start("Envoy", *envoy, log="envoy", cwd=ROOT)
+    environment = {**os.environ, "REST_SESSIONS_SECRET": secret}
+    proxy = supervisor.start("Envoy", *envoy, log="envoy", cwd=ROOT, env=environment)
     paths = (
-        f"{options.sessions_port}/ping",
+        f"{options.sessions_port}/readyz",
         f"{options.accounts_port}/login",
         f"{options.shop_port}/",
         f"{options.admin_port}/ready",
@@ -121,7 +131,7 @@ def run(options: argparse.Namespace, supervisor: Supervisor) -> NoReturn:
     for process, path in zip(supervisor.processes, paths, strict=True):
         process.wait_for_http(f"http://127.0.0.1:{path}")
 
-    print(TO_TRY.format(access_log=proxy.log, **vars(options)), flush=True)
+    print(TO_TRY.format(access_log=proxy.log, secret_file=secret_file, **vars(options)), flush=True)
     while True:
         supervisor.check()
         pause(CHECK_SECONDS)

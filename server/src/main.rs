@@ -94,10 +94,10 @@ async fn run(options: Options) -> Result<(), String> {
     }
     tokio::spawn(drain.clone().follow(signals, options.drain_delay));
     let timing = Timing { body_timeout: options.client_timeout, slow_request: options.slow_request };
-    let api = Api::new(store, Arc::clone(&metrics), drain.clone(), timing);
+    let api = Arc::new(Api::new(store, Arc::clone(&metrics), drain.clone(), timing));
     let endpoints = if admin.is_some() { Endpoints::Sessions } else { Endpoints::All };
     let guarded = Guard { hosts: allowed_hosts(&options, &address), callers };
-    let app = guard(router(api.clone(), endpoints), guarded, &metrics);
+    let app = guard(router(Arc::clone(&api), endpoints), guarded, &metrics);
     let admin = async {
         if let Some(listener) = admin {
             let limits = Limits { capacity: Capacity::ADMIN, ..limits };

@@ -3,6 +3,7 @@
 mod support;
 
 use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use support::process::{Server, command};
@@ -145,31 +146,38 @@ fn a_token_in_any_part_of_a_request_is_not_logged() {
 #[test]
 fn slow_requests_are_warned_of_once_a_second_with_the_number_of_the_others() {
     let redis = RedisServer::start();
-    let flags = ["--store", &redis.url(), "--store-timeout", "300", "--slow-request", "100"];
+    let flags = ["--store", &redis.url(), "--store-timeout", "20000", "--slow-request", "100"];
     let server = Server::start(&flags);
     let token = server.create();
-    redis.pause();
-    let slow = |id: &str| {
-        let request = Request::get(&format!("/app1/get/{token}")).host("localhost").header("x-request-id", id);
-        assert_eq!(request.header("traceparent", TRACEPARENT).send_to(server.address()).status, 503);
+    // So many requests at once that wait 0.2 s for Redis.
+    let slow = |count: usize, id: &str| {
+        redis.pause();
+        let began = Instant::now();
+        std::thread::scope(|scope| {
+            for _ in 0..count {
+                scope.spawn(|| {
+                    let request = Request::get(&format!("/app1/get/{token}")).host("localhost");
+                    let request = request.header("x-request-id", id).header("traceparent", TRACEPARENT);
+                    assert_eq!(request.send_to(server.address()).status, 200);
+                });
+            }
+            until_true("0.2 s pass", || began.elapsed() > Duration::from_millis(200));
+            redis.resume();
+        });
     };
-    std::thread::scope(|scope| {
-        for _ in 0..8 {
-            scope.spawn(|| slow("first"));
-        }
-    });
+    slow(8, "first");
     let warned = |log: &str| log.matches("slow request").count();
     until_true("a slow request is logged", || warned(&server.log()) > 0);
     let first = warned(&server.log());
     assert!(first < 4, "{}", server.log());
     until_true("a later one is logged too", || {
-        slow("later");
+        slow(1, "later");
         warned(&server.log()) > first
     });
     let log = server.log();
     let lines: Vec<&str> = log.lines().filter(|line| line.contains("slow request")).collect();
     assert!(
-        lines[0].contains(r#"WARN slow request method=GET route="/{app}/get/{token}" status=503 micros="#),
+        lines[0].contains(r#"WARN slow request method=GET route="/{app}/get/{token}" status=200 micros="#),
         "{log}"
     );
     assert!(lines[0].ends_with(&format!(r#"request_id="first" trace_id="{TRACE}" suppressed=0"#)), "{log}");
@@ -195,7 +203,7 @@ fn failures_of_the_store_leave_few_lines_at_info() {
     let server = Server::start(&["--store", &redis.url(), "--slow-request", "0"]);
     let token = server.create();
     drop(redis);
-    for _ in 0..50 {
+    for _ in 0..10 {
         assert_eq!(server.call("GET", "/ping", "").0, 503);
         assert_eq!(server.call("GET", &format!("/app1/get/{token}"), "").0, 503);
         server.call("GET", "/readyz", "");

@@ -212,7 +212,7 @@ def test_after_logging_out_every_worker_rejects_the_old_token(page: Page, site: 
 
 
 def test_the_checkout_redirects_to_the_login_if_the_last_one_is_too_old(page: Page, demo: Demo, site: str) -> None:
-    sessions = RestSessions(demo.here("127.0.0.1:3000"))
+    sessions = RestSessions(demo.here("127.0.0.1:3000"), demo.secret())
     an_hour_ago = int(time.time()) - 3600
     session = sessions.create("max", {"name": "Max Planck", "role": "member", "auth_time": an_hour_ago})
     page.context.add_cookies([{"name": COOKIE, "value": session, "url": site, "httpOnly": True, "sameSite": "Lax"}])

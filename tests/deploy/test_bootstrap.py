@@ -1,7 +1,9 @@
 """envoy/envoy.yaml: Envoy accepts it, and it has the protections that README lists."""
 
 import argparse
+import json
 import re
+import subprocess
 from collections.abc import Mapping
 
 import pytest
@@ -11,7 +13,9 @@ import yaml
 from harness import envoy, run
 from harness.demo import Demo
 from harness.envoy import HTTP_OPTIONS, Json
-from harness.paths import BOOTSTRAP
+from harness.paths import BOOTSTRAP, ROOT, programs
+from harness.text import find
+from tests.deploy.documents import page
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +86,43 @@ def test_the_filter_has_the_names_that_statistics_show(plugin: Json) -> None:
 def test_idle_connections_to_rest_sessions_close_before_a_server_on_node_closes_them(sessions_cluster: Json) -> None:
     options = sessions_cluster["typed_extension_protocol_options"][HTTP_OPTIONS]
     assert seconds(options["common_http_protocol_options"]["idle_timeout"]) < 5
+
+
+def test_the_health_checks_are_those_of_ready_instances_also_before_the_first_call(sessions_cluster: Json) -> None:
+    (check,) = sessions_cluster["health_checks"]
+    assert check["http_health_check"]["path"] == "/readyz"
+    assert check["no_traffic_interval"] == check["interval"]
+
+
+def test_calls_go_to_instances_that_are_not_ready_only_if_none_is(sessions_cluster: Json) -> None:
+    # Below this percentage of ready instances, Envoy calls all of them.
+    assert sessions_cluster["common_lb_config"]["healthy_panic_threshold"] == {"value": 1}
+
+
+@pytest.fixture(scope="module")
+def flags() -> dict[str, int]:
+    """The numbers that are defaults of the flags of rest-sessions."""
+    usage = subprocess.run([programs() / "rest-sessions", "--help"], capture_output=True, text=True, check=True).stdout
+    parts = re.split(r"^ +(?=--)", usage, flags=re.MULTILINE)
+    defaults = [re.search(r"^--([a-z-]+) .*\[default: (\d+)\]", part, re.DOTALL) for part in parts]
+    return {default[1]: int(default[2]) for default in defaults if default}
+
+
+def test_the_time_outs_agree_as_the_page_says(sessions_cluster: Json, manager: Json, flags: dict[str, int]) -> None:
+    schema = json.loads((ROOT / "cli" / "schema.json").read_text())
+    lookup = int(find(r'"timeout": \{\s+"default": "(\d+)ms"', json.dumps(schema, indent=1))) / 1000
+    (check,) = sessions_cluster["health_checks"]
+    idle = sessions_cluster["typed_extension_protocol_options"][HTTP_OPTIONS]["common_http_protocol_options"]
+    store = flags["store-timeout"] / 1000
+    assert store < lookup < seconds(manager["stream_idle_timeout"])
+    assert 2 * seconds(sessions_cluster["connect_timeout"]) <= lookup
+    assert store < seconds(check["timeout"])
+    assert seconds(check["interval"]) + seconds(check["timeout"]) < flags["drain-delay"]
+    assert seconds(idle["idle_timeout"]) < flags["client-timeout"]
+    text = page("docs/operations.md").text
+    for flag, unit in (("store-timeout", "ms"), ("client-timeout", "s"), ("drain-delay", "s")):
+        assert f"`--{flag}` ({flags[flag]} {unit})" in text
+    assert f"`--drain-delay` + `--shutdown-timeout` ({flags['drain-delay'] + flags['shutdown-timeout']} s)" in text
 
 
 def test_the_circuit_breaker_of_the_cluster_allows_the_calls_of_four_workers(

@@ -22,6 +22,8 @@ Services = dict[str, Json]
 # The base image and the instructions of each stage of the Dockerfile, by name.
 Stages = dict[str, tuple[str, str]]
 DOCKERFILE = ROOT / "envoy" / "Dockerfile"
+# Where Compose mounts the secret in the containers.
+SECRET = Path("/run/secrets/rest-sessions")
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +78,7 @@ def test_the_bootstrap_is_that_of_make_run(services: Services, stages: Stages) -
     body = stages["envoy"][1]
     ((source, folder),) = re.findall(r"^COPY (\S+\.yaml) (\S+)$", body, re.MULTILINE)
     assert ROOT / source == BOOTSTRAP
-    assert f'"-c", "{folder}{BOOTSTRAP.name}"' in body
+    assert f' -c {folder}{BOOTSTRAP.name}"]' in body
     for key in ("volumes", "configs", "command", "entrypoint"):
         assert key not in services["envoy"], f"{key} could bring another bootstrap in"
 
@@ -117,6 +119,29 @@ def test_the_health_check_succeeds_only_if_the_program_runs(services: Services, 
     for now, status in ((demo.ports[int(port)], 0), (free_ports(1)[0], 1)):
         text = command[-1].replace(f"/127.0.0.1/{port}", f"/127.0.0.1/{now}")
         assert subprocess.run([*command[:-1], text], capture_output=True, timeout=10).returncode == status
+
+
+def test_envoy_and_the_login_send_the_secret_that_rest_sessions_expects(services: Services, stages: Stages) -> None:
+    for name, option in (("rest-sessions", "--secret-file"), ("accounts", "--sessions-secret-file")):
+        assert services[name]["secrets"] == [SECRET.name]
+        assert (option, str(SECRET)) in pairwise(services[name]["command"])
+    assert services["envoy"]["secrets"] == [SECRET.name]
+    variable = find(r"%ENVIRONMENT\((\w+)\)%", BOOTSTRAP.read_text())
+    assert f"{variable}=$(head -n 1 {SECRET}) exec envoy " in stages["envoy"][1]
+
+
+def test_only_the_programs_that_need_the_secret_have_it(services: Services) -> None:
+    assert {name for name, service in services.items() if "secrets" in service} == {
+        "envoy",
+        "rest-sessions",
+        "accounts",
+    }
+
+
+def test_the_secret_of_the_demo_exists_and_is_one_that_rest_sessions_takes() -> None:
+    declared = yaml.safe_load(COMPOSE.read_text())["secrets"][SECRET.name]["file"]
+    default = COMPOSE.parent / find(r"^\$\{REST_SESSIONS_SECRET_FILE:-(.*)\}$", declared)
+    assert re.fullmatch(r"[!-~]{16,256}\n", default.read_text())
 
 
 def test_the_login_returns_to_the_published_origins_alone(services: Services) -> None:

@@ -35,7 +35,7 @@ def commands_with_output(shown_on: Page) -> list[tuple[str, str]]:
 @pytest.mark.parametrize("shown_on", [page for page in PAGES if page.blocks("console")], ids=lambda page: page.name)
 def test_every_command_prints_what_is_shown(shown_on: Page, demo: Demo) -> None:
     shown = commands_with_output(shown_on)
-    printed = run_commands([demo.here(command) for command, _ in shown])
+    printed = run_commands([demo.here(command) for command, _ in shown], {"SECRET": demo.secret()})
     for (command, output), found in zip(shown, printed, strict=True):
         wrong = f"$ {command}\nprinted\n{found}\n{shown_on.name} shows\n{output}"
         assert matches(demo.here(output), found), wrong
@@ -93,13 +93,13 @@ def test_every_json_configuration_is_taken_or_refused_as_shown(text: str, refusa
 
 
 def test_the_snippets_for_ones_own_envoy_make_a_bootstrap_that_envoy_takes() -> None:
-    (http_filter,), (cluster,) = map(yaml.safe_load, every_block("yaml"))
+    (http_filter,), (cluster,) = map(yaml.safe_load, page("README.md").blocks("yaml"))
     done = envoy.validate(envoy.bootstrap([http_filter], [cluster]))
     assert done.returncode == 0, done.stderr
 
 
 def test_the_snippets_protect_as_the_whole_bootstrap_does() -> None:
-    (http_filter,), (cluster,) = map(yaml.safe_load, every_block("yaml"))
+    (http_filter,), (cluster,) = map(yaml.safe_load, page("README.md").blocks("yaml"))
     resources = yaml.safe_load(BOOTSTRAP.read_text())["static_resources"]
     manager = resources["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
     whole = manager["http_filters"][0]

@@ -78,7 +78,7 @@ def test_a_misspelt_key_is_an_error(name: str) -> None:
 
 def test_the_kinds_are_those_that_readme_names() -> None:
     kinds = sorted(document["kind"] for document in MANIFESTS.values())
-    assert kinds == ["DestinationRule", "ServiceEntry", "TrafficExtension", "WasmPlugin"]
+    assert kinds == ["DestinationRule", "EnvoyFilter", "ServiceEntry", "TrafficExtension", "WasmPlugin"]
     assert sorted(GATEWAY) == ["EnvoyExtensionPolicy", "EnvoyPatchPolicy"]
 
 
@@ -123,6 +123,29 @@ def test_the_filter_calls_the_declared_service(name: str) -> None:
     assert rule["host"] == host
 
 
+def bootstraps_cluster() -> Json:
+    clusters = yaml.safe_load(BOOTSTRAP.read_text())["static_resources"]["clusters"]
+    cluster: Json = next(cluster for cluster in clusters if cluster["name"] == "rest-sessions")
+    return cluster
+
+
+def test_istios_filter_patches_the_declared_service_with_the_settings_of_the_bootstrap() -> None:
+    entry = next(document for document in MANIFESTS.values() if document["kind"] == "ServiceEntry")["spec"]
+    spec = next(document for document in MANIFESTS.values() if document["kind"] == "EnvoyFilter")["spec"]
+    (patch,) = spec["configPatches"]
+    (host,), (port,) = entry["hosts"], entry["ports"]
+    assert patch["match"]["cluster"] == {"service": host, "portNumber": port["number"]}
+    whole = bootstraps_cluster()
+    assert patch["patch"]["value"] == {key: whole[key] for key in patch["patch"]["value"]}
+    # What it does not patch is set by the ServiceEntry and the DestinationRule, or has a default in Istio.
+    assert whole.keys() - patch["patch"]["value"].keys() == {
+        "name",
+        "connect_timeout",
+        "load_assignment",
+        "circuit_breakers",
+    }
+
+
 def test_idle_connections_to_rest_sessions_close_before_a_server_on_node_closes_them() -> None:
     rule = next(document for document in MANIFESTS.values() if document["kind"] == "DestinationRule")["spec"]
     idle = rule["trafficPolicy"]["connectionPool"]["http"]["idleTimeout"]
@@ -155,8 +178,7 @@ def test_envoy_and_the_filter_accept_envoy_gateways_configuration_and_cluster() 
 
 def test_envoy_gateways_cluster_differs_from_the_bootstraps_in_its_address_alone() -> None:
     (patch,) = GATEWAY["EnvoyPatchPolicy"]["spec"]["jsonPatches"]
-    clusters = yaml.safe_load(BOOTSTRAP.read_text())["static_resources"]["clusters"]
-    whole = next(other for other in clusters if other["name"] == "rest-sessions")
+    whole = bootstraps_cluster()
     cluster = {**patch["operation"]["value"], "load_assignment": whole["load_assignment"]}
     assert cluster.pop("type") == "STRICT_DNS"
     assert cluster == whole

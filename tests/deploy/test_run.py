@@ -20,7 +20,7 @@ STOP_SECONDS = 30
 def test_the_printed_commands_print_what_they_promise(demo: Demo) -> None:
     text = demo.output()
     steps = re.findall(r"^    ((?![→ ])(?:.*\\\n)*.*)((?:\n    → .*)?)", text, re.MULTILINE)
-    assert len(steps) == 5, text
+    assert len(steps) == 6, text
     printed = run_quietly([command for command, _ in steps])
     for (command, promise), found in zip(steps, printed, strict=True):
         fragments = [fragment.strip() for fragment in promise.replace("→", "").split("…")]
@@ -32,7 +32,7 @@ def test_the_printed_commands_print_what_they_promise(demo: Demo) -> None:
 
 def run_quietly(commands: list[str]) -> list[str]:
     """Without the progress that curl shows when its output is not a terminal."""
-    return shell.run_commands([re.sub(r"\bcurl\b(?! -s)", "curl -s", command) for command in commands])
+    return shell.run_commands([re.sub(r"\bcurl\b(?! -s)", "curl -s", command) for command in commands], {})
 
 
 def test_the_access_log_has_the_decision_and_no_query(demo: Demo) -> None:

@@ -167,7 +167,7 @@ fn sessions_are_denied_with_retry_after_while_redis_is_stopped_and_pass_after_a_
     redis.restart();
     let unknown = token::fresh();
     wait::until("rest-sessions to find Redis again", || {
-        let response = Request::get(&format!("/mywebapp/get/{unknown}")).send_to(sessions.address());
+        let response = sessions.call("GET", &format!("/mywebapp/get/{unknown}"), "");
         (response.status == 200).then_some(())
     });
     let token = sessions.create("user1", &Value::Null);

@@ -71,7 +71,7 @@ fn a_session_beyond_its_maximum_idle_time_is_killed_in_the_store() {
     mesh.passes(&Request::get("/").session(&used));
     mesh.denies(&Request::get("/").session(&idle), 401, "session_required");
     wait::until("the session to be gone", || {
-        let response = Request::get(&format!("/{APP}/get/{idle}")).send_to(sessions.address());
+        let response = sessions.call("GET", &format!("/{APP}/get/{idle}"), "");
         (response.text() == "{}").then_some(())
     });
     mesh.denies(&Request::get("/").session(&idle), 401, "session_required");

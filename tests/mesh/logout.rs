@@ -37,7 +37,7 @@ fn assert_logged_out(request: &Request, response: &Response) {
 }
 
 fn is_known(sessions: &RestSessions, token: &str) -> bool {
-    Request::get(&format!("/{APP}/get/{token}")).send_to(sessions.address()).text() != "{}"
+    sessions.call("GET", &format!("/{APP}/get/{token}"), "").text() != "{}"
 }
 
 #[test]

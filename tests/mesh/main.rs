@@ -27,6 +27,7 @@ mod limits;
 mod local_replies;
 mod login;
 mod logout;
+mod operations;
 mod origins;
 mod recheck;
 mod requirements;

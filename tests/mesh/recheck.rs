@@ -49,8 +49,8 @@ fn a_websocket_is_closed_when_a_requirement_fails() {
     let mesh = Setup::new(keys).sessions(sessions.address()).start();
     let token = sessions.create("user1", &json!({"role": "admin"}));
     let mut connection = open(&mesh, &Request::upgrade("/ws").session(&token));
-    let set = Request::new("POST", &format!("/{APP}/set/{token}")).header("content-type", "application/json");
-    assert_eq!(set.body(r#"{"role":"member"}"#).send_to(sessions.address()).status, 200);
+    let set = sessions.call("POST", &format!("/{APP}/set/{token}"), r#"{"role":"member"}"#);
+    assert_eq!(set.status, 200);
     assert!(connection.is_closed_by_peer());
     assert_eq!(mesh.counter("recheck_closed_total"), 1);
 }

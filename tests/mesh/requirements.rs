@@ -156,8 +156,7 @@ fn on_forbidden_login_redirects_navigations_and_denies_other_requests() {
     mesh.denies(&Request::get("/pay/now").session(&stale), 403, "forbidden");
     mesh.denies(&Request::new("POST", "/pay/now").session(&stale), 403, "forbidden");
     mesh.denies(&page("/admin"), 403, "forbidden");
-    let set = Request::new("POST", &format!("/{APP}/set/{stale}")).header("content-type", "application/json");
-    let set = set.body(json!({"auth_time": now_s()}).to_string()).send_to(sessions.address());
+    let set = sessions.call("POST", &format!("/{APP}/set/{stale}"), &json!({"auth_time": now_s()}).to_string());
     assert_eq!(set.status, 200);
     mesh.passes(&page("/pay/now?a=1"));
     mesh.expect_outcomes(&[("redirected_total", 1), ("denied_forbidden_total", 3), ("allowed_total", 1)]);

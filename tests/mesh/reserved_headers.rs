@@ -44,7 +44,7 @@ fn every_kind_of_route() -> Value {
 }
 
 fn start(stub: &Stub) -> Mesh {
-    let over_h2 = Listener { upstream_h2: true, ..Listener::new("h2", every_kind_of_route()) };
+    let over_h2 = Listener { route_to: "upstream-h2", ..Listener::new("h2", every_kind_of_route()) };
     Setup::new(every_kind_of_route()).listener(over_h2).sessions(stub.address()).start()
 }
 

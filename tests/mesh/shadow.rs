@@ -85,7 +85,8 @@ fn a_shadow_request_passes_unchanged_and_is_counted_by_its_shadow_outcome() {
         let late = *looked_up && lines[number] == "- - - -";
         assert!(late || lines[number] == *expected, "found {}, expected {expected}\n{request}", lines[number]);
     }
-    let known = Request::get(&format!("/{APP}/get/{member}")).send_to(sessions.address());
+    let known = sessions.call("GET", &format!("/{APP}/get/{member}"), "");
+    assert_eq!(known.status, 200);
     assert_ne!(known.text(), "{}", "a request in shadow has ended the session");
     mesh.expect_outcomes(&[("shadow_allowed_total", 4), ("shadow_denied_total", 9)]);
 }

@@ -26,7 +26,7 @@ impl Tenant {
             "match": {"hosts": [self.host]},
             "session": "required",
             "app": self.app,
-            "rest_sessions": {"cluster": self.app, "timeout": "5s"},
+            "rest_sessions": {"cluster": self.app, "authority": "rest-sessions", "timeout": "5s"},
             "token_from": [{"cookie": self.cookie}],
             "annotate": {"headers": {format!("x-{}-user", self.app): "id"}},
             "login": {"url": self.login},

@@ -78,12 +78,11 @@ def try_to_start(
 ) -> Edge:
     sessions_port, port = free_ports(2)
     sessions, own = f"127.0.0.1:{sessions_port}", f"127.0.0.1:{port}"
-    rest_sessions = supervisor.start(
-        "rest-sessions", programs() / "rest-sessions", "--listen", sessions, "--store", "memory"
-    )
+    server = [programs() / "rest-sessions", "--listen", sessions, "--store", "memory", "--drain-delay", 0]
+    rest_sessions = supervisor.start("rest-sessions", *server)
     command = [str(part).replace("{port}", str(port)) for part in service]
     program = supervisor.start("service", *command, cwd=cwd, env={**os.environ, "PORT": str(port)})
-    rest_sessions.wait_for_http(f"http://{sessions}/ping")
+    rest_sessions.wait_for_http(f"http://{sessions}/readyz")
     program.wait_for_http(f"http://{own}{ready}", any_status=True)
 
     http_filter = envoy.wasm_filter(configuration, as_json=True)

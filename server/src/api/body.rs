@@ -1,5 +1,7 @@
 //! Reads a JSON body, bounded in size and time.
 
+use std::sync::Arc;
+
 use axum::body::Body;
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, header};
@@ -17,10 +19,10 @@ const MAX_DRAINED: usize = 1 << 20;
 /// The JSON text of the body; `None` if the body is empty or its content type is not JSON.
 pub struct JsonBody(pub Option<Box<RawValue>>);
 
-impl FromRequest<Api> for JsonBody {
+impl FromRequest<Arc<Api>> for JsonBody {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, api: &Api) -> Result<Self, ApiError> {
+    async fn from_request(request: Request, api: &Arc<Api>) -> Result<Self, ApiError> {
         let (parts, body) = request.into_parts();
         if !declared_json(&parts.headers)? {
             return Ok(Self(None));

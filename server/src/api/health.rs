@@ -1,5 +1,6 @@
 //! `/livez`: the process alone. `/readyz`: whether sessions can be created and changed here.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::extract::State;
@@ -54,7 +55,7 @@ pub async fn livez() -> Response {
     answer(StatusCode::OK, &Health { status: "alive", problem: None })
 }
 
-pub async fn readyz(State(api): State<Api>) -> Response {
+pub async fn readyz(State(api): State<Arc<Api>>) -> Response {
     match problem(&api).await {
         None => answer(StatusCode::OK, &Health { status: "ready", problem: None }),
         problem => answer(StatusCode::SERVICE_UNAVAILABLE, &Health { status: "unready", problem }),

@@ -36,12 +36,11 @@ use crate::store::{Lookup, NewSession, Read};
 use crate::token::Token;
 
 /// The state of every endpoint, shared by the listeners.
-#[derive(Clone)]
 pub struct Api {
     store: MeteredStore,
     metrics: Arc<Metrics>,
     drain: Drain,
-    readiness: Arc<Readiness>,
+    readiness: Readiness,
     timing: Timing,
 }
 
@@ -55,7 +54,7 @@ pub struct Timing {
 
 impl Api {
     pub fn new(store: MeteredStore, metrics: Arc<Metrics>, drain: Drain, timing: Timing) -> Self {
-        Self { store, metrics, drain, readiness: Arc::default(), timing }
+        Self { store, metrics, drain, readiness: Readiness::default(), timing }
     }
 }
 
@@ -73,7 +72,7 @@ pub enum Endpoints {
 type ApiResult = Result<Response, ApiError>;
 
 /// An endpoint, with the pattern of its path. Patterns of one segment cannot hide an app: those have two or more.
-type Route = (&'static str, MethodRouter<Api>);
+type Route = (&'static str, MethodRouter<Arc<Api>>);
 
 /// The route of requests to no endpoint, in metrics and logs.
 const UNKNOWN: &str = "unknown";
@@ -98,7 +97,7 @@ fn contract() -> [Route; 10] {
 }
 
 /// The endpoints of one listener.
-pub fn router(api: Api, endpoints: Endpoints) -> Router {
+pub fn router(api: Arc<Api>, endpoints: Endpoints) -> Router {
     let mut routes = Vec::from(probes());
     if endpoints != Endpoints::Admin {
         routes.extend(contract());
@@ -121,13 +120,13 @@ async fn not_found() -> ApiError {
     ApiError::NotFound
 }
 
-async fn ping(State(api): State<Api>) -> ApiResult {
+async fn ping(State(api): State<Arc<Api>>) -> ApiResult {
     api.store.ping().await?;
     Ok(response::text(StatusCode::OK, "PONG"))
 }
 
 async fn create(
-    State(api): State<Api>,
+    State(api): State<Arc<Api>>,
     PathParams((app, id)): PathParams<(String, String)>,
     query: QueryParams,
     JsonBody(body): JsonBody,
@@ -150,7 +149,7 @@ fn is_empty(body: &str) -> bool {
 }
 
 async fn read(
-    State(api): State<Api>,
+    State(api): State<Arc<Api>>,
     PathParams((app, token)): PathParams<(String, String)>,
     query: QueryParams,
 ) -> ApiResult {
@@ -166,7 +165,7 @@ async fn read(
 }
 
 async fn set(
-    State(api): State<Api>,
+    State(api): State<Arc<Api>>,
     PathParams((app, token)): PathParams<(String, String)>,
     JsonBody(body): JsonBody,
 ) -> ApiResult {
@@ -179,17 +178,17 @@ async fn set(
     Ok(response::session(session.as_ref()))
 }
 
-async fn kill(State(api): State<Api>, PathParams((app, token)): PathParams<(String, String)>) -> ApiResult {
+async fn kill(State(api): State<Arc<Api>>, PathParams((app, token)): PathParams<(String, String)>) -> ApiResult {
     let (app, token) = (App::parse(&app)?, Token::parse(&token)?);
     killed(api.store.kill(&app, &token).await?)
 }
 
-async fn kill_user(State(api): State<Api>, PathParams((app, id)): PathParams<(String, String)>) -> ApiResult {
+async fn kill_user(State(api): State<Arc<Api>>, PathParams((app, id)): PathParams<(String, String)>) -> ApiResult {
     let (app, id) = (App::parse(&app)?, params::id(&id)?);
     killed(api.store.kill_user(&app, &id).await?)
 }
 
-async fn kill_all(State(api): State<Api>, PathParams(app): PathParams<String>) -> ApiResult {
+async fn kill_all(State(api): State<Arc<Api>>, PathParams(app): PathParams<String>) -> ApiResult {
     killed(api.store.kill_all(&App::parse(&app)?).await?)
 }
 
@@ -197,21 +196,25 @@ fn killed(kill: u64) -> ApiResult {
     Ok(response::json(StatusCode::OK, &Killed { kill }))
 }
 
-async fn activity(State(api): State<Api>, PathParams(app): PathParams<String>, query: QueryParams) -> ApiResult {
+async fn activity(State(api): State<Arc<Api>>, PathParams(app): PathParams<String>, query: QueryParams) -> ApiResult {
     let app = App::parse(&app)?;
     let dt = params::dt(query.get("dt").as_deref())?;
     let activity = api.store.active_users(&app, dt).await?;
     Ok(response::json(StatusCode::OK, &Activity { activity }))
 }
 
-async fn app_sessions(State(api): State<Api>, PathParams(app): PathParams<String>, query: QueryParams) -> ApiResult {
+async fn app_sessions(
+    State(api): State<Arc<Api>>,
+    PathParams(app): PathParams<String>,
+    query: QueryParams,
+) -> ApiResult {
     let app = App::parse(&app)?;
     let dt = params::dt(query.get("dt").as_deref())?;
     let sessions = api.store.app_sessions(&app, dt).await?;
     Ok(response::sessions(sessions).await)
 }
 
-async fn user_sessions(State(api): State<Api>, PathParams((app, id)): PathParams<(String, String)>) -> ApiResult {
+async fn user_sessions(State(api): State<Arc<Api>>, PathParams((app, id)): PathParams<(String, String)>) -> ApiResult {
     let (app, id) = (App::parse(&app)?, params::id(&id)?);
     let sessions = api.store.user_sessions(&app, &id).await?;
     Ok(response::sessions(sessions).await)

@@ -10,6 +10,9 @@ use super::ApiError;
 /// Lets routes match as in Express: the names of endpoints are case-insensitive, and one trailing slash is ignored.
 pub fn normalize(mut request: Request) -> Request {
     let path = request.uri().path();
+    if is_normal(path) {
+        return request;
+    }
     let mut segments: Vec<String> = path.split('/').skip(1).map(str::to_owned).collect();
     if segments.len() > 1 && segments.last().is_some_and(String::is_empty) {
         segments.pop();
@@ -26,6 +29,14 @@ pub fn normalize(mut request: Request) -> Request {
         }
     }
     request
+}
+
+/// Almost every path is, and this needs no memory.
+fn is_normal(path: &str) -> bool {
+    let mut segments = path.split('/').skip(1);
+    let first = segments.next();
+    let name = segments.next().or(first).unwrap_or_default();
+    !path.ends_with('/') && !name.bytes().any(|byte| byte.is_ascii_uppercase())
 }
 
 /// The parameters in the path, decoded.
@@ -87,6 +98,9 @@ mod tests {
             ("/ping/", "/ping"),
             ("/App/GET/ToKen/?A=B", "/App/get/ToKen?A=B"),
             ("/App/get/ToKen", "/App/get/ToKen"),
+            ("/App", "/app"),
+            ("/app/GET", "/app/get"),
+            ("*", "*"),
             ("/", "/"),
             ("/a//", "/a/"),
             ("//", "/"),

@@ -50,9 +50,10 @@ impl Telemetry {
     pub fn answered(&self, Observation { method, ids, began }: &Observation, status: StatusCode) {
         let took = began.elapsed();
         self.metrics.answered(status, took);
-        let (route, status) = (self.metrics.pattern(), status.as_u16());
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        let is_slow = self.slow.is_some_and(|limit| took >= limit);
+        // A store that fails is slow, too, and is logged by its cause.
+        let is_slow = status != StatusCode::SERVICE_UNAVAILABLE && self.slow.is_some_and(|limit| took >= limit);
+        let (route, status) = (self.metrics.pattern(), status.as_u16());
         if let Some(suppressed) = is_slow.then(|| self.throttle.permit(())).flatten() {
             let (request_id, trace_id) = (ids.request_id(), ids.trace_id());
             tracing::warn!(%method, route, status, micros, request_id, trace_id, suppressed, "slow request");

@@ -66,7 +66,7 @@ impl Store {
     /// Creates a session and returns its token.
     pub async fn create(&self, app: &App, new: NewSession) -> Result<Token, StoreError> {
         match self {
-            Self::Memory(memory) => memory.create(app, new),
+            Self::Memory(memory) => memory.create(app, new).await,
             Self::Redis(redis) => redis.create(app, new).await,
         }
     }
@@ -83,7 +83,7 @@ impl Store {
     /// [`StoreError::TooLarge`] if `d` would become too large.
     pub async fn set(&self, app: &App, token: &Token, change: Change) -> Result<Option<Session>, StoreError> {
         match self {
-            Self::Memory(memory) => memory.set(app, token, &change),
+            Self::Memory(memory) => memory.set(app, token, &change).await,
             Self::Redis(redis) => redis.set(app, token, change).await,
         }
     }
@@ -99,7 +99,7 @@ impl Store {
     /// Ends all sessions of a user and returns their number.
     pub async fn kill_user(&self, app: &App, id: &str) -> Result<u64, StoreError> {
         match self {
-            Self::Memory(memory) => Ok(memory.kill_user(app, id)),
+            Self::Memory(memory) => Ok(memory.kill_user(app, id).await),
             Self::Redis(redis) => redis.kill_user(app, id).await,
         }
     }
@@ -107,7 +107,7 @@ impl Store {
     /// Ends all sessions of an app and returns their number.
     pub async fn kill_all(&self, app: &App) -> Result<u64, StoreError> {
         match self {
-            Self::Memory(memory) => Ok(memory.kill_all(app)),
+            Self::Memory(memory) => Ok(memory.kill_all(app).await),
             Self::Redis(redis) => redis.kill_all(app).await,
         }
     }
@@ -115,7 +115,7 @@ impl Store {
     /// Counts the users with a use in the last `dt` seconds.
     pub async fn active_users(&self, app: &App, dt: i64) -> Result<u64, StoreError> {
         match self {
-            Self::Memory(memory) => Ok(memory.active_users(app, dt)),
+            Self::Memory(memory) => Ok(memory.active_users(app, dt).await),
             Self::Redis(redis) => redis.active_users(app, dt).await,
         }
     }
@@ -123,7 +123,7 @@ impl Store {
     /// The sessions of an app used in the last `dt` seconds, the most recently used first. Listing is not a use.
     pub async fn app_sessions(&self, app: &App, dt: i64) -> Result<Vec<Session>, StoreError> {
         match self {
-            Self::Memory(memory) => Ok(memory.app_sessions(app, dt)),
+            Self::Memory(memory) => Ok(memory.app_sessions(app, dt).await),
             Self::Redis(redis) => redis.app_sessions(app, dt).await,
         }
     }
@@ -131,7 +131,7 @@ impl Store {
     /// The sessions of a user. Listing is not a use.
     pub async fn user_sessions(&self, app: &App, id: &str) -> Result<Vec<Session>, StoreError> {
         match self {
-            Self::Memory(memory) => Ok(memory.user_sessions(app, id)),
+            Self::Memory(memory) => Ok(memory.user_sessions(app, id).await),
             Self::Redis(redis) => redis.user_sessions(app, id).await,
         }
     }
@@ -139,7 +139,7 @@ impl Store {
     /// Removes the sessions that had expired at `now` and returns their number.
     pub async fn sweep(&self, now: i64) -> Result<u64, StoreError> {
         match self {
-            Self::Memory(memory) => Ok(memory.sweep(now)),
+            Self::Memory(memory) => Ok(memory.sweep(now).await),
             Self::Redis(redis) => redis.sweep(now).await,
         }
     }
@@ -155,7 +155,7 @@ impl Store {
     /// Whether sessions can be created and changed.
     pub async fn ready(&self) -> Result<(), StoreError> {
         match self {
-            Self::Memory(memory) => memory.ready(),
+            Self::Memory(memory) => memory.ready().await,
             Self::Redis(redis) => redis.ready().await,
         }
     }

@@ -17,8 +17,10 @@ macro_rules! over_both_stores {
 
 mod concurrency;
 mod memory;
+mod reads;
 mod requests;
 mod sessions;
+mod size;
 #[path = "../support/mod.rs"]
 mod support;
 mod users;

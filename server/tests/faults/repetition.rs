@@ -7,6 +7,7 @@ use serde_json::Value;
 use test_support::forwarder::Forwarder;
 use test_support::over_redis_versions;
 use test_support::redis::{RedisServer, RedisVersion};
+use test_support::wait::until;
 
 use crate::support::layout::half_sessions;
 use crate::support::load::{Client, at_once, beside};
@@ -92,7 +93,8 @@ fn a_create_whose_answer_is_lost_makes_one_session(version: RedisVersion) {
     for user in (0..20).map(|n| format!("user-{n}.")) {
         forwarder.swallow_answers_to(&user, 1);
         let created = client.call("PUT", &format!("/app1/create/{user}?ip=1"), r#"{"a":1}"#);
-        let sessions = server.call("GET", &format!("/app1/soid/{user}"), "");
+        let list = || server.call("GET", &format!("/app1/soid/{user}"), "");
+        let sessions = until("the sessions of the user", || Some(list()).filter(|list| list.0 == 200));
         let sessions: Value = serde_json::from_str(&sessions.1).unwrap();
         let count = sessions["sessions"].as_array().unwrap().len();
         assert!(matches!((created.status, count), (200, 1) | (503, 0 | 1)), "{created:?}, {count} sessions");

@@ -25,7 +25,7 @@ fn check(
     permit: impl FnOnce(&RedisServer),
 ) {
     let redis = RedisServer::start_version(version, &[]);
-    let server = Server::start(&["--store", &redis.url()]);
+    let server = Server::start(&["--store", &redis.url(), "--store-timeout", UNHURRIED]);
     let [live, expired, doomed] = [(); 3].map(|()| server.create());
     let get = |token: &str| server.call("GET", &format!("/app1/get/{token}"), "");
     redis.query::<i64>(&["HSET", &format!("rs:app1:{expired}"), "la", "1000000000"]);
@@ -81,6 +81,9 @@ fn check(
     assert!(!log.contains(&live[..55]) && !log.contains("some-user"), "{log}");
 }
 
+/// Milliseconds: no test here measures the timeout, and a busy machine is slow.
+const UNHURRIED: &str = "5000";
+
 fn sessions_are_read_while_memory_is_full(version: RedisVersion) {
     check(version, ("storeFull", "storeFull"), RedisServer::fill_memory, RedisServer::free_memory);
 }
@@ -102,7 +105,7 @@ fn sessions_are_read_while_redis_is_a_replica(version: RedisVersion) {
 
 fn a_full_server_takes_writes_again_once_there_is_room(version: RedisVersion) {
     let redis = RedisServer::start_version(version, &["--maxmemory", "8mb"]);
-    let server = Server::start(&["--store", &redis.url()]);
+    let server = Server::start(&["--store", &redis.url(), "--store-timeout", UNHURRIED]);
     let data = format!(r#"{{"a":"{}"}}"#, "x".repeat(50_000));
     let mut created = 0;
     let full = loop {

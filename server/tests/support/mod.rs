@@ -87,7 +87,7 @@ impl Service {
         let metered = MeteredStore::new(store.clone(), Arc::clone(&metrics));
         let timing = Timing { body_timeout: Duration::from_secs(5), slow_request: None };
         let api = Api::new(metered.clone(), Arc::clone(&metrics), Drain::default(), timing);
-        Self { router: router(api, Endpoints::All), store, metered, metrics, millis }
+        Self { router: router(Arc::new(api), Endpoints::All), store, metered, metrics, millis }
     }
 
     /// This service, with what is checked before each request.

@@ -32,8 +32,8 @@ pub struct Listener {
     pub plugin: Value,
     pub packing: Packing,
     pub buffer_limit: Option<u32>,
-    /// Whether the upstream gets HTTP/2.
-    pub upstream_h2: bool,
+    /// The cluster that requests are routed to: `upstream`, `upstream-h2` or one that the filter may call.
+    pub route_to: &'static str,
     /// The format of an access log, one line per request.
     pub access_log: Option<&'static str>,
     /// Whether the filter comes by ECDS, from a file that may change while Envoy runs.
@@ -47,7 +47,7 @@ impl Listener {
             plugin,
             packing: Packing::default(),
             buffer_limit: None,
-            upstream_h2: false,
+            route_to: "upstream",
             access_log: None,
             discovered: false,
         }
@@ -60,13 +60,21 @@ pub struct Cluster {
     pub endpoint: Option<SocketAddr>,
     /// `max_requests` and `max_pending_requests` of the circuit breaker; 0 keeps it open.
     pub max_requests: u32,
+    /// The whole cluster as Envoy reads it, in place of one with these settings.
+    definition: Option<Value>,
     /// Held while the cluster may be called, so that connections to it are refused.
     _reserved: Option<RefusingPort>,
 }
 
 impl Cluster {
     pub fn new(name: &'static str, endpoint: SocketAddr) -> Self {
-        Self { name, endpoint: Some(endpoint), max_requests: 1024, _reserved: None }
+        Self { endpoint: Some(endpoint), ..Self::without_endpoints(name) }
+    }
+
+    /// With every setting given.
+    pub fn defined(name: &'static str, definition: Value) -> Self {
+        assert_eq!(definition["name"], name);
+        Self { definition: Some(definition), ..Self::without_endpoints(name) }
     }
 
     /// At an address that refuses connections.
@@ -76,11 +84,11 @@ impl Cluster {
     }
 
     pub fn without_endpoints(name: &'static str) -> Self {
-        Self { name, endpoint: None, max_requests: 1024, _reserved: None }
+        Self { name, endpoint: None, max_requests: 1024, definition: None, _reserved: None }
     }
 
     pub fn with_open_breaker(name: &'static str, endpoint: SocketAddr) -> Self {
-        Self { name, endpoint: Some(endpoint), max_requests: 0, _reserved: None }
+        Self { max_requests: 0, ..Self::new(name, endpoint) }
     }
 }
 
@@ -94,12 +102,19 @@ pub struct Envoy {
 
 impl Envoy {
     /// Starts Envoy and waits until it serves.
-    pub fn start(listeners: &[Listener], clusters: &[Cluster], upstream: SocketAddr, concurrency: u32) -> Self {
+    pub fn start(
+        listeners: &[Listener],
+        clusters: &[Cluster],
+        upstream: SocketAddr,
+        concurrency: u32,
+        environment: &[(&'static str, String)],
+    ) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
         let bootstrap = write_bootstrap(folder.path(), listeners, clusters, upstream);
         let admin_path = folder.path().join("admin-address");
         let mut command = Command::new(program_from("ENVOY_BIN"));
         command
+            .envs(environment.iter().map(|(name, value)| (name, value)))
             .args(["--disable-hot-restart", "--log-level", "warning", "--component-log-level", "wasm:debug"])
             .args(["--concurrency", &concurrency.to_string(), "--file-flush-interval-msec", "20"])
             .arg("--config-path")
@@ -239,7 +254,6 @@ fn listener(listener: &Listener, folder: &Path) -> Value {
             },
         })
     });
-    let upstream = if listener.upstream_h2 { "upstream-h2" } else { "upstream" };
     let mut value = json!({
         "name": listener.name,
         "address": loopback(0),
@@ -263,8 +277,8 @@ fn listener(listener: &Listener, folder: &Path) -> Value {
                     "name": "all",
                     "domains": ["*"],
                     "routes": [
-                        {"match": {"prefix": "/"}, "route": {"cluster": upstream}},
-                        {"match": {"connect_matcher": {}}, "route": {"cluster": upstream}},
+                        {"match": {"prefix": "/"}, "route": {"cluster": listener.route_to}},
+                        {"match": {"connect_matcher": {}}, "route": {"cluster": listener.route_to}},
                     ],
                 }]},
             },
@@ -313,6 +327,9 @@ fn plugin(listener: &Listener) -> Value {
 }
 
 fn cluster(cluster: &Cluster) -> Value {
+    if let Some(definition) = &cluster.definition {
+        return definition.clone();
+    }
     let endpoints: Vec<Value> = cluster.endpoint.iter().map(endpoint).collect();
     json!({
         "name": cluster.name,

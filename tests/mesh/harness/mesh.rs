@@ -60,6 +60,7 @@ pub struct Setup {
     clusters: Vec<Cluster>,
     concurrency: Option<u32>,
     upstream: Option<SocketAddr>,
+    environment: Vec<(&'static str, String)>,
 }
 
 impl Setup {
@@ -97,11 +98,17 @@ impl Setup {
         self
     }
 
+    /// Sets a variable in Envoy's environment.
+    pub fn variable(mut self, name: &'static str, value: &str) -> Self {
+        self.environment.push((name, value.to_owned()));
+        self
+    }
+
     pub fn start(self) -> Mesh {
         let upstream = Upstream::start();
         let workers = self.concurrency.unwrap_or(1);
         let address = self.upstream.unwrap_or(upstream.address());
-        let envoy = Envoy::start(&self.listeners, &self.clusters, address, workers);
+        let envoy = Envoy::start(&self.listeners, &self.clusters, address, workers, &self.environment);
         Mesh { envoy, upstream, sent: AtomicU64::new(0), _clusters: self.clusters }
     }
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use serde_json::Value;
+use test_support::http1::Response;
 use test_support::process::program_beside;
 use test_support::redis::RedisServer;
 use test_support::{rest_sessions, wait};
@@ -51,9 +52,14 @@ impl RestSessions {
         self.program.create(app, id, data)
     }
 
+    /// Calls rest-sessions itself, beside Envoy. The body counts as JSON.
+    pub fn call(&self, method: &str, target: &str, body: &str) -> Response {
+        self.program.call(method, target, body)
+    }
+
     /// Ends a session.
     pub fn kill(&self, token: &str) {
-        assert_eq!(self.program.call("DELETE", &format!("/{APP}/kill/{token}"), "").text(), r#"{"kill":1}"#);
+        assert_eq!(self.call("DELETE", &format!("/{APP}/kill/{token}"), "").text(), r#"{"kill":1}"#);
     }
 
     /// Lets a session in Redis expire, by moving its last activity into the past.
@@ -70,6 +76,7 @@ impl RestSessions {
     }
 }
 
-fn program() -> PathBuf {
+/// The program; `REST_SESSIONS_BIN` names another one.
+pub fn program() -> PathBuf {
     env::var_os("REST_SESSIONS_BIN").map_or_else(|| program_beside("rest-sessions"), PathBuf::from)
 }

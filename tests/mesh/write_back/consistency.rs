@@ -103,7 +103,7 @@ fn failed_changes_leave_no_stale_session_in_any_cache() {
     let (store, failing) = (sessions.address(), Arc::clone(&fails));
     // Forwards every call; a failing one is executed, but has no response.
     let faulty = Stub::start(move |call: &Call| {
-        let request = Request::new(&call.method, &call.path);
+        let request = Request::new(&call.method, &call.path).host("rest-sessions");
         let request = match call.method.as_str() {
             "POST" => request.header("content-type", "application/json").body(call.body.clone()),
             _ => request,

@@ -79,7 +79,7 @@ fn requests(token: &str) -> Vec<Request> {
 fn change_headers_are_removed_from_responses_in_every_spelling_on_every_route() {
     let stub = Stub::with_active_session();
     let h1 = Listener::new("h1", routes());
-    let h2 = Listener { upstream_h2: true, ..Listener::new("h2", routes()) };
+    let h2 = Listener { route_to: "upstream-h2", ..Listener::new("h2", routes()) };
     let mesh = Setup::default().listener(h1).listener(h2).sessions(stub.address()).start();
     mesh.upstream.respond_with(|_| response_with_change_headers());
     for request in requests(&token::fresh()) {

@@ -11,7 +11,6 @@ use crate::harness::mesh::plugin;
 use crate::harness::sessions::{APP, RestSessions};
 use crate::harness::upstream::UpstreamResponse;
 use crate::setup::extended;
-use test_support::http1::Request;
 
 const SET: &str = "x-session-set";
 const KILL: &str = "x-session-kill";
@@ -35,7 +34,7 @@ fn setting(value: &Value) -> UpstreamResponse {
 
 /// The data of the session in rest-sessions; null where there is no session.
 fn stored(sessions: &RestSessions, token: &str) -> Value {
-    let text = Request::get(&format!("/{APP}/get/{token}")).send_to(sessions.address()).text();
+    let text = sessions.call("GET", &format!("/{APP}/get/{token}"), "").text();
     let session: Value = serde_json::from_str(&text).expect("rest-sessions responds with JSON");
     match session.get("id") {
         Some(_) => session.get("d").cloned().unwrap_or_else(|| json!({})),

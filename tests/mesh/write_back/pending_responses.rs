@@ -203,7 +203,7 @@ fn a_websocket_upgrade_can_change_its_session() {
 #[test]
 fn a_grpc_response_with_a_session_change_keeps_its_trailers() {
     let sessions = RestSessions::over_redis();
-    let keys = Listener { upstream_h2: true, ..Listener::new("main", write_back(json!({}))) };
+    let keys = Listener { route_to: "upstream-h2", ..Listener::new("main", write_back(json!({}))) };
     let mesh = Setup::default().listener(keys).sessions(sessions.address()).start();
     let token = sessions.create("user1", &Value::Null);
     mesh.upstream

@@ -228,7 +228,7 @@ fn an_upstream_changes_only_sessions_of_the_matching_rules_app() {
     let response = mesh.send(&Request::get("/").host("admin.example.com").header("cookie", both));
     assert_eq!(response.values("set-cookie"), ["admin-cookie=; Max-Age=0; Path=/; Secure; SameSite=Lax"]);
     assert_eq!(stored(&sessions, &member), json!({}));
-    let gone = Request::get(&format!("/backoffice/get/{admin}")).send_to(sessions.address());
+    let gone = sessions.call("GET", &format!("/backoffice/get/{admin}"), "");
     assert_eq!(gone.text(), "{}");
 }
 

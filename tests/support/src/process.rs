@@ -36,6 +36,10 @@ impl Process {
         Self { name, child, output }
     }
 
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Everything that the program has written to stdout and stderr.
     pub fn output(&self) -> String {
         String::from_utf8_lossy(&fs::read(self.output.path()).unwrap_or_default()).into_owned()

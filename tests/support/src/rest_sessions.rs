@@ -26,6 +26,10 @@ impl RestSessions {
         self.address
     }
 
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
     /// Everything that it has logged.
     pub fn log(&self) -> String {
         self.process.output()

@@ -25,7 +25,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(options: Options) -> Result<(), Box<dyn std::error::Error>> {
-    let sessions = Sessions::new(options.sessions, options.app)?;
+    let sessions = Sessions::new(options.sessions, options.app, options.sessions_secret_file)?;
     let app = router(Login { sessions, return_to: options.return_to });
     Ok(demo_web::serve("accounts", options.listen, app).await?)
 }

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -54,13 +55,15 @@ struct Created {
 }
 
 impl Sessions {
-    /// `url` is an http URL with a host; `/{app}/…` is appended to it.
-    pub fn new(url: Url, app: String) -> Result<Self, SessionsError> {
+    /// `url` is an http URL with a host; `/{app}/…` is appended to it. `authorization` is sent with every call.
+    pub fn new(url: Url, app: String, authorization: Option<HeaderValue>) -> Result<Self, SessionsError> {
+        let headers: HeaderMap = authorization.map(|value| (AUTHORIZATION, value)).into_iter().collect();
         // Tokens go to rest-sessions only: proxies of the environment and redirects are ignored.
         let client = Client::builder()
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
             .timeout(TIMEOUT)
+            .default_headers(headers)
             .pool_idle_timeout(IDLE_TIMEOUT)
             .build()
             .map_err(|error| SessionsError::Client(causes(error)))?;

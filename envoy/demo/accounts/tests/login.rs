@@ -8,7 +8,7 @@ use accounts::sessions::Sessions;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
-use axum::http::{Request, Response, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
 use rest_sessions::api::{self, Api};
 use rest_sessions::clock::Clock;
@@ -16,6 +16,7 @@ use rest_sessions::store::{MemoryStore, Store};
 use serde_json::{Value, json};
 use test_support::ports::RefusingPort;
 use test_support::serve::serve;
+use test_support::token;
 use tower::ServiceExt;
 
 const ADA: &str = "user=ada&password=engine";
@@ -49,7 +50,12 @@ impl System {
 }
 
 fn login_at(address: SocketAddr) -> Router {
-    let sessions = Sessions::new(format!("http://{address}").parse().unwrap(), "mywebapp".to_owned()).unwrap();
+    login_with(address, None)
+}
+
+fn login_with(address: SocketAddr, authorization: Option<HeaderValue>) -> Router {
+    let url = format!("http://{address}").parse().unwrap();
+    let sessions = Sessions::new(url, "mywebapp".to_owned(), authorization).unwrap();
     router(Login { sessions, return_to: vec!["http://localhost:10000".parse().unwrap()] })
 }
 
@@ -191,6 +197,29 @@ async fn while_rest_sessions_is_unavailable_a_login_is_answered_503_and_sets_no_
     assert_eq!(answer.headers()[header::RETRY_AFTER], "1");
     assert!(!answer.headers().contains_key(header::SET_COOKIE));
     assert!(text(answer).await.contains("Logging in is not possible at the moment"));
+}
+
+#[tokio::test]
+async fn every_call_has_the_secret_and_a_refused_one_is_answered_503() {
+    let token = token::fresh();
+    let body = json!({"token": token, "kill": 1}).to_string();
+    let stub = Router::new().fallback(move |headers: HeaderMap| {
+        let known = headers.get(header::AUTHORIZATION).is_some_and(|value| value == "Bearer right");
+        let answer = (if known { StatusCode::OK } else { StatusCode::UNAUTHORIZED }, body.clone());
+        async move { answer }
+    });
+    let address = serve(stub).await;
+    let cookie = format!("session-cookie={}", token::fresh());
+    for (secret, status) in [
+        (Some("Bearer right"), StatusCode::SEE_OTHER),
+        (Some("Bearer wrong"), StatusCode::SERVICE_UNAVAILABLE),
+        (None, StatusCode::SERVICE_UNAVAILABLE),
+    ] {
+        let login = login_with(address, secret.map(HeaderValue::from_static));
+        let answer = post(&login, ADA, &[("cookie", &cookie)]).await;
+        assert_eq!(answer.status(), status, "{secret:?}");
+        assert_eq!(answer.headers().contains_key(header::SET_COOKIE), status == StatusCode::SEE_OTHER, "{secret:?}");
+    }
 }
 
 #[tokio::test]

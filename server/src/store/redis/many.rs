@@ -19,6 +19,8 @@ use crate::store::{Cause, StoreError};
 const CHUNK: usize = 500;
 /// Slots that are worked on at the same time.
 const CONCURRENT_SLOTS: usize = 64;
+/// Slots that a sweep works on at the same time. It has time, and must not slow requests.
+const SWEPT_SLOTS: usize = 2;
 /// Slots between those in which a readiness check writes.
 const READY_STEP: usize = 2048;
 
@@ -173,7 +175,7 @@ impl RedisStore {
         let partitions =
             stream::iter(self.layout.partitions()).map(|keys| async move { self.sweep_partition(&keys, now).await });
         partitions
-            .buffer_unordered(CONCURRENT_SLOTS)
+            .buffer_unordered(SWEPT_SLOTS)
             .try_fold(0u64, |sum, swept| async move { Ok(sum.saturating_add(swept)) })
             .await
     }

@@ -104,14 +104,14 @@ impl RedisStore {
     }
 
     pub async fn now(&self) -> Result<i64, StoreError> {
-        self.now_millis().await.map(|millis| i64::try_from(millis / 1000).unwrap_or(i64::MAX))
+        self.now_millis(self.connection.deadline()).await.map(|millis| i64::try_from(millis / 1000).unwrap_or(i64::MAX))
     }
 
-    async fn now_millis(&self) -> Result<u64, StoreError> {
+    async fn now_millis(&self, deadline: Instant) -> Result<u64, StoreError> {
         if let TimeSource::Fixed(clock) = &self.time {
             return Ok(clock.millis());
         }
-        let run = self.connection.run(Kind::Read, self.connection.deadline(), |mut connection, _| async move {
+        let run = self.connection.run(Kind::Read, deadline, |mut connection, _| async move {
             cmd("TIME").query_async::<(u64, u64)>(&mut connection).await
         });
         let (seconds, micros) = run.await?;
@@ -120,7 +120,8 @@ impl RedisStore {
 
     pub async fn create(&self, app: &App, new: NewSession) -> Result<Token, StoreError> {
         let data = new.data.to_bounded_text(self.max_session_bytes)?;
-        let now = self.now_millis().await?;
+        let deadline = self.connection.deadline();
+        let now = self.now_millis(deadline).await?;
         let token = self.layout.new_token(app, &new.id, now).map_err(|_| StoreError::NoRandomness)?;
         let keys = self.layout.of_token(&token);
         let tokens = keys.tokens(app, &new.id);
@@ -134,7 +135,7 @@ impl RedisStore {
             Arg::Number(new.ttl),
             Arg::Text(data.as_deref().map_or("", |data| data.get())),
         ];
-        let run = self.connection.run(Kind::Write, self.connection.deadline(), |mut connection, _| async move {
+        let run = self.connection.run(Kind::Write, deadline, |mut connection, _| async move {
             self.scripts.create.run::<i64>(&mut connection, keys, args).await
         });
         run.await?;

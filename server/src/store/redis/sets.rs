@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use redis::{FromRedisValue, Value};
 use serde_json::value::RawValue;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::RedisStore;
 use super::connection::Kind;
@@ -170,9 +171,10 @@ impl RedisStore {
         changes: &[Change],
         known: Option<Found>,
     ) -> Result<(Vec<Outcome>, Option<Found>), StoreError> {
+        let mut deadline = self.connection.deadline();
         let mut found = match known {
             Some(found) => found,
-            None => match self.find(app, token).await? {
+            None => match self.find(app, token, deadline).await? {
                 Some(found) => found,
                 None => return Ok((missing(changes), None)),
             },
@@ -182,9 +184,12 @@ impl RedisStore {
             if merged.count() == 0 {
                 return Ok((merged.refusals(), Some(found)));
             }
-            match self.replace(key, &found, &merged).await? {
+            match self.replace(key, &found, &merged, deadline).await? {
                 Written::Missing => return Ok((missing(changes), None)),
-                Written::Conflict(present) => found = present,
+                Written::Conflict(present) => {
+                    found = present;
+                    deadline = self.connection.deadline();
+                }
                 Written::Unknown => return Err(StoreError::Unavailable(Cause::UnknownOutcome)),
                 Written::Done(fields) => return merged.outcomes(&found, fields, changes).await,
             }
@@ -192,9 +197,15 @@ impl RedisStore {
     }
 
     /// Writes `d` if it is still what was found.
-    async fn replace(&self, (app, token): &Key, found: &Found, merged: &Merged) -> Result<Written, StoreError> {
+    async fn replace(
+        &self,
+        (app, token): &Key,
+        found: &Found,
+        merged: &Merged,
+        deadline: Instant,
+    ) -> Result<Written, StoreError> {
         let keys = &self.layout.of_token(token).of_session(app, token);
-        let run = self.connection.run(Kind::Write, self.connection.deadline(), |mut connection, repeated| async move {
+        let run = self.connection.run(Kind::Write, deadline, |mut connection, repeated| async move {
             let args = &[
                 Arg::Text(app.as_str()),
                 Arg::Text(token.as_str()),
@@ -211,15 +222,13 @@ impl RedisStore {
     }
 
     /// `w` and `d` of a session; `None` if there is none.
-    async fn find(&self, app: &App, token: &Token) -> Result<Option<Found>, StoreError> {
+    async fn find(&self, app: &App, token: &Token, deadline: Instant) -> Result<Option<Found>, StoreError> {
         let mut command = redis::cmd("HMGET");
         command.arg(self.layout.of_token(token).session(app, token.as_str())).arg("id").arg("w").arg("d");
         let command = &command;
         let fields: [Option<Vec<u8>>; 3] = self
             .connection
-            .run(Kind::Read, self.connection.deadline(), |mut connection, _| async move {
-                command.query_async(&mut connection).await
-            })
+            .run(Kind::Read, deadline, |mut connection, _| async move { command.query_async(&mut connection).await })
             .await?;
         let [id, w, d] = fields;
         Ok(id.map(|_| Found { w: number(&w.unwrap_or_default()), d: d.unwrap_or_default() }))

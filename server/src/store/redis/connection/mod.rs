@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use redis::{RedisError, RedisResult};
+use redis::RedisResult;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -26,6 +26,9 @@ const RETRY_DELAY: Duration = Duration::from_millis(10);
 /// Between attempts to connect, doubled with each up to the longest, which is below the time that a request waits.
 const FIRST_DELAY: Duration = Duration::from_millis(20);
 const LONGEST_DELAY: Duration = Duration::from_millis(200);
+
+/// Attempts to connect after which an outage is no short one: requests then wait for one attempt alone.
+const PATIENT_ATTEMPTS: u32 = 6;
 
 /// How an operation is meant to be run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +51,8 @@ pub struct ConnectionManager {
 struct Shared {
     connector: Connector,
     state: watch::Sender<State>,
-    repair: Mutex<Repair>,
+    /// Whether a task opens a connection.
+    connecting: Mutex<bool>,
     /// Attempts to replace the connection since a command that writes succeeded.
     attempts: AtomicU32,
     /// Whether a command failed since one that writes succeeded.
@@ -61,13 +65,9 @@ struct Shared {
 struct State {
     generation: u64,
     connection: Option<Connection>,
-}
-
-/// The attempts to replace the connection.
-#[derive(Default)]
-struct Repair {
-    running: bool,
-    /// Why the last attempt failed.
+    /// Attempts to connect that failed.
+    failures: u64,
+    /// Why the last one failed.
     error: Option<StoreError>,
 }
 
@@ -84,7 +84,7 @@ impl ConnectionManager {
         let shared = Shared {
             connector,
             state: watch::Sender::default(),
-            repair: Mutex::default(),
+            connecting: Mutex::default(),
             attempts: AtomicU32::new(0),
             failing: AtomicBool::new(false),
             log: Throttle::default(),
@@ -109,9 +109,14 @@ impl ConnectionManager {
         let mut after = 0;
         let mut failure = None;
         loop {
-            let Ok((generation, connection)) = timeout_at(deadline, shared.connection(after)).await else {
-                let error = failure.or(shared.repair().error).unwrap_or(StoreError::Unavailable(Cause::Timeout));
-                return Err(shared.failed(told(error, repeated), "no connection in time"));
+            let (generation, connection) = match timeout_at(deadline, shared.connection(after)).await {
+                Ok(Ok(current)) => current,
+                Ok(Err(error)) => return Err(shared.failed(told(error, kind, repeated), "no connection")),
+                Err(_) => {
+                    let error = failure.or(shared.state.borrow().error);
+                    let error = error.unwrap_or(StoreError::Unavailable(Cause::Timeout));
+                    return Err(shared.failed(told(error, kind, repeated), "no connection in time"));
+                }
             };
             let error = match timeout_at(deadline, work(connection, repeated)).await {
                 Ok(Ok(value)) => {
@@ -149,31 +154,53 @@ impl ConnectionManager {
                 Remedy::Wait => sleep(RETRY_DELAY).await,
             }
             if Instant::now() >= deadline {
-                return Err(shared.failed(told(found.error, repeated), &describe(&error)));
+                return Err(shared.failed(told(found.error, kind, repeated), &describe(&error)));
             }
         }
     }
 }
 
-/// An error after the answer of the command was lost once: it may have been executed.
-fn told(error: StoreError, repeated: bool) -> StoreError {
-    if repeated { StoreError::Unavailable(Cause::UnknownOutcome) } else { error }
+/// The error to tell. A write whose answer was lost once may have been executed.
+fn told(error: StoreError, kind: Kind, repeated: bool) -> StoreError {
+    if repeated && kind == Kind::Write { StoreError::Unavailable(Cause::UnknownOutcome) } else { error }
 }
 
 impl Shared {
-    /// A connection that is newer than `after`.
-    async fn connection(self: &Arc<Self>, after: u64) -> (u64, Connection) {
+    /// A connection that is newer than `after`. In an outage that lasts, fails with the next attempt to connect.
+    async fn connection(self: &Arc<Self>, after: u64) -> Result<(u64, Connection), StoreError> {
         if let Some(current) = self.current(after) {
-            return current;
+            return Ok(current);
         }
         let mut state = self.state.subscribe();
+        let failures = state.borrow().failures;
         loop {
             if let Some(current) = self.current(after) {
-                return current;
+                return Ok(current);
+            }
+            let patient = self.attempts.load(Ordering::Relaxed) <= PATIENT_ATTEMPTS;
+            let error = Some(state.borrow_and_update()).filter(|state| state.failures > failures);
+            if let Some(error) = error.and_then(|state| state.error).filter(|_| !patient) {
+                return Err(error);
             }
             self.replace(after);
             // Fails only if the sender is gone, which `self` holds.
             let _ = state.changed().await;
+        }
+    }
+
+    fn current(&self, after: u64) -> Option<(u64, Connection)> {
+        let state = self.state.borrow();
+        let connection = state.connection.as_ref().filter(|_| state.generation > after)?;
+        Some((state.generation, connection.clone()))
+    }
+
+    /// Unless there is a connection newer than `after`, opens one. One task connects for all, so that a request that
+    /// gives up does not interrupt it.
+    fn replace(self: &Arc<Self>, after: u64) {
+        let mut connecting = self.connecting();
+        if !*connecting && self.current(after).is_none() {
+            *connecting = true;
+            tokio::spawn(connect(Arc::downgrade(self)));
         }
     }
 
@@ -189,24 +216,8 @@ impl Shared {
         self.replace(generation);
     }
 
-    fn current(&self, after: u64) -> Option<(u64, Connection)> {
-        let state = self.state.borrow();
-        let connection = state.connection.as_ref().filter(|_| state.generation > after)?;
-        Some((state.generation, connection.clone()))
-    }
-
-    /// Unless there is a connection newer than `after`, opens one. One task connects for all, so that a request that
-    /// gives up does not interrupt it.
-    fn replace(self: &Arc<Self>, after: u64) {
-        let mut repair = self.repair();
-        if !repair.running && self.current(after).is_none() {
-            repair.running = true;
-            tokio::spawn(connect(Arc::downgrade(self)));
-        }
-    }
-
-    fn repair(&self) -> MutexGuard<'_, Repair> {
-        self.repair.lock().unwrap_or_else(PoisonError::into_inner)
+    fn connecting(&self) -> MutexGuard<'_, bool> {
+        self.connecting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn succeeded(&self, kind: Kind) {
@@ -237,9 +248,12 @@ impl Shared {
         error
     }
 
-    fn connect_failed(&self, error: &RedisError) {
-        let found = Failure::of(error, self.connector.is_cluster()).error;
-        self.repair().error = Some(self.failed(found, &describe(error)));
+    fn connect_failed(&self, error: StoreError, detail: &str) {
+        self.failed(error, detail);
+        self.state.send_modify(|state| {
+            state.failures = state.failures.saturating_add(1);
+            state.error = Some(error);
+        });
     }
 }
 
@@ -254,19 +268,22 @@ async fn connect(shared: Weak<Shared>) {
         match tokio::time::timeout(CONNECT_TIMEOUT, strong.connector.connect()).await {
             Ok(Ok(connection)) => {
                 // Under the lock, so that whoever finds no attempt running finds the connection.
-                let mut repair = strong.repair();
+                let mut connecting = strong.connecting();
                 strong.state.send_modify(|state| {
                     state.generation = state.generation.saturating_add(1);
                     state.connection = Some(connection);
+                    state.error = None;
                 });
-                repair.running = false;
-                repair.error = None;
+                *connecting = false;
                 return;
             }
-            Ok(Err(error)) => strong.connect_failed(&error),
+            Ok(Err(error)) => {
+                let failure = Failure::of(&error, strong.connector.is_cluster());
+                strong.connect_failed(failure.error, &describe(&error));
+            }
             Err(_) => {
-                let error = strong.failed(StoreError::Unavailable(Cause::Timeout), "a connection did not open in time");
-                strong.repair().error = Some(error);
+                let timeout = StoreError::Unavailable(Cause::Timeout);
+                strong.connect_failed(timeout, "a connection did not open in time");
             }
         }
     }
