@@ -69,6 +69,10 @@ build: $(MODULE) ## build the filter: dist/rest_sessions_filter.wasm, the module
 .PHONY: test
 test: lint test-rust test-deploy test-browser test-django test-services ## run lint and every test: Rust, real Envoy, browser, Django, README
 
+.PHONY: soak
+soak: $(REDIS) test-programs programs ## run the long fault tests of the session server, in some minutes
+	cargo test --package rest-sessions --locked -- --ignored --nocapture --test-threads 1
+
 .PHONY: run
 run: $(MODULE) $(VENV) programs ## run the demo: Envoy with the filter before a login and a shop; Ctrl-C ends it
 	@exec .venv/bin/python -m harness.run --envoy "$$ENVOY_BIN" --programs "$$CARGO_TARGET_DIR/debug" $(ARGS)
@@ -153,10 +157,6 @@ clean: ## remove all that was built or installed here
 .PHONY: test-rust
 test-rust: $(MODULE) $(VENV) $(REDIS) test-programs programs
 	cargo test --workspace --locked
-
-.PHONY: soak
-soak: $(REDIS) test-programs programs ## run the long fault tests of the session server, in some minutes
-	cargo test --package rest-sessions --locked -- --ignored --nocapture --test-threads 1
 
 .PHONY: test-deploy
 test-deploy: $(MODULE) $(VENV) programs bench-noop

@@ -3,6 +3,7 @@
 mod support;
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::thread;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use support::load::{Answer, Client, beside};
 use support::process::Server;
 use test_support::over_redis_versions;
 use test_support::redis::{RedisCluster, RedisVersion};
-use test_support::wait::until_true;
+use test_support::wait::{until, until_true};
 
 over_redis_versions! {
     the_contract_holds_and_an_app_is_spread_over_slots_and_masters
@@ -39,7 +40,8 @@ fn create(server: &Server, app: &str, user: &str, n: usize) -> String {
 
 fn the_contract_holds_and_an_app_is_spread_over_slots_and_masters(version: RedisVersion) {
     let cluster = RedisCluster::start(version);
-    let server = Server::start(&["--store", &cluster.url(), "--sweep-interval", "1"]);
+    // Lists and sweeps ask every slot, which takes a busy machine seconds.
+    let server = Server::start(&["--store", &cluster.url(), "--sweep-interval", "5", "--store-timeout", "5000"]);
     assert_eq!(ok(&server, "GET", "/readyz", ""), r#"{"status":"ready"}"#);
     assert_eq!(ok(&server, "GET", "/ping", ""), "PONG");
     // 300 sessions of 100 users, with a colon in their names.
@@ -173,18 +175,21 @@ fn move_under_load(version: RedisVersion, rounds: usize) {
     let cluster = RedisCluster::start(version);
     let server = Server::start(&["--store", &cluster.url()]);
     let ((), lives) = beside(&server, 4, life, || {
-        for round in 0..rounds {
-            thread::sleep(Duration::from_millis(300));
-            let (from, to) = (cluster.masters()[round % 3].address(), cluster.masters()[(round + 1) % 3].address());
-            let keys = cluster.keys();
-            let slots: BTreeSet<_> =
-                keys.iter().filter(|(_, master)| *master == from).map(|(key, _)| cluster.slot(key)).collect();
-            assert!(!slots.is_empty());
+        for _ in 0..rounds {
+            // The master most of whose slots are in use gives them to another, whose replica then takes over.
+            let (from, slots) = until("the load to use slots", || {
+                let keys = cluster.keys();
+                let used = |master: SocketAddr| -> BTreeSet<u16> {
+                    keys.iter().filter(|(_, of)| *of == master).map(|(key, _)| cluster.slot(key)).collect()
+                };
+                let of_masters = cluster.masters().into_iter().map(|master| (master.address(), used(master.address())));
+                of_masters.max_by_key(|(_, slots)| slots.len()).filter(|(_, slots)| slots.len() >= 5)
+            });
+            let to = cluster.masters().into_iter().find(|master| master.address() != from).unwrap();
             for slot in slots.into_iter().take(20) {
-                let to = cluster.masters().into_iter().find(|master| master.address() == to).unwrap();
                 cluster.migrate_slot(slot, to);
             }
-            cluster.failover(cluster.masters()[(round + 2) % 3]);
+            cluster.failover(to);
             thread::sleep(Duration::from_millis(300));
         }
     });
@@ -221,7 +226,9 @@ fn sessions_work_again_after_the_end_of_a_master(version: RedisVersion) {
     }
     let tokens: Vec<_> = (0..60).map(|n| create(&server, "app3", "u", n)).collect();
     for token in &tokens {
-        assert!(ok(&server, "GET", &format!("/app3/get/{token}"), "").contains(r#""id":"u""#));
+        // On a busy machine, nodes take each other for dead at times.
+        let read = || Some(server.call("GET", &format!("/app3/get/{token}"), "")).filter(|(status, _)| *status == 200);
+        assert!(until("the session is read", read).1.contains(r#""id":"u""#));
     }
     assert_eq!(ok(&server, "DELETE", "/app3/killsoid/u", ""), r#"{"kill":60}"#);
 }

@@ -40,9 +40,36 @@ fn slowest(answers: &[Answer]) -> Duration {
     answers.iter().map(|answer| answer.took).max().unwrap()
 }
 
+/// Conflicts and the distance must not cost a set; a machine that is busy with other tests may cost time.
+const PATIENT: &[&str] = &["--store-timeout", "5000"];
+
+/// The program with its own time-outs, for a machine that does nothing else.
+const DEFAULT: &[&str] = &[];
+
+fn start(url: &str, flags: &[&str]) -> Server {
+    Server::start(&[&["--store", url], flags].concat())
+}
+
+#[test]
+#[ignore = "needs a machine of its own: run by make soak"]
+fn all_writers_succeed_within_the_default_timeout() {
+    for version in [RedisVersion::V6_2, RedisVersion::V7_0] {
+        version.run("all writers", |version| {
+            a_thousand_writers(version, DEFAULT);
+            let slowest = writers_far_away(version, DEFAULT);
+            assert!(slowest < Duration::from_millis(500), "{slowest:?}");
+            two_instances(version, DEFAULT);
+        });
+    }
+}
+
 fn of_a_thousand_writers_at_once_all_succeed(version: RedisVersion) {
+    a_thousand_writers(version, PATIENT);
+}
+
+fn a_thousand_writers(version: RedisVersion, flags: &[&str]) {
     let redis = RedisServer::start_version(version, &[]);
-    let server = Server::start(&["--store", &redis.url()]);
+    let server = start(&redis.url(), flags);
     let token = server.create();
     let connections = redis.connections_received();
     let answers = at_once(&server, 1000, writes_key(&token));
@@ -53,24 +80,35 @@ fn of_a_thousand_writers_at_once_all_succeed(version: RedisVersion) {
 }
 
 fn writers_far_from_redis_succeed_within_the_patience_of_their_callers(version: RedisVersion) {
+    let slowest = writers_far_away(version, PATIENT);
+    // 500 ms on a machine that does nothing else.
+    assert!(slowest < Duration::from_secs(2), "{slowest:?}");
+}
+
+/// Returns the time that the slowest of 128 writers took, 20 and 50 ms from Redis.
+fn writers_far_away(version: RedisVersion, flags: &[&str]) -> Duration {
     let redis = RedisServer::start_version(version, &[]);
-    for round_trip in [20, 50] {
+    let distances = [20, 50].map(|round_trip| {
         let forwarder = Forwarder::start(redis.address());
-        let server = Server::start(&["--store", &forwarder.url()]);
+        let server = start(&forwarder.url(), flags);
         let token = server.create();
         forwarder.delay(Duration::from_millis(round_trip));
         let answers = at_once(&server, 128, writes_key(&token));
         eprintln!("128 writers at {round_trip} ms: the slowest took {:?}", slowest(&answers));
         assert_all_written(&server, &token, &answers);
-        // 500 ms on an idle machine.
-        assert!(slowest(&answers) < Duration::from_secs(2), "{:?}", slowest(&answers));
         assert!(forwarder.accepted() <= 2, "{} connections", forwarder.accepted());
-    }
+        slowest(&answers)
+    });
+    distances.into_iter().max().unwrap()
 }
 
 fn two_instances_that_write_one_session_lose_nothing(version: RedisVersion) {
+    two_instances(version, PATIENT);
+}
+
+fn two_instances(version: RedisVersion, flags: &[&str]) {
     let redis = RedisServer::start_version(version, &[]);
-    let servers = [0, 1].map(|_| Server::start(&["--store", &redis.url()]));
+    let servers = [0, 1].map(|_| start(&redis.url(), flags));
     let token = servers[0].create();
     for server in &servers {
         assert_eq!(server.call("GET", &format!("/app1/get/{token}"), "").0, 200);
@@ -124,7 +162,7 @@ fn reads_of_other_sessions_take_no_longer_beside_512_writers_of_one_session() {
 /// machine. That of an idle server is printed too.
 fn read_times(version: RedisVersion, writers: usize, time: Duration) -> (Duration, Duration) {
     let redis = RedisServer::start_version(version, &[]);
-    let server = Server::start(&["--store", &redis.url()]);
+    let server = start(&redis.url(), PATIENT);
     let (read, shared) = (server.create(), server.create());
     let own: Vec<_> = (0..writers).map(|_| server.create()).collect();
     let reads = |time: Duration| {

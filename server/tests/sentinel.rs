@@ -21,8 +21,7 @@ fn sessions_work_again_after_the_promotion_of_a_replica(version: RedisVersion) {
     let mut sentinels = Sentinels::start(version);
     let server = Server::start(&["--store", &sentinels.url()]);
     let token = server.create();
-    // Both replicas have it.
-    until_true("the session is at the replicas", || sentinels.master().query::<i64>(&["WAIT", "2", "1000"]) == 2);
+    sentinels.wait_for_sync();
     let before = sentinels.master().address();
     let call = |client: &mut Client, number: usize, n: usize| {
         thread::sleep(Duration::from_millis(5));

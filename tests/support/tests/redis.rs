@@ -57,7 +57,7 @@ fn sentinels_promote_a_replica_of_a_killed_master(version: RedisVersion) {
     let mut sentinels = Sentinels::start(version);
     let before = sentinels.master().address();
     sentinels.master().query::<()>(&["SET", "a", "1"]);
-    sentinels.master().query::<()>(&["WAIT", "2", "5000"]);
+    sentinels.wait_for_sync();
     let began = Instant::now();
     let killed = sentinels.kill_master();
     until_true("another server is the master", || sentinels.master().address() != before);

@@ -34,7 +34,7 @@ struct Peer {
 impl RedisCluster {
     pub fn start(version: RedisVersion) -> Self {
         let options =
-            ["--cluster-enabled", "yes", "--cluster-node-timeout", "1500", "--cluster-announce-ip", "127.0.0.1"];
+            ["--cluster-enabled", "yes", "--cluster-node-timeout", "2500", "--cluster-announce-ip", "127.0.0.1"];
         let nodes: Vec<_> =
             (0..MASTERS * 2).map(|_| RedisServer::start_on(ports::with_cluster_bus, version, &options)).collect();
         let ids = nodes.iter().map(|node| node.query(&["CLUSTER", "MYID"])).collect();

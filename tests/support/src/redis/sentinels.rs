@@ -62,6 +62,15 @@ impl Sentinels {
         (named.len() == self.sentinels.len() && is_master).then_some(server)
     }
 
+    /// Waits until the replicas have what the master holds now.
+    #[track_caller]
+    pub fn wait_for_sync(&self) {
+        let master = self.master();
+        for replica in self.servers.iter().filter(|server| server.address() != master.address()) {
+            replica.wait_for_sync(master);
+        }
+    }
+
     /// Kills the master, and returns its place in the list of servers, for [`Self::restart`].
     pub fn kill_master(&mut self) -> usize {
         let address = self.master().address();
