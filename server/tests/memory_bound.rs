@@ -35,7 +35,7 @@ impl Client {
         for batch in requests.chunks(BATCH) {
             let mut sent = String::new();
             for (method, path, body) in batch {
-                let head = "HTTP/1.1\r\nhost: x\r\ncontent-type: application/json";
+                let head = "HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json";
                 write!(sent, "{method} {path} {head}\r\ncontent-length: {}\r\n\r\n{body}", body.len()).unwrap();
             }
             let mut writer = self.0.get_ref().try_clone().unwrap();

@@ -1,6 +1,7 @@
 //! Logging in, with the router of rest-sessions as the session service.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use accounts::login::{Login, router};
@@ -10,8 +11,10 @@ use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
-use rest_sessions::api::{self, Api};
+use rest_sessions::api::{self, Api, Endpoints, Timing};
 use rest_sessions::clock::Clock;
+use rest_sessions::metrics::{MeteredStore, Metrics};
+use rest_sessions::serve::Drain;
 use rest_sessions::store::{MemoryStore, Store};
 use serde_json::{Value, json};
 use test_support::ports::RefusingPort;
@@ -30,11 +33,11 @@ struct System {
 
 impl System {
     async fn start() -> Self {
-        let sessions = api::router(Api {
-            store: Store::Memory(MemoryStore::new(1 << 20).into()),
-            clock: Clock::system(),
-            body_timeout: Duration::from_secs(5),
-        });
+        let store = Store::Memory(MemoryStore::new(1 << 20, 1 << 18, Clock::system()).into());
+        let metrics = Arc::new(Metrics::new().unwrap());
+        let timing = Timing { body_timeout: Duration::from_secs(5), slow_request: None };
+        let api = Api::new(MeteredStore::new(store, Arc::clone(&metrics)), metrics, Drain::default(), timing);
+        let sessions = api::router(Arc::new(api), Endpoints::Sessions);
         Self { login: login_at(serve(sessions.clone()).await), sessions }
     }
 
