@@ -5,7 +5,7 @@ mod support;
 use std::thread;
 use std::time::Duration;
 
-use support::load::{Answer, Client, at_once, beside, p99};
+use support::load::{Answer, Client, at_once, beside, percentile};
 use support::process::Server;
 use test_support::forwarder::Forwarder;
 use test_support::over_redis_versions;
@@ -142,8 +142,8 @@ fn client_ids(redis: &RedisServer) -> Vec<String> {
 }
 
 fn reads_of_other_sessions_are_not_held_up_by_writers_of_one(version: RedisVersion) {
-    let (one, many) = read_times(version, 64, Duration::from_secs(1));
-    // The bound is 2 times on a machine of one's own; the tests share theirs.
+    // Few reads fit into a second of a busy machine, so the slowest are chance; make soak measures p99.
+    let (one, many) = read_times(version, 64, Duration::from_secs(1), 90);
     assert!(one < many * 5 + Duration::from_millis(20), "{one:?} against {many:?}");
 }
 
@@ -152,15 +152,15 @@ fn reads_of_other_sessions_are_not_held_up_by_writers_of_one(version: RedisVersi
 fn reads_of_other_sessions_take_no_longer_beside_512_writers_of_one_session() {
     for version in [RedisVersion::V6_2, RedisVersion::V7_0] {
         version.run("512 writers", |version| {
-            let (one, many) = read_times(version, 512, Duration::from_secs(4));
+            let (one, many) = read_times(version, 512, Duration::from_secs(4), 99);
             assert!(one < many * 2, "{version:?}: {one:?} against {many:?}");
         });
     }
 }
 
-/// The p99 of gets beside writers of one session, and beside as many writers of a session each: the same work for the
+/// A percentile of gets beside writers of one session, and beside as many writers of a session each: the same work for the
 /// machine. That of an idle server is printed too.
-fn read_times(version: RedisVersion, writers: usize, time: Duration) -> (Duration, Duration) {
+fn read_times(version: RedisVersion, writers: usize, time: Duration, percent: usize) -> (Duration, Duration) {
     let redis = RedisServer::start_version(version, &[]);
     let server = start(&redis.url(), PATIENT);
     let (read, shared) = (server.create(), server.create());
@@ -174,7 +174,7 @@ fn read_times(version: RedisVersion, writers: usize, time: Duration) -> (Duratio
             assert_eq!(answer.status, 200, "{answer:?}");
             times.push(answer.took);
         }
-        p99(times)
+        percentile(percent, times)
     };
     let idle = reads(time / 2);
     let [one, many] = [true, false].map(|one| {
@@ -189,6 +189,8 @@ fn read_times(version: RedisVersion, writers: usize, time: Duration) -> (Duratio
         assert_eq!(failed, 0, "of {} sets", writes.len());
         reads
     });
-    eprintln!("gets, p99: {idle:?} idle, {one:?} beside writers of one session, {many:?} beside writers of many");
+    eprintln!(
+        "gets, p{percent}: {idle:?} idle, {one:?} beside writers of one session, {many:?} beside writers of many"
+    );
     (one, many)
 }

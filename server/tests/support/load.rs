@@ -101,8 +101,8 @@ pub fn at_once<R: Send>(server: &Server, clients: usize, call: impl Fn(&mut Clie
     })
 }
 
-/// The time within which 99 of 100 were answered.
-pub fn p99(mut times: Vec<Duration>) -> Duration {
+/// The time within which so many of 100 were answered.
+pub fn percentile(percent: usize, mut times: Vec<Duration>) -> Duration {
     times.sort_unstable();
-    times[(times.len() * 99 / 100).min(times.len() - 1)]
+    times[(times.len() * percent / 100).min(times.len() - 1)]
 }
