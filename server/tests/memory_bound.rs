@@ -26,7 +26,9 @@ struct Client(BufReader<TcpStream>);
 
 impl Client {
     fn new(server: &Server) -> Self {
-        Self(BufReader::new(server.connect()))
+        let stream = server.connect();
+        stream.set_nodelay(true).unwrap();
+        Self(BufReader::new(stream))
     }
 
     /// Sends these requests, and returns status and body of each response.
@@ -188,12 +190,10 @@ impl Filled {
     fn assert_counted(&mut self) {
         let ratio = self.growth("filled");
         assert!((0.75..=1.25).contains(&ratio), "{ratio:.2}");
-        for _ in 0..2 {
-            self.end_half();
-            self.fill();
-            let ratio = self.growth("half of them ended, and filled again");
-            assert!((0.75..=1.25).contains(&ratio), "{ratio:.2}");
-        }
+        self.end_half();
+        self.fill();
+        let ratio = self.growth("half of them ended, and filled again");
+        assert!((0.75..=1.25).contains(&ratio), "{ratio:.2}");
     }
 }
 
@@ -228,8 +228,8 @@ fn sessions_of_every_size_take_what_is_counted_with_64_mib() {
 #[test]
 fn sessions_that_shrink_and_grow_stay_within_the_limit() {
     let mut filled = Filled::start(16 * MIB, 500);
-    for round in 0..4 {
-        for change in [keys(20..500, null), keys(20..500 + 100 * round, text), keys(500..900, null)] {
+    for round in 0..2 {
+        for change in [keys(20..500, null), keys(20..600, text), keys(500..600, null)] {
             let changed: Vec<_> = filled.tokens.iter().skip(round % 2).step_by(2).cloned().collect();
             filled.client.set(changed.iter().map(|token| (token, change.clone())).collect());
         }
