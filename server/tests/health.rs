@@ -72,10 +72,11 @@ async fn many_probes_share_few_checks() {
 
 #[tokio::test]
 async fn a_check_is_repeated_after_a_while() {
-    let service = Service::memory_of(64 * 1024);
+    let service = Service::memory_of(1 << 18);
     assert_eq!(service.ok("GET", "/readyz").await, READY);
-    let nearly_all = format!(r#"{{"a":"{}"}}"#, "x".repeat(59_000));
-    let token = service.create("/app1/create/u?ip=1", &nearly_all).await;
+    let large = format!(r#"{{"a":"{}"}}"#, "x".repeat(50_000));
+    let token = service.create("/app1/create/u?ip=1", &large).await;
+    while service.call("PUT", "/app1/create/u?ip=1").await.status == 200 {}
     let status = async || service.call("GET", "/readyz").await.status;
     while status().await == 200 {
         tokio::time::sleep(Duration::from_millis(5)).await;
