@@ -9,66 +9,15 @@ use std::process::Output;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rcgen::{
-    BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, SanType, date_time_ymd,
-};
+use rcgen::{ExtendedKeyUsagePurpose, Issuer, KeyPair, SanType, date_time_ymd};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use support::certificates::{Authority, Identity, client_params, dns, uri};
 use support::process::{Server, command};
 use tempfile::TempDir;
 use test_support::process::Signal;
 use test_support::wait::until_true;
-
-/// A certificate and its key, in PEM.
-#[derive(Clone)]
-struct Identity {
-    cert: String,
-    key: String,
-}
-
-struct Authority {
-    pem: String,
-    issuer: Issuer<'static, KeyPair>,
-}
-
-impl Authority {
-    fn new() -> Self {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let key = KeyPair::generate().unwrap();
-        let pem = params.self_signed(&key).unwrap().pem();
-        Self { pem, issuer: Issuer::new(params, key) }
-    }
-
-    fn issue(&self, params: &CertificateParams) -> Identity {
-        let key = KeyPair::generate().unwrap();
-        Identity { cert: params.signed_by(&key, &self.issuer).unwrap().pem(), key: key.serialize_pem() }
-    }
-
-    fn server(&self) -> Identity {
-        self.issue(&CertificateParams::new(vec!["localhost".to_owned()]).unwrap())
-    }
-
-    fn client(&self, names: &[SanType]) -> Identity {
-        self.issue(&client_params(names))
-    }
-}
-
-fn client_params(names: &[SanType]) -> CertificateParams {
-    let mut params = CertificateParams::new(Vec::new()).unwrap();
-    params.subject_alt_names = names.to_vec();
-    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-    params
-}
-
-fn dns(name: &str) -> SanType {
-    SanType::DnsName(name.try_into().unwrap())
-}
-
-fn uri(name: &str) -> SanType {
-    SanType::URI(name.try_into().unwrap())
-}
 
 /// A folder with the server's files.
 struct Files(TempDir);

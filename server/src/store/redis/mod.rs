@@ -172,12 +172,9 @@ impl RedisStore {
         mode: &str,
         deadline: Instant,
     ) -> Result<Found, StoreError> {
-        let keys = self.layout.of_token(token);
-        let prefix = &keys.prefix(app);
-        let keys = &keys.of_session(app, token);
+        let keys = &self.layout.of_token(token).of_session(app, token);
         let run = self.connection.run(kind, deadline, |mut connection, repeated| async move {
             let args = &[
-                Arg::Text(prefix),
                 Arg::Text(app.as_str()),
                 Arg::Text(token.as_str()),
                 self.time.argument(),
@@ -190,12 +187,9 @@ impl RedisStore {
     }
 
     pub async fn kill(&self, app: &App, token: &Token) -> Result<u64, StoreError> {
-        let keys = self.layout.of_token(token);
-        let prefix = &keys.prefix(app);
-        let keys = &keys.of_session(app, token);
+        let keys = &self.layout.of_token(token).of_session(app, token);
         let run = self.connection.run(Kind::Write, self.connection.deadline(), |mut connection, repeated| async move {
             let args = &[
-                Arg::Text(prefix),
                 Arg::Text(app.as_str()),
                 Arg::Text(token.as_str()),
                 self.time.argument(),

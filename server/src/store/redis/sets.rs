@@ -1,4 +1,5 @@
-//! Changes of sessions, one writer a session: changes that arrive while one is written wait, and are written together.
+//! Changes of sessions, one writer a session: a call writes its own change; changes that arrive meanwhile wait, and a
+//! task writes them together.
 //!
 //! So the callers of one session do not compete, and as many of them as come are served by a few round trips to Redis.
 //! Conflicts are left between instances of the service.
@@ -11,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use redis::{FromRedisValue, Value};
 use serde_json::value::RawValue;
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -46,15 +48,27 @@ impl SetQueue {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a change. Returns whether the caller has to start the task that writes.
-    fn push(&self, key: &Key, waiting: Waiting) -> bool {
+    /// If a session is being written, lets the change wait and returns where its outcome comes from. If not, the caller
+    /// has to write it, and the next ones wait.
+    fn wait_or_write(&self, key: &Key, change: &Change) -> Option<oneshot::Receiver<Outcome>> {
         let mut queues = self.lock();
         if let Some(queue) = queues.get_mut(key) {
-            queue.push(waiting);
-            return false;
+            let (answer, outcome) = oneshot::channel();
+            queue.push(Waiting { change: change.clone(), answer });
+            return Some(outcome);
         }
-        queues.insert(key.clone(), vec![waiting]);
-        true
+        queues.insert(key.clone(), Vec::new());
+        None
+    }
+
+    /// Ends the turn of a writer. Returns whether others wait.
+    fn has_next(&self, key: &Key) -> bool {
+        let mut queues = self.lock();
+        let waiting = queues.get(key).is_some_and(|queue| !queue.is_empty());
+        if !waiting {
+            queues.remove(key);
+        }
+        waiting
     }
 
     /// The next changes to write; `None` if there are none, and the task has to end. Changes whose callers have given up
@@ -71,12 +85,36 @@ impl SetQueue {
         Some(std::mem::replace(queue, rest))
     }
 
-    /// Answers all who wait.
+    /// Answers all who wait, unless they can be written: they were not, when the answer to others was lost.
     fn fail(&self, key: &Key, error: StoreError) {
+        if error == StoreError::Unavailable(Cause::UnknownOutcome) {
+            return;
+        }
         let waiting = self.lock().get_mut(key).map(std::mem::take).unwrap_or_default();
         for waiting in waiting {
             // Fails if the caller has given up.
             let _ = waiting.answer.send(Err(error));
+        }
+    }
+}
+
+/// The turn of a call that writes its own change.
+struct Turn {
+    store: Arc<RedisStore>,
+    key: Key,
+    /// What Redis holds after the write.
+    known: Option<Found>,
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if !self.store.sets.has_next(&self.key) {
+            return;
+        }
+        // Fails only while the program ends.
+        if let Ok(runtime) = Handle::try_current() {
+            let (store, key, known) = (Arc::clone(&self.store), self.key.clone(), self.known.take());
+            runtime.spawn(async move { store.write_all(&key, known).await });
         }
     }
 }
@@ -127,18 +165,22 @@ impl FromRedisValue for Written {
 impl RedisStore {
     /// Changes `d`, together with the changes of other callers that wait for the same session.
     pub async fn set(self: &Arc<Self>, app: &App, token: &Token, change: Change) -> Outcome {
-        let (answer, outcome) = oneshot::channel();
         let key = (app.clone(), token.clone());
-        if self.sets.push(&key, Waiting { change, answer }) {
-            let store = Arc::clone(self);
-            tokio::spawn(async move { store.write_all(&key).await });
-        }
+        let Some(outcome) = self.sets.wait_or_write(&key, &change) else {
+            // Nobody writes this session: this call does, and then starts a task for those who came meanwhile. That
+            // also happens if this call is dropped halfway.
+            let mut turn = Turn { store: Arc::clone(self), key, known: None };
+            let written = self.write(&turn.key, std::slice::from_ref(&change), None).await;
+            let (mut outcomes, known) = written.inspect_err(|error| self.sets.fail(&turn.key, *error))?;
+            turn.known = known;
+            return outcomes.pop().unwrap_or(Err(StoreError::Unavailable(Cause::Other)));
+        };
         // The writer answers all, unless the runtime ends.
         outcome.await.unwrap_or(Err(StoreError::Unavailable(Cause::UnknownOutcome)))
     }
 
-    async fn write_all(&self, key: &Key) {
-        let mut known = None;
+    /// Writes what waits. `known` is what Redis held after the last write.
+    async fn write_all(&self, key: &Key, mut known: Option<Found>) {
         while let Some(batch) = self.sets.next(key) {
             let (changes, answers): (Vec<_>, Vec<_>) =
                 batch.into_iter().map(|waiting| (waiting.change, waiting.answer)).unzip();
@@ -148,10 +190,7 @@ impl RedisStore {
                     outcomes
                 }
                 Err(error) => {
-                    // Those who wait were not written. After a lost answer, they will be.
-                    if error != StoreError::Unavailable(Cause::UnknownOutcome) {
-                        self.sets.fail(key, error);
-                    }
+                    self.sets.fail(key, error);
                     changes.iter().map(|_| Err(error)).collect()
                 }
             };
@@ -285,16 +324,21 @@ impl Merged {
     ) -> Result<(Vec<Outcome>, Option<Found>), StoreError> {
         // `d` as it was is not needed any more, and the fields are copied for each change.
         fields.get_mut(4).and_then(Option::take);
-        let mut data = parse_data(&found.d)?;
-        let mut now = Found { w: found.w, d: found.d.clone() };
+        let single = changes.len() == 1;
+        let mut data = if single { Data::default() } else { parse_data(&found.d)? };
+        let mut now = Found { w: found.w, d: Vec::new() };
         let (mut outcomes, mut idle, mut written) = (Vec::with_capacity(changes.len()), None, 0usize);
         for (change, refused) in changes.iter().zip(self.refused) {
             if let Some(error) = refused {
                 outcomes.push(Err(error));
                 continue;
             }
-            data.apply(change);
-            let text = data.to_text().map_err(|_| StoreError::Corrupt)?;
+            let text = if single {
+                self.text.clone()
+            } else {
+                data.apply(change);
+                data.to_text().map_err(|_| StoreError::Corrupt)?
+            };
             now = Found { w: now.w.saturating_add(1), d: text.as_deref().map_or("", RawValue::get).into() };
             let session = parse_timed_session_with(fields.clone(), text).map(|session| Session {
                 w: now.w,

@@ -160,7 +160,8 @@ impl Connector {
 
     /// User, password and database.
     fn settings(&self) -> RedisResult<RedisConnectionInfo> {
-        let mut settings = RedisConnectionInfo::default().set_db(self.url.database);
+        // The library's name would need a further permission, and Redis below 7.2 does not know the command.
+        let mut settings = RedisConnectionInfo::default().set_db(self.url.database).set_skip_set_lib_name();
         if let Some(username) = &self.url.username {
             settings = settings.set_username(username);
         }
