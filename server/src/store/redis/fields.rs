@@ -26,10 +26,10 @@ pub fn parse_timed_session(mut fields: Fields) -> Result<Option<Session>, StoreE
     parse_session(fields, now)
 }
 
-/// As [`parse_timed_session`], with other data in place of `d`.
-pub fn parse_timed_session_with(mut fields: Fields, data: Option<Box<RawValue>>) -> Option<Session> {
+/// As [`parse_timed_session`], without looking at `d`.
+pub fn parse_timed_session_without_data(mut fields: Fields) -> Option<Session> {
     let now = number(&fields.pop().flatten().unwrap_or_default());
-    parse_record(fields, data)?.at(now)
+    parse_record(fields, None)?.at(now)
 }
 
 fn parse_record(fields: Fields, data: Option<Box<RawValue>>) -> Option<Record> {

@@ -8,6 +8,7 @@
 //! all who wait for this session are told so at once.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use redis::{FromRedisValue, Value};
@@ -18,7 +19,7 @@ use tokio::time::Instant;
 
 use super::RedisStore;
 use super::connection::Kind;
-use super::fields::{Fields, number, parse_data, parse_timed_session_with};
+use super::fields::{Fields, number, parse_data, parse_timed_session_without_data};
 use super::script::Arg;
 use crate::data::{Change, Data};
 use crate::params::App;
@@ -31,7 +32,7 @@ const BATCH: usize = 128;
 /// Bytes of `d` that are written as text before other tasks get their turn.
 const BYTES_AT_ONCE: usize = 64 * 1024;
 
-type Key = (App, Token);
+type Key = Arc<(App, Token)>;
 type Outcome = Result<Option<Session>, StoreError>;
 
 struct Waiting {
@@ -51,24 +52,29 @@ impl SetQueue {
     /// If a session is being written, lets the change wait and returns where its outcome comes from. If not, the caller
     /// has to write it, and the next ones wait.
     fn wait_or_write(&self, key: &Key, change: &Change) -> Option<oneshot::Receiver<Outcome>> {
-        let mut queues = self.lock();
-        if let Some(queue) = queues.get_mut(key) {
-            let (answer, outcome) = oneshot::channel();
-            queue.push(Waiting { change: change.clone(), answer });
-            return Some(outcome);
+        match self.lock().entry(Arc::clone(key)) {
+            Entry::Occupied(mut queue) => {
+                let (answer, outcome) = oneshot::channel();
+                queue.get_mut().push(Waiting { change: change.clone(), answer });
+                Some(outcome)
+            }
+            Entry::Vacant(place) => {
+                place.insert(Vec::new());
+                None
+            }
         }
-        queues.insert(key.clone(), Vec::new());
-        None
     }
 
     /// Ends the turn of a writer. Returns whether others wait.
     fn has_next(&self, key: &Key) -> bool {
-        let mut queues = self.lock();
-        let waiting = queues.get(key).is_some_and(|queue| !queue.is_empty());
-        if !waiting {
-            queues.remove(key);
+        match self.lock().entry(Arc::clone(key)) {
+            Entry::Occupied(queue) if queue.get().is_empty() => {
+                queue.remove();
+                false
+            }
+            Entry::Occupied(_) => true,
+            Entry::Vacant(_) => false,
         }
-        waiting
     }
 
     /// The next changes to write; `None` if there are none, and the task has to end. Changes whose callers have given up
@@ -165,7 +171,7 @@ impl FromRedisValue for Written {
 impl RedisStore {
     /// Changes `d`, together with the changes of other callers that wait for the same session.
     pub async fn set(self: &Arc<Self>, app: &App, token: &Token, change: Change) -> Outcome {
-        let key = (app.clone(), token.clone());
+        let key = Arc::new((app.clone(), token.clone()));
         let Some(outcome) = self.sets.wait_or_write(&key, &change) else {
             // Nobody writes this session: this call does, and then starts a task for those who came meanwhile. That
             // also happens if this call is dropped halfway.
@@ -206,14 +212,14 @@ impl RedisStore {
     /// the last write; so is the second value that is returned.
     async fn write(
         &self,
-        key @ (app, token): &Key,
+        key: &Key,
         changes: &[Change],
         known: Option<Found>,
     ) -> Result<(Vec<Outcome>, Option<Found>), StoreError> {
         let mut deadline = self.connection.deadline();
         let mut found = match known {
             Some(found) => found,
-            None => match self.find(app, token, deadline).await? {
+            None => match self.find(key, deadline).await? {
                 Some(found) => found,
                 None => return Ok((missing(changes), None)),
             },
@@ -238,11 +244,12 @@ impl RedisStore {
     /// Writes `d` if it is still what was found.
     async fn replace(
         &self,
-        (app, token): &Key,
+        key: &Key,
         found: &Found,
         merged: &Merged,
         deadline: Instant,
     ) -> Result<Written, StoreError> {
+        let (app, token) = key.as_ref();
         let keys = &self.layout.of_token(token).of_session(app, token);
         let run = self.connection.run(Kind::Write, deadline, |mut connection, repeated| async move {
             let args = &[
@@ -261,7 +268,8 @@ impl RedisStore {
     }
 
     /// `w` and `d` of a session; `None` if there is none.
-    async fn find(&self, app: &App, token: &Token, deadline: Instant) -> Result<Option<Found>, StoreError> {
+    async fn find(&self, key: &Key, deadline: Instant) -> Result<Option<Found>, StoreError> {
+        let (app, token) = key.as_ref();
         let mut command = redis::cmd("HMGET");
         command.arg(self.layout.of_token(token).session(app, token.as_str())).arg("id").arg("w").arg("d");
         let command = &command;
@@ -319,41 +327,37 @@ impl Merged {
     async fn outcomes(
         self,
         found: &Found,
-        mut fields: Fields,
+        fields: Fields,
         changes: &[Change],
     ) -> Result<(Vec<Outcome>, Option<Found>), StoreError> {
-        // `d` as it was is not needed any more, and the fields are copied for each change.
-        fields.get_mut(4).and_then(Option::take);
-        let single = changes.len() == 1;
-        let mut data = if single { Data::default() } else { parse_data(&found.d)? };
-        let mut now = Found { w: found.w, d: Vec::new() };
-        let (mut outcomes, mut idle, mut written) = (Vec::with_capacity(changes.len()), None, 0usize);
+        let d = self.text.as_deref().map_or("", RawValue::get).into();
+        let held = Found { w: found.w.saturating_add(self.count()), d };
+        let Some(session) = parse_timed_session_without_data(fields) else { return Ok((missing(changes), None)) };
+        if changes.len() == 1 {
+            return Ok((vec![Ok(Some(Session { w: held.w, d: self.text, ..session }))], Some(held)));
+        }
+        let mut data = parse_data(&found.d)?;
+        let mut last = Session { w: found.w, ..session };
+        let (mut outcomes, mut bytes) = (Vec::with_capacity(changes.len()), 0usize);
         for (change, refused) in changes.iter().zip(self.refused) {
             if let Some(error) = refused {
                 outcomes.push(Err(error));
                 continue;
             }
-            let text = if single {
-                self.text.clone()
-            } else {
-                data.apply(change);
-                data.to_text().map_err(|_| StoreError::Corrupt)?
-            };
-            now = Found { w: now.w.saturating_add(1), d: text.as_deref().map_or("", RawValue::get).into() };
-            let session = parse_timed_session_with(fields.clone(), text).map(|session| Session {
-                w: now.w,
-                idle: idle.unwrap_or(session.idle),
-                ..session
-            });
+            data.apply(change);
+            last.w = last.w.saturating_add(1);
+            last.d = data.to_text().map_err(|_| StoreError::Corrupt)?;
+            outcomes.push(Ok(Some(last.clone())));
             // The first use resets `idle`, unless the last one was just before.
-            idle = session.as_ref().map(|session| if session.idle > BURST_SECONDS { 0 } else { session.idle });
-            outcomes.push(Ok(session));
-            written = written.saturating_add(now.d.len());
-            if written > BYTES_AT_ONCE {
-                written = 0;
+            if last.idle > BURST_SECONDS {
+                last.idle = 0;
+            }
+            bytes = bytes.saturating_add(last.d.as_ref().map_or(0, |text| text.get().len()));
+            if bytes > BYTES_AT_ONCE {
+                bytes = 0;
                 tokio::task::yield_now().await;
             }
         }
-        Ok((outcomes, Some(now)))
+        Ok((outcomes, Some(held)))
     }
 }

@@ -23,11 +23,11 @@ if w ~= expected_w or d ~= expected_d then
   end
   return 0
 end
-redis.call('HINCRBY', KEYS[4], 'w', changes)
-touch(fields, idle, left, app, token, now)
 if merged == '' then
+  redis.call('HSET', KEYS[4], 'w', w + changes)
   redis.call('HDEL', KEYS[4], 'd')
 else
-  redis.call('HSET', KEYS[4], 'd', merged)
+  redis.call('HSET', KEYS[4], 'w', w + changes, 'd', merged)
 end
+touch(fields, idle, left, app, token, now)
 return fields
