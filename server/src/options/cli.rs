@@ -125,8 +125,9 @@ pub struct StoreFlags {
     #[arg(long, value_name = "MILLISECONDS", default_value_t = 400, value_parser = value_parser!(u64).range(1..=60_000))]
     pub(super) store_timeout: u64,
 
-    /// Bytes that the data of one session may take; beyond that, a change is answered 413
-    #[arg(long, value_name = "BYTES", default_value_t = 262_144, value_parser = value_parser!(u32).range(1024..=1_048_576))]
+    /// Bytes of JSON that one session may take, 1024 of them for everything but its data; beyond that, a change is
+    /// answered 413
+    #[arg(long, value_name = "BYTES", default_value_t = 262_144, value_parser = value_parser!(u32).range(2048..=1_048_576))]
     pub(super) max_session_bytes: u32,
 
     /// MiB that sessions in memory may take; beyond that, creating one is answered 503

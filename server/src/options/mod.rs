@@ -217,7 +217,7 @@ mod tests {
     fn the_defaults_are_loopback_and_memory() {
         let options = resolved(&[], &[]).unwrap();
         assert_eq!(options.listen.to_string(), "127.0.0.1:3000");
-        let memory = StoreChoice::Memory { max_bytes: 256 << 20, max_session_bytes: 262_144 };
+        let memory = StoreChoice::Memory { max_bytes: 256 << 20, max_session_bytes: 261_120 };
         assert_eq!(format!("{:?}", options.store), format!("{memory:?}"));
     }
 
@@ -235,7 +235,7 @@ mod tests {
     #[test]
     fn redis_has_a_namespace_and_a_timeout_below_that_of_the_filter() {
         let StoreChoice::Redis(config) = resolved(&["--store", "redis://h"], &[]).unwrap().store else { panic!() };
-        assert_eq!((config.namespace.as_str(), config.max_session_bytes), ("rs", 262_144));
+        assert_eq!((config.namespace.as_str(), config.max_session_bytes), ("rs", 261_120));
         assert_eq!(config.timeout, Duration::from_millis(400));
     }
 
@@ -276,7 +276,7 @@ mod tests {
     #[test]
     fn the_bounds_of_numbers_are_inclusive() {
         for (flag, least, most) in
-            [("--drain-delay", 0u32, 300u32), ("--max-session-bytes", 1024, 1_048_576), ("--slow-request", 0, 60_000)]
+            [("--drain-delay", 0u32, 300u32), ("--max-session-bytes", 2048, 1_048_576), ("--slow-request", 0, 60_000)]
         {
             let accepts = |n: u32| Cli::try_parse_from(["rest-sessions", flag, &n.to_string()]).is_ok();
             assert!(accepts(least) && accepts(most) && !accepts(most + 1), "{flag}");

@@ -9,6 +9,9 @@ use crate::store::{CredentialFiles, RedisConfig, RedisUrl};
 const DEFAULT_REDIS_HOST: &str = "127.0.0.1";
 const DEFAULT_REDIS_PORT: u16 = 6379;
 const DEFAULT_NAMESPACE: &str = "rs";
+/// Bytes of an answer for everything but `d`: an id of 128 characters, escaped, takes most of them. So the largest session
+/// is no larger than the largest answer that the filter reads.
+const REST_OF_SESSION: usize = 1024;
 
 /// The store that the options select.
 #[derive(Debug)]
@@ -22,7 +25,7 @@ pub(super) fn store(
     flags: StoreFlags,
     env: &impl Fn(&'static str) -> Option<String>,
 ) -> Result<StoreChoice, OptionsError> {
-    let max_session_bytes = size(flags.max_session_bytes);
+    let max_session_bytes = size(flags.max_session_bytes).saturating_sub(REST_OF_SESSION);
     let namespace = namespace(flags.namespace, env("RS_NAMESPACE"))?;
     pair(("--store-cert", flags.store_cert.is_some()), ("--store-key", flags.store_key.is_some()))?;
     let url = match flags.store {

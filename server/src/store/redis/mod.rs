@@ -145,10 +145,12 @@ impl RedisStore {
     /// While Redis refuses writes, reads without a use.
     pub async fn get(&self, app: &App, token: &Token, read: Read) -> Result<Lookup, StoreError> {
         let deadline = self.connection.deadline();
-        let (kind, mode) = if read.touch { (Kind::OptionalWrite, "use") } else { (Kind::OptionalWrite, "end") };
-        let (found, untouched) = match self.read(app, token, read.max_idle, kind, mode, deadline).await {
+        let mode = if read.touch { "use" } else { "end" };
+        let (found, untouched) = match self.read(app, token, read.max_idle, Kind::OptionalWrite, mode, deadline).await {
             Err(error) if refuses_writes(error) => {
                 let found = self.read(app, token, read.max_idle, Kind::Read, "nothing", deadline).await?;
+                // It counts as none, and was not ended.
+                let found = if let Found::IdleTooLong = found { Found::Missing } else { found };
                 (found, Some(error).filter(|_| read.touch))
             }
             found => (found?, None),

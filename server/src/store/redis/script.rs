@@ -32,7 +32,7 @@ impl Scripts {
     pub fn new() -> Self {
         Self {
             create: lua!("seconds", "net", "create"),
-            get: lua!("seconds", "live", "net", "touch", "remove", "get"),
+            get: lua!("seconds", "live", "net", "touch", "get", "remove", "end_idle"),
             set: lua!("seconds", "live", "net", "touch", "set"),
             kill: lua!("seconds", "live", "remove", "kill"),
             kill_many: lua!("remove", "kill_many"),

@@ -2,13 +2,13 @@
 -- KEYS: the app's sessions, the app's users, the expirations of all apps.
 -- In Redis Cluster a script fails at a key that was moved to another node. The keys that are not in KEYS are read before
 -- anything is written, and no key is read after it may have been emptied, so that a failure leaves the session whole.
-local function remove(prefix, app, token, id)
+local function remove(prefix, of_app, ended, id)
   local tokens = prefix .. 'us:' .. id
-  local others = redis.call('SCARD', tokens) - redis.call('SISMEMBER', tokens, token)
-  local removed = redis.call('DEL', prefix .. token)
-  redis.call('SREM', tokens, token)
-  redis.call('ZREM', KEYS[1], token .. ':' .. id)
-  redis.call('ZREM', KEYS[3], app .. ':' .. token .. ':' .. id)
+  local others = redis.call('SCARD', tokens) - redis.call('SISMEMBER', tokens, ended)
+  local removed = redis.call('DEL', prefix .. ended)
+  redis.call('SREM', tokens, ended)
+  redis.call('ZREM', KEYS[1], ended .. ':' .. id)
+  redis.call('ZREM', KEYS[3], of_app .. ':' .. ended .. ':' .. id)
   if others == 0 then
     redis.call('ZREM', KEYS[2], id)
   end
