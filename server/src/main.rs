@@ -41,7 +41,11 @@ fn main() -> ExitCode {
     }
 }
 
+/// The problem may quote an argument: a URL with a password in the wrong place is left out.
 fn fail(problem: &str) -> ExitCode {
+    let is_secret = |word: &str| word.contains("://") && word.contains('@') && !word.contains("[user:");
+    let shown = |word| if is_secret(word) { "(a URL)" } else { word };
+    let problem = problem.split(' ').map(shown).collect::<Vec<_>>().join(" ");
     eprintln!("rest-sessions: {problem}");
     ExitCode::FAILURE
 }

@@ -140,6 +140,15 @@ async fn malformed_keys_of_other_programs_are_handled() {
     assert!(session.ends_with(r#""d":{"a":"x","1":2}}"#), "{session}");
     assert_eq!(service.kill("app1", &token).await, r#"{"kill":1}"#);
 
+    for w in ["1.5", "0x10", " 5", "nan", "inf", "9007199254740993", "abc", ""] {
+        let numbers = [("id", "u"), ("r", "1"), ("w", w), ("ttl", "100"), ("la", &la), ("ip", "1"), ("d", "{}")];
+        let _: () = redis.hset_multiple(&hash, &numbers).unwrap();
+        for n in 0..2 {
+            let set = service.set("app1", &token, &format!(r#"{{"n":{n}}}"#)).await;
+            assert!(set.ends_with(&format!(r#""d":{{"n":{n}}}}}"#)), "w {w:?}: {set}");
+        }
+    }
+    let _: i64 = redis.del(&hash).unwrap();
     let _: () = redis.set(&hash, "of another type").unwrap();
     assert_eq!(service.call("GET", &format!("/app1/get/{token}")).await.status, 503);
     assert_eq!(service.ok("GET", "/ping").await, "PONG");

@@ -96,7 +96,9 @@ impl MemoryStore {
             let text = before.as_ref().map(Text::to_raw).transpose().map_err(|_| StoreError::Corrupt)?;
             let mut data = Data::from_text(text.as_deref()).map_err(|_| StoreError::Corrupt)?;
             data.apply(change);
-            let data = data.to_bounded_text(self.max_session_bytes)?.map(Text::new);
+            // A session that is too large already may become smaller step by step.
+            let longest = self.max_session_bytes.max(text.as_ref().map_or(0, |text| text.get().len()));
+            let data = data.to_bounded_text(longest)?.map(Text::new);
             let replace = |table: &mut Table| table.replace(app, token, now, before.as_ref(), data.as_ref());
             match self.with_room(replace).await? {
                 Replaced::Done(changed) => return Ok(changed.view(now)),

@@ -29,6 +29,8 @@ use crate::token::Token;
 
 /// Changes that are written together. Bounds how long the caller of the first one waits for the others.
 const BATCH: usize = 128;
+/// Writes of other instances that come first, after which a batch fails.
+const MAX_CONFLICTS: usize = 100;
 /// Bytes of `d` that are written as text before other tasks get their turn.
 const BYTES_AT_ONCE: usize = 64 * 1024;
 
@@ -127,7 +129,8 @@ impl Drop for Turn {
 
 /// What Redis holds of a session.
 struct Found {
-    w: i64,
+    /// `w` as Redis holds it.
+    w: Vec<u8>,
     /// `d` as Redis holds it.
     d: Vec<u8>,
 }
@@ -164,7 +167,7 @@ impl FromRedisValue for Written {
         }
         let d = fields.pop().flatten().unwrap_or_default();
         let w = fields.pop().flatten().unwrap_or_default();
-        Ok(Self::Conflict(Found { w: number(&w), d }))
+        Ok(Self::Conflict(Found { w, d }))
     }
 }
 
@@ -224,8 +227,9 @@ impl RedisStore {
                 None => return Ok((missing(changes), None)),
             },
         };
-        loop {
-            let merged = Merged::new(&found.d, changes, self.max_session_bytes)?;
+        for _ in 0..MAX_CONFLICTS {
+            // A session that is too large already may become smaller step by step.
+            let merged = Merged::new(&found.d, changes, self.max_session_bytes.max(found.d.len()))?;
             if merged.count() == 0 {
                 return Ok((merged.refusals(), Some(found)));
             }
@@ -239,6 +243,7 @@ impl RedisStore {
                 Written::Done(fields) => return merged.outcomes(&found, fields, changes).await,
             }
         }
+        Err(StoreError::Unavailable(Cause::Busy))
     }
 
     /// Writes `d` if it is still what was found.
@@ -256,7 +261,7 @@ impl RedisStore {
                 Arg::Text(app.as_str()),
                 Arg::Text(token.as_str()),
                 self.time.argument(),
-                Arg::Number(found.w),
+                Arg::Bytes(&found.w),
                 Arg::Bytes(&found.d),
                 Arg::Number(merged.count()),
                 Arg::Text(merged.text.as_deref().map_or("", RawValue::get)),
@@ -278,7 +283,7 @@ impl RedisStore {
             .run(Kind::Read, deadline, |mut connection, _| async move { command.query_async(&mut connection).await })
             .await?;
         let [id, w, d] = fields;
-        Ok(id.map(|_| Found { w: number(&w.unwrap_or_default()), d: d.unwrap_or_default() }))
+        Ok(id.map(|_| Found { w: w.unwrap_or_default(), d: d.unwrap_or_default() }))
     }
 }
 
@@ -331,13 +336,15 @@ impl Merged {
         changes: &[Change],
     ) -> Result<(Vec<Outcome>, Option<Found>), StoreError> {
         let d = self.text.as_deref().map_or("", RawValue::get).into();
-        let held = Found { w: found.w.saturating_add(self.count()), d };
+        let before = number(&found.w);
+        let after = before.saturating_add(self.count());
+        let held = Found { w: after.to_string().into(), d };
         let Some(session) = parse_timed_session_without_data(fields) else { return Ok((missing(changes), None)) };
         if changes.len() == 1 {
-            return Ok((vec![Ok(Some(Session { w: held.w, d: self.text, ..session }))], Some(held)));
+            return Ok((vec![Ok(Some(Session { w: after, d: self.text, ..session }))], Some(held)));
         }
         let mut data = parse_data(&found.d)?;
-        let mut last = Session { w: found.w, ..session };
+        let mut last = Session { w: before, ..session };
         let (mut outcomes, mut bytes) = (Vec::with_capacity(changes.len()), 0usize);
         for (change, refused) in changes.iter().zip(self.refused) {
             if let Some(error) = refused {

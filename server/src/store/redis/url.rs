@@ -76,6 +76,10 @@ impl RedisUrl {
         };
         let form = RedisUrlError::Form(kind);
         let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+        // A slash in a password that is not encoded: the rest of the password would be shown as a path.
+        if path.contains('@') {
+            return Err(form);
+        }
         let (username, password, hosts) = match authority.rsplit_once('@') {
             Some((user, hosts)) => {
                 let (username, password) = user.split_once(':').unwrap_or((user, ""));
@@ -219,6 +223,9 @@ mod tests {
             "http://h",
             "redis:h",
             "redis://u:secret@h/%zz",
+            "redis+sentinel://u:12/secret@h",
+            "redis+sentinel://u:12/secret@h/main",
+            "unix:///u:secret@h",
         ] {
             let error = RedisUrl::parse(url).map(|found| found.to_string()).unwrap_err().to_string();
             assert!(!error.contains("secret"), "{error}");

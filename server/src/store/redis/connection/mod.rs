@@ -133,7 +133,7 @@ impl ConnectionManager {
             let found = Failure::of(&error, shared.connector.is_cluster());
             failure = Some(found.error);
             match found.remedy {
-                Remedy::None => return Err(shared.failed(found.error, &describe(&error))),
+                Remedy::None => return Err(shared.failed(told(found.error, kind, repeated), &describe(&error))),
                 Remedy::Reconnect if kind == Kind::OptionalWrite && shared.attempts.load(Ordering::Relaxed) > 0 => {
                     shared.replace(generation);
                     return Err(shared.failed(found.error, &describe(&error)));

@@ -6,19 +6,20 @@
 -- KEYS: as in live.lua. ARGV: app, token, time or '', expected `w`, expected `d`, number of changes, new `d` or '',
 -- '1' if repeated.
 local app, token, now = ARGV[1], ARGV[2], seconds(ARGV[3])
-local expected_w, expected_d, changes = tonumber(ARGV[4]), ARGV[5], tonumber(ARGV[6])
+local expected_w, expected_d, changes = ARGV[4], ARGV[5], tonumber(ARGV[6])
 local merged, repeated = ARGV[7], ARGV[8] == '1'
 local fields, idle, left = live(now)
 if not fields then
   return nil
 end
 fields[9] = tostring(now)
+-- As text: a `w` that is no integer is compared, too.
 local w, d = tonumber(fields[3]) or 0, fields[5] or ''
-if w ~= expected_w or d ~= expected_d then
+if (fields[3] or '') ~= expected_w or d ~= expected_d then
   if not repeated then
-    return {fields[3] or '0', d}
+    return {fields[3] or '', d}
   end
-  if w == expected_w + changes and d == merged then
+  if w == (tonumber(expected_w) or 0) + changes and d == merged then
     return fields
   end
   return 0
