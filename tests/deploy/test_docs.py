@@ -189,7 +189,9 @@ def test_every_suite_that_cargo_is_asked_for_exists() -> None:
     for suite in [name for command in commands for name in re.findall(r"--test (\w+)", command)]:
         assert (ROOT / "tests" / suite / "main.rs").is_file() or (ROOT / "tests" / f"{suite}.rs").is_file(), suite
     packages = {name for command in commands for name in re.findall(r"--package ([\w-]+)", command)}
-    manifests = "".join((ROOT / folder / "Cargo.toml").read_text() for folder in ("core", "server", "cli", "tests/support"))
+    manifests = "".join(
+        (ROOT / folder / "Cargo.toml").read_text() for folder in ("core", "server", "cli", "tests/support")
+    )
     assert packages and packages <= set(re.findall(r'^name = "([\w-]+)"', manifests, re.MULTILINE))
 
 
