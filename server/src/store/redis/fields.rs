@@ -58,8 +58,9 @@ fn owned_text(bytes: Vec<u8>) -> String {
 /// JavaScript writes large numbers as `1e+22`.
 #[allow(clippy::cast_possible_truncation, reason = "a cast from float saturates, and the result is clamped")]
 pub fn number(bytes: &[u8]) -> i64 {
-    let number: f64 = text(bytes).parse().unwrap_or_default();
-    (number as i64).clamp(-MAX_SECONDS, MAX_SECONDS)
+    let text = std::str::from_utf8(bytes).unwrap_or_default();
+    let number = text.parse().unwrap_or_else(|_| text.parse::<f64>().unwrap_or_default() as i64);
+    number.clamp(-MAX_SECONDS, MAX_SECONDS)
 }
 
 /// `d` as Redis holds it.

@@ -276,14 +276,16 @@ impl RedisStore {
     async fn find(&self, key: &Key, deadline: Instant) -> Result<Option<Found>, StoreError> {
         let (app, token) = key.as_ref();
         let mut command = redis::cmd("HMGET");
-        command.arg(self.layout.of_token(token).session(app, token.as_str())).arg("id").arg("w").arg("d");
+        command.arg(self.layout.of_token(token).session(app, token.as_str())).arg("w").arg("d");
         let command = &command;
-        let fields: [Option<Vec<u8>>; 3] = self
+        let fields: [Option<Vec<u8>>; 2] = self
             .connection
             .run(Kind::Read, deadline, |mut connection, _| async move { command.query_async(&mut connection).await })
             .await?;
-        let [id, w, d] = fields;
-        Ok(id.map(|_| Found { w: w.unwrap_or_default(), d: d.unwrap_or_default() }))
+        let [w, d] = fields;
+        // The script looks at the other fields.
+        let found = w.is_some() || d.is_some();
+        Ok(found.then(|| Found { w: w.unwrap_or_default(), d: d.unwrap_or_default() }))
     }
 }
 

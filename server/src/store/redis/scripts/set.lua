@@ -31,4 +31,6 @@ else
   redis.call('HSET', KEYS[4], 'w', w + changes, 'd', merged)
 end
 touch(fields, idle, left, app, token, now)
+-- The caller knows what `d` is now.
+fields[5] = false
 return fields
