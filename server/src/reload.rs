@@ -10,7 +10,7 @@ use std::{io, thread};
 use tokio::sync::watch;
 
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
-/// For whoever writes a file to finish: a file that is cut off may still be valid.
+/// Time for a writer to finish the file. A truncated file can still be valid.
 const SETTLE_TIME: Duration = Duration::from_millis(200);
 const MAX_FILE: u64 = 1 << 20;
 

@@ -42,7 +42,7 @@ impl Verb {
 pub enum Target<'a> {
     /// Needs no authorization and no allowed host.
     Health,
-    /// Needs a caller, whatever it is limited to.
+    /// Every known caller may request it. Apps and verbs do not matter.
     Metrics,
     Endpoint {
         app: Cow<'a, str>,

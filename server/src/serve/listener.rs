@@ -106,7 +106,7 @@ fn open_socket(path: &Path) -> io::Result<UnixListener> {
     }
     let socket = UnixSocket::new_stream()?;
     socket.bind(path)?;
-    // Before it listens: until then, nobody can connect, whatever the umask is.
+    // Set before `listen`: no client can connect earlier, so the umask does not matter.
     set_permissions(path, Permissions::from_mode(SOCKET_MODE))?;
     socket.listen(BACKLOG)
 }

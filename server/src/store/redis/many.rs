@@ -103,7 +103,7 @@ impl RedisStore {
         let partitions = stream::iter(self.layout.partitions()).map(|keys| async move {
             self.query::<u64>(cmd("ZCOUNT").arg(keys.users(app)).arg(since).arg("+inf")).await
         });
-        // All sessions of a user are in one slot, so nobody is counted twice.
+        // All sessions of a user are in one slot, so no user is counted twice.
         partitions
             .buffer_unordered(CONCURRENT_SLOTS)
             .try_fold(0u64, |sum, users| async move { Ok(sum.saturating_add(users)) })

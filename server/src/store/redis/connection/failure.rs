@@ -7,7 +7,7 @@ use crate::store::{Cause, StoreError};
 /// What may help after an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Remedy {
-    /// Nothing soon: the error is told.
+    /// No retry helps: return the error.
     None,
     /// The server refused the command, which had no effect. The same connection may work in a moment.
     Wait,

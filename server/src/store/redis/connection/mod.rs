@@ -97,8 +97,8 @@ impl ConnectionManager {
         Instant::now() + self.timeout
     }
 
-    /// Runs `work`, again if that can help. It is told whether an earlier run may have been executed: then its answer was
-    /// lost, and it must not do twice what was meant once.
+    /// Runs `work`, and repeats it where a retry can succeed. The second argument of `work` is true if an earlier run may
+    /// have been executed, because its answer was lost. Then `work` must not apply its effect twice.
     pub async fn run<T, F, R>(&self, kind: Kind, deadline: Instant, work: F) -> Result<T, StoreError>
     where
         F: Fn(Connection, bool) -> R,
@@ -160,7 +160,7 @@ impl ConnectionManager {
     }
 }
 
-/// The error to tell. A write whose answer was lost once may have been executed.
+/// The error to return. A write whose answer was lost once may have been executed.
 fn told(error: StoreError, kind: Kind, repeated: bool) -> StoreError {
     if repeated && kind == Kind::Write { StoreError::Unavailable(Cause::UnknownOutcome) } else { error }
 }
@@ -257,7 +257,7 @@ impl Shared {
     }
 }
 
-/// Connects, with growing delays, until it succeeds or nobody uses the manager any more.
+/// Connects, with growing delays, until it succeeds or the manager is dropped.
 async fn connect(shared: Weak<Shared>) {
     loop {
         let Some(strong) = shared.upgrade() else { return };
@@ -267,7 +267,7 @@ async fn connect(shared: Weak<Shared>) {
         let Some(strong) = shared.upgrade() else { return };
         match tokio::time::timeout(CONNECT_TIMEOUT, strong.connector.connect()).await {
             Ok(Ok(connection)) => {
-                // Under the lock, so that whoever finds no attempt running finds the connection.
+                // Under the lock: a task that sees no attempt running also sees the connection.
                 let mut connecting = strong.connecting();
                 strong.state.send_modify(|state| {
                     state.generation = state.generation.saturating_add(1);

@@ -1,8 +1,9 @@
 -- Writes `d` if the session is still the one that the caller merged its changes into, by `w` and `d`; else returns the
 -- present `w` and `d`, and the caller merges again. `d` is not decoded here, because Lua's numbers would change those of
 -- the session.
--- Each set raises `w`. So if this call is repeated because its answer was lost, `w` tells whether it was done: the state
--- that it would have left is success, another one is answered 0, since nobody can know.
+-- Each set raises `w`. If this call is repeated after a lost answer, an unchanged `w` shows that the first run was not
+-- executed. If `w` and `d` are what the first run would have left, the script returns success. Otherwise it returns 0: the
+-- outcome is unknown.
 -- KEYS: as in live.lua. ARGV: app, token, time or '', expected `w`, expected `d`, number of changes, new `d` or '',
 -- '1' if repeated.
 local app, token, now = ARGV[1], ARGV[2], seconds(ARGV[3])
