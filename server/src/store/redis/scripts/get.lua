@@ -1,7 +1,10 @@
--- Reads one session as it is before this use: its fields and the time. Goes on in end_idle.lua if it was idle for too long.
--- KEYS: as in live.lua. ARGV: app, token, time or '', longest idle seconds or '', and what to write: 'use' counts a use,
--- 'repeated' records one that may have been counted, 'end' only ends a session that was idle for too long, 'nothing' is for
--- a Redis that refuses writes.
+-- Reads one session as it is before this use: its fields and the time. If the session was idle for too long, end_idle.lua
+-- continues.
+-- KEYS: as in live.lua. ARGV: app, token, time or '', longest idle seconds or '', and what to write:
+--   'use'       counts a use
+--   'repeated'  records a use that may have been counted
+--   'end'       only ends a session that was idle for too long
+--   'nothing'   writes nothing, for a Redis that refuses writes
 local app, token, now, limit, mode = ARGV[1], ARGV[2], seconds(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
 local fields, idle, left = live(now)
 if not fields then
