@@ -27,7 +27,7 @@ CHANGE = json.dumps({"theme": "dark"})
 WARM_UP_SECONDS = 0.25
 
 # The gets beside the sets of one session: few enough that the server, without the sets, is idle most of the time.
-WRITERS = 64
+WRITERS = 512
 READERS = 16
 READER_PAUSE_MS = 5
 # Fewer than the others, and longer by this factor: a p99 needs many requests.

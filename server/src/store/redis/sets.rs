@@ -31,6 +31,9 @@ use crate::token::Token;
 const BATCH: usize = 128;
 /// Writes of other instances that come first, after which a batch fails.
 const MAX_CONFLICTS: usize = 100;
+/// Callers that are answered before other tasks get their turn: each then has a response to write, and often a next
+/// request to read.
+const ANSWERS_AT_ONCE: usize = 8;
 /// Bytes of `d` that are written as text before other tasks get their turn.
 const BYTES_AT_ONCE: usize = 64 * 1024;
 
@@ -203,9 +206,14 @@ impl RedisStore {
                     changes.iter().map(|_| Err(error)).collect()
                 }
             };
+            let mut answered = 0usize;
             for (answer, outcome) in answers.into_iter().zip(outcomes) {
                 // Fails if the caller has given up.
                 let _ = answer.send(outcome);
+                answered = answered.wrapping_add(1);
+                if answered.is_multiple_of(ANSWERS_AT_ONCE) {
+                    tokio::task::yield_now().await;
+                }
             }
         }
     }

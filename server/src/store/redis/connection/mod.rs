@@ -200,7 +200,7 @@ impl Shared {
         let mut connecting = self.connecting();
         if !*connecting && self.current(after).is_none() {
             *connecting = true;
-            tokio::spawn(connect(Arc::downgrade(self)));
+            tokio::spawn(connect(Attempt(Arc::downgrade(self))));
         }
     }
 
@@ -257,14 +257,25 @@ impl Shared {
     }
 }
 
+/// The task that connects. However it ends, the next request that needs a connection may start another.
+struct Attempt(Weak<Shared>);
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        if let Some(shared) = self.0.upgrade() {
+            *shared.connecting() = false;
+        }
+    }
+}
+
 /// Connects, with growing delays, until it succeeds or the manager is dropped.
-async fn connect(shared: Weak<Shared>) {
+async fn connect(mut task: Attempt) {
     loop {
-        let Some(strong) = shared.upgrade() else { return };
+        let Some(strong) = task.0.upgrade() else { return };
         let attempt = strong.attempts.fetch_add(1, Ordering::Relaxed).saturating_add(1);
         drop(strong);
         sleep(delay_before(attempt)).await;
-        let Some(strong) = shared.upgrade() else { return };
+        let Some(strong) = task.0.upgrade() else { return };
         match tokio::time::timeout(CONNECT_TIMEOUT, strong.connector.connect()).await {
             Ok(Ok(connection)) => {
                 // Under the lock: a task that sees no attempt running also sees the connection.
@@ -275,6 +286,8 @@ async fn connect(shared: Weak<Shared>) {
                     state.error = None;
                 });
                 *connecting = false;
+                // Another task may connect as soon as the lock is free: its mark is not this one's to remove.
+                task.0 = Weak::new();
                 return;
             }
             Ok(Err(error)) => {
