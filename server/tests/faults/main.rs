@@ -6,4 +6,5 @@ mod logs;
 mod repetition;
 #[path = "../support/mod.rs"]
 mod support;
+mod users;
 mod writes_refused;

@@ -75,6 +75,11 @@ impl RedisCluster {
         format!("redis+cluster://{}", addresses.join(","))
     }
 
+    /// All masters and replicas.
+    pub fn nodes(&self) -> impl Iterator<Item = &RedisServer> {
+        self.nodes.iter()
+    }
+
     /// The nodes that have not been killed.
     fn running(&self) -> impl Iterator<Item = &RedisServer> {
         self.nodes.iter().filter(|node| node.is_running())
@@ -133,6 +138,12 @@ impl RedisCluster {
     /// Moves a slot and its keys to another master, key by key, while clients may use it.
     #[track_caller]
     pub fn migrate_slot(&self, slot: u16, to: &RedisServer) {
+        self.migrate_slot_and(slot, to, || ());
+    }
+
+    /// The same, and calls `before_the_end` when all keys have moved, but the slot is still the old master's.
+    #[track_caller]
+    pub fn migrate_slot_and(&self, slot: u16, to: &RedisServer, before_the_end: impl FnOnce()) {
         let from = self.master_of(slot);
         let number = slot.to_string();
         let (from_id, to_id) = (self.id(from), self.id(to));
@@ -146,6 +157,7 @@ impl RedisCluster {
             // A client may end the key first: NOKEY.
             let _done: String = run(&mut source, &["MIGRATE", &host, &port, key, "0", "5000"]);
         }
+        before_the_end();
         // The receiver first: while the old master names the new one, the new one has to serve the slot.
         for node in [to, from].into_iter().chain(self.masters()) {
             node.query::<()>(&["CLUSTER", "SETSLOT", &number, "NODE", to_id]);

@@ -47,6 +47,11 @@ impl Sentinels {
         format!("redis+sentinel://{}/{MASTER}/0", addresses.join(","))
     }
 
+    /// The master and the replicas.
+    pub fn servers(&self) -> impl Iterator<Item = &RedisServer> {
+        self.servers.iter()
+    }
+
     /// The server that all Sentinels say is the master, and that says so itself.
     #[track_caller]
     pub fn master(&self) -> &RedisServer {

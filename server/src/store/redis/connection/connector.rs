@@ -7,10 +7,11 @@ use std::{fs, io};
 use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::cluster::ClusterClient;
 use redis::cluster_async::ClusterConnection;
+use redis::cluster_routing::SingleNodeRoutingInfo;
 use redis::sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType};
 use redis::{
-    AsyncConnectionConfig, Client, ClientTlsConfig, Cmd, ConnectionAddr, IntoConnectionInfo, Pipeline,
-    RedisConnectionInfo, RedisFuture, RedisResult, TlsCertificates, TlsMode, Value,
+    AsyncConnectionConfig, Client, ClientTlsConfig, Cmd, ConnectionAddr, ErrorKind, IntoConnectionInfo, Pipeline,
+    RedisConnectionInfo, RedisError, RedisFuture, RedisResult, ServerErrorKind, TlsCertificates, TlsMode, Value,
 };
 
 use super::super::url::{Node, RedisUrl, Topology};
@@ -26,7 +27,15 @@ impl ConnectionLike for Connection {
     fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
         match self {
             Self::Server(connection) => connection.req_packed_command(cmd),
-            Self::Cluster(connection) => connection.req_packed_command(cmd),
+            Self::Cluster(connection) => Box::pin(async move {
+                match connection.req_packed_command(cmd).await {
+                    Err(error) => match node_to_ask(&error) {
+                        Some(node) => ask(connection, node, cmd).await,
+                        None => Err(error),
+                    },
+                    answer => answer,
+                }
+            }),
         }
     }
 
@@ -48,6 +57,25 @@ impl ConnectionLike for Connection {
             Self::Cluster(connection) => connection.get_db(),
         }
     }
+}
+
+/// The node that has the keys already while their slot moves. The one that was asked first has done nothing.
+fn node_to_ask(error: &RedisError) -> Option<SingleNodeRoutingInfo> {
+    if error.kind() != ErrorKind::Server(ServerErrorKind::Ask) {
+        return None;
+    }
+    let (address, _slot) = error.redirect_node()?;
+    let (host, port) = address.rsplit_once(':')?;
+    Some(SingleNodeRoutingInfo::ByAddress { host: host.to_owned(), port: port.parse().ok()? })
+}
+
+/// Sends a command to the node that a slot moves to. The client does so itself only where it may also repeat commands
+/// that were executed.
+async fn ask(connection: &mut ClusterConnection, node: SingleNodeRoutingInfo, cmd: &Cmd) -> RedisResult<Value> {
+    let mut asking = redis::pipe();
+    asking.cmd("ASKING").add_command(cmd.clone());
+    let answers = connection.route_pipeline(asking, 0, 2, node).await?;
+    answers.into_iter().next_back().unwrap_or(Value::Nil).extract_error()
 }
 
 /// Files with credentials. They are read for each connection, so that one that was replaced is used after the next
