@@ -161,6 +161,11 @@ impl Shell {
         self.handle(Event::CalloutResponse { call: call.id, response: response.callout_response() }, None);
     }
 
+    /// Hands the response to a call in that a test has taken out of [`Self::calls`].
+    pub fn respond_to_call(&mut self, call: &Call, response: &Response) {
+        self.handle(Event::CalloutResponse { call: call.id, response: response.callout_response() }, None);
+    }
+
     /// Hands the response to the oldest call of a stream in.
     pub fn respond_to(&mut self, stream: StreamRef, response: &Response) {
         let index = self.calls.iter().position(|call| call.stream == Some(stream));
