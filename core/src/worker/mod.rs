@@ -77,7 +77,8 @@ impl Worker {
         let shares_nothing = config.cache.as_ref().is_some_and(|cache| !cache.shared);
         let own_data = shares_nothing.then(LocalData::default);
         let shared_data = own_data.as_ref().map_or(environment.shared_data(), |own| own);
-        let mut sessions = Sessions::new(config.cache.as_ref(), config.limits, shared_data, seeds.random)?;
+        let host_data = environment.shared_data();
+        let mut sessions = Sessions::new(config.cache.as_ref(), config.limits, shared_data, host_data, seeds.random)?;
         sessions.report_cache(actions);
         Ok(Self {
             config,
@@ -223,14 +224,14 @@ impl Worker {
         actions: &mut Vec<Action>,
     ) {
         self.completions_left = COMPLETIONS;
-        let Some(pending) = self.sessions.take(call) else {
+        let Some(mut pending) = self.sessions.take(call) else {
             actions.push(Action::Log(LogLine::UnknownCall { call }));
             return;
         };
         let now_ms = cx.now_ms_or(pending.deadline_ms());
         actions.push(Action::Gauge(Gauge::InFlight, -1));
         actions.push(Action::CallDuration(now_ms.saturating_sub(pending.started_ms())));
-        let outcome = pending.body(response, now_ms);
+        let outcome = self.sessions.read(&mut pending, response, now_ms);
         let ready = self.sessions.complete(cx, pending, outcome, actions);
         self.streams.make_ready(ready);
         self.go_on(cx, actions);

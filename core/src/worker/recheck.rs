@@ -21,6 +21,12 @@ impl Worker {
     #[inline(never)]
     pub(super) fn tick(&mut self, cx: &Context<'_>, actions: &mut Vec<Action>) {
         self.completions_left = COMPLETIONS;
+        cx.now_ms();
+        if cx.clock_refused().is_some() {
+            return;
+        }
+        let ready = self.sessions.go_on_after_others(cx, self.tick_period_ms(), actions);
+        self.streams.make_ready(ready);
         self.go_on(cx, actions);
     }
 
@@ -47,8 +53,7 @@ impl Worker {
                 deadline_ms: now_ms.saturating_add(rule.backend.service.timeout_ms),
                 in_shadow: false,
             };
-            let known =
-                self.sessions.lookup(cx, &rule.backend, watch.token(), waiter, &Headers::default(), actions);
+            let known = self.sessions.lookup(cx, &rule.backend, watch.token(), waiter, &Headers::default(), actions);
             match known {
                 // Behind all that are due already, so that streams of other services have their turn.
                 Some(Lookup::Failed(Failure::Busy)) => {
