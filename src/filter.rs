@@ -182,6 +182,11 @@ impl Filter {
                 self.handle(event, callback);
             }
             Action::Complete(completion) => self.complete(completion, callback),
+            Action::Timer(period_ms) => {
+                // The host applies a new period to a running timer only after it has fired once more.
+                let set = host::set_tick_period(0).and_then(|()| host::set_tick_period(period_ms));
+                report("event=timer_refused", set);
+            }
             Action::Wakeup => {
                 if let Err(refused) = host::enqueue(self.wakeup_queue) {
                     log::warn!("event=alarm_refused status={refused:?}");

@@ -69,6 +69,9 @@ pub enum Action {
     /// ([`Event::Complete`](crate::worker::Event::Complete), or
     /// [`Event::StreamGone`](crate::worker::Event::StreamGone) if the host does not know the stream any more).
     Complete(Completion),
+    /// Sets the interval of [`Event::Tick`](crate::worker::Event::Tick), in milliseconds. Zero: there are none. The next
+    /// one comes after the new interval.
+    Timer(u32),
     /// Enqueue an item to the worker's own queue, for an [`Event::Wakeup`](crate::worker::Event::Wakeup) in a callback of
     /// its own.
     Wakeup,

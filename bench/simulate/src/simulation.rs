@@ -205,7 +205,12 @@ impl Simulation {
             }
             Step::Respond(call, is_active) => {
                 let body = if is_active { SESSION } else { b"{}" }.to_vec();
-                let response = CalloutResponse::Complete { status: 200, from_service: true, body: Body::Read(body) };
+                let response = CalloutResponse::Complete {
+                    status: 200,
+                    from_service: true,
+                    max_idle_s: None,
+                    body: Body::Read(body),
+                };
                 self.handle(Event::CalloutResponse { call: call.id, response }, call.request);
             }
         }

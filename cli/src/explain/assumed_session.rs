@@ -78,7 +78,7 @@ impl AssumedSession {
             Self::None => b"{}",
             Self::Unavailable => return CalloutResponse::Reset,
         };
-        CalloutResponse::Complete { status: 200, from_service: true, body: Body::Read(body.to_vec()) }
+        CalloutResponse::Complete { status: 200, from_service: true, max_idle_s: None, body: Body::Read(body.to_vec()) }
     }
 }
 

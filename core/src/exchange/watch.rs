@@ -72,7 +72,7 @@ impl Watch {
             }
             // No call was made.
             Decision::Busy | Decision::Anonymous(_) if matches!(lookup, Lookup::Failed(Failure::Busy)) => {
-                RecheckOutcome::KeepOpen(0)
+                RecheckOutcome::KeepOpen(1)
             }
             _ => RecheckOutcome::KeepOpen(self.every_ms),
         }

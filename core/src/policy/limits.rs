@@ -13,14 +13,30 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// `idle` in the whole seconds of `max_idle`, rounded down. rest-sessions counts idle time in whole seconds, so a
+    /// session is idle for longer than this if and only if it is idle for longer than the limit.
+    #[must_use]
+    pub fn max_idle_s(self) -> Option<u64> {
+        self.idle_ms.and_then(|idle_ms| idle_ms.checked_div(1_000)).map(|seconds| seconds.max(1))
+    }
+
+    /// Whether a session was idle for too long. A session without an idle time was.
+    #[must_use]
+    pub fn idle_exceeded(self, session: &Session) -> bool {
+        self.idle_ms.is_some_and(|limit| session.idle_ms().is_none_or(|found| found > limit))
+    }
+
+    /// Whether a token is too old at `now_ms`. A token without a creation time is.
+    #[must_use]
+    pub fn age_exceeded(self, token: &Token, now_ms: u64) -> bool {
+        let age_ms = || token.created_ms().map(|created| now_ms.saturating_sub(created));
+        self.age_ms.is_some_and(|limit| age_ms().is_none_or(|found| found > limit))
+    }
+
     /// Whether a session exceeds a limit at `now_ms`. A session without the value that a limit applies to exceeds it.
     #[must_use]
     pub fn exceeded_by(self, session: &Session, token: &Token, now_ms: u64) -> bool {
-        let beyond = |limit: Option<u64>, found: &dyn Fn() -> Option<u64>| {
-            limit.is_some_and(|limit| found().is_none_or(|found| found > limit))
-        };
-        beyond(self.idle_ms, &|| session.idle_ms())
-            || beyond(self.age_ms, &|| token.created_ms().map(|created| now_ms.saturating_sub(created)))
+        self.idle_exceeded(session) || self.age_exceeded(token, now_ms)
     }
 }
 
@@ -53,6 +69,19 @@ mod tests {
         ] {
             assert_eq!(limits.exceeded_by(&session(Some(idle)), &token(age_ms), NOW_MS), exceeded, "{idle} {age_ms}");
         }
+    }
+
+    #[test]
+    fn max_idle_forbids_the_whole_seconds_that_the_limit_forbids() {
+        for idle_ms in [1_000, 1_001, 1_999, 2_000, 90_500, 1_800_000, 31_536_000_000] {
+            let limits = Limits { idle_ms: Some(idle_ms), age_ms: None };
+            let max_idle_s = limits.max_idle_s().unwrap();
+            for idle_s in max_idle_s - 1..max_idle_s + 3 {
+                let exceeded = limits.idle_exceeded(&session(Some(&idle_s.to_string())));
+                assert_eq!(idle_s > max_idle_s, exceeded, "{idle_s} s of {idle_ms} ms");
+            }
+        }
+        assert_eq!(Limits::default().max_idle_s(), None);
     }
 
     #[test]

@@ -29,10 +29,11 @@ impl CallRequest {
         self.header(":method")
     }
 
-    /// The token in the path: its last segment.
+    /// The token in the path: its last segment, without the query.
     #[must_use]
     pub fn token(&self) -> &str {
-        self.header(":path").rsplit('/').next().unwrap_or_default()
+        let segment = self.header(":path").rsplit('/').next().unwrap_or_default();
+        segment.split_once('?').map_or(segment, |(token, _)| token)
     }
 }
 
@@ -50,14 +51,33 @@ const TRACE_HEADERS: [(&str, usize); 9] = [
     ("x-b3-flags", 64),
 ];
 
+/// How a lookup treats the time for which its session was idle.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct IdleQuery {
+    /// `max_idle`: the service ends the session, in the same step, if it was idle for more seconds. `None`: it is not
+    /// asked to.
+    pub max_idle_s: Option<u64>,
+    /// The lookup resets the idle time that it is to find, so it may not reach the service twice.
+    pub only_once: bool,
+}
+
 /// `GET /{app}/get/{token}`: looks a session up.
 #[must_use]
-pub fn lookup(service: &Service, app: &str, token: &Token, request: &Headers) -> CallRequest {
+pub fn lookup(service: &Service, app: &str, token: &Token, idle: IdleQuery, request: &Headers) -> CallRequest {
     let mut call = call(service, ("GET", "get"), app, token, request);
+    if let Some(max_idle_s) = idle.max_idle_s
+        && let Some((_, path)) = call.headers.iter_mut().find(|(name, _)| *name == ":path")
+    {
+        path.push_str("?max_idle=");
+        path.push_str(&max_idle_s.to_string());
+    }
     if service.retries > 0 {
         // Envoy's router retries after a refused or reset connection ("x-envoy-retry-on" in the router filter's
-        // documentation). A response is never retried, whatever its status.
-        call.headers.push(("x-envoy-retry-on", "connect-failure,refused-stream,reset".to_owned()));
+        // documentation). A response is never retried, whatever its status. After a reset, the service may have served
+        // the lookup.
+        let retry_on =
+            if idle.only_once { "connect-failure,refused-stream" } else { "connect-failure,refused-stream,reset" };
+        call.headers.push(("x-envoy-retry-on", retry_on.to_owned()));
         call.headers.push(("x-envoy-max-retries", service.retries.to_string()));
     }
     call
@@ -117,7 +137,21 @@ mod tests {
 
     fn headers_of(service: &Service, request: &[(&str, &[u8])]) -> Vec<(&'static str, String)> {
         let token = Token::parse(token_made_at(NOW_MS).as_bytes(), &|| NOW_MS).unwrap();
-        lookup(service, "myapp", &token, &Headers::from_pairs(request)).headers
+        lookup(service, "myapp", &token, IdleQuery::default(), &Headers::from_pairs(request)).headers
+    }
+
+    #[test]
+    fn a_lookup_under_an_idle_limit_names_it_and_is_not_retried_after_a_reset_if_it_counts_as_a_use() {
+        let token = Token::parse(token_made_at(NOW_MS).as_bytes(), &|| NOW_MS).unwrap();
+        let call = |idle| lookup(&service(), "myapp", &token, idle, &Headers::default());
+        let asked = call(IdleQuery { max_idle_s: Some(1_800), only_once: true });
+        assert_eq!(asked.header(":path"), format!("/at/rs/myapp/get/{}?max_idle=1800", token_made_at(NOW_MS)));
+        assert_eq!(asked.token(), token_made_at(NOW_MS));
+        assert_eq!(asked.header("x-envoy-retry-on"), "connect-failure,refused-stream");
+        assert_eq!(asked.header("x-envoy-max-retries"), "1");
+        let unlimited = call(IdleQuery { max_idle_s: None, only_once: false });
+        assert!(!unlimited.header(":path").contains('?'));
+        assert!(unlimited.header("x-envoy-retry-on").ends_with(",reset"));
     }
 
     #[test]

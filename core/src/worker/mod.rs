@@ -19,7 +19,7 @@ mod tests;
 use std::hash::RandomState;
 use std::rc::Rc;
 
-use crate::action::{Action, Completion, HeaderMap, StreamId, StreamRef};
+use crate::action::{Action, HeaderMap, StreamId, StreamRef};
 use crate::cache::shared_data::{LocalData, Unavailable};
 use crate::config::Config;
 use crate::exchange::{self, Context, Effects, Environment, Refused};
@@ -56,6 +56,8 @@ pub struct Worker {
     next_generation: u64,
     /// How many streams may still be completed in this callback of the host.
     completions_left: usize,
+    /// Rechecks are due that go on in a callback of their own.
+    has_due: bool,
 }
 
 impl Worker {
@@ -75,7 +77,8 @@ impl Worker {
         let shares_nothing = config.cache.as_ref().is_some_and(|cache| !cache.shared);
         let own_data = shares_nothing.then(LocalData::default);
         let shared_data = own_data.as_ref().map_or(environment.shared_data(), |own| own);
-        let mut sessions = Sessions::new(config.cache.as_ref(), config.limits, shared_data, seeds.random)?;
+        let host_data = environment.shared_data();
+        let mut sessions = Sessions::new(config.cache.as_ref(), config.limits, shared_data, host_data, seeds.random)?;
         sessions.report_cache(actions);
         Ok(Self {
             config,
@@ -85,6 +88,7 @@ impl Worker {
             sessions,
             next_generation: 0,
             completions_left: 0,
+            has_due: false,
         })
     }
 
@@ -159,14 +163,15 @@ impl Worker {
             Event::StreamGone(completion) => self.stream_gone(cx, completion, actions),
             Event::Wakeup => {
                 self.completions_left = COMPLETIONS;
-                self.emit_completions(actions);
+                self.go_on(cx, actions);
             }
             Event::WakeupRefused => {
                 // A deep stack is better than a stream that is never completed.
                 self.completions_left = usize::MAX;
+                self.has_due = false;
                 self.emit_completions(actions);
             }
-            Event::Tick => self.recheck(cx, actions),
+            Event::Tick => self.tick(cx, actions),
             Event::Refused { stream, map, status, undone } => {
                 for action in undone {
                     match action {
@@ -201,10 +206,11 @@ impl Worker {
         if ready.is_empty() {
             return;
         }
-        let Some(own) = callback else { return self.make_ready(ready, actions) };
-        // In the callback of a stream, nothing may be done to another one: the host would stop the stream.
         self.streams.make_ready(ready);
         self.sessions.report_cache(actions);
+        // No recheck follows at once: the host may refuse its call as well, and so on, ever deeper on the stack.
+        let Some(own) = callback else { return self.emit_completions(actions) };
+        // In the callback of a stream, nothing may be done to another one: the host would stop the stream.
         actions.extend(self.streams.take_ready(own).map(Action::Complete));
     }
 
@@ -218,21 +224,25 @@ impl Worker {
         actions: &mut Vec<Action>,
     ) {
         self.completions_left = COMPLETIONS;
-        let Some(pending) = self.sessions.take(call) else {
+        let Some(mut pending) = self.sessions.take(call) else {
             actions.push(Action::Log(LogLine::UnknownCall { call }));
             return;
         };
         let now_ms = cx.now_ms_or(pending.deadline_ms());
         actions.push(Action::Gauge(Gauge::InFlight, -1));
         actions.push(Action::CallDuration(now_ms.saturating_sub(pending.started_ms())));
-        let outcome = pending.body(response, now_ms);
+        let outcome = self.sessions.read(&mut pending, response, now_ms);
         let ready = self.sessions.complete(cx, pending, outcome, actions);
-        self.make_ready(ready, actions);
+        self.streams.make_ready(ready);
+        self.go_on(cx, actions);
     }
 
+    /// In a callback of the root: rechecks what is due, where few completions come first, and completes streams.
     #[inline(never)]
-    fn make_ready(&mut self, ready: Vec<Completion>, actions: &mut Vec<Action>) {
-        self.streams.make_ready(ready);
+    fn go_on(&mut self, cx: &Context<'_>, actions: &mut Vec<Action>) {
+        if self.streams.ready() < COMPLETIONS && self.streams.is_watching() {
+            self.recheck_due(cx, actions);
+        }
         self.sessions.report_cache(actions);
         self.emit_completions(actions);
     }
@@ -240,11 +250,11 @@ impl Worker {
     /// Completes as many streams as this callback may, and the others in a later one.
     fn emit_completions(&mut self, actions: &mut Vec<Action>) {
         while self.completions_left > 0 {
-            let Some(completion) = self.streams.next_ready() else { return };
+            let Some(completion) = self.streams.next_ready() else { break };
             self.completions_left = self.completions_left.saturating_sub(1);
             actions.push(Action::Complete(completion));
         }
-        if self.streams.has_ready() {
+        if self.streams.ready() > 0 || self.has_due {
             actions.push(Action::Wakeup);
         }
     }

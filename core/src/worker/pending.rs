@@ -10,6 +10,9 @@ use crate::exchange::{AwaitChange, AwaitKills, AwaitResponse, AwaitSession, Foll
 use crate::int_map::IntMap;
 use crate::session::lookup::{Failure, Lookup};
 
+/// How many places of ended streams the order of rechecks may hold beside those of the open ones.
+const SPARE_PLACES: usize = 1_024;
+
 struct PendingStream {
     stream: StreamRef,
     exchange: Exchange,
@@ -77,6 +80,8 @@ pub struct PendingStreams {
     streams: IntMap<u64, PendingStream>,
     /// When the watched streams are due, with their generations.
     due: BinaryHeap<Reverse<(u64, u64)>>,
+    /// The watched streams whose recheck has made a call that is not over, by generation.
+    calling: IntMap<u64, ()>,
     ready: VecDeque<Completion>,
 }
 
@@ -88,7 +93,7 @@ impl PendingStreams {
     /// Follows a request that goes on, if there is a reason to. Returns whether there is.
     pub fn follow(&mut self, stream: StreamRef, follow_up: FollowUp, due_ms: Option<u64>) -> bool {
         let watch = follow_up.watch.map(|watch| Watched { watch, due_ms });
-        self.due.extend(due_ms.map(|due_ms| Reverse((due_ms, stream.generation))));
+        self.push_due(due_ms, stream.generation);
         let response = match follow_up.response {
             Some(exchange) => UpstreamResponse::Awaited(exchange),
             None if watch.is_none() => return false,
@@ -114,12 +119,42 @@ impl PendingStreams {
         }
     }
 
-    /// The next recheck of a stream.
+    /// The next recheck of a stream. A recheck under way is over.
     pub fn schedule(&mut self, stream: StreamRef, due_ms: u64) {
+        self.calling.remove(&stream.generation);
         if let Some((Some(watched), _)) = self.open(stream) {
             watched.due_ms = Some(due_ms);
-            self.due.push(Reverse((due_ms, stream.generation)));
+            self.push_due(Some(due_ms), stream.generation);
         }
+    }
+
+    fn push_due(&mut self, due_ms: Option<u64>, generation: u64) {
+        self.due.extend(due_ms.map(|due_ms| Reverse((due_ms, generation))));
+        // Streams that have ended leave their places behind, for as long as their interval is.
+        if self.due.len() > self.streams.len().saturating_mul(2).saturating_add(SPARE_PLACES) {
+            let streams = &self.streams;
+            self.due.retain(|Reverse((_, generation))| streams.contains_key(generation));
+        }
+    }
+
+    /// The recheck of a stream has made a call.
+    pub fn note_call(&mut self, stream: StreamRef) {
+        self.calling.insert(stream.generation, ());
+    }
+
+    /// How many rechecks have made a call that is not over.
+    pub fn calling(&self) -> usize {
+        self.calling.len()
+    }
+
+    /// Whether there are streams to recheck, some time.
+    pub fn is_watching(&self) -> bool {
+        !self.due.is_empty()
+    }
+
+    /// Whether a recheck is due.
+    pub fn is_due(&self, now_ms: u64) -> bool {
+        self.due.peek().is_some_and(|Reverse((due_ms, _))| *due_ms <= now_ms)
     }
 
     fn open(&mut self, stream: StreamRef) -> Option<(&mut Option<Watched>, &mut UpstreamResponse)> {
@@ -129,24 +164,19 @@ impl PendingStreams {
         }
     }
 
-    /// The watches that are due, `limit` at most, the longest overdue first: a stream that waits becomes ever more overdue,
-    /// so each one's turn comes. They are not due again until [`Self::schedule`].
-    pub fn take_due(&mut self, now_ms: u64, limit: usize) -> Vec<(StreamRef, Watch)> {
-        let mut taken = Vec::new();
-        while taken.len() < limit
-            && let Some(Reverse((due_ms, generation))) = self.due.peek().copied()
-            && due_ms <= now_ms
-        {
-            self.due.pop();
+    /// The watch that is overdue for longest. It is not due again until [`Self::schedule`].
+    pub fn take_due(&mut self, now_ms: u64) -> Option<(StreamRef, Watch)> {
+        while self.is_due(now_ms) {
+            let Reverse((due_ms, generation)) = self.due.pop()?;
             // A stream that has ended leaves its place here behind.
             if let Some(PendingStream { stream, exchange: Exchange::Open { watch: Some(watched), .. } }) =
                 self.streams.get_mut(&generation)
                 && watched.due_ms.take_if(|due| *due == due_ms).is_some()
             {
-                taken.push((*stream, watched.watch.clone()));
+                return Some((*stream, watched.watch.clone()));
             }
         }
-        taken
+        None
     }
 
     /// The host is done with a stream. Returns whether its request was still to be decided.
@@ -158,6 +188,7 @@ impl PendingStreams {
             *has_ended = true;
             return false;
         }
+        self.calling.remove(&stream.generation);
         let ended = self.streams.remove(&stream.generation);
         ended.is_some_and(|ended| matches!(ended.exchange, Exchange::Session(_) | Exchange::Kills(_)))
     }
@@ -212,8 +243,9 @@ impl PendingStreams {
         self.ready.remove(place)
     }
 
-    pub fn has_ready(&self) -> bool {
-        !self.ready.is_empty()
+    /// How many completions are ready.
+    pub fn ready(&self) -> usize {
+        self.ready.len()
     }
 
     /// Takes the exchange that goes on with a completion, if the stream still waits for it.
@@ -245,6 +277,12 @@ impl PendingStreams {
             (Exchange::Kills(_), Ready::Lookup(_))
             | (Exchange::Session(_) | Exchange::Shadow { .. }, Ready::Mutation(_)) => None,
         }
+    }
+
+    /// How many places the order of rechecks has.
+    #[cfg(test)]
+    pub fn places(&self) -> usize {
+        self.due.len()
     }
 
     #[must_use]

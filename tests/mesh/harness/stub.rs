@@ -33,7 +33,7 @@ impl Call {
 
     /// The token in the path.
     pub fn token(&self) -> &str {
-        self.path.rsplit('/').next().unwrap_or_default()
+        self.path.rsplit('/').next().and_then(|segment| segment.split('?').next()).unwrap_or_default()
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use super::idle::{IdleCheck, IdleVerdict};
 use super::{Purpose, Sessions, received};
 use crate::action::{Action, Completion, Ready, StreamRef};
 use crate::cache::invalidation::{KeyHash, Version};
@@ -32,8 +33,17 @@ pub struct PendingLookup {
     hash: KeyHash,
     /// Absent if the shared data was not available. Then the session is not cached, and no further request joins.
     version: Option<Version>,
+    /// Absent without `limits.idle`.
+    pub(super) idle: Option<IdleCheck>,
     /// The stream that caused the call first. A stream that has ended stays in the list, and the call goes on.
-    waiters: Vec<Waiter>,
+    pub(super) waiters: Vec<Waiter>,
+}
+
+impl PendingLookup {
+    /// The earliest of the waiters' deadlines, in milliseconds since 1970.
+    pub(super) fn deadline_ms(&self) -> u64 {
+        self.waiters.iter().map(|waiter| waiter.deadline_ms).min().unwrap_or(0)
+    }
 }
 
 impl Sessions {
@@ -77,11 +87,19 @@ impl Sessions {
             actions.push(Action::Count(Counter::Coalesced));
             return None;
         }
-        match self.client.admit(backend, now_ms) {
-            Ok(permit) => {
+        let checked = self.check_idle(cx, &target, now_ms.saturating_add(backend.service.timeout_ms), waiter.in_shadow);
+        let admitted = checked.and_then(|(query, check)| match self.client.admit(backend, now_ms) {
+            Ok(permit) => Ok((query, check, permit)),
+            Err(failure) => {
+                self.forget_idle(cx, &target, check.as_ref());
+                Err(failure)
+            }
+        });
+        match admitted {
+            Ok((query, idle, permit)) => {
                 let version = epoch.and_then(|epoch| Version::read(data, hash, epoch)).ok();
-                let call = request::lookup(&backend.service, &backend.namespace.app, token, request);
-                let pending = PendingLookup { hash, version, waiters: vec![waiter] };
+                let call = request::lookup(&backend.service, &backend.namespace.app, token, query, request);
+                let pending = PendingLookup { hash, version, idle, waiters: vec![waiter] };
                 self.begin(target.call_info(call, now_ms), Purpose::Lookup(pending), permit, actions);
                 None
             }
@@ -104,27 +122,32 @@ impl Sessions {
         let failure = if let Lookup::Failed(failure) = lookup { Some(failure) } else { None };
         let now_ms = cx.now_ms();
         self.client.report(&call, failure, now_ms);
-        let PendingCall { info, purpose: Purpose::Lookup(pending), .. } = call else { return Vec::new() };
+        let PendingCall { info, purpose: Purpose::Lookup(mut pending), .. } = call else { return Vec::new() };
         if let Some(failure) = failure {
             self.report_failure(cx, failure, &info.backend, actions);
         }
+        let verdict = self.judge_idle(cx, &info, &mut pending, &lookup);
         let data = cx.shared_data;
         let current = pending.version.and_then(|mut version| {
             let epoch = data.epoch().ok()?;
             version.is_current(data, pending.hash, epoch).then_some(version)
         });
         match (&lookup, current) {
-            (Lookup::Active(_), None) if pending.version.is_some() => {
-                return self.look_up_again(cx, info, pending, actions);
-            }
-            (Lookup::Active(session), _)
-                if self.limits.exceeded_by(session, &info.key.token, now_ms) || self.over_limit.contains(&info.key) =>
+            (Lookup::Active(_), _)
+                if verdict == IdleVerdict::Exceeded || self.limits.age_exceeded(&info.key.token, now_ms) =>
             {
                 let only_shadows = pending.waiters.iter().all(|waiter| waiter.in_shadow);
                 if !only_shadows {
                     self.end_over_limit(cx, &info, pending.hash, actions);
                 }
                 return completions(&pending.waiters, &Lookup::None);
+            }
+            (Lookup::Active(_), _) if verdict == IdleVerdict::Undecided => {
+                self.await_others(info, pending, actions);
+                return Vec::new();
+            }
+            (Lookup::Active(_), None) if pending.version.is_some() => {
+                return self.look_up_again(cx, info, pending, actions);
             }
             (Lookup::Active(session), Some(version)) => {
                 if let Some(cache) = &mut self.cache {
@@ -165,9 +188,10 @@ impl Sessions {
         }
     }
 
-    /// The session was invalidated while it was looked up: the response is discarded, and the lookup repeated for all
-    /// waiters until the earliest of their deadlines.
-    fn look_up_again(
+    /// The session was invalidated while it was looked up, or other lookups decide about it: the response is discarded, and
+    /// the lookup repeated for all waiters until the earliest of their deadlines. Other workers need not know of it, since
+    /// the first lookup was a use already.
+    pub(super) fn look_up_again(
         &mut self,
         cx: &Context<'_>,
         info: CallInfo,
@@ -176,7 +200,7 @@ impl Sessions {
     ) -> Vec<Completion> {
         let data = cx.shared_data;
         let (epoch, now_ms, hash) = (data.epoch(), cx.now_ms(), pending.hash);
-        let deadline_ms = pending.waiters.iter().map(|waiter| waiter.deadline_ms).min().unwrap_or(now_ms);
+        let deadline_ms = pending.deadline_ms();
         if let (Ok(epoch), Some(Purpose::Lookup(other))) = (epoch, self.client.joinable(&info.key, deadline_ms))
             && let Some(version) = &mut other.version
             && version.is_current(data, hash, epoch)

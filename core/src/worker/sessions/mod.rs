@@ -1,6 +1,7 @@
 //! The sessions of a worker: looked up in the cache, else by joining a call in flight, else by a call of their own; ended
 //! and changed by calls, and invalidated in all workers.
 
+mod idle;
 mod lookups;
 mod mutations;
 
@@ -22,6 +23,7 @@ use crate::session::lookup::{Failure, Outage};
 use crate::session::token::Token;
 use crate::telemetry::{Cause, Counter, Gauge, LogLine, Throttle};
 
+use idle::IdleLimit;
 use lookups::PendingLookup;
 use mutations::PendingMutation;
 
@@ -33,9 +35,8 @@ pub struct Sessions {
     cache: Option<SessionCache>,
     invalidations: Invalidations,
     limits: Limits,
-    /// Sessions beyond a limit whose kill was not confirmed yet. The lookup that found them has reset their idle time, so
-    /// `limits` alone would accept them.
-    over_limit: Vec<SessionKey>,
+    /// Absent without `limits.idle`.
+    idle: Option<IdleLimit>,
     throttle: Throttle,
     /// The cache's size as the gauges show it.
     reported: Size,
@@ -58,7 +59,8 @@ struct Target<'a> {
 }
 
 impl Sessions {
-    /// `random`: four numbers that cannot be predicted.
+    /// `shared_data`: where `cache.shared: false`, this worker's own; `host_data`: the host's in any case. `random`: four
+    /// numbers that cannot be predicted.
     ///
     /// # Errors
     ///
@@ -67,15 +69,16 @@ impl Sessions {
         settings: Option<&Settings>,
         limits: Limits,
         shared_data: &dyn SharedData,
+        host_data: &dyn SharedData,
         random: [u64; 4],
     ) -> Result<Self, Unavailable> {
         let invalidations = Invalidations::new(shared_data, random)?;
         Ok(Self {
             client: Client::default(),
-            cache: settings.cloned().map(|settings| SessionCache::new(settings, limits.age_ms)),
+            cache: settings.cloned().map(|settings| SessionCache::new(settings, limits.age_ms, limits.idle_ms)),
             invalidations,
             limits,
-            over_limit: Vec::new(),
+            idle: IdleLimit::new(limits, host_data, random)?,
             throttle: Throttle::default(),
             reported: Size::default(),
         })
@@ -107,6 +110,20 @@ impl Sessions {
         self.client.take(call).map(Call)
     }
 
+    /// The body of the response to a call.
+    ///
+    /// # Errors
+    ///
+    /// Why the response does not answer the call.
+    pub fn read<'r>(&self, call: &mut Call, response: &'r CalloutResponse, now_ms: u64) -> Result<&'r [u8], Failure> {
+        if let (Some(limit), Purpose::Lookup(PendingLookup { idle: Some(check), .. })) =
+            (&self.idle, &mut call.0.purpose)
+        {
+            check.is_enforced = check.is_asked && limit.is_enforced(response.max_idle_s());
+        }
+        response.body(is_late(now_ms, call.deadline_ms()))
+    }
+
     /// A call is over: `outcome` is the body of its response. Returns what is ready for the streams that waited for it.
     pub fn complete(
         &mut self,
@@ -123,6 +140,7 @@ impl Sessions {
 
     /// Forgets all calls, and takes what the gauges show of this worker back.
     pub fn retire(&mut self, actions: &mut Vec<Action>) {
+        self.clear_waiting();
         let in_flight = self.client.clear();
         actions.push(Action::Gauge(Gauge::InFlight, delta(in_flight, 0)));
         self.report_size(Size::default(), actions);
@@ -181,15 +199,6 @@ impl Call {
     /// When the host gives up on it, in milliseconds since 1970.
     pub fn deadline_ms(&self) -> u64 {
         self.0.info.deadline_ms
-    }
-
-    /// The body of its response.
-    ///
-    /// # Errors
-    ///
-    /// Why the response does not answer the call.
-    pub fn body<'r>(&self, response: &'r CalloutResponse, now_ms: u64) -> Result<&'r [u8], Failure> {
-        response.body(is_late(now_ms, self.deadline_ms()))
     }
 }
 

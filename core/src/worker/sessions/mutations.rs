@@ -16,9 +16,6 @@ use crate::session::lookup::{Failure, Lookup};
 use crate::session::token::Token;
 use crate::telemetry::Counter;
 
-/// How many sessions beyond a limit may wait for their kill. Only during an outage are there any.
-const MAX_OVER_LIMIT: usize = 1_024;
-
 /// What the response to a kill or a set is for.
 pub struct PendingMutation {
     hash: KeyHash,
@@ -138,7 +135,7 @@ impl Sessions {
         actions: &mut Vec<Action>,
     ) {
         if existed.is_ok() {
-            self.over_limit.retain(|key| *key != info.key);
+            self.end_condemned(cx, info);
         }
         // Once more: a lookup that began in between may have found the session. After a failure it is unknown whether
         // the session has ended.
@@ -223,9 +220,6 @@ impl Sessions {
             let _ = self.invalidations.invalidate(data, hash);
         }
         actions.push(Action::Count(Counter::Ends));
-        if self.over_limit.len() < MAX_OVER_LIMIT && !self.over_limit.contains(&info.key) {
-            self.over_limit.push(info.key.clone());
-        }
         let now_ms = cx.now_ms();
         if let Ok(permit) = self.client.admit(&info.backend, now_ms) {
             let Backend { service, namespace, .. } = &*info.backend;

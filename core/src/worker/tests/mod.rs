@@ -6,6 +6,7 @@
 mod arrival;
 mod completions;
 mod decision;
+mod idle;
 mod limits;
 mod login;
 mod logout;

@@ -133,15 +133,20 @@ impl Run {
         assert!(shell.calls.len() <= 3, "max_in_flight");
     }
 
-    /// All calls get a response, and all wakeups run.
+    /// All calls get a response, all wakeups run, and what waits for the calls of another worker waits no more.
     fn settle(&mut self) {
         let shell = &mut self.shell;
         shell.refuses_dispatches = false;
-        while !shell.calls.is_empty() || shell.wakeups > 0 {
+        loop {
             if shell.wakeups > 0 {
                 shell.wake_up();
-            } else {
+            } else if !shell.calls.is_empty() {
                 shell.respond(&idle_session(0));
+            } else if shell.timer_ms == Some(5) {
+                shell.advance(5);
+                shell.tick();
+            } else {
+                return;
             }
         }
     }
