@@ -127,15 +127,31 @@ mod tests {
             assert_eq!(named_in(target.as_bytes()), Ok(Some(b"DELETE".to_vec())), "{server}: {target}");
         }
         for target in [
-            "/a", "/a?", "/_method=DELETE", "/a?_method", "/a?_method=", "/a?_method=+", "/a?method=DELETE",
-            "/a?x_method=DELETE", "/a?_methods=DELETE", "/a?x=_method=DELETE", "/a?x[_method]=DELETE",
-            "/a?%255fmethod=DELETE", "/a?x-http=DELETE", "/a?_[method]=DELETE",
+            "/a",
+            "/a?",
+            "/_method=DELETE",
+            "/a?_method",
+            "/a?_method=",
+            "/a?_method=+",
+            "/a?method=DELETE",
+            "/a?x_method=DELETE",
+            "/a?_methods=DELETE",
+            "/a?x=_method=DELETE",
+            "/a?x[_method]=DELETE",
+            "/a?%255fmethod=DELETE",
+            "/a?x-http=DELETE",
+            "/a?_[method]=DELETE",
         ] {
             assert_eq!(named_in(target.as_bytes()), Ok(None), "{target}");
         }
         for target in [
-            "/a?_method=PUT&_method=DELETE", "/a?_method=PUT;_method=DELETE", "/a?_method=PUT&x-http-method=DELETE",
-            "/a?_method=DELETE%00", "/a?_method=DELETE,PUT", "/a?_method=DELETE+x", "/a?_method=po%C5%BFt",
+            "/a?_method=PUT&_method=DELETE",
+            "/a?_method=PUT;_method=DELETE",
+            "/a?_method=PUT&x-http-method=DELETE",
+            "/a?_method=DELETE%00",
+            "/a?_method=DELETE,PUT",
+            "/a?_method=DELETE+x",
+            "/a?_method=po%C5%BFt",
             "/a?_method=%2544ELETE",
         ] {
             assert_eq!(named_in(target.as_bytes()), Err(Unclear), "{target}");

@@ -4,6 +4,7 @@
 //! rules are matched against each reading. If two readings select different rules, the request is refused: the rule that
 //! protects the path might not be the one that was selected. The same holds for a method that the query names.
 
+use std::fmt;
 use std::rc::Rc;
 
 use super::logout::Logout;
@@ -78,6 +79,15 @@ pub enum BadMethod {
     Malformed,
     /// The query names what is no method, or different ones.
     UnclearOverride,
+}
+
+impl fmt::Display for BadMethod {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Malformed => "a method with other characters than capitals, digits, hyphens and underscores",
+            Self::UnclearOverride => "a query that names what is no method, or different ones",
+        })
+    }
 }
 
 impl<'c> Selector<'c> {

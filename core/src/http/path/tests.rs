@@ -221,9 +221,9 @@ fn naive_drop_invalid_utf_8(path: &str) -> String {
     let bytes: Vec<u8> = path.chars().map(|c| u8::try_from(c).expect("bytes as text")).collect();
     let (mut at, mut kept) = (0, Vec::new());
     while at < bytes.len() {
-        let character = (1..=4).filter_map(|length| bytes.get(at..at + length)).find(|slice| {
-            std::str::from_utf8(slice).is_ok_and(|text| text.chars().count() == 1)
-        });
+        let character = (1..=4)
+            .filter_map(|length| bytes.get(at..at + length))
+            .find(|slice| std::str::from_utf8(slice).is_ok_and(|text| text.chars().count() == 1));
         kept.extend_from_slice(character.unwrap_or_default());
         at += character.map_or(1, <[u8]>::len);
     }
@@ -232,9 +232,19 @@ fn naive_drop_invalid_utf_8(path: &str) -> String {
 
 fn naive_fold(path: &str) -> String {
     let folds = [
-        ("\u{130}", "i"), ("\u{131}", "i"), ("\u{17f}", "s"), ("\u{212a}", "k"), ("\u{df}", "ss"), ("\u{1e9e}", "ss"),
-        ("\u{fb00}", "ff"), ("\u{fb01}", "fi"), ("\u{fb02}", "fl"), ("\u{fb03}", "ffi"), ("\u{fb04}", "ffl"),
-        ("\u{fb05}", "st"), ("\u{fb06}", "st"),
+        ("\u{130}", "i"),
+        ("\u{131}", "i"),
+        ("\u{17f}", "s"),
+        ("\u{212a}", "k"),
+        ("\u{df}", "ss"),
+        ("\u{1e9e}", "ss"),
+        ("\u{fb00}", "ff"),
+        ("\u{fb01}", "fi"),
+        ("\u{fb02}", "fl"),
+        ("\u{fb03}", "ffi"),
+        ("\u{fb04}", "ffl"),
+        ("\u{fb05}", "st"),
+        ("\u{fb06}", "st"),
     ];
     folds.iter().fold(path.to_owned(), |path, (from, to)| path.replace(&as_text(from.as_bytes()), to))
 }
@@ -311,9 +321,48 @@ fn naive_decodings(path: &str) -> usize {
 /// Paths made of the pieces that matter, close together.
 fn nasty_path() -> impl Strategy<Value = Vec<u8>> {
     let piece = prop::sample::select(vec![
-        "/", "/", "%2f", "%252F", "\\", "%5c", "%255C", ".", ".", "%2e", "%252E", ";", "%3b", "%253B", "?", "%3f", "#",
-        "%23", "%25", "2", "5", "e", "f", "a", "admin", "%61", "%", "%u002e", "u002e", "%c3%a9", "%c0", "%ae", "%e0",
-        "%00", "\x7f", " ", "%ff", "%e2%84%aa", "%c5%bf", "%25ff", "%c4%b0", "%ef%ac%86",
+        "/",
+        "/",
+        "%2f",
+        "%252F",
+        "\\",
+        "%5c",
+        "%255C",
+        ".",
+        ".",
+        "%2e",
+        "%252E",
+        ";",
+        "%3b",
+        "%253B",
+        "?",
+        "%3f",
+        "#",
+        "%23",
+        "%25",
+        "2",
+        "5",
+        "e",
+        "f",
+        "a",
+        "admin",
+        "%61",
+        "%",
+        "%u002e",
+        "u002e",
+        "%c3%a9",
+        "%c0",
+        "%ae",
+        "%e0",
+        "%00",
+        "\x7f",
+        " ",
+        "%ff",
+        "%e2%84%aa",
+        "%c5%bf",
+        "%25ff",
+        "%c4%b0",
+        "%ef%ac%86",
     ]);
     prop::collection::vec(piece, 0..8).prop_map(|pieces| format!("/{}", pieces.concat()).into_bytes())
 }
@@ -321,8 +370,27 @@ fn nasty_path() -> impl Strategy<Value = Vec<u8>> {
 /// Paths of which most are accepted, and many have several readings.
 fn likely_path() -> impl Strategy<Value = Vec<u8>> {
     let piece = prop::sample::select(vec![
-        "/a", "/b", "/", ".x", "%2f", "%252fc", "\\d", "%5c", "e;f", "g%3bh", "i?j", "k%3Fl", "m#n", "%25", "25",
-        "%61", "%2561", "%c3%a9", "%ff", "%e2%84%aa", "%c5",
+        "/a",
+        "/b",
+        "/",
+        ".x",
+        "%2f",
+        "%252fc",
+        "\\d",
+        "%5c",
+        "e;f",
+        "g%3bh",
+        "i?j",
+        "k%3Fl",
+        "m#n",
+        "%25",
+        "25",
+        "%61",
+        "%2561",
+        "%c3%a9",
+        "%ff",
+        "%e2%84%aa",
+        "%c5",
     ]);
     prop::collection::vec(piece, 0..7).prop_map(|pieces| format!("/x{}", pieces.concat()).into_bytes())
 }
