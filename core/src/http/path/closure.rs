@@ -113,6 +113,8 @@ impl Closure {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     /// How many readings were found, how many bytes were looked at, and the result, with this budget.
@@ -123,27 +125,82 @@ mod tests {
     }
 
     #[test]
-    fn adhoc() {
-        for path in [
-            "/a%20page;v=1/%C3%A9",
-            "/caf%C3%A9/100%25",
-            "/a;v=1/b;w=2/c%20d//e",
-            "/a/b%2Fc",
-            "/x;/y?z#a\\b",
-            "/%C3%A9t%C3%A9%ff",
-            "/a%20b/c;v=1",
-            "/a%20b//c;v=1/d",
-            "/a%20b%2ec/d;v=1/x",
-            "/a//b%41\\c;d%2e",
-            "/a//b%41\\c;d/%2e",
-            "/a//b%41\\c;d/%2e#x",
-            "/a//b%2f\\c;d/%2ex?y",
-            "/a//b%3f\\c;d/%2ex?y",
-            "/a//b\\c;d/e\u{17f}?x",
-            "/a//b\\c;d/e\u{17f}?x#",
+    fn as_many_readings_as_allowed_pass_and_one_more_is_refused() {
+        let result = |path| (searched(path, usize::MAX).0, searched(path, usize::MAX).2);
+        assert_eq!(result("/x#?//b/c;%ff\\\u{17f}"), (MAX_READINGS, Ok(())));
+        assert_eq!(result("/x#?//b/c;%ff\\\u{17f}%c5"), (MAX_READINGS, Err(Ambiguity::TooManyReadings)));
+    }
+
+    #[test]
+    fn honest_paths_take_a_fraction_of_the_budget() {
+        for (path, passes) in [
+            ("/caf%C3%A9/100%25", 3),
+            ("/api/groups%2Fprojects/files", 3),
+            ("/a%20b/c;v=1", 7),
+            ("/a%20page;v=1/%C3%A9", 11),
+            ("/a;v=1/b;w=2/c%20d//e", 24),
         ] {
-            let (n, work, result) = searched(path, usize::MAX);
-            println!("{path}: {n} readings, {work} bytes, {} passes {result:?}", work / path.len());
+            let (_, bytes, result) = searched(path, usize::MAX);
+            assert_eq!(result, Ok(()), "{path}");
+            assert!(bytes <= passes * path.len(), "{path}: {bytes}");
         }
     }
+
+    #[test]
+    fn the_budget_ends_the_search() {
+        let path = format!("/x#?//b/c;%ff\\\u{17f}{}", "a".repeat(4_000));
+        let (readings, bytes, result) = searched(&path, usize::MAX);
+        assert_eq!((readings, result), (MAX_READINGS, Ok(())));
+        assert!(bytes > 100 * path.len());
+        assert_eq!(searched(&path, bytes).2, Ok(()));
+        assert_eq!(searched(&path, bytes - 1).2, Err(Ambiguity::TooManyReadings));
+        assert_eq!(Closure::of(path.as_bytes(), PathCase::Ignore), Err(Ambiguity::TooManyReadings));
+    }
+
+    #[test]
+    fn attacks_by_encoding_end_after_the_decodings() {
+        for path in
+            [format!("/%{}", "25".repeat(4_000)), "/%25252525".to_owned(), format!("/{}", "%25252541".repeat(800))]
+        {
+            let (readings, bytes, result) = searched(&path, usize::MAX);
+            assert_eq!((readings, result), (4, Err(Ambiguity::TooManyDecodings)));
+            // Each reading is surveyed, and decoded but for the last.
+            assert!(bytes <= 7 * path.len(), "{path}: {bytes}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_path_is_looked_at_more_often_than_the_budget_allows(
+            pieces in prop::collection::vec(prop::sample::select(PIECES.to_vec()), 1..9), length in 1usize..2_000
+        ) {
+            let piece = pieces.concat();
+            for path in [format!("/{piece}{}", "a".repeat(length)), format!("/{}", piece.repeat(length.div_ceil(piece.len())))] {
+                let allowed = MAX_PASSES * path.len() + FREE_BYTES;
+                let (_, bytes, _) = searched(&path, allowed);
+                prop_assert!(bytes <= allowed);
+                let same = searched(&path, allowed).2 == Closure::of(path.as_bytes(), PathCase::Ignore).map(|_| ());
+                prop_assert!(path.len() > MAX_LENGTH || same);
+            }
+        }
+    }
+
+    const PIECES: [&str; 16] = [
+        "/a",
+        "//",
+        "%41",
+        "%2f",
+        "\\",
+        ";",
+        "?",
+        "#",
+        "%25",
+        "25",
+        "%253b",
+        "%3f",
+        "%ff",
+        "%e2%84%aa",
+        "\u{17f}",
+        "/c;",
+    ];
 }
