@@ -18,7 +18,7 @@ pub const MAX_LENGTH: usize = 8 * 1024;
 ///
 /// A request costs about as much as a plain path of this many bytes before its path is looked at. With these bounds, a
 /// request with any path costs at most ten times one with a plain path of that length (`tests/counts` holds it).
-const MAX_PASSES: usize = 8;
+const MAX_PASSES: usize = 5;
 const FREE_BYTES: usize = 8 * 1024;
 
 /// A search for the readings of one path.
