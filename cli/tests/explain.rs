@@ -127,8 +127,33 @@ fn readings_are_shown_with_the_rules_that_they_select() {
     assert!(out.contains("decision   deny, ambiguous_path"), "{out}");
     let out = explained(&["GET https://shop.example.com/a/%2e%2e/b"]);
     assert!(out.contains("path       refused where rules match paths: a dot segment in the path\n"), "{out}");
+    let out = explained(&["GET https://shop.example.com/%252525252e"]);
+    assert!(
+        out.contains("refused where rules match paths: a path that is percent-encoded more than three times\n"),
+        "{out}"
+    );
+    let out = explained(&["GET https://shop.example.com/static%ff/a"]);
+    assert!(out.contains("or as /static/a, rule assets\n") && out.contains("deny, ambiguous_path"), "{out}");
     let out = explained(&["GET https://evil.example.com/"]);
     assert!(out.contains("decision   deny, unknown_host") && !out.contains("rule "), "{out}");
+}
+
+#[test]
+fn a_method_that_servers_read_differently_is_explained() {
+    let out = explained(&["get https://shop.example.com/static/a"]);
+    let refused = "method     refused where rules or logout name methods: a method with other characters than capitals";
+    assert!(out.contains(refused) && !out.contains("rule "), "{out}");
+    assert!(
+        out.contains("decision   deny, bad_method (rest_sessions.denied_bad_method_total)\nreply      400\n"),
+        "{out}"
+    );
+    let out = explained(&["POST https://shop.example.com/static/a?_method=get"]);
+    assert!(out.contains("method     or GET by the query, rule assets\n"), "{out}");
+    assert!(out.contains("decision   deny, bad_method"), "{out}");
+    let out = explained(&["GET https://shop.example.com/static/a?_method=head"]);
+    assert!(out.contains("or HEAD by the query, rule assets\n") && out.contains("decision   allow, off"), "{out}");
+    let out = explained(&["POST https://shop.example.com/?_method=put&_method=get"]);
+    assert!(out.contains("a query that names what is no method, or different ones\n"), "{out}");
 }
 
 #[test]

@@ -27,6 +27,8 @@ pub enum Outcome {
     DeniedAmbiguousPath,
     /// 400: the authority is malformed.
     DeniedBadHost,
+    /// 400: the method is malformed, or the query names another one under another rule.
+    DeniedBadMethod,
     /// 421: the host is not served.
     DeniedUnknownHost,
     /// 503: the lookup failed.
@@ -162,6 +164,7 @@ counters! {
     DeniedOrigin: Outcome(Outcome::DeniedOrigin) => "rest_sessions.denied_origin_total",
     DeniedAmbiguousPath: Outcome(Outcome::DeniedAmbiguousPath) => "rest_sessions.denied_ambiguous_path_total",
     DeniedBadHost: Outcome(Outcome::DeniedBadHost) => "rest_sessions.denied_bad_host_total",
+    DeniedBadMethod: Outcome(Outcome::DeniedBadMethod) => "rest_sessions.denied_bad_method_total",
     DeniedUnknownHost: Outcome(Outcome::DeniedUnknownHost) => "rest_sessions.denied_unknown_host_total",
     DeniedUnavailable: Outcome(Outcome::DeniedUnavailable) => "rest_sessions.denied_unavailable_total",
     DeniedBusy: Outcome(Outcome::DeniedBusy) => "rest_sessions.denied_busy_total",
@@ -242,6 +245,7 @@ impl Outcome {
             Self::DeniedOrigin => "bad_origin",
             Self::DeniedAmbiguousPath => "ambiguous_path",
             Self::DeniedBadHost => "bad_host",
+            Self::DeniedBadMethod => "bad_method",
             Self::DeniedUnknownHost => "unknown_host",
             Self::DeniedUnavailable => "unavailable",
             Self::DeniedBusy => "busy",

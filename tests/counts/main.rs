@@ -4,6 +4,7 @@
 //! `UPDATE_COUNTS=1 cargo test --test counts` writes the file again, from the module in `dist`.
 
 mod host;
+mod paths;
 mod request_kinds;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,6 +28,10 @@ struct Counts {
 
 fn read(path: &Path, how_to_create: &str) -> Vec<u8> {
     fs::read(path).unwrap_or_else(|error| panic!("{}: {error}; {how_to_create}", path.display()))
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
 /// A line for each figure that differs.
@@ -61,7 +66,7 @@ fn differences(expected: &BTreeMap<String, PhaseCosts>, found: &BTreeMap<String,
 
 #[test]
 fn each_kind_of_request_has_the_recorded_costs() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = root();
     let module = read(&root.join("dist/rest_sessions_filter.wasm"), "`make test` builds it");
     let found = Counts { about: ABOUT.to_owned(), kinds: request_kinds::count(&module) };
     let path = root.join("tests/counts/counts.json");

@@ -27,6 +27,7 @@ mod limits;
 mod local_replies;
 mod login;
 mod logout;
+mod methods;
 mod operations;
 mod origins;
 mod recheck;

@@ -20,7 +20,7 @@ pub use assumed_session::AssumedSession;
 pub use driver::{Callouts, Driver};
 pub use outcome::{Outcome, ReplySummary, RequirementResult, UpstreamSummary};
 pub use request::{Request, TOKEN_PLACEHOLDER};
-pub use selection::{Reading, RuleSummary, Selection, SkippedRule};
+pub use selection::{OtherMethod, Reading, RuleSummary, Selection, SkippedRule};
 pub use token_search::SearchedSource;
 
 /// The request to explain, and the conditions under which Envoy receives it.
@@ -114,7 +114,7 @@ pub fn explain(mut config: Config, scenario: &Scenario) -> Result<Explanation, S
             break;
         }
     }
-    // For an unknown host or an ambiguous path, the filter reports no rule.
+    // For an unknown host, a refused method or an ambiguous path, the filter reports no rule.
     let has_rule = outcomes.first().is_some_and(|outcome| outcome.rule.is_some());
     let mut explanation = Explanation {
         method: request.method.clone(),

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use super::{Explanation, Outcome, ReplySummary, RuleSummary, SearchedSource, UpstreamSummary, WithSession};
+use super::{
+    Explanation, OtherMethod, Outcome, ReplySummary, RuleSummary, SearchedSource, UpstreamSummary, WithSession,
+};
 use crate::token::format_duration;
 
 /// The width of the first column, in characters.
@@ -19,6 +21,7 @@ impl fmt::Display for Row<'_> {
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{} {}{}\n", self.method, self.host, self.path)?;
+        self.method(f)?;
         self.readings(f)?;
         if let Some(rule) = &self.rule {
             write!(f, "{}", Row("rule", &rule_line(rule)))?;
@@ -54,6 +57,16 @@ fn rule_line(rule: &RuleSummary) -> String {
 }
 
 impl Explanation {
+    fn method(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(bad) = &self.selection.bad_method {
+            write!(f, "{}", Row("method", &format!("refused where rules or logout name methods: {bad}")))?;
+        }
+        if let Some(OtherMethod { method, rule }) = &self.selection.other_method {
+            write!(f, "{}", Row("method", &format!("or {method} by the query, rule {rule}")))?;
+        }
+        Ok(())
+    }
+
     fn readings(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(ambiguity) = &self.selection.ambiguity {
             write!(f, "{}", Row("path", &format!("refused where rules match paths: {ambiguity}")))?;

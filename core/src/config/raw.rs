@@ -11,10 +11,11 @@ use super::values::{
 };
 use crate::http::authority::HostPattern;
 use crate::http::origin::Origin;
+use crate::http::path::PathCase;
 use crate::http::set_cookie::SameSite;
 use crate::policy::annotation;
 use crate::policy::login;
-use crate::policy::matching::{PathCase, PathPattern};
+use crate::policy::matching::PathPattern;
 use crate::policy::rules::{CorsPreflight, FailureMode, OnForbidden, SessionMode};
 use crate::policy::write_back::OnFailure;
 

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use crate::config::Config;
 use crate::http::authority::Authority;
 use crate::http::headers::{Headers, Known};
+use crate::http::method;
 use crate::http::navigation;
 use crate::http::origin::Origin;
 use crate::policy::origins;
@@ -97,10 +98,16 @@ impl Request {
     }
 
     /// A preflight as browsers send it (Fetch Standard, section 4.8). A genuine one has no token and no body either.
+    ///
+    /// It names no other method by a header or in the query. Browsers add no header of a script to a preflight, and a
+    /// server that follows such a name would serve another method to a request that passes without a session.
     pub(super) fn looks_like_preflight(&self) -> bool {
         // Envoy joins repeated lines of some headers with commas, and the single values of a browser have none.
         let one = |name| self.headers.single(name).is_some_and(|value| !value.is_empty() && !value.contains(&b','));
-        self.known(Known::Method) == b"OPTIONS" && one("origin") && one("access-control-request-method")
+        self.known(Known::Method) == b"OPTIONS"
+            && one("origin")
+            && one("access-control-request-method")
+            && !method::is_named_beside(&self.headers, self.known(Known::Path))
     }
 
     /// Where the request is redirected to log in, if it is a navigation and the rule has a login.

@@ -118,6 +118,7 @@ fn outcome_of(denial: Denial) -> Outcome {
         Denial::BadOrigin => Outcome::DeniedOrigin,
         Denial::AmbiguousPath => Outcome::DeniedAmbiguousPath,
         Denial::BadHost => Outcome::DeniedBadHost,
+        Denial::BadMethod => Outcome::DeniedBadMethod,
         Denial::UnknownHost => Outcome::DeniedUnknownHost,
         Denial::Unavailable { .. } => Outcome::DeniedUnavailable,
         Denial::Busy => Outcome::DeniedBusy,

@@ -13,6 +13,8 @@ pub enum Denial {
     AmbiguousPath,
     /// 400: the authority is malformed.
     BadHost,
+    /// 400: the method is malformed, or the query names another one that matters to the rules.
+    BadMethod,
     /// 421: the host is not one of `hosts`.
     UnknownHost,
     /// 503: the session is unknown.
@@ -33,7 +35,7 @@ impl Denial {
         match self {
             Self::SessionRequired => 401,
             Self::Forbidden | Self::BadOrigin => 403,
-            Self::AmbiguousPath | Self::BadHost => 400,
+            Self::AmbiguousPath | Self::BadHost | Self::BadMethod => 400,
             Self::UnknownHost => 421,
             Self::Unavailable { .. } | Self::Busy => 503,
             Self::SessionTooLarge => 500,
@@ -49,6 +51,7 @@ impl Denial {
                 r#"{"error":"ambiguous_path","message":"The path can be read in more than one way."}"#
             }
             Self::BadHost => r#"{"error":"bad_host","message":"The host is neither a DNS name nor an IP address."}"#,
+            Self::BadMethod => r#"{"error":"bad_method","message":"The method can be read in more than one way."}"#,
             Self::UnknownHost => r#"{"error":"unknown_host","message":"This host is not served here."}"#,
             Self::Unavailable { .. } => {
                 r#"{"error":"sessions_unavailable","message":"Sessions cannot be checked at the moment."}"#
@@ -139,12 +142,13 @@ fn share(origin: Option<&str>, headers: &mut Vec<(&'static str, String)>) {
 mod tests {
     use super::*;
 
-    const ALL: [(Denial, u16, &str); 10] = [
+    const ALL: [(Denial, u16, &str); 11] = [
         (Denial::SessionRequired, 401, "session_required"),
         (Denial::Forbidden, 403, "forbidden"),
         (Denial::BadOrigin, 403, "bad_origin"),
         (Denial::AmbiguousPath, 400, "ambiguous_path"),
         (Denial::BadHost, 400, "bad_host"),
+        (Denial::BadMethod, 400, "bad_method"),
         (Denial::UnknownHost, 421, "unknown_host"),
         (Denial::Unavailable { retry: true }, 503, "sessions_unavailable"),
         (Denial::Unavailable { retry: false }, 503, "sessions_unavailable"),

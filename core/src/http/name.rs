@@ -79,7 +79,7 @@ const CANONICAL: [u8; 256] = {
 
 #[expect(clippy::indexing_slicing, reason = "every byte has its place in the table")]
 #[inline(always)]
-const fn canonical(byte: u8) -> u8 {
+pub(super) const fn canonical(byte: u8) -> u8 {
     CANONICAL[byte as usize]
 }
 

@@ -3,10 +3,11 @@
 use std::rc::Rc;
 
 use super::login::Login;
-use super::matching::{Match, PathCase, Target};
+use super::matching::{Match, Target};
 use super::path_index::PathIndex;
 use super::requirements::Requirement;
 use crate::http::origin::Origin;
+use crate::http::path::PathCase;
 use crate::policy::annotation::Annotation;
 use crate::policy::token_source::Source;
 use crate::rest_sessions::backend::Backend;

@@ -21,6 +21,7 @@ use super::reader::Field;
 use super::values::{HeaderName, OrOff, Text};
 use crate::cache;
 use crate::http::authority::HostPattern;
+use crate::http::method;
 use crate::http::name::Alias;
 use crate::http::reserved::ReservedHeaders;
 use crate::policy::annotation::Annotation;
@@ -36,8 +37,7 @@ use services::Backends;
 /// a request's headers.
 const WRITE_BACK_NAMES: [&str; 2] = ["x-session-set", "x-session-kill"];
 
-/// Headers by which a client can make some upstreams use another method or path than the one that rules matched.
-const METHOD_OVERRIDES: [&str; 3] = ["x-http-method-override", "x-http-method", "x-method-override"];
+/// Headers by which a client can make some upstreams use another path than the one that rules matched.
 const PATH_OVERRIDES: [&str; 2] = ["x-original-url", "x-rewrite-url"];
 
 struct Compiler<'a> {
@@ -175,7 +175,7 @@ fn reserved(
     let removed: Vec<&str> = match removed.as_given() {
         Some(names) => items(names).into_iter().map(|name| name.0.0.as_str()).collect(),
         None => {
-            let methods = METHOD_OVERRIDES.into_iter().filter(|_| rules.uses_methods());
+            let methods = method::OVERRIDE_HEADERS.into_iter().filter(|_| rules.uses_methods());
             methods.chain(PATH_OVERRIDES.into_iter().filter(|_| rules.uses_paths())).collect()
         }
     };
