@@ -258,17 +258,22 @@ def test_a_page_of_another_site_cannot_log_its_visitors_in_at_this_one(
 def test_forms_of_a_site_with_referrer_policy_no_referrer_log_in_and_out(page: Page) -> None:
     """Helmet sets this policy by default. Chromium then sends `Origin: null` with the site's own forms."""
 
-    def without_referrer(route: Route) -> None:
-        response = route.fetch(max_redirects=0)
-        route.fulfill(response=response, headers={**response.headers, "referrer-policy": "no-referrer"})
-
     def is_form(request: Request) -> bool:
         return request.method == "POST"
 
-    page.route(lambda _: True, lambda route: without_referrer(route) if route.request.method == "GET" else route.continue_())
+    def add_policy(route: Route) -> None:
+        if is_form(route.request):
+            route.continue_()
+            return
+        response = route.fetch(max_redirects=0)
+        route.fulfill(response=response, headers={**response.headers, "referrer-policy": "no-referrer"})
+
+    page.route("**/*", add_policy)
     page.goto("/login")
     with page.expect_request(is_form) as login:
         log_in(page, "max")
+    # A page after a redirect is not intercepted, this one is.
+    page.goto("/")
     expect(page.locator("#user")).to_have_text("Max Planck")
     with page.expect_request(is_form) as logout:
         log_out(page)
