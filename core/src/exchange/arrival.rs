@@ -15,7 +15,7 @@ use crate::http::headers::Headers;
 use crate::http::local_reply::Denial;
 use crate::policy::annotation::Status;
 use crate::policy::logout::MAX_SESSIONS;
-use crate::policy::rules::{CorsPreflight, SessionMode};
+use crate::policy::rules::{CorsPreflight, Rule, SessionMode};
 use crate::policy::selection::{RequestLine, Selected, Undecided};
 use crate::policy::token_source::{self, Found};
 use crate::telemetry::{Counter, Outcome};
@@ -70,7 +70,7 @@ pub fn request_headers(cx: &Context<'_>, headers: Headers, end_of_stream: bool, 
     if let Some(method) = request.preflight_method().filter(|_| end_of_stream)
         && find() == Found::Nothing
     {
-        if let Some(verdict) = logout_preflight(cx, &request, method, effects) {
+        if let Some(verdict) = logout_preflight(cx, &request, rule, method, effects) {
             return Arrival::Decided(verdict);
         }
         if preflights_pass() {
@@ -99,16 +99,20 @@ pub fn request_headers(cx: &Context<'_>, headers: Headers, end_of_stream: bool, 
     }
 }
 
-/// Answers a preflight of the logout, which no upstream knows. `None`: it asks for another request, or the rule that
-/// decides on the logout does not list its origin.
-fn logout_preflight(cx: &Context<'_>, request: &Request, method: &[u8], effects: &mut Effects<'_>) -> Option<Verdict> {
-    let Selected { rule, is_logout } = cx.config.selector().select(RequestLine { method, ..request.line() }).ok()?;
-    let to = Recipient::of(request, rule, None);
-    if !is_logout || to.cors_origin.is_none() {
-        return None;
-    }
-    effects.set_shadow(effects.is_in_shadow() || rule.shadow);
+/// Answers a preflight of the logout, which no upstream knows. `None`: it asks for another request, or the rule that will
+/// decide on the logout does not list its origin. `rule` is the preflight's own.
+fn logout_preflight(
+    cx: &Context<'_>,
+    request: &Request,
+    rule: &Rule,
+    method: &[u8],
+    effects: &mut Effects<'_>,
+) -> Option<Verdict> {
+    let logout = cx.config.selector().select(RequestLine { method, ..request.line() }).ok()?;
+    let cors_origin = request.cors_origin(logout.rule).filter(|_| logout.is_logout)?;
+    effects.set_shadow(rule.shadow || logout.rule.shadow);
     let kind = ReplyKind::Preflight { method: std::str::from_utf8(method).ok()?, headers: request.preflight_headers() };
+    let to = Recipient { rule: Some(rule), cors_origin: Some(cors_origin), token: None };
     Some(Verdict::reply(kind, Outcome::Preflight, to, effects))
 }
 

@@ -334,7 +334,8 @@ fn the_rule_of_the_logout_says_whose_preflights_are_answered() {
         "rules": [{"match": {"paths": ["/logout"], "methods": ["POST"]}, "session": "off",
                    "origins": ["https://friend.example"]}]
     }));
-    assert_eq!(site.verdict(&PREFLIGHT), reply(204, ""));
+    let handled = site.begin(&PREFLIGHT);
+    assert_eq!((handled.verdict(), handled.filter_state(FilterState::Rule)), (reply(204, ""), Some("default")));
 }
 
 #[test]
