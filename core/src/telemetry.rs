@@ -15,11 +15,11 @@ pub enum Outcome {
     Anonymous,
     /// Passed under a rule with `session: off`.
     Off,
-    /// Passed as a CORS preflight.
+    /// Passed as a CORS preflight, or answered as one of the logout.
     Preflight,
     /// 401: there is no session.
     DeniedNoSession,
-    /// 403: a requirement of the rule fails.
+    /// 403: a requirement of the rule fails, or a browser prefetches the logout.
     DeniedForbidden,
     /// 403: the origin is not allowed.
     DeniedOrigin,

@@ -5,7 +5,7 @@ import time
 
 import pytest
 import requests
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Request, Route, expect
 
 from harness.demo import Demo
 from harness.rest_sessions import COOKIE, RestSessions
@@ -253,6 +253,34 @@ def test_a_page_of_another_site_cannot_log_its_visitors_in_at_this_one(
     assert navigation.value.status == 403
     assert navigation.value.json()["error"] == "bad_origin"
     assert token(foreign.context) is None
+
+
+def test_forms_of_a_site_with_referrer_policy_no_referrer_log_in_and_out(page: Page) -> None:
+    """Helmet sets this policy by default. Chromium then sends `Origin: null` with the site's own forms."""
+
+    def is_form(request: Request) -> bool:
+        return request.method == "POST"
+
+    def add_policy(route: Route) -> None:
+        if is_form(route.request):
+            route.continue_()
+            return
+        response = route.fetch(max_redirects=0)
+        route.fulfill(response=response, headers={**response.headers, "referrer-policy": "no-referrer"})
+
+    page.route("**/*", add_policy)
+    page.goto("/login")
+    with page.expect_request(is_form) as login:
+        log_in(page, "max")
+    # A page after a redirect is not intercepted, this one is.
+    page.goto("/")
+    expect(page.locator("#user")).to_have_text("Max Planck")
+    with page.expect_request(is_form) as logout:
+        log_out(page)
+    for sent in (login, logout):
+        headers = sent.value.all_headers()
+        assert (headers["origin"], headers["sec-fetch-site"]) == ("null", "same-origin")
+    assert token(page.context) is None
 
 
 def test_a_login_does_not_return_to_another_site(page: Page) -> None:

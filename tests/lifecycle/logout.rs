@@ -181,3 +181,17 @@ fn concurrent_requests_for_a_session_beyond_a_limit_kill_it_once() {
     vm.respond(&kill, 200, KILLED);
     assert_eq!((vm.dispatched(), vm.counter("ends_total")), (2, 1));
 }
+
+#[test]
+fn a_prefetched_logout_makes_no_call_and_the_cache_keeps_the_session() {
+    let mut configuration = logout_config();
+    configuration["logout"]["methods"] = json!(["GET"]);
+    let mut vm = Vm::with_config(configuration);
+    cache_session(&mut vm);
+    let calls = vm.dispatched();
+    let prefetch = vm.request(Request::get("/logout").token(&token(1)).header("sec-purpose", "prefetch;prerender"));
+    assert_eq!(prefetch.denial(), Some((403, "prefetch".to_owned())));
+    assert_eq!(prefetch.local_reply().unwrap().header("set-cookie"), None);
+    assert!(vm.request(Request::get("/").token(&token(1))).passed(), "the session is still served from the cache");
+    assert_eq!(vm.dispatched(), calls);
+}

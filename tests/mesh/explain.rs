@@ -46,6 +46,8 @@ fn full_configuration(keys: Value) -> Value {
         "rules": [
             {"name": "assets", "match": {"paths": ["/static/*", "/favicon.ico"], "methods": ["GET"]}, "session": "off"},
             {"name": "home", "match": {"paths": ["/", "/products/*", "/login"]}, "session": "optional"},
+            {"name": "bye", "match": {"paths": ["/logout"], "methods": ["POST"]}, "session": "off",
+             "origins": ["https://app.example.com"]},
             {"name": "admin", "match": {"hosts": ["admin.example.com"]}, "session": "required", "app": "backoffice",
              "require": [{"field": "d.role", "one_of": ["admin", "owner"]}], "origins": []},
             {"name": "pay", "match": {"paths": ["/pay/*"]}, "session": "required", "on_forbidden": "login",

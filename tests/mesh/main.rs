@@ -23,6 +23,8 @@ mod decisions;
 mod explain;
 mod faults;
 mod harness;
+mod health_checks;
+mod internal_redirects;
 mod limits;
 mod local_replies;
 mod login;

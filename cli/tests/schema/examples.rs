@@ -40,7 +40,8 @@ pub fn everything() -> Value {
         "limits": {"idle": "1s", "age": "365d"},
         "login": {"url": "/login?next={url}"},
         "logout": {"path": "/logout", "methods": ["POST", "GET"], "redirect": "https://www.example.com/bye",
-            "cookie": {"path": "/", "secure": true, "same_site": "None", "domain": ".example.com"}},
+            "cookie": {"path": "/", "secure": true, "same_site": "None", "partitioned": true,
+                "domain": ".example.com"}},
         "write_back": {"set_header": "X-Shop-Set", "kill_header": "x-shop_kill", "keys": ["cart", "täken", "a.b"],
             "on_failure": "deny"},
         "shadow": false

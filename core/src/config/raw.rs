@@ -173,6 +173,8 @@ object! {
         secure: bool = true,
         /// `SameSite` of the cookie.
         same_site: SameSite = "Lax",
+        /// Whether the cookie is `Partitioned`: set by a page that other sites embed. It needs `secure`.
+        partitioned: bool = false,
         /// `Domain` of the cookie. Absent: the host alone.
         domain: Text<CookieDomain>,
     }

@@ -7,7 +7,7 @@ use super::await_session::AwaitSession;
 use super::context::Context;
 use super::effects::Effects;
 use super::request::{Request, SessionRequest};
-use super::verdict::{Recipient, Verdict};
+use super::verdict::{Recipient, ReplyKind, Verdict};
 use crate::action::HeaderMap;
 use crate::config::Config;
 use crate::http::change::HeaderChange;
@@ -15,8 +15,8 @@ use crate::http::headers::Headers;
 use crate::http::local_reply::Denial;
 use crate::policy::annotation::Status;
 use crate::policy::logout::MAX_SESSIONS;
-use crate::policy::rules::{CorsPreflight, SessionMode};
-use crate::policy::selection::{Selected, Undecided};
+use crate::policy::rules::{CorsPreflight, Rule, SessionMode};
+use crate::policy::selection::{RequestLine, Selected, Undecided};
 use crate::policy::token_source::{self, Found};
 use crate::telemetry::{Counter, Outcome};
 
@@ -45,14 +45,14 @@ pub fn request_headers(cx: &Context<'_>, headers: Headers, end_of_stream: bool, 
         }
     };
     effects.set_shadow(rule.shadow);
-    if request.has_refused_origin(rule) {
+    if request.has_refused_origin(rule, is_logout) {
         let to = Recipient::of(&request, rule, None);
         return Arrival::Decided(Verdict::deny(Denial::BadOrigin, to, effects));
     }
     if is_logout {
-        let to = Recipient::of(&request, rule, None);
-        if request.is_cross_site(rule, to.cors_origin) {
-            return Arrival::Decided(Verdict::deny(Denial::BadOrigin, to, effects));
+        if request.is_prefetch() {
+            let to = Recipient::of(&request, rule, None);
+            return Arrival::Decided(Verdict::deny(Denial::Prefetch, to, effects));
         }
         if rule.shadow {
             return Arrival::Decided(Verdict::forward(Outcome::Logout, rule, effects));
@@ -67,8 +67,15 @@ pub fn request_headers(cx: &Context<'_>, headers: Headers, end_of_stream: bool, 
     }
     let preflights_pass = || cx.config.cors_preflight == CorsPreflight::Pass || request.cors_origin(rule).is_some();
     let find = || token_source::find(&rule.sources, request.view(), &|| cx.now_ms());
-    if end_of_stream && request.looks_like_preflight() && preflights_pass() && find() == Found::Nothing {
-        return Arrival::Decided(Verdict::forward(Outcome::Preflight, rule, effects));
+    if let Some(method) = request.preflight_method().filter(|_| end_of_stream)
+        && find() == Found::Nothing
+    {
+        if let Some(verdict) = logout_preflight(cx, &request, rule, method, effects) {
+            return Arrival::Decided(verdict);
+        }
+        if preflights_pass() {
+            return Arrival::Decided(Verdict::forward(Outcome::Preflight, rule, effects));
+        }
     }
     if rule.session == SessionMode::Off {
         return Arrival::Decided(Verdict::forward(Outcome::Off, rule, effects));
@@ -90,6 +97,23 @@ pub fn request_headers(cx: &Context<'_>, headers: Headers, end_of_stream: bool, 
             })
         }
     }
+}
+
+/// Answers a preflight of the logout, which no upstream knows. `None`: it asks for another request, or the rule that will
+/// decide on the logout does not list its origin. `rule` is the preflight's own.
+fn logout_preflight(
+    cx: &Context<'_>,
+    request: &Request,
+    rule: &Rule,
+    method: &[u8],
+    effects: &mut Effects<'_>,
+) -> Option<Verdict> {
+    let logout = cx.config.selector().select(RequestLine { method, ..request.line() }).ok()?;
+    let cors_origin = request.cors_origin(logout.rule).filter(|_| logout.is_logout)?;
+    effects.set_shadow(rule.shadow || logout.rule.shadow);
+    let kind = ReplyKind::Preflight { method: std::str::from_utf8(method).ok()?, headers: request.preflight_headers() };
+    let to = Recipient { rule: Some(rule), cors_origin: Some(cors_origin), token: None };
+    Some(Verdict::reply(kind, Outcome::Preflight, to, effects))
 }
 
 /// Removes spoofed headers from a request's trailers.

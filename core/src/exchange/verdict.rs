@@ -35,6 +35,11 @@ pub enum ReplyKind<'a> {
     Denial(Denial),
     /// A redirect to this location, to log in.
     Login(String),
+    /// The logout may be sent with this method and these headers.
+    Preflight {
+        method: &'a str,
+        headers: Option<&'a str>,
+    },
     LoggedOut {
         redirect: Option<&'a str>,
         /// Values of `set-cookie` that delete the session's cookies.
@@ -74,7 +79,7 @@ impl Verdict {
     /// Sends a local reply; in shadow, forwards the request.
     pub fn reply(kind: ReplyKind<'_>, outcome: Outcome, to: Recipient<'_>, effects: &mut Effects<'_>) -> Self {
         let Recipient { rule, cors_origin, token } = to;
-        effects.decided(outcome == Outcome::Logout, outcome, rule);
+        effects.decided(matches!(outcome, Outcome::Logout | Outcome::Preflight), outcome, rule);
         effects.log(LogLine::LocalReply { outcome, rule: rule.map(|rule| Rc::clone(&rule.label)), token });
         if effects.is_in_shadow() {
             return Self::Forward(FollowUp::default());
@@ -84,6 +89,7 @@ impl Verdict {
                 LocalReply::new(denial, rule.map_or("", |rule| &rule.backend.namespace.app), cors_origin)
             }
             ReplyKind::Login(location) => LocalReply::login(location, cors_origin),
+            ReplyKind::Preflight { method, headers } => LocalReply::preflight(method, headers, cors_origin),
             ReplyKind::LoggedOut { redirect, cookies } => LocalReply::logged_out(redirect, cookies, cors_origin),
         })
     }
@@ -114,7 +120,7 @@ impl Verdict {
 fn outcome_of(denial: Denial) -> Outcome {
     match denial {
         Denial::SessionRequired => Outcome::DeniedNoSession,
-        Denial::Forbidden => Outcome::DeniedForbidden,
+        Denial::Forbidden | Denial::Prefetch => Outcome::DeniedForbidden,
         Denial::BadOrigin => Outcome::DeniedOrigin,
         Denial::AmbiguousPath => Outcome::DeniedAmbiguousPath,
         Denial::BadHost => Outcome::DeniedBadHost,

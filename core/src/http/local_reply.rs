@@ -9,6 +9,9 @@ pub enum Denial {
     Forbidden,
     /// 403: the rule does not list the request's origin.
     BadOrigin,
+    /// 403: a browser loads the logout before the user asks for it. It discards the reply, since the status is an error
+    /// (Speculative Loading, "create navigation params from a prefetch record").
+    Prefetch,
     /// 400: servers could read the path in different ways that matter to the rules.
     AmbiguousPath,
     /// 400: the authority is malformed.
@@ -34,7 +37,7 @@ impl Denial {
     pub fn status(self) -> u16 {
         match self {
             Self::SessionRequired => 401,
-            Self::Forbidden | Self::BadOrigin => 403,
+            Self::Forbidden | Self::BadOrigin | Self::Prefetch => 403,
             Self::AmbiguousPath | Self::BadHost | Self::BadMethod => 400,
             Self::UnknownHost => 421,
             Self::Unavailable { .. } | Self::Busy => 503,
@@ -47,6 +50,7 @@ impl Denial {
             Self::SessionRequired => r#"{"error":"session_required","message":"This needs a session. Log in first."}"#,
             Self::Forbidden => r#"{"error":"forbidden","message":"This session may not do this."}"#,
             Self::BadOrigin => r#"{"error":"bad_origin","message":"Pages of this origin may not do this."}"#,
+            Self::Prefetch => r#"{"error":"prefetch","message":"A prefetch may not do this."}"#,
             Self::AmbiguousPath => {
                 r#"{"error":"ambiguous_path","message":"The path can be read in more than one way."}"#
             }
@@ -117,6 +121,17 @@ impl LocalReply {
         Self { status: 302, headers, body: "", grpc_status: None }
     }
 
+    /// A 204 that allows the request of a preflight (Fetch Standard, "CORS-preflight fetch"): its method, and headers of
+    /// these names. `origin` is as in [`Self::new`].
+    #[must_use]
+    pub fn preflight(method: &str, names: Option<&str>, origin: Option<&str>) -> Self {
+        let mut headers =
+            vec![("cache-control", "no-store".to_owned()), ("access-control-allow-methods", method.to_owned())];
+        headers.extend(names.map(|names| ("access-control-allow-headers", names.to_owned())));
+        share(origin, &mut headers);
+        Self { status: 204, headers, body: "", grpc_status: None }
+    }
+
     /// The reply to a logout: 303 to `redirect` (RFC 9110, section 15.4.4), or 204 without one. `cookies` are values of
     /// `set-cookie`. `origin` is as in [`Self::new`].
     #[must_use]
@@ -146,6 +161,7 @@ mod tests {
         (Denial::SessionRequired, 401, "session_required"),
         (Denial::Forbidden, 403, "forbidden"),
         (Denial::BadOrigin, 403, "bad_origin"),
+        (Denial::Prefetch, 403, "prefetch"),
         (Denial::AmbiguousPath, 400, "ambiguous_path"),
         (Denial::BadHost, 400, "bad_host"),
         (Denial::BadMethod, 400, "bad_method"),
@@ -217,6 +233,23 @@ mod tests {
         let stays = LocalReply::logged_out(None, vec![], Some("https://a.example"));
         assert_eq!(stays.status, 204);
         assert!(stays.headers.contains(&("access-control-allow-origin", "https://a.example".to_owned())));
+    }
+
+    #[test]
+    fn a_preflight_is_allowed_what_it_asks_for() {
+        let names = |headers: Option<&str>| {
+            let reply = LocalReply::preflight("POST", headers, Some("https://a.example"));
+            assert_eq!((reply.status, reply.body), (204, ""));
+            assert_eq!(reply.headers.last(), Some(&("vary", "origin".to_owned())));
+            reply.headers.into_iter().filter(|(name, _)| name.starts_with("access-control-allow-")).collect::<Vec<_>>()
+        };
+        let own = |name, value: &str| (name, value.to_owned());
+        let method = own("access-control-allow-methods", "POST");
+        let headers = own("access-control-allow-headers", "x-csrf-token, content-type");
+        let origin = own("access-control-allow-origin", "https://a.example");
+        let credentials = own("access-control-allow-credentials", "true");
+        assert_eq!(names(None), [method.clone(), origin.clone(), credentials.clone()]);
+        assert_eq!(names(Some("x-csrf-token, content-type")), [method, headers, origin, credentials]);
     }
 
     #[test]

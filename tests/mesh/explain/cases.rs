@@ -89,7 +89,7 @@ impl Case {
             1 => self.add("accept", *random.pick(&["text/html,*/*;q=0.8", "application/json"])),
             2 => {
                 self.add("accept", "text/html");
-                self.add("x-requested-with", "XMLHttpRequest");
+                self.add("x-requested-with", *random.pick(&["XMLHttpRequest", "com.example.app"]));
             }
             _ => {}
         }
@@ -101,10 +101,13 @@ impl Case {
             );
         }
         if random.one_in(6) {
-            self.add("sec-fetch-site", *random.pick(&["cross-site", "same-origin", "none"]));
+            self.add("sec-fetch-site", *random.pick(&["cross-site", "same-site", "same-origin", "none"]));
         }
         if self.method == "OPTIONS" && !random.one_in(3) {
-            self.add("access-control-request-method", "PUT");
+            self.add("access-control-request-method", *random.pick(&["PUT", "POST"]));
+        }
+        if random.one_in(12) {
+            self.add("sec-purpose", "prefetch;prerender");
         }
         if self.method == "GET" && random.one_in(8) {
             self.add("connection", "Upgrade");
@@ -128,7 +131,7 @@ impl Case {
             self.add(name, "forged");
         }
         if random.one_in(8) {
-            self.add("x-forwarded-proto", *random.pick(&["https", "http", "ftp"]));
+            self.add("x-forwarded-proto", *random.pick(&["https", "http", "ftp", "wss", "HTTPS", "https,http"]));
         }
     }
 

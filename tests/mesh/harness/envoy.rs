@@ -34,6 +34,10 @@ pub struct Listener {
     pub buffer_limit: Option<u32>,
     /// The cluster that requests are routed to: `upstream`, `upstream-h2` or one that the filter may call.
     pub route_to: &'static str,
+    /// Further keys of the route's action, such as `internal_redirect_policy`.
+    pub route_action: Value,
+    /// The HTTP filters that run before this one.
+    pub filters_before: Vec<Value>,
     /// The format of an access log, one line per request.
     pub access_log: Option<&'static str>,
     /// Whether the filter comes by ECDS, from a file that may change while Envoy runs.
@@ -48,6 +52,8 @@ impl Listener {
             packing: Packing::default(),
             buffer_limit: None,
             route_to: "upstream",
+            route_action: json!({}),
+            filters_before: Vec::new(),
             access_log: None,
             discovered: false,
         }
@@ -254,6 +260,12 @@ fn listener(listener: &Listener, folder: &Path) -> Value {
             },
         })
     });
+    let mut action = listener.route_action.clone();
+    action["cluster"] = listener.route_to.into();
+    let router = json!({"name": "envoy.filters.http.router", "typed_config": {
+        "@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router",
+    }});
+    let http_filters = [&listener.filters_before[..], &[filter(listener, folder), router]].concat();
     let mut value = json!({
         "name": listener.name,
         "address": loopback(0),
@@ -267,17 +279,12 @@ fn listener(listener: &Listener, folder: &Path) -> Value {
                 "http2_protocol_options": {"allow_connect": true},
                 "http_protocol_options": {"enable_trailers": true},
                 "access_log": access_log.into_iter().collect::<Vec<_>>(),
-                "http_filters": [
-                    filter(listener, folder),
-                    {"name": "envoy.filters.http.router", "typed_config": {
-                        "@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router",
-                    }},
-                ],
+                "http_filters": http_filters,
                 "route_config": {"virtual_hosts": [{
                     "name": "all",
                     "domains": ["*"],
                     "routes": [
-                        {"match": {"prefix": "/"}, "route": {"cluster": listener.route_to}},
+                        {"match": {"prefix": "/"}, "route": action},
                         {"match": {"connect_matcher": {}}, "route": {"cluster": listener.route_to}},
                     ],
                 }]},

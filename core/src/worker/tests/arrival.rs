@@ -223,7 +223,14 @@ fn a_page_of_another_origin_may_not_write() {
     assert_eq!(post(&[("origin", "null")]), reply(403, "bad_origin"));
     assert_eq!(post(&[("origin", "http://shop.example")]), reply(403, "bad_origin"));
     assert_eq!(post(&[("origin", "http://shop.example"), ("x-forwarded-proto", "http")]), unchanged());
+    assert_eq!(post(&[("origin", "null"), ("sec-fetch-site", "same-origin")]), unchanged());
+    assert_eq!(post(&[("origin", "null"), ("sec-fetch-site", "cross-site")]), reply(403, "bad_origin"));
+    let sibling = ("origin", "https://x.shop.example");
+    assert_eq!(post(&[sibling, ("sec-fetch-site", "same-site")]), reply(403, "bad_origin"));
+    assert_eq!(post(&[("origin", "https://friend.example"), ("sec-fetch-site", "cross-site")]), unchanged());
+    assert_eq!(post(&[("origin", "https://shop.example"), (":scheme", "http")]), unchanged());
     assert_eq!(site.verdict(&[("origin", "https://evil.example")]), unchanged());
+    assert_eq!(site.verdict(&[("sec-fetch-site", "cross-site")]), unchanged());
     let upgrade = [("origin", "https://evil.example"), ("connection", "upgrade"), ("upgrade", "h2c, WebSocket")];
     assert_eq!(site.verdict(&upgrade), reply(403, "bad_origin"));
 }
