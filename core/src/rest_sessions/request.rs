@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use super::backend::Service;
 use crate::http::headers::Headers;
+use crate::session::heap;
 use crate::session::token::Token;
 
 /// A request for the host to dispatch. Its path holds the token, so it has no `Debug`.
@@ -29,6 +30,13 @@ impl CallRequest {
         self.header(":method")
     }
 
+    /// The memory of the request, in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let body = self.body.as_ref().map_or(0, |body| heap::of_box(body.capacity()));
+        heap::of_rc(size_of::<Self>()).saturating_add(bytes_of(&self.headers)).saturating_add(body)
+    }
+
     /// The token in the path: its last segment.
     #[must_use]
     pub fn token(&self) -> &str {
@@ -50,10 +58,42 @@ const TRACE_HEADERS: [(&str, usize); 9] = [
     ("x-b3-flags", 64),
 ];
 
+/// The trace headers of a request, as calls made for it copy them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Trace(Vec<(&'static str, String)>);
+
+impl Trace {
+    /// The trace headers that are single, visible ASCII and short.
+    #[must_use]
+    pub fn of(request: &Headers) -> Self {
+        let mut headers = Vec::new();
+        for (name, max_length) in TRACE_HEADERS {
+            let value = request.single(name).filter(|value| value.len() <= max_length && !value.is_empty());
+            let visible = value.filter(|value| value.iter().all(u8::is_ascii_graphic));
+            if let Some(value) = visible.and_then(|value| std::str::from_utf8(value).ok()) {
+                headers.push((name, value.to_owned()));
+            }
+        }
+        Self(headers)
+    }
+
+    /// The heap that it takes, in bytes.
+    #[must_use]
+    pub fn heap_bytes(&self) -> usize {
+        bytes_of(&self.0)
+    }
+}
+
+/// The heap of a list of headers, in bytes.
+fn bytes_of(headers: &Vec<(&'static str, String)>) -> usize {
+    let list = heap::of_box(headers.capacity().saturating_mul(size_of::<(&str, String)>()));
+    headers.iter().fold(list, |sum, (_, value)| sum.saturating_add(heap::of_box(value.capacity())))
+}
+
 /// `GET /{app}/get/{token}`: looks a session up.
 #[must_use]
-pub fn lookup(service: &Service, app: &str, token: &Token, request: &Headers) -> CallRequest {
-    let mut call = call(service, ("GET", "get"), app, token, request);
+pub fn lookup(service: &Service, app: &str, token: &Token, trace: Trace) -> CallRequest {
+    let mut call = call(service, ("GET", "get"), app, token, trace);
     if service.retries > 0 {
         // Envoy's router retries after a refused or reset connection ("x-envoy-retry-on" in the router filter's
         // documentation). A response is never retried, whatever its status.
@@ -65,14 +105,14 @@ pub fn lookup(service: &Service, app: &str, token: &Token, request: &Headers) ->
 
 /// `DELETE /{app}/kill/{token}`: ends a session.
 #[must_use]
-pub fn kill(service: &Service, app: &str, token: &Token, request: &Headers) -> CallRequest {
-    call(service, ("DELETE", "kill"), app, token, request)
+pub fn kill(service: &Service, app: &str, token: &Token, trace: Trace) -> CallRequest {
+    call(service, ("DELETE", "kill"), app, token, trace)
 }
 
 /// `POST /{app}/set/{token}`: changes a session. `body` is a JSON object of keys and new values, `null` to remove a key.
 #[must_use]
-pub fn set(service: &Service, app: &str, token: &Token, body: String, request: &Headers) -> CallRequest {
-    let mut call = call(service, ("POST", "set"), app, token, request);
+pub fn set(service: &Service, app: &str, token: &Token, body: String, trace: Trace) -> CallRequest {
+    let mut call = call(service, ("POST", "set"), app, token, trace);
     // rest-sessions reads a body of another type as empty.
     call.headers.push(("content-type", "application/json".to_owned()));
     call.headers.push(("content-length", body.len().to_string()));
@@ -81,20 +121,14 @@ pub fn set(service: &Service, app: &str, token: &Token, body: String, request: &
 }
 
 /// A request for a session, with the trace headers of the client's request.
-fn call(service: &Service, (method, verb): (&str, &str), app: &str, token: &Token, request: &Headers) -> CallRequest {
+fn call(service: &Service, (method, verb): (&str, &str), app: &str, token: &Token, trace: Trace) -> CallRequest {
     let mut headers = vec![
         (":method", method.to_owned()),
         (":path", format!("{}/{app}/{verb}/{}", service.path_prefix, token.reveal())),
         (":authority", service.authority.clone()),
         ("accept", "application/json".to_owned()),
     ];
-    for (name, max_length) in TRACE_HEADERS {
-        let value = request.single(name).filter(|value| value.len() <= max_length && !value.is_empty());
-        let visible = value.filter(|value| value.iter().all(u8::is_ascii_graphic));
-        if let Some(value) = visible.and_then(|value| std::str::from_utf8(value).ok()) {
-            headers.push((name, value.to_owned()));
-        }
-    }
+    headers.extend(trace.0);
     CallRequest { cluster: Rc::clone(&service.cluster), headers, body: None }
 }
 
@@ -117,7 +151,7 @@ mod tests {
 
     fn headers_of(service: &Service, request: &[(&str, &[u8])]) -> Vec<(&'static str, String)> {
         let token = Token::parse(token_made_at(NOW_MS).as_bytes(), &|| NOW_MS).unwrap();
-        lookup(service, "myapp", &token, &Headers::from_pairs(request)).headers
+        lookup(service, "myapp", &token, Trace::of(&Headers::from_pairs(request))).headers
     }
 
     #[test]
@@ -140,7 +174,7 @@ mod tests {
         let token = Token::parse(token_made_at(NOW_MS).as_bytes(), &|| NOW_MS).unwrap();
         let request = Headers::from_pairs(&[("x-request-id", "abc"), ("cookie", "a=b")]);
         assert_eq!(
-            kill(&service(), "myapp", &token, &request).headers,
+            kill(&service(), "myapp", &token, Trace::of(&request)).headers,
             [
                 (":method", "DELETE".to_owned()),
                 (":path", format!("/at/rs/myapp/kill/{}", token_made_at(NOW_MS))),
@@ -154,7 +188,7 @@ mod tests {
     #[test]
     fn a_change_is_a_post_of_json_without_retries() {
         let token = Token::parse(token_made_at(NOW_MS).as_bytes(), &|| NOW_MS).unwrap();
-        let call = set(&service(), "myapp", &token, "{\"a\":\"\u{fc}\"}".to_owned(), &Headers::default());
+        let call = set(&service(), "myapp", &token, "{\"a\":\"\u{fc}\"}".to_owned(), Trace::default());
         assert_eq!(
             call.headers,
             [

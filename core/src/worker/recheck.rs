@@ -4,7 +4,7 @@ use super::sessions::Waiter;
 use super::{COMPLETIONS, Worker};
 use crate::action::{Action, Completion, Ready, StreamRef};
 use crate::exchange::{Context, Effects, RecheckOutcome, Watch};
-use crate::http::headers::Headers;
+use crate::rest_sessions::request::Trace;
 use crate::session::lookup::Lookup;
 
 /// How many streams are rechecked in one tick, so that rechecks do not take all calls from new requests.
@@ -26,13 +26,12 @@ impl Worker {
                 max_age_ms: rule.max_staleness_ms.unwrap_or(u64::MAX).min(watch.every_ms()),
                 deadline_ms: now_ms.saturating_add(rule.backend.service.timeout_ms),
                 in_shadow: false,
+                may_wait: true,
             };
-            let headers = Headers::default();
-            let known = self.sessions.lookup(cx, &rule.backend, watch.token(), waiter, &headers, actions);
+            let known = self.sessions.lookup(cx, &rule.backend, watch.token(), waiter, &Trace::default, actions);
             let ready = known.map(|lookup| Completion { stream, ready: Ready::Lookup(lookup) });
             self.streams.make_ready(ready);
         }
-        self.sessions.report_cache(actions);
         self.emit_completions(actions);
     }
 

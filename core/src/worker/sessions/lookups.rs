@@ -7,10 +7,11 @@ use crate::action::{Action, Completion, Ready, StreamRef};
 use crate::cache::invalidation::{KeyHash, Version};
 use crate::cache::session_cache::{CachedLookup, Query};
 use crate::exchange::Context;
-use crate::http::headers::Headers;
+use crate::rest_sessions::admission::CallKind;
 use crate::rest_sessions::backend::{Backend, SessionKey};
+use crate::rest_sessions::body;
 use crate::rest_sessions::client::{CallInfo, PendingCall};
-use crate::rest_sessions::{body, request};
+use crate::rest_sessions::request::{self, Trace};
 use crate::session::lookup::{Failure, Lookup, Outage};
 use crate::session::token::Token;
 use crate::telemetry::Counter;
@@ -25,6 +26,8 @@ pub struct Waiter {
     pub deadline_ms: u64,
     /// Its rule is in shadow, so nothing may change because of it.
     pub in_shadow: bool,
+    /// There is memory for it to wait.
+    pub may_wait: bool,
 }
 
 /// What the response to a lookup is for.
@@ -44,7 +47,7 @@ impl Sessions {
         backend: &Rc<Backend>,
         token: &Token,
         waiter: Waiter,
-        request: &Headers,
+        trace: &dyn Fn() -> Trace,
         actions: &mut Vec<Action>,
     ) -> Option<Lookup> {
         let target = self.target(backend, token);
@@ -69,7 +72,11 @@ impl Sessions {
                 return lookup;
             }
         }
-        if let (Ok(epoch), Some(Purpose::Lookup(pending))) = (epoch, self.client.joinable(key, waiter.deadline_ms))
+        if !waiter.may_wait {
+            return Some(Lookup::Failed(Failure::Busy));
+        }
+        let joinable = self.client.joinable(CallKind::Lookup, key, waiter.deadline_ms);
+        if let (Ok(epoch), Some(Purpose::Lookup(pending))) = (epoch, joinable)
             && let Some(version) = &mut pending.version
             && version.is_current(data, hash, epoch)
         {
@@ -77,12 +84,12 @@ impl Sessions {
             actions.push(Action::Count(Counter::Coalesced));
             return None;
         }
-        match self.client.admit(backend, now_ms) {
+        match self.client.admit(backend, CallKind::Lookup, now_ms) {
             Ok(permit) => {
                 let version = epoch.and_then(|epoch| Version::read(data, hash, epoch)).ok();
-                let call = request::lookup(&backend.service, &backend.namespace.app, token, request);
+                let call = request::lookup(&backend.service, &backend.namespace.app, token, trace());
                 let pending = PendingLookup { hash, version, waiters: vec![waiter] };
-                self.begin(target.call_info(call, now_ms), Purpose::Lookup(pending), permit, actions);
+                self.begin(target.call_info(CallKind::Lookup, call, now_ms), Purpose::Lookup(pending), permit, actions);
                 None
             }
             Err(failure) => {
@@ -177,7 +184,8 @@ impl Sessions {
         let data = cx.shared_data;
         let (epoch, now_ms, hash) = (data.epoch(), cx.now_ms(), pending.hash);
         let deadline_ms = pending.waiters.iter().map(|waiter| waiter.deadline_ms).min().unwrap_or(now_ms);
-        if let (Ok(epoch), Some(Purpose::Lookup(other))) = (epoch, self.client.joinable(&info.key, deadline_ms))
+        let joinable = self.client.joinable(CallKind::Lookup, &info.key, deadline_ms);
+        if let (Ok(epoch), Some(Purpose::Lookup(other))) = (epoch, joinable)
             && let Some(version) = &mut other.version
             && version.is_current(data, hash, epoch)
         {
@@ -187,7 +195,7 @@ impl Sessions {
         let permit = if deadline_ms <= now_ms {
             Err(Failure::Outage(Outage::Timeout))
         } else {
-            self.client.admit(&info.backend, now_ms)
+            self.client.admit(&info.backend, CallKind::Lookup, now_ms)
         };
         match permit {
             Ok(permit) => {

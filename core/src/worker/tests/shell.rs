@@ -106,9 +106,8 @@ impl Shell {
             refuses_clock: Cell::new(false),
         };
         let seeds = Seeds { digest_key: RandomState::new(), random: [1, 2, 3, 4] };
-        let mut actions = Vec::new();
-        let worker = Worker::new(Rc::clone(config), seeds, &environment, &mut actions).expect("there is shared data");
-        let mut shell = Self {
+        let worker = Worker::new(Rc::clone(config), seeds, &environment).expect("there is shared data");
+        Self {
             worker,
             environment,
             now_ms: NOW_MS,
@@ -123,9 +122,7 @@ impl Shell {
             refuses_wakeups: false,
             refuses_changes_of: None,
             next_stream: 1,
-        };
-        shell.apply(actions, Callback::Root);
-        shell
+        }
     }
 
     pub fn advance(&mut self, ms: u64) {
