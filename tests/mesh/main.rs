@@ -29,6 +29,7 @@ mod login;
 mod logout;
 mod operations;
 mod origins;
+mod pending_bytes;
 mod recheck;
 mod requirements;
 mod reserved_headers;
