@@ -73,8 +73,7 @@ fn many_requests_whose_responses_are_to_come_leave_the_vm_small() {
     let stub = Stub::with_active_session();
     let mesh = Setup::new(keys(json!({}))).sessions(stub.address()).upstream(silent_upstream()).start();
     let token = token::fresh();
-    let (grown, floods) =
-        growth(&mesh, || flood(&mesh, &token, || mesh.counter("allowed_total") == total()));
+    let (grown, floods) = growth(&mesh, || flood(&mesh, &token, || mesh.counter("allowed_total") == total()));
     let pending_bytes = mesh.counter("pending_bytes");
     assert!((total() * 500..total() * 4_000).contains(&pending_bytes), "{pending_bytes}");
     assert!(grown < 8 * MIB, "the filter's VMs have grown by {grown} bytes");
@@ -87,9 +86,7 @@ fn many_requests_that_wait_for_their_session_leave_the_vm_small() {
     let (latch, stub) = held_service(|_| CalloutResponse::none());
     let mesh = Setup::new(keys(json!({}))).sessions(stub.address()).start();
     let token = token::fresh();
-    let (grown, floods) = growth(&mesh, || {
-        flood(&mesh, &token, || mesh.counter("coalesced_total") == total() - 1)
-    });
+    let (grown, floods) = growth(&mesh, || flood(&mesh, &token, || mesh.counter("coalesced_total") == total() - 1));
     assert!(mesh.counter("pending_bytes") < total() * 4_000);
     assert!(grown < 8 * MIB, "the filter's VMs have grown by {grown} bytes");
     latch.open();

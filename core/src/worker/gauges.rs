@@ -38,7 +38,7 @@ impl Gauges {
         }
     }
 
-    /// Shows what the worker holds now.
+    /// Shows what the worker holds now: before everything else, since other actions cause events that show it anew.
     #[inline]
     pub fn show(&mut self, levels: Levels, actions: &mut Vec<Action>) {
         if levels != self.shown && self.life == Life::Serving {
@@ -55,7 +55,7 @@ impl Gauges {
             (Gauge::PendingBytes, before.pending_bytes, levels.pending_bytes),
         ] {
             if now != before {
-                actions.push(Action::Gauge(gauge, delta(before, now)));
+                actions.insert(0, Action::Gauge(gauge, delta(before, now)));
             }
         }
     }
