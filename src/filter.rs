@@ -83,13 +83,12 @@ impl Filter {
         let environment = HostEnvironment { shared_data: HostSharedData(Rc::clone(&metrics)) };
         let secret = RandomState::new();
         let seeds = Seeds { digest_key, random: [0, 1, 2, 3].map(|number| secret.hash_one(number)) };
-        let mut actions = Vec::new();
-        let worker = Worker::new(Rc::new(config), seeds, &environment, &mut actions).map_err(|_| NO_SHARED_DATA)?;
+        let worker = Worker::new(Rc::new(config), seeds, &environment).map_err(|_| NO_SHARED_DATA)?;
         if let Some(period_ms) = worker.tick_period_ms() {
             host::set_tick_period(period_ms)?;
         }
         let reads_responses = worker.reads_responses();
-        let filter = Self {
+        Ok(Self {
             root_id,
             worker: RefCell::new(worker),
             environment,
@@ -98,9 +97,7 @@ impl Filter {
             wakeup_queue,
             reads_responses,
             spare: Cell::default(),
-        };
-        filter.apply(&mut actions, &mut Callback::of_root());
-        Ok(filter)
+        })
     }
 
     pub fn admit(&self, stream: u32) -> StreamRef {

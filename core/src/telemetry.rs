@@ -207,11 +207,13 @@ pub enum Gauge {
     CacheBytes,
     /// The entries of the caches.
     CacheEntries,
+    /// What requests that wait, or whose response is to come, hold in memory, in bytes.
+    PendingBytes,
 }
 
 impl Gauge {
     /// All gauges but the epoch, whose value has no meaning ([`ENDS_EPOCH`]).
-    pub const ALL: [Self; 3] = [Self::InFlight, Self::CacheBytes, Self::CacheEntries];
+    pub const ALL: [Self; 4] = [Self::InFlight, Self::CacheBytes, Self::CacheEntries, Self::PendingBytes];
 
     /// The metric's name.
     #[must_use]
@@ -220,6 +222,7 @@ impl Gauge {
             Self::InFlight => "rest_sessions.in_flight",
             Self::CacheBytes => "rest_sessions.cache_bytes",
             Self::CacheEntries => "rest_sessions.cache_entries",
+            Self::PendingBytes => "rest_sessions.pending_bytes",
         }
     }
 }

@@ -32,6 +32,7 @@ mod logout;
 mod methods;
 mod operations;
 mod origins;
+mod pending_bytes;
 mod recheck;
 mod requirements;
 mod reserved_headers;

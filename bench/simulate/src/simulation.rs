@@ -236,7 +236,7 @@ impl Simulation {
                 digest_key: RandomState::new(),
                 random: [1, 2, u64::from(worker_id.envoy), u64::from(worker_id.worker)],
             };
-            let Ok(worker) = Worker::new(Rc::clone(config), seeds, &environment, &mut Vec::new()) else {
+            let Ok(worker) = Worker::new(Rc::clone(config), seeds, &environment) else {
                 unreachable!("data in memory is always available: {settings:?}")
             };
             EnvoyWorker { worker, environment, pending: HashMap::new() }

@@ -55,7 +55,7 @@ impl Driver<'_> {
         let secret = RandomState::new();
         let seeds =
             Seeds { digest_key: RandomState::new(), random: [0, 1, 2, 3].map(|number| secret.hash_one(number)) };
-        let mut worker = Worker::new(Rc::clone(self.config), seeds, &environment, &mut Vec::new())
+        let mut worker = Worker::new(Rc::clone(self.config), seeds, &environment)
             .map_err(|_| "the filter's worker cannot be created: its shared data is not available".to_owned())?;
         let stream = worker.admit(1);
         let request_headers =

@@ -145,6 +145,17 @@ impl SessionCache {
         self.get_shared(query, namespace).map(CachedLookup::SharedHit)
     }
 
+    /// Whether rest-sessions said so recently that the token has no session, and no worker may hold one: ending it is
+    /// not needed.
+    pub fn knows_none(&mut self, query: Query<'_>) -> bool {
+        let Some(Entry::None { requested_ms, until_ms }) = self.store.get(query.hash.0, query.key) else {
+            return false;
+        };
+        let is_recent = query.now_ms < *until_ms && query.accepts(*requested_ms);
+        let entry = query.data.read(query.hash.entry_slot());
+        is_recent && entry.is_ok_and(|(entry, _)| !SharedEntry::parse(&entry).may_be_held(query.hash.0, query.now_ms))
+    }
+
     /// A session that another worker has shared. It is cached here from now on.
     fn get_shared(&mut self, query: Query<'_>, namespace: &Namespace) -> Option<Rc<Session>> {
         if !self.settings.shared {

@@ -29,6 +29,9 @@ object! {
         app: Text<App> [Required],
         /// The rest-sessions service, and how it is called.
         rest_sessions: RestSessions [Required],
+        /// What requests may hold in a worker's memory while they wait for their session or their response, in bytes;
+        /// beyond it 503.
+        max_pending_bytes: Integer<1_048_576, 536_870_912> = 134217728,
         /// The hosts that are served; a request for another host gets 421. Absent: all.
         hosts: List<Text<HostPattern>> [Filled],
         /// Token sources in order of precedence: the first one with a token decides.
@@ -81,10 +84,11 @@ object! {
         timeout: Millis<1, MINUTE> = "500ms",
         /// Retries of a lookup after a refused or reset connection; a response is never retried.
         retries: Integer<0, 3> = 1,
-        /// The maximum number of calls in flight, for each of Envoy's workers: lookups, ends and changes.
+        /// The maximum number of lookups and changes in flight, for each of Envoy's workers. Ends have a quarter as many
+        /// beside them, and at least 8.
         max_in_flight: Integer<1, 100_000> = 256,
-        /// The circuit breaker of each worker, one for each cluster, authority and path prefix: after `failures`
-        /// outages in a row, it makes no calls for `open_for`; then one call tries.
+        /// The circuit breakers of each worker, three for each cluster, authority and path prefix: for lookups, changes
+        /// and ends. After `failures` outages in a row, one makes no calls for `open_for`; then one call tries.
         breaker: OrOff<Breaker> = {},
     }
 }

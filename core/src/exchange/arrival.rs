@@ -7,6 +7,7 @@ use super::await_session::AwaitSession;
 use super::context::Context;
 use super::effects::Effects;
 use super::request::{Request, SessionRequest};
+use super::retained::Retained;
 use super::verdict::{Recipient, ReplyKind, Verdict};
 use crate::action::HeaderMap;
 use crate::config::Config;
@@ -58,7 +59,7 @@ pub fn request_headers(cx: &Context<'_>, headers: Headers, end_of_stream: bool, 
             return Arrival::Decided(Verdict::forward(Outcome::Logout, rule, effects));
         }
         let tokens = token_source::all(&rule.sources, request.view(), &|| cx.now_ms(), MAX_SESSIONS);
-        return Arrival::LogOut(AwaitKills::new(Rc::clone(rule), tokens, request));
+        return Arrival::LogOut(AwaitKills::new(Rc::clone(rule), tokens, &request));
     }
 
     if !cx.config.forward_token {
@@ -83,7 +84,7 @@ pub fn request_headers(cx: &Context<'_>, headers: Headers, end_of_stream: bool, 
     match find() {
         Found::Token(token, source) => {
             let source = cx.config.filter_state.then(|| source.to_string());
-            let subject = SessionRequest { rule: Rc::clone(rule), token, request };
+            let subject = SessionRequest { rule: Rc::clone(rule), token, request: Retained::Whole(request) };
             Arrival::LookUp(AwaitSession::new(subject, source))
         }
         found @ (Found::Nothing | Found::Conflict) => {
@@ -93,7 +94,8 @@ pub fn request_headers(cx: &Context<'_>, headers: Headers, end_of_stream: bool, 
             Arrival::Decided(if rule.session == SessionMode::Optional {
                 Verdict::forward_with_status(Outcome::Anonymous, rule, Status::None, effects)
             } else {
-                Verdict::without_session(cx, &request, rule, Denial::SessionRequired, None, effects)
+                let to = Recipient::of(&request, rule, None);
+                Verdict::without_session(request.login_location(cx.config, rule), Denial::SessionRequired, to, effects)
             })
         }
     }

@@ -4,8 +4,10 @@ use super::await_response::AwaitResponse;
 use super::context::Context;
 use super::effects::Effects;
 use super::request::SessionRequest;
+use super::retained::text_bytes;
 use super::verdict::{FollowUp, Recipient, Verdict};
 use super::watch::Watch;
+use crate::config::Config;
 use crate::http::local_reply::Denial;
 use crate::policy::annotation::{self, Status};
 use crate::policy::decision::{Decision, decide};
@@ -13,7 +15,7 @@ use crate::policy::requirements::Facts;
 use crate::policy::rules::{OnForbidden, SessionMode};
 use crate::session::lookup::Lookup;
 use crate::session::session::Session;
-use crate::session::token::Digest;
+use crate::session::token::Token;
 use crate::telemetry::{FilterState, Outcome};
 
 /// A request that waits for the lookup of its session. The lookup's result goes to [`Self::judge`].
@@ -32,6 +34,25 @@ impl AwaitSession {
     #[must_use]
     pub fn subject(&self) -> &SessionRequest {
         &self.subject
+    }
+
+    /// Drops what is not read any more once the request waits.
+    pub fn reduce(&mut self, config: &Config) {
+        self.subject.request.reduce(config, &self.subject.rule);
+    }
+
+    /// Whether something is kept of the request after it went on with its session.
+    #[must_use]
+    pub fn leaves_something(&self) -> bool {
+        let rule = &self.subject.rule;
+        rule.may_change_sessions() || Watch::is_due(rule)
+    }
+
+    /// The heap that it takes, in bytes, without what requests share.
+    #[must_use]
+    pub fn heap_bytes(&self) -> usize {
+        let source = text_bytes(self.source.as_ref());
+        self.subject.request.heap_bytes().saturating_add(source).saturating_add(Token::HEAP_BYTES)
     }
 
     /// The lookup is over: judges the request.
@@ -85,14 +106,16 @@ impl AwaitSession {
     }
 
     fn without_session(&self, cx: &Context<'_>, denial: Denial, effects: &mut Effects<'_>) -> Verdict {
-        Verdict::without_session(cx, &self.subject.request, &self.subject.rule, denial, Some(self.digest(cx)), effects)
+        let login = self.subject.request.login_location(cx.config, &self.subject.rule);
+        Verdict::without_session(login, denial, self.recipient(cx), effects)
     }
 
     fn deny(&self, cx: &Context<'_>, denial: Denial, effects: &mut Effects<'_>) -> Verdict {
-        Verdict::deny(denial, Recipient::of(&self.subject.request, &self.subject.rule, Some(self.digest(cx))), effects)
+        Verdict::deny(denial, self.recipient(cx), effects)
     }
 
-    fn digest(&self, cx: &Context<'_>) -> Digest {
-        self.subject.token.digest(cx.digest_key)
+    fn recipient(&self, cx: &Context<'_>) -> Recipient<'_> {
+        let SessionRequest { rule, token, request } = &self.subject;
+        Recipient { rule: Some(rule), cors_origin: request.cors_origin(rule), token: Some(token.digest(cx.digest_key)) }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use super::retained::Retained;
 use crate::config::Config;
 use crate::http::authority::Authority;
 use crate::http::headers::{Headers, Known};
@@ -21,7 +22,7 @@ pub struct SessionRequest {
     /// The token from the first source of the rule that has one.
     pub token: Token,
     /// The request that carries the token.
-    pub request: Request,
+    pub request: Retained,
 }
 
 /// The headers of a request as they were received. Actions that change them are not visible here.

@@ -3,7 +3,6 @@
 use std::rc::Rc;
 
 use super::await_response::AwaitResponse;
-use super::context::Context;
 use super::effects::Effects;
 use super::request::Request;
 use super::watch::Watch;
@@ -99,18 +98,15 @@ impl Verdict {
         Self::reply(ReplyKind::Denial(denial), outcome_of(denial), to, effects)
     }
 
-    /// Denies a request for want of a session, or of the right one. A navigation is redirected to log in, if the rule has
-    /// a login.
+    /// Denies a request for want of a session, or of the right one. `login`: where it is redirected to log in instead, if
+    /// it is a navigation and the rule has a login.
     pub fn without_session(
-        cx: &Context<'_>,
-        request: &Request,
-        rule: &Rule,
+        login: Option<String>,
         denial: Denial,
-        token: Option<Digest>,
+        to: Recipient<'_>,
         effects: &mut Effects<'_>,
     ) -> Self {
-        let to = Recipient::of(request, rule, token);
-        match request.login_location(cx.config, rule) {
+        match login {
             Some(location) => Self::reply(ReplyKind::Login(location), Outcome::Redirected, to, effects),
             None => Self::deny(denial, to, effects),
         }

@@ -30,6 +30,11 @@ pub enum RecheckOutcome {
 }
 
 impl Watch {
+    /// Whether the rule has a `recheck` that applies.
+    pub(super) fn is_due(rule: &Rule) -> bool {
+        rule.recheck_ms.is_some() && !rule.shadow
+    }
+
     /// `None` if the rule has no `recheck`.
     #[inline(always)]
     pub(super) fn of(rule: &Rc<Rule>, token: &Token) -> Option<Self> {

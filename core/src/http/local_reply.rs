@@ -157,7 +157,7 @@ fn share(origin: Option<&str>, headers: &mut Vec<(&'static str, String)>) {
 mod tests {
     use super::*;
 
-    const ALL: [(Denial, u16, &str); 11] = [
+    const ALL: [(Denial, u16, &str); 12] = [
         (Denial::SessionRequired, 401, "session_required"),
         (Denial::Forbidden, 403, "forbidden"),
         (Denial::BadOrigin, 403, "bad_origin"),

@@ -84,6 +84,12 @@ pub struct Rule {
 }
 
 impl Rule {
+    /// Whether the response to a request that goes on with its session may change the session.
+    #[must_use]
+    pub fn may_change_sessions(&self) -> bool {
+        self.writes_back && !self.shadow
+    }
+
     /// The names of the cookies that the rule takes tokens from.
     pub fn cookie_names(&self) -> impl Iterator<Item = &str> {
         self.sources.iter().filter_map(|source| match source {

@@ -5,12 +5,13 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::admission::Admission;
+use super::admission::{Admission, CallKind};
 use super::backend::{Backend, SessionKey};
 use super::breaker::Permit;
 use super::request::CallRequest;
-use crate::int_map::IntMap;
+use crate::int_map::{IntMap, MAP_SLACK};
 use crate::session::lookup::Failure;
+use crate::session::token::Token;
 
 /// The host's number of a call.
 pub type CallId = u32;
@@ -18,8 +19,10 @@ pub type CallId = u32;
 /// This worker's number of a call, never used twice.
 type CallNumber = u64;
 
-/// A call that was admitted: to whom, about which session, and when.
+/// A call that was admitted: what it does, to whom, about which session, and when.
 pub struct CallInfo {
+    /// What the call does.
+    pub kind: CallKind,
     /// The service that is called. Its limit and its circuit breaker admitted the call.
     pub backend: Rc<Backend>,
     /// The session that the call is about.
@@ -91,9 +94,19 @@ pub struct Client<P> {
     calls: IntMap<CallNumber, PendingCall<P>>,
     /// The calls that the host has taken.
     numbers: IntMap<CallId, CallNumber>,
-    /// The call about each session that a further request may join: the latest that was begun as joinable.
-    joinable: HashMap<SessionKey, CallNumber>,
+    /// By [`CallKind`]: the latest call of this kind about each session, which further requests may join.
+    joinable: [HashMap<SessionKey, CallNumber>; CallKind::COUNT],
     next_number: CallNumber,
+    bytes: usize,
+}
+
+/// The memory of a call beside its request, in bytes: its places in the three maps, each of which may be less than half
+/// full, and the key that it shares with them.
+const fn call_bytes<P>() -> usize {
+    let calls = size_of::<(CallNumber, PendingCall<P>)>();
+    let numbers = size_of::<(CallId, CallNumber)>();
+    let joinable = size_of::<(SessionKey, CallNumber)>();
+    calls.saturating_add(numbers).saturating_add(joinable).saturating_mul(MAP_SLACK).saturating_add(Token::HEAP_BYTES)
 }
 
 impl<P> Default for Client<P> {
@@ -102,8 +115,9 @@ impl<P> Default for Client<P> {
             admission: Admission::default(),
             calls: IntMap::default(),
             numbers: IntMap::default(),
-            joinable: HashMap::new(),
+            joinable: Default::default(),
             next_number: 0,
+            bytes: 0,
         }
     }
 }
@@ -114,28 +128,30 @@ impl<P> Client<P> {
     /// # Errors
     ///
     /// [`Failure::Busy`] if too many calls are in flight, an outage if the circuit breaker is open.
-    pub fn admit(&mut self, backend: &Backend, now_ms: u64) -> Result<Permit, Failure> {
-        self.admission.admit(backend, now_ms)
+    pub fn admit(&mut self, backend: &Backend, kind: CallKind, now_ms: u64) -> Result<Permit, Failure> {
+        self.admission.admit(backend, kind, now_ms)
     }
 
-    /// Begins an admitted call. `joinable`: further requests for the session may wait for its response.
-    pub fn begin(&mut self, info: CallInfo, purpose: P, permit: Permit, joinable: bool) -> Dispatch {
+    /// Begins an admitted call. Further requests for the session may wait for its response.
+    pub fn begin(&mut self, info: CallInfo, purpose: P, permit: Permit) -> Dispatch {
         let number = self.next_number;
         self.next_number = number.wrapping_add(1);
-        if joinable {
-            self.joinable.insert(info.key.clone(), number);
+        if let Some(joinable) = self.joinable.get_mut(info.kind as usize) {
+            joinable.insert(info.key.clone(), number);
         }
-        self.admission.begin(info.backend.service_id);
+        self.admission.begin(info.backend.service_id, info.kind);
+        self.bytes = self.bytes.saturating_add(bytes_of::<P>(&info));
         let timeout = Duration::from_millis(info.deadline_ms.saturating_sub(info.started_ms));
         let dispatch = Dispatch { number, request: Rc::clone(&info.request), timeout };
         self.calls.insert(number, PendingCall { info, purpose, permit });
         dispatch
     }
 
-    /// The purpose of the call that a request for the session may join: a call that is over before the request's own
-    /// deadline, in milliseconds since 1970. `None`: there is no such call.
-    pub fn joinable(&mut self, key: &SessionKey, deadline_ms: u64) -> Option<&mut P> {
-        let call = self.joinable.get(key).and_then(|number| self.calls.get_mut(number))?;
+    /// The purpose of the call of this kind that a request for the session may join: a call that is over before the
+    /// request's own deadline, in milliseconds since 1970. `None`: there is no such call.
+    pub fn joinable(&mut self, kind: CallKind, key: &SessionKey, deadline_ms: u64) -> Option<&mut P> {
+        let number = self.joinable.get(kind as usize)?.get(key)?;
+        let call = self.calls.get_mut(number)?;
         (call.info.deadline_ms <= deadline_ms).then_some(&mut call.purpose)
     }
 
@@ -156,13 +172,14 @@ impl<P> Client<P> {
 
     /// The outcome of a call, for its circuit breaker. `failure`: `None` if the response is usable.
     pub fn report(&mut self, call: &PendingCall<P>, failure: Option<Failure>, now_ms: u64) {
-        self.admission.report(&call.info.backend, call.permit, failure, now_ms);
+        let CallInfo { backend, kind, key, .. } = &call.info;
+        self.admission.report(backend, (*kind, key), call.permit, failure, now_ms);
     }
 
     /// A call was begun and is not dispatched.
     pub fn cancel(&mut self, dispatch: Dispatch) {
         if let Some(call) = self.remove(dispatch.number) {
-            self.admission.cancel(&call.info.backend, call.permit);
+            self.admission.cancel(&call.info.backend, call.info.kind, call.permit);
         }
     }
 
@@ -170,18 +187,33 @@ impl<P> Client<P> {
     pub fn clear(&mut self) -> usize {
         self.admission.clear();
         self.calls.clear();
-        self.joinable.clear();
+        self.joinable = Default::default();
+        self.bytes = 0;
         std::mem::take(&mut self.numbers).len()
+    }
+
+    /// The memory of all calls in flight with their requests, in bytes, without what their purposes hold on the heap.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
     }
 
     fn remove(&mut self, number: CallNumber) -> Option<PendingCall<P>> {
         let call = self.calls.remove(&number)?;
-        if self.joinable.get(&call.info.key) == Some(&number) {
-            self.joinable.remove(&call.info.key);
+        let CallInfo { backend, kind, key, .. } = &call.info;
+        if let Some(joinable) = self.joinable.get_mut(*kind as usize)
+            && joinable.get(key) == Some(&number)
+        {
+            joinable.remove(key);
         }
-        self.admission.end(call.info.backend.service_id);
+        self.admission.end(backend.service_id, *kind);
+        self.bytes = self.bytes.saturating_sub(bytes_of::<P>(&call.info));
         Some(call)
     }
+}
+
+fn bytes_of<P>(info: &CallInfo) -> usize {
+    call_bytes::<P>().saturating_add(info.request.bytes())
 }
 
 #[cfg(test)]
@@ -190,7 +222,6 @@ mod tests {
     use super::super::breaker;
     use super::*;
     use crate::session::lookup::Outage;
-    use crate::session::token::Token;
     use crate::session::token::tests::{NOW_MS, token_made_at};
 
     /// Calls whose purpose is a list of the requests that wait for them.
@@ -208,14 +239,15 @@ mod tests {
     }
 
     fn begin(calls: &mut Calls, backend: &Rc<Backend>, key: SessionKey, request: u32, deadline_ms: u64) -> Dispatch {
-        let permit = calls.admit(backend, 0).unwrap();
+        let permit = calls.admit(backend, CallKind::Lookup, 0).unwrap();
         let call_request = Rc::new(CallRequest { cluster: "rs".into(), headers: Vec::new(), body: None });
-        let info = CallInfo { backend: Rc::clone(backend), key, request: call_request, started_ms: 0, deadline_ms };
-        calls.begin(info, vec![request], permit, true)
+        let (kind, backend) = (CallKind::Lookup, Rc::clone(backend));
+        let info = CallInfo { kind, backend, key, request: call_request, started_ms: 0, deadline_ms };
+        calls.begin(info, vec![request], permit)
     }
 
     fn join(calls: &mut Calls, key: &SessionKey, request: u32, deadline_ms: u64) -> bool {
-        calls.joinable(key, deadline_ms).map(|requests| requests.push(request)).is_some()
+        calls.joinable(CallKind::Lookup, key, deadline_ms).map(|requests| requests.push(request)).is_some()
     }
 
     fn requests(call: Option<PendingCall<Vec<u32>>>) -> Vec<u32> {
@@ -276,9 +308,13 @@ mod tests {
         let (mut calls, backend) = (Calls::default(), backend(None));
         let _ = begin(&mut calls, &backend, key(0, 0), 10, 500);
         let second = begin(&mut calls, &backend, key(0, 1), 11, 500);
-        assert_eq!(calls.admit(&backend, 0), Err(Failure::Busy), "what is being dispatched counts as in flight");
+        assert_eq!(
+            calls.admit(&backend, CallKind::Lookup, 0),
+            Err(Failure::Busy),
+            "what is being dispatched counts as in flight"
+        );
         assert_eq!(requests(calls.dispatched(second.refused())), [11]);
-        assert!(calls.admit(&backend, 0).is_ok());
+        assert!(calls.admit(&backend, CallKind::Lookup, 0).is_ok());
         assert!(!join(&mut calls, &key(0, 1), 12, 600));
     }
 
@@ -289,18 +325,19 @@ mod tests {
         let failed = begin(&mut calls, &backend, key(0, 0), 10, 500);
         let failed = calls.dispatched(failed.refused()).expect("the host has refused it");
         calls.report(&failed, Some(Failure::Outage(Outage::Dispatch)), 0);
-        assert_eq!(calls.admit(&backend, 1), Err(Failure::Outage(Outage::Breaker)));
-        assert_eq!(calls.admit(&backend, 1_000), Ok(Permit::Probe));
+        assert_eq!(calls.admit(&backend, CallKind::Lookup, 1), Err(Failure::Outage(Outage::Breaker)));
+        assert_eq!(calls.admit(&backend, CallKind::Lookup, 1_000), Ok(Permit::Probe));
         let info = CallInfo {
+            kind: CallKind::Lookup,
             backend: Rc::clone(&backend),
             key: key(0, 0),
             request: Rc::new(CallRequest { cluster: "rs".into(), headers: Vec::new(), body: None }),
             started_ms: 0,
             deadline_ms: 500,
         };
-        let probe = calls.begin(info, vec![11], Permit::Probe, true);
-        assert_eq!(calls.admit(&backend, 1_000), Err(Failure::Outage(Outage::Breaker)));
+        let probe = calls.begin(info, vec![11], Permit::Probe);
+        assert_eq!(calls.admit(&backend, CallKind::Lookup, 1_000), Err(Failure::Outage(Outage::Breaker)));
         calls.cancel(probe);
-        assert_eq!(calls.admit(&backend, 1_000), Ok(Permit::Probe));
+        assert_eq!(calls.admit(&backend, CallKind::Lookup, 1_000), Ok(Permit::Probe));
     }
 }

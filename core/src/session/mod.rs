@@ -1,7 +1,7 @@
 //! Sessions as rest-sessions keeps them: the token, the session and its data, and the result of a lookup.
 
 pub mod data;
-mod heap;
+pub(crate) mod heap;
 pub mod json;
 pub mod lookup;
 #[expect(clippy::module_inception, reason = "what the others are about")]

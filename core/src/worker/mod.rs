@@ -8,6 +8,7 @@
 //! - `pending`: the streams that wait. The calls that they wait for are in `sessions`.
 
 mod event;
+mod gauges;
 mod pending;
 mod recheck;
 mod requests;
@@ -29,6 +30,7 @@ use crate::rest_sessions::response::CalloutResponse;
 use crate::telemetry::{Counter, Gauge, LogLine, Outcome};
 
 pub use event::Event;
+use gauges::{Gauges, Levels};
 pub use pending::Expectations;
 use pending::PendingStreams;
 use sessions::Sessions;
@@ -53,6 +55,7 @@ pub struct Worker {
     own_data: Option<LocalData>,
     streams: PendingStreams,
     sessions: Sessions,
+    gauges: Gauges,
     next_generation: u64,
     /// How many streams may still be completed in this callback of the host.
     completions_left: usize,
@@ -61,31 +64,26 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Starts a worker. `actions` are to be carried out before the first event.
+    /// Starts a worker.
     ///
     /// # Errors
     ///
     /// If the host has no shared data.
-    pub fn new(
-        config: Rc<Config>,
-        seeds: Seeds,
-        environment: &dyn Environment,
-        actions: &mut Vec<Action>,
-    ) -> Result<Self, Unavailable> {
+    pub fn new(config: Rc<Config>, seeds: Seeds, environment: &dyn Environment) -> Result<Self, Unavailable> {
         // Without a cache the shared data is used too: a request must not join a call that began before another worker saw
         // the session end.
         let shares_nothing = config.cache.as_ref().is_some_and(|cache| !cache.shared);
         let own_data = shares_nothing.then(LocalData::default);
         let shared_data = own_data.as_ref().map_or(environment.shared_data(), |own| own);
         let host_data = environment.shared_data();
-        let mut sessions = Sessions::new(config.cache.as_ref(), config.limits, shared_data, host_data, seeds.random)?;
-        sessions.report_cache(actions);
+        let sessions = Sessions::new(config.cache.as_ref(), config.limits, shared_data, host_data, seeds.random)?;
         Ok(Self {
             config,
             digest_key: seeds.digest_key,
             own_data,
             streams: PendingStreams::default(),
             sessions,
+            gauges: Gauges::default(),
             next_generation: 0,
             completions_left: 0,
             has_due: false,
@@ -119,6 +117,24 @@ impl Worker {
 
     /// Handles an event. The actions are to be carried out before the next event.
     pub fn handle(&mut self, event: Event, environment: &dyn Environment, actions: &mut Vec<Action>) {
+        self.take_event(event, environment, actions);
+        let evictions = self.sessions.take_evictions();
+        actions.extend((0..evictions).map(|_| Action::Count(Counter::CacheEvictions)));
+        let levels = Levels { cache: self.sessions.cache_size(), pending_bytes: self.pending_bytes() };
+        self.gauges.show(levels, actions);
+    }
+
+    /// What requests that wait, or whose response is to come, hold of the memory, in bytes.
+    fn pending_bytes(&self) -> usize {
+        self.streams.bytes().saturating_add(self.sessions.pending_bytes())
+    }
+
+    /// Whether one more request may wait. What it holds is limited by itself, so the total stays close to the limit.
+    fn has_room(&self) -> bool {
+        self.pending_bytes() < self.config.max_pending_bytes
+    }
+
+    fn take_event(&mut self, event: Event, environment: &dyn Environment, actions: &mut Vec<Action>) {
         if let Event::StreamEnded(stream) = event {
             if self.streams.end(stream) {
                 actions.push(Action::Count(Counter::Outcome(Outcome::Abandoned)));
@@ -132,6 +148,7 @@ impl Worker {
         let cx = &Context::new(&config, environment, shared_data, &digest_key);
         match event {
             Event::RequestHeaders { stream, headers, end_of_stream } => {
+                self.gauges.start();
                 self.request_headers(cx, stream, headers, end_of_stream, actions);
             }
             Event::ResponseHeaders { stream, headers } => self.response_headers(cx, stream, &headers, actions),
@@ -186,7 +203,7 @@ impl Worker {
                 self.refused(stream, map, status, actions);
             }
             Event::Retired => {
-                self.sessions.retire(actions);
+                self.gauges.retire(self.sessions.retire(), actions);
                 let abandoned = self.streams.clear_shadows();
                 actions.extend((0..abandoned).map(|_| Action::Count(Counter::Outcome(Outcome::Abandoned))));
             }
@@ -207,7 +224,6 @@ impl Worker {
             return;
         }
         self.streams.make_ready(ready);
-        self.sessions.report_cache(actions);
         // No recheck follows at once: the host may refuse its call as well, and so on, ever deeper on the stack.
         let Some(own) = callback else { return self.emit_completions(actions) };
         // In the callback of a stream, nothing may be done to another one: the host would stop the stream.
@@ -243,7 +259,6 @@ impl Worker {
         if self.streams.ready() < COMPLETIONS && self.streams.is_watching() {
             self.recheck_due(cx, actions);
         }
-        self.sessions.report_cache(actions);
         self.emit_completions(actions);
     }
 

@@ -5,10 +5,12 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::mem;
 
+use super::sessions::Waiter;
 use crate::action::{Completion, Ready, StreamRef};
 use crate::exchange::{AwaitChange, AwaitKills, AwaitResponse, AwaitSession, FollowUp, Watch};
-use crate::int_map::IntMap;
+use crate::int_map::{IntMap, MAP_SLACK};
 use crate::session::lookup::{Failure, Lookup};
+use crate::session::token::Token;
 
 /// How many places of ended streams the order of rechecks may hold beside those of the open ones.
 const SPARE_PLACES: usize = 1_024;
@@ -16,7 +18,19 @@ const SPARE_PLACES: usize = 1_024;
 struct PendingStream {
     stream: StreamRef,
     exchange: Exchange,
+    /// What it counts for in [`PendingStreams::bytes`].
+    bytes: usize,
 }
+
+/// What a stream takes of the memory beside the heap of its exchange, in bytes: its place in the map, its places among the
+/// waiters of calls and among the streams that are due, whose lists may be half full, and its contexts in the shell and in
+/// the SDK.
+const STREAM_BYTES: usize = size_of::<(u64, PendingStream)>() * MAP_SLACK
+    + (MAX_CALLS * size_of::<Waiter>() + size_of::<(u64, u64)>()) * 2
+    + 256;
+
+/// A stream waits for so many lookups at most, or for twice as many kills, whose waiters take half the memory.
+const MAX_CALLS: usize = 4;
 
 /// What may still happen to a stream whose request went on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -57,6 +71,28 @@ pub enum UpstreamResponse {
     Changing(AwaitChange),
 }
 
+impl Exchange {
+    fn heap_bytes(&self) -> usize {
+        match self {
+            Self::Session(exchange) | Self::Shadow { exchange, .. } => exchange.heap_bytes(),
+            Self::Kills(exchange) => exchange.heap_bytes(),
+            Self::Open { watch, response } => {
+                let watch = if watch.is_some() { Token::HEAP_BYTES } else { 0 };
+                watch.saturating_add(match response {
+                    UpstreamResponse::Free => 0,
+                    UpstreamResponse::Awaited(exchange) => exchange.heap_bytes(),
+                    UpstreamResponse::Changing(exchange) => exchange.heap_bytes(),
+                })
+            }
+        }
+    }
+
+    /// Nothing more can happen to it.
+    fn is_over(&self) -> bool {
+        matches!(self, Self::Open { watch: None, response: UpstreamResponse::Free })
+    }
+}
+
 /// An exchange that goes on, with what it waited for.
 pub enum Resumed {
     Session(AwaitSession, Lookup),
@@ -83,11 +119,26 @@ pub struct PendingStreams {
     /// The watched streams whose recheck has made a call that is not over, by generation.
     calling: IntMap<u64, ()>,
     ready: VecDeque<Completion>,
+    bytes: usize,
 }
 
 impl PendingStreams {
     pub fn insert(&mut self, stream: StreamRef, exchange: Exchange) {
-        self.streams.insert(stream.generation, PendingStream { stream, exchange });
+        let bytes = STREAM_BYTES.saturating_add(exchange.heap_bytes());
+        self.take(stream);
+        self.bytes = self.bytes.saturating_add(bytes);
+        self.streams.insert(stream.generation, PendingStream { stream, exchange, bytes });
+    }
+
+    /// What the streams hold of the memory, in bytes.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    fn take(&mut self, stream: StreamRef) -> Option<Exchange> {
+        let PendingStream { exchange, bytes, .. } = self.streams.remove(&stream.generation)?;
+        self.bytes = self.bytes.saturating_sub(bytes);
+        Some(exchange)
     }
 
     /// Follows a request that goes on, if there is a reason to. Returns whether there is.
@@ -105,8 +156,7 @@ impl PendingStreams {
 
     /// Takes what awaits the response of a stream.
     pub fn take_response(&mut self, stream: StreamRef) -> Option<AwaitResponse> {
-        let (_, response) = self.open(stream)?;
-        match mem::replace(response, UpstreamResponse::Free) {
+        match self.set_response(stream, UpstreamResponse::Free)? {
             UpstreamResponse::Awaited(exchange) => Some(exchange),
             UpstreamResponse::Free | UpstreamResponse::Changing(_) => None,
         }
@@ -114,9 +164,22 @@ impl PendingStreams {
 
     /// The response of a stream waits for its session's change.
     pub fn await_change(&mut self, stream: StreamRef, exchange: AwaitChange) {
-        if let Some((_, response)) = self.open(stream) {
-            *response = UpstreamResponse::Changing(exchange);
+        if self.open(stream).is_none() {
+            return self.insert(stream, Exchange::Open { watch: None, response: UpstreamResponse::Changing(exchange) });
         }
+        self.set_response(stream, UpstreamResponse::Changing(exchange));
+    }
+
+    /// Replaces what is awaited of the response of a stream that is open. A stream to which nothing more can happen is
+    /// forgotten.
+    fn set_response(&mut self, stream: StreamRef, next: UpstreamResponse) -> Option<UpstreamResponse> {
+        let (_, response) = self.open(stream)?;
+        let before = mem::replace(response, next);
+        let exchange = self.take(stream)?;
+        if !exchange.is_over() {
+            self.insert(stream, exchange);
+        }
+        Some(before)
     }
 
     /// The next recheck of a stream. A recheck under way is over.
@@ -169,7 +232,7 @@ impl PendingStreams {
         while self.is_due(now_ms) {
             let Reverse((due_ms, generation)) = self.due.pop()?;
             // A stream that has ended leaves its place here behind.
-            if let Some(PendingStream { stream, exchange: Exchange::Open { watch: Some(watched), .. } }) =
+            if let Some(PendingStream { stream, exchange: Exchange::Open { watch: Some(watched), .. }, .. }) =
                 self.streams.get_mut(&generation)
                 && watched.due_ms.take_if(|due| *due == due_ms).is_some()
             {
@@ -189,8 +252,7 @@ impl PendingStreams {
             return false;
         }
         self.calling.remove(&stream.generation);
-        let ended = self.streams.remove(&stream.generation);
-        ended.is_some_and(|ended| matches!(ended.exchange, Exchange::Session(_) | Exchange::Kills(_)))
+        self.take(stream).is_some_and(|ended| matches!(ended, Exchange::Session(_) | Exchange::Kills(_)))
     }
 
     /// A stream was answered 503, since the host refused a change of its trailers or of its response. Returns whether its
@@ -204,12 +266,17 @@ impl PendingStreams {
 
     /// Forgets a stream whose request was answered otherwise.
     pub fn remove(&mut self, stream: StreamRef) {
-        self.streams.remove(&stream.generation);
+        self.take(stream);
     }
 
     /// Removes the streams in shadow, whose lookups will not be over. Returns how many there were.
     pub fn clear_shadows(&mut self) -> usize {
-        self.streams.extract_if(|_, pending| matches!(pending.exchange, Exchange::Shadow { .. })).count()
+        let shadows = self.streams.extract_if(|_, pending| matches!(pending.exchange, Exchange::Shadow { .. }));
+        let (count, bytes) = shadows.fold((0_usize, 0_usize), |(count, sum), (_, pending)| {
+            (count.saturating_add(1), sum.saturating_add(pending.bytes))
+        });
+        self.bytes = self.bytes.saturating_sub(bytes);
+        count
     }
 
     /// What streams wait for is ready. A logout goes on with the last of its kills.
@@ -251,31 +318,28 @@ impl PendingStreams {
     /// Takes the exchange that goes on with a completion, if the stream still waits for it.
     pub fn resume(&mut self, completion: Completion) -> Option<Resumed> {
         let Completion { stream, ready } = completion;
-        let pending = self.streams.get_mut(&stream.generation)?;
-        match (&mut pending.exchange, ready) {
+        match (&self.streams.get(&stream.generation)?.exchange, ready) {
             (Exchange::Open { watch, .. }, Ready::Lookup(lookup)) => {
                 watch.as_ref().map(|watched| Resumed::Recheck(watched.watch.clone(), lookup))
             }
-            (Exchange::Open { response, .. }, Ready::Mutation(outcome)) => {
-                match mem::replace(response, UpstreamResponse::Free) {
+            (Exchange::Open { response: UpstreamResponse::Changing(_), .. }, Ready::Mutation(outcome)) => {
+                match self.set_response(stream, UpstreamResponse::Free)? {
                     UpstreamResponse::Changing(exchange) => Some(Resumed::Change(exchange, outcome)),
                     UpstreamResponse::Free | UpstreamResponse::Awaited(_) => None,
                 }
             }
-            (Exchange::Session(_) | Exchange::Shadow { .. }, Ready::Lookup(lookup)) => {
-                match self.streams.remove(&stream.generation)?.exchange {
-                    Exchange::Session(exchange) => Some(Resumed::Session(exchange, lookup)),
-                    Exchange::Shadow { exchange, has_ended } => Some(Resumed::Shadow { exchange, has_ended, lookup }),
-                    Exchange::Kills(_) | Exchange::Open { .. } => None,
-                }
-            }
-            (Exchange::Kills(_), Ready::Mutation(_)) => match self.streams.remove(&stream.generation)?.exchange {
+            (Exchange::Session(_) | Exchange::Shadow { .. }, Ready::Lookup(lookup)) => match self.take(stream)? {
+                Exchange::Session(exchange) => Some(Resumed::Session(exchange, lookup)),
+                Exchange::Shadow { exchange, has_ended } => Some(Resumed::Shadow { exchange, has_ended, lookup }),
+                Exchange::Kills(_) | Exchange::Open { .. } => None,
+            },
+            (Exchange::Kills(_), Ready::Mutation(_)) => match self.take(stream)? {
                 Exchange::Kills(exchange) => Some(Resumed::Kills(exchange)),
                 _ => None,
             },
             // A stream waits for one or the other.
             (Exchange::Kills(_), Ready::Lookup(_))
-            | (Exchange::Session(_) | Exchange::Shadow { .. }, Ready::Mutation(_)) => None,
+            | (Exchange::Session(_) | Exchange::Shadow { .. } | Exchange::Open { .. }, Ready::Mutation(_)) => None,
         }
     }
 

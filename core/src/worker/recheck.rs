@@ -4,7 +4,7 @@ use super::sessions::Waiter;
 use super::{COMPLETIONS, Worker};
 use crate::action::{Action, Completion, Ready, StreamRef};
 use crate::exchange::{Context, Effects, RecheckOutcome, Watch};
-use crate::http::headers::Headers;
+use crate::rest_sessions::request::Trace;
 use crate::session::lookup::{Failure, Lookup};
 
 /// How many streams are rechecked in one callback of the host, so that requests pass between them.
@@ -52,8 +52,9 @@ impl Worker {
                 max_age_ms: rule.max_staleness_ms.unwrap_or(u64::MAX).min(watch.every_ms()),
                 deadline_ms: now_ms.saturating_add(rule.backend.service.timeout_ms),
                 in_shadow: false,
+                may_wait: true,
             };
-            let known = self.sessions.lookup(cx, &rule.backend, watch.token(), waiter, &Headers::default(), actions);
+            let known = self.sessions.lookup(cx, &rule.backend, watch.token(), waiter, &Trace::default, actions);
             match known {
                 // Behind all that are due already, so that streams of other services have their turn.
                 Some(Lookup::Failed(Failure::Busy)) => {

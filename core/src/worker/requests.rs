@@ -7,7 +7,7 @@ use crate::action::{Action, Completion, HeaderMap, StreamRef};
 use crate::exchange::{self, Arrival, AwaitKills, AwaitSession, Context, Effects, SessionRequest, Verdict, Watch};
 use crate::http::headers::Headers;
 use crate::policy::session_change::Change;
-use crate::session::lookup::Lookup;
+use crate::session::lookup::{Failure, Lookup};
 use crate::telemetry::{Counter, Outcome};
 
 impl Worker {
@@ -33,25 +33,32 @@ impl Worker {
     }
 
     #[inline(never)]
-    fn look_up(&mut self, cx: &Context<'_>, stream: StreamRef, exchange: AwaitSession, actions: &mut Vec<Action>) {
+    fn look_up(&mut self, cx: &Context<'_>, stream: StreamRef, mut exchange: AwaitSession, actions: &mut Vec<Action>) {
+        let may_wait = self.has_room();
         let SessionRequest { rule, token, request } = exchange.subject();
         let waiter = Waiter {
             stream,
             max_age_ms: rule.max_staleness_ms.unwrap_or(u64::MAX),
             deadline_ms: cx.now_ms().saturating_add(rule.backend.service.timeout_ms),
             in_shadow: rule.shadow,
+            may_wait,
         };
-        match self.sessions.lookup(cx, &rule.backend, token, waiter, request.headers(), actions) {
+        let trace = || request.trace();
+        let is_in_shadow = rule.shadow;
+        match self.sessions.lookup(cx, &rule.backend, token, waiter, &trace, actions) {
             Some(lookup) => {
-                self.sessions.report_cache(actions);
+                let lookup =
+                    if may_wait || !exchange.leaves_something() { lookup } else { Lookup::Failed(Failure::Busy) };
                 let verdict = exchange.judge(cx, &lookup, &mut Effects::new(cx.config, actions));
                 self.conclude(cx, stream, verdict, actions);
             }
-            None if rule.shadow => {
+            None if is_in_shadow => {
+                exchange.reduce(cx.config);
                 self.streams.insert(stream, Exchange::Shadow { exchange, has_ended: false });
                 actions.extend([Action::Track, Action::ContinueRequest]);
             }
             None => {
+                exchange.reduce(cx.config);
                 self.streams.insert(stream, Exchange::Session(exchange));
                 actions.push(Action::Track);
             }
@@ -61,14 +68,16 @@ impl Worker {
     #[inline(never)]
     fn log_out(&mut self, cx: &Context<'_>, stream: StreamRef, mut exchange: AwaitKills, actions: &mut Vec<Action>) {
         for token in exchange.tokens().to_vec() {
-            let backend = &exchange.rule().backend;
-            let headers = exchange.request().headers();
-            let killed = self.sessions.mutate(cx, backend, &token, Change::Kill, stream, headers, actions);
-            if let Err(failure) = killed {
-                exchange.record(Err(failure));
+            let (backend, trace) = (&exchange.rule().backend, exchange.trace());
+            let known = if self.has_room() {
+                self.sessions.mutate(cx, backend, &token, Change::Kill, stream, trace, actions)
+            } else {
+                Some(Err(Failure::Busy))
+            };
+            if let Some(outcome) = known {
+                exchange.record(outcome);
             }
         }
-        self.sessions.report_cache(actions);
         if exchange.is_over() {
             let verdict = exchange.conclude(cx, &mut Effects::new(cx.config, actions));
             self.conclude(cx, stream, verdict, actions);

@@ -174,6 +174,21 @@ impl Envoy {
         self.process.output()
     }
 
+    /// The memory of all VMs, in bytes. V8 reserves 8 GiB or more for the memory of a module, of which it makes the first
+    /// part accessible as the module grows.
+    pub fn vm_bytes(&self) -> u64 {
+        const RESERVED: u64 = 4 << 30;
+        let maps = fs::read_to_string(format!("/proc/{}/maps", self.process.pid())).expect("Linux lists the mappings");
+        let mappings: Vec<(u64, u64, &str)> = maps.lines().filter_map(mapping).collect();
+        let memories = mappings.windows(2).filter_map(|pair| match pair {
+            [(start, end, "rw-p"), (next, last, "---p")] if end == next && last - next >= RESERVED => Some(end - start),
+            _ => None,
+        });
+        let bytes = memories.sum();
+        assert!(bytes > 0, "no VM was found in the mappings");
+        bytes
+    }
+
     /// Updates the configuration of a listener whose filter is discovered.
     pub fn reconfigure(&self, listener: &Listener) {
         write_discovery(self.folder.path(), listener);
@@ -196,6 +211,14 @@ pub fn validate(listener: &Listener, clusters: &[Cluster]) -> Output {
         .arg(bootstrap)
         .output()
         .expect("Envoy can be run")
+}
+
+/// Start, end and permissions of a line of `/proc/PID/maps`.
+fn mapping(line: &str) -> Option<(u64, u64, &str)> {
+    let mut words = line.split(' ');
+    let (start, end) = words.next()?.split_once('-')?;
+    let number = |text| u64::from_str_radix(text, 16).ok();
+    Some((number(start)?, number(end)?, words.next()?))
 }
 
 fn admin_get(admin: SocketAddr, target: &str) -> Response {

@@ -18,7 +18,7 @@ use super::compiled::Config;
 use super::problems::{Path, Problems};
 use super::raw::{self, List};
 use super::reader::Field;
-use super::values::{HeaderName, OrOff, Text};
+use super::values::{HeaderName, Integer, OrOff, Text};
 use crate::cache;
 use crate::http::authority::HostPattern;
 use crate::http::method;
@@ -39,6 +39,9 @@ const WRITE_BACK_NAMES: [&str; 2] = ["x-session-set", "x-session-kill"];
 
 /// Headers by which a client can make some upstreams use another path than the one that rules matched.
 const PATH_OVERRIDES: [&str; 2] = ["x-original-url", "x-rewrite-url"];
+
+/// Of the 1 GiB that V8 gives a VM, what the cache and waiting requests may take: 768 MiB.
+const MAX_VM_BYTES: usize = 805_306_368;
 
 struct Compiler<'a> {
     problems: &'a Problems,
@@ -111,6 +114,7 @@ pub fn compile(raw: &raw::Plugin, problems: &Problems) -> Config {
         forward_token: *raw.forward_token,
         cors_preflight: *raw.cors_preflight,
         filter_state: *raw.filter_state,
+        max_pending_bytes: compiler.max_pending_bytes(&raw.max_pending_bytes, cache.as_ref(), &root),
         cache,
         limits,
         logout,
@@ -130,6 +134,25 @@ impl Compiler<'_> {
             self.note(at, "found an empty list, expected at least one entry, or the key left out");
         }
         items(list)
+    }
+
+    /// Both limits together leave memory for what neither counts, such as the headers of requests that do not wait.
+    fn max_pending_bytes(
+        &self,
+        raw: &Integer<1_048_576, 536_870_912>,
+        cache: Option<&cache::Settings>,
+        root: &Path<'_>,
+    ) -> usize {
+        let max_pending_bytes = usize::try_from(raw.0).unwrap_or(usize::MAX);
+        let sum = cache.map_or(0, |cache| cache.max_bytes).saturating_add(max_pending_bytes);
+        if sum > MAX_VM_BYTES {
+            let message = format!(
+                "is {max_pending_bytes}, with cache.max_bytes {sum} together; expected at most {MAX_VM_BYTES} together, \
+                 since a VM of Envoy has 1 GiB"
+            );
+            self.note(&root.key("max_pending_bytes"), message);
+        }
+        max_pending_bytes
     }
 
     fn cache(&self, raw: &raw::Cache, at: &Path<'_>) -> cache::Settings {

@@ -8,10 +8,11 @@ use crate::action::{Action, Completion, Ready, StreamRef};
 use crate::cache::invalidation::{KeyHash, Version};
 use crate::cache::session_cache::{CachedLookup, Query};
 use crate::exchange::Context;
-use crate::http::headers::Headers;
+use crate::rest_sessions::admission::CallKind;
 use crate::rest_sessions::backend::{Backend, SessionKey};
+use crate::rest_sessions::body;
 use crate::rest_sessions::client::{CallInfo, PendingCall};
-use crate::rest_sessions::{body, request};
+use crate::rest_sessions::request::{self, Trace};
 use crate::session::lookup::{Failure, Lookup, Outage};
 use crate::session::token::Token;
 use crate::telemetry::Counter;
@@ -26,6 +27,8 @@ pub struct Waiter {
     pub deadline_ms: u64,
     /// Its rule is in shadow, so nothing may change because of it.
     pub in_shadow: bool,
+    /// There is memory for it to wait.
+    pub may_wait: bool,
 }
 
 /// What the response to a lookup is for.
@@ -54,7 +57,7 @@ impl Sessions {
         backend: &Rc<Backend>,
         token: &Token,
         waiter: Waiter,
-        request: &Headers,
+        trace: &dyn Fn() -> Trace,
         actions: &mut Vec<Action>,
     ) -> Option<Lookup> {
         let target = self.target(backend, token);
@@ -79,7 +82,11 @@ impl Sessions {
                 return lookup;
             }
         }
-        if let (Ok(epoch), Some(Purpose::Lookup(pending))) = (epoch, self.client.joinable(key, waiter.deadline_ms))
+        if !waiter.may_wait {
+            return Some(Lookup::Failed(Failure::Busy));
+        }
+        let joinable = self.client.joinable(CallKind::Lookup, key, waiter.deadline_ms);
+        if let (Ok(epoch), Some(Purpose::Lookup(pending))) = (epoch, joinable)
             && let Some(version) = &mut pending.version
             && version.is_current(data, hash, epoch)
         {
@@ -88,7 +95,7 @@ impl Sessions {
             return None;
         }
         let checked = self.check_idle(cx, &target, now_ms.saturating_add(backend.service.timeout_ms), waiter.in_shadow);
-        let admitted = checked.and_then(|(query, check)| match self.client.admit(backend, now_ms) {
+        let admitted = checked.and_then(|(query, check)| match self.client.admit(backend, CallKind::Lookup, now_ms) {
             Ok(permit) => Ok((query, check, permit)),
             Err(failure) => {
                 self.forget_idle(cx, &target, check.as_ref());
@@ -98,9 +105,9 @@ impl Sessions {
         match admitted {
             Ok((query, idle, permit)) => {
                 let version = epoch.and_then(|epoch| Version::read(data, hash, epoch)).ok();
-                let call = request::lookup(&backend.service, &backend.namespace.app, token, query, request);
+                let call = request::lookup(&backend.service, &backend.namespace.app, token, query, trace());
                 let pending = PendingLookup { hash, version, idle, waiters: vec![waiter] };
-                self.begin(target.call_info(call, now_ms), Purpose::Lookup(pending), permit, actions);
+                self.begin(target.call_info(CallKind::Lookup, call, now_ms), Purpose::Lookup(pending), permit, actions);
                 None
             }
             Err(failure) => {
@@ -201,7 +208,8 @@ impl Sessions {
         let data = cx.shared_data;
         let (epoch, now_ms, hash) = (data.epoch(), cx.now_ms(), pending.hash);
         let deadline_ms = pending.deadline_ms();
-        if let (Ok(epoch), Some(Purpose::Lookup(other))) = (epoch, self.client.joinable(&info.key, deadline_ms))
+        let joinable = self.client.joinable(CallKind::Lookup, &info.key, deadline_ms);
+        if let (Ok(epoch), Some(Purpose::Lookup(other))) = (epoch, joinable)
             && let Some(version) = &mut other.version
             && version.is_current(data, hash, epoch)
         {
@@ -211,7 +219,7 @@ impl Sessions {
         let permit = if deadline_ms <= now_ms {
             Err(Failure::Outage(Outage::Timeout))
         } else {
-            self.client.admit(&info.backend, now_ms)
+            self.client.admit(&info.backend, CallKind::Lookup, now_ms)
         };
         match permit {
             Ok(permit) => {

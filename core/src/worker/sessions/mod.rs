@@ -4,6 +4,7 @@
 mod idle;
 mod lookups;
 mod mutations;
+mod sets;
 
 use std::rc::Rc;
 
@@ -14,6 +15,7 @@ use crate::cache::session_cache::{Received, SessionCache, Size};
 use crate::cache::shared_data::{SharedData, Unavailable};
 use crate::exchange::Context;
 use crate::policy::limits::Limits;
+use crate::rest_sessions::admission::CallKind;
 use crate::rest_sessions::backend::{Backend, SessionKey};
 use crate::rest_sessions::breaker::Permit;
 use crate::rest_sessions::client::{CallId, CallInfo, Client, Dispatch, Dispatched, PendingCall};
@@ -38,8 +40,8 @@ pub struct Sessions {
     /// Absent without `limits.idle`.
     idle: Option<IdleLimit>,
     throttle: Throttle,
-    /// The cache's size as the gauges show it.
-    reported: Size,
+    /// The memory of changes that wait for a call of their own.
+    queued_bytes: usize,
 }
 
 /// What a call is for.
@@ -80,7 +82,7 @@ impl Sessions {
             limits,
             idle: IdleLimit::new(limits, host_data, random)?,
             throttle: Throttle::default(),
-            reported: Size::default(),
+            queued_bytes: 0,
         })
     }
 
@@ -138,31 +140,26 @@ impl Sessions {
         }
     }
 
-    /// Forgets all calls, and takes what the gauges show of this worker back.
-    pub fn retire(&mut self, actions: &mut Vec<Action>) {
+    /// Forgets all calls. Returns how many were in flight.
+    pub fn retire(&mut self) -> usize {
         self.clear_waiting();
-        let in_flight = self.client.clear();
-        actions.push(Action::Gauge(Gauge::InFlight, delta(in_flight, 0)));
-        self.report_size(Size::default(), actions);
+        self.queued_bytes = 0;
+        self.client.clear()
     }
 
-    /// Reports the cache's size and evictions to the metrics, if they have changed.
-    pub fn report_cache(&mut self, actions: &mut Vec<Action>) {
-        let Some(cache) = &mut self.cache else { return };
-        let (size, evictions) = (cache.size(), cache.take_evictions());
-        actions.extend((0..evictions).map(|_| Action::Count(Counter::CacheEvictions)));
-        self.report_size(size, actions);
+    /// The cache's size.
+    pub fn cache_size(&self) -> Size {
+        self.cache.as_ref().map_or(Size::default(), SessionCache::size)
     }
 
-    fn report_size(&mut self, size: Size, actions: &mut Vec<Action>) {
-        let before = std::mem::replace(&mut self.reported, size);
-        for (gauge, before, now) in
-            [(Gauge::CacheBytes, before.bytes, size.bytes), (Gauge::CacheEntries, before.entries, size.entries)]
-        {
-            if now != before {
-                actions.push(Action::Gauge(gauge, delta(before, now)));
-            }
-        }
+    /// How many useful entries the cache has evicted since the last call.
+    pub fn take_evictions(&mut self) -> usize {
+        self.cache.as_mut().map_or(0, SessionCache::take_evictions)
+    }
+
+    /// The memory of the calls in flight, and of the changes that wait for a call of their own, in bytes.
+    pub fn pending_bytes(&self) -> usize {
+        self.client.bytes().saturating_add(self.queued_bytes)
     }
 
     fn target<'a>(&self, backend: &'a Rc<Backend>, token: &Token) -> Target<'a> {
@@ -173,9 +170,8 @@ impl Sessions {
 
     /// Begins an admitted call. The shell dispatches it when it carries the actions out.
     fn begin(&mut self, info: CallInfo, purpose: Purpose, permit: Permit, actions: &mut Vec<Action>) {
-        let is_joinable = matches!(purpose, Purpose::Lookup(_));
         actions.push(Action::Count(Counter::Calls));
-        actions.push(Action::Dispatch(self.client.begin(info, purpose, permit, is_joinable)));
+        actions.push(Action::Dispatch(self.client.begin(info, purpose, permit)));
     }
 
     /// Counts a call that could not be made, or whose response is not usable, and logs it at most once a second for each
@@ -203,8 +199,9 @@ impl Call {
 }
 
 impl Target<'_> {
-    fn call_info(&self, request: CallRequest, now_ms: u64) -> CallInfo {
+    fn call_info(&self, kind: CallKind, request: CallRequest, now_ms: u64) -> CallInfo {
         CallInfo {
+            kind,
             backend: Rc::clone(self.backend),
             key: self.key.clone(),
             request: Rc::new(request),
@@ -217,10 +214,4 @@ impl Target<'_> {
 /// Where the response of a call belongs in the cache.
 fn received<'a>(data: &'a dyn SharedData, info: &'a CallInfo, hash: KeyHash, now_ms: u64) -> Received<'a> {
     Received { data, namespace: &info.backend.namespace, key: &info.key, hash, requested_ms: info.started_ms, now_ms }
-}
-
-/// The difference between two sizes, as gauges take it.
-fn delta(from: usize, to: usize) -> i64 {
-    let signed = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
-    signed(to).saturating_sub(signed(from))
 }

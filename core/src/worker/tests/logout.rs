@@ -124,11 +124,11 @@ fn a_logout_succeeds_only_if_every_kill_is_confirmed() {
     }
     // The second kill is not admitted, and fails before the response to the first one.
     let mut shell = site.shell();
-    exhaust_calls_in_flight(&mut shell, "sid", 1);
+    exhaust_kills_in_flight(&mut shell, "sid", 1);
     let stream = shell.request(&headers);
     is_denied(&ended(Handled { shell, stream }, &[killed(true)]), "sessions_busy", true);
     let mut shell = site.shell();
-    exhaust_calls_in_flight(&mut shell, "sid", 0);
+    exhaust_kills_in_flight(&mut shell, "sid", 0);
     let stream = shell.request(&headers);
     is_denied(&ended(Handled { shell, stream }, &[]), "sessions_busy", true);
     let mut shell = site.shell();

@@ -112,9 +112,8 @@ impl Shell {
         static WORKERS: AtomicU64 = AtomicU64::new(1);
         let own = WORKERS.fetch_add(1, Ordering::Relaxed) << 32;
         let seeds = Seeds { digest_key: RandomState::new(), random: [1, 2, own, own] };
-        let mut actions = Vec::new();
-        let worker = Worker::new(Rc::clone(config), seeds, &environment, &mut actions).expect("there is shared data");
-        let mut shell = Self {
+        let worker = Worker::new(Rc::clone(config), seeds, &environment).expect("there is shared data");
+        Self {
             worker,
             environment,
             now_ms: NOW_MS,
@@ -130,9 +129,7 @@ impl Shell {
             refuses_wakeups: false,
             refuses_changes_of: None,
             next_stream: 1,
-        };
-        shell.apply(actions, Callback::Root);
-        shell
+        }
     }
 
     pub fn advance(&mut self, ms: u64) {
