@@ -8,7 +8,8 @@ use crate::session::token::Token;
 pub struct Limits {
     /// The maximum time since the last use before the current lookup (`limits.idle`).
     pub idle_ms: Option<u64>,
-    /// The maximum time since the token was created (`limits.age`).
+    /// The maximum time since the token was created (`limits.age`). Until a creation time in the future has come, the age
+    /// is 0: the session ends later than it should, by as much as the clock of its server is ahead, and not later.
     pub age_ms: Option<u64>,
 }
 
@@ -19,8 +20,7 @@ impl Limits {
         let beyond = |limit: Option<u64>, found: &dyn Fn() -> Option<u64>| {
             limit.is_some_and(|limit| found().is_none_or(|found| found > limit))
         };
-        beyond(self.idle_ms, &|| session.idle_ms())
-            || beyond(self.age_ms, &|| token.created_ms().map(|created| now_ms.saturating_sub(created)))
+        beyond(self.idle_ms, &|| session.idle_ms()) || beyond(self.age_ms, &|| token.age_ms(now_ms))
     }
 }
 
@@ -53,6 +53,17 @@ mod tests {
         ] {
             assert_eq!(limits.exceeded_by(&session(Some(idle)), &token(age_ms), NOW_MS), exceeded, "{idle} {age_ms}");
         }
+    }
+
+    #[test]
+    fn a_token_from_the_future_exceeds_its_maximum_age_later_by_as_much_as_it_is_ahead() {
+        let limits = Limits { idle_ms: None, age_ms: Some(60_000) };
+        let ahead_ms = 23 * 3_600_000;
+        let token = Token::parse(token_made_at(NOW_MS + ahead_ms).as_bytes(), &|| NOW_MS).unwrap();
+        let exceeded_after = |ms| limits.exceeded_by(&session(None), &token, NOW_MS + ms);
+        assert!(!exceeded_after(0));
+        assert!(!exceeded_after(ahead_ms + 60_000));
+        assert!(exceeded_after(ahead_ms + 60_001));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use super::{COMPLETIONS, Worker};
 use crate::action::{Action, Completion, Ready, StreamRef};
 use crate::exchange::{Context, Effects, RecheckOutcome, Watch};
 use crate::http::headers::Headers;
+use crate::session::candidates::Position;
 use crate::session::lookup::Lookup;
 
 /// How many streams are rechecked in one tick, so that rechecks do not take all calls from new requests.
@@ -23,13 +24,14 @@ impl Worker {
             let rule = watch.rule();
             let waiter = Waiter {
                 stream,
+                position: Position::default(),
                 max_age_ms: rule.max_staleness_ms.unwrap_or(u64::MAX).min(watch.every_ms()),
                 deadline_ms: now_ms.saturating_add(rule.backend.service.timeout_ms),
                 in_shadow: false,
             };
             let headers = Headers::default();
             let known = self.sessions.lookup(cx, &rule.backend, watch.token(), waiter, &headers, actions);
-            let ready = known.map(|lookup| Completion { stream, ready: Ready::Lookup(lookup) });
+            let ready = known.map(|lookup| Completion { stream, ready: Ready::Lookup(Position::default(), lookup) });
             self.streams.make_ready(ready);
         }
         self.sessions.report_cache(actions);

@@ -4,7 +4,7 @@ use super::Worker;
 use super::pending::{Exchange, Resumed};
 use super::sessions::Waiter;
 use crate::action::{Action, Completion, HeaderMap, StreamRef};
-use crate::exchange::{self, Arrival, AwaitKills, AwaitSession, Context, Effects, SessionRequest, Verdict, Watch};
+use crate::exchange::{self, Arrival, AwaitKills, AwaitSession, Context, Effects, Verdict, Watch};
 use crate::http::headers::Headers;
 use crate::policy::session_change::Change;
 use crate::session::lookup::Lookup;
@@ -33,21 +33,25 @@ impl Worker {
     }
 
     #[inline(never)]
-    fn look_up(&mut self, cx: &Context<'_>, stream: StreamRef, exchange: AwaitSession, actions: &mut Vec<Action>) {
-        let SessionRequest { rule, token, request } = exchange.subject();
-        let waiter = Waiter {
-            stream,
-            max_age_ms: rule.max_staleness_ms.unwrap_or(u64::MAX),
-            deadline_ms: cx.now_ms().saturating_add(rule.backend.service.timeout_ms),
-            in_shadow: rule.shadow,
-        };
-        match self.sessions.lookup(cx, &rule.backend, token, waiter, request.headers(), actions) {
+    fn look_up(&mut self, cx: &Context<'_>, stream: StreamRef, mut exchange: AwaitSession, actions: &mut Vec<Action>) {
+        let in_shadow = exchange.rule().shadow;
+        let known = exchange.look_up(|rule, request, position, token| {
+            let waiter = Waiter {
+                stream,
+                position,
+                max_age_ms: rule.max_staleness_ms.unwrap_or(u64::MAX),
+                deadline_ms: cx.now_ms().saturating_add(rule.backend.service.timeout_ms),
+                in_shadow,
+            };
+            self.sessions.lookup(cx, &rule.backend, token, waiter, request.headers(), actions)
+        });
+        match known {
             Some(lookup) => {
                 self.sessions.report_cache(actions);
-                let verdict = exchange.judge(cx, &lookup, &mut Effects::new(cx.config, actions));
+                let verdict = exchange.judge(cx, lookup, &mut Effects::new(cx.config, actions));
                 self.conclude(cx, stream, verdict, actions);
             }
-            None if rule.shadow => {
+            None if in_shadow => {
                 self.streams.insert(stream, Exchange::Shadow { exchange, has_ended: false });
                 actions.extend([Action::Track, Action::ContinueRequest]);
             }
@@ -86,7 +90,7 @@ impl Worker {
         let mut effects = Effects::new(cx.config, actions);
         match resumed {
             Resumed::Session(exchange, lookup) => {
-                let verdict = exchange.judge(cx, &lookup, &mut effects);
+                let verdict = exchange.judge(cx, lookup, &mut effects);
                 self.conclude(cx, stream, verdict, actions);
             }
             Resumed::Kills(exchange) => {
@@ -94,7 +98,7 @@ impl Worker {
                 self.conclude(cx, stream, verdict, actions);
             }
             Resumed::Shadow { exchange, has_ended, lookup } => {
-                judge_shadow(cx, exchange, &lookup, has_ended, actions);
+                judge_shadow(cx, exchange, lookup, has_ended, actions);
             }
             Resumed::Recheck(watch, lookup) => self.rechecked(cx, stream, &watch, &lookup, actions),
             Resumed::Change(exchange, outcome) => {
@@ -108,7 +112,7 @@ impl Worker {
     #[inline(never)]
     pub(super) fn stream_gone(&mut self, cx: &Context<'_>, completion: Completion, actions: &mut Vec<Action>) {
         match self.streams.resume(completion) {
-            Some(Resumed::Shadow { exchange, lookup, .. }) => judge_shadow(cx, exchange, &lookup, true, actions),
+            Some(Resumed::Shadow { exchange, lookup, .. }) => judge_shadow(cx, exchange, lookup, true, actions),
             Some(resumed) if resumed.is_undecided() => {
                 actions.push(Action::Count(Counter::Outcome(Outcome::Abandoned)));
             }
@@ -132,7 +136,7 @@ impl Worker {
 }
 
 /// A request in shadow has gone on: its outcome is counted. Nothing else can be done for a stream that has ended.
-fn judge_shadow(cx: &Context<'_>, exchange: AwaitSession, lookup: &Lookup, has_ended: bool, actions: &mut Vec<Action>) {
+fn judge_shadow(cx: &Context<'_>, exchange: AwaitSession, lookup: Lookup, has_ended: bool, actions: &mut Vec<Action>) {
     let before = actions.len();
     exchange.judge(cx, lookup, &mut Effects::new(cx.config, actions));
     if has_ended {

@@ -11,6 +11,7 @@ use crate::http::headers::Headers;
 use crate::rest_sessions::backend::{Backend, SessionKey};
 use crate::rest_sessions::client::{CallInfo, PendingCall};
 use crate::rest_sessions::{body, request};
+use crate::session::candidates::Position;
 use crate::session::lookup::{Failure, Lookup, Outage};
 use crate::session::token::Token;
 use crate::telemetry::Counter;
@@ -19,6 +20,8 @@ use crate::telemetry::Counter;
 #[derive(Clone, Copy, Debug)]
 pub struct Waiter {
     pub stream: StreamRef,
+    /// Which of the stream's tokens is looked up.
+    pub position: Position,
     /// How old a cached session may be, in milliseconds.
     pub max_age_ms: u64,
     /// Until when it waits, in milliseconds since 1970.
@@ -108,6 +111,9 @@ impl Sessions {
         if let Some(failure) = failure {
             self.report_failure(cx, failure, &info.backend, actions);
         }
+        if let Lookup::Active(_) = &lookup {
+            self.report_clock(&info, now_ms, actions);
+        }
         let data = cx.shared_data;
         let current = pending.version.and_then(|mut version| {
             let epoch = data.epoch().ok()?;
@@ -137,7 +143,7 @@ impl Sessions {
         }
         let ready = pending.waiters.iter().map(|waiter| {
             let lookup = self.or_stale(cx, &info.key, pending.hash, *waiter, lookup.clone(), actions);
-            Completion { stream: waiter.stream, ready: Ready::Lookup(lookup) }
+            completion(waiter, lookup)
         });
         ready.collect()
     }
@@ -205,6 +211,9 @@ impl Sessions {
 }
 
 fn completions(waiters: &[Waiter], lookup: &Lookup) -> Vec<Completion> {
-    let ready = |waiter: &Waiter| Completion { stream: waiter.stream, ready: Ready::Lookup(lookup.clone()) };
-    waiters.iter().map(ready).collect()
+    waiters.iter().map(|waiter| completion(waiter, lookup.clone())).collect()
+}
+
+fn completion(waiter: &Waiter, lookup: Lookup) -> Completion {
+    Completion { stream: waiter.stream, ready: Ready::Lookup(waiter.position, lookup) }
 }

@@ -15,6 +15,7 @@ mod refused;
 mod require;
 mod response;
 mod responses;
+mod several_tokens;
 mod shadow;
 mod shell;
 mod watch;
