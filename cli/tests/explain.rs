@@ -223,10 +223,39 @@ token      none
            query:t: absent
 ";
     assert!(out.contains(lines), "{out}");
+    let five =
+        format!("cookie: {}", ["a", "b", "c", "d", "e"].map(|first| format!("s={first}{}", &secret[1..])).join(";"));
+    let out = explained(&["GET https://shop.example.com/live", "--header", &five]);
+    assert!(out.contains("token      none: more than four different tokens in one source\n"), "{out}");
+    assert!(out.contains("cookie:s: a well-formed token that is not used: the source has more than four"), "{out}");
+}
+
+#[test]
+fn several_tokens_are_explained_with_a_session_for_each() {
+    let secret = token(Duration::from_secs(60));
     let two = format!("cookie: s={secret}; s=x{}", &secret[1..]);
-    let out = explained(&["GET https://shop.example.com/live", "--header", &two]);
-    assert!(out.contains("token      none: two different tokens in one source\n"), "{out}");
-    assert!(out.contains("cookie:s: a well-formed token that is not used: the source has another one too"), "{out}");
+    let with = |sessions: &[&str]| {
+        let sessions = sessions.iter().flat_map(|session| ["--session", session]);
+        explained(
+            &["GET https://admin.example.com/a", "--header", &two].into_iter().chain(sessions).collect::<Vec<_>>(),
+        )
+    };
+    let out = with(&[r#"{"id":"u1","d":{"role":"admin"}}"#]);
+    assert!(
+        out.contains("token      in cookie:s: 2 different tokens, which are all looked up\ncallout    GET"),
+        "{out}"
+    );
+    assert_eq!(out.matches("callout    GET /at/rs/backoffice/get/…").count(), 2, "{out}");
+    assert!(out.contains("decision   allow, session"), "{out}");
+    let out = with(&["none", r#"{"id":"u2","d":{"role":"guest"}}"#]);
+    assert!(out.contains("requires   d.role one_of [\"admin\"]: does not hold, it is \"guest\"\n"), "{out}");
+    assert!(out.contains("decision   deny, forbidden"), "{out}");
+    let out = with(&[r#"{"id":"u1"}"#, r#"{"id":"u2"}"#]);
+    let conflict = "conflict   more than one session is active, so the request has none\ndecision   deny, no_session";
+    assert!(out.contains(&format!("With this session:\n{conflict}")), "{out}");
+    assert!(with(&["unavailable"]).contains("decision   deny, unavailable"));
+    assert!(with(&[r#"{"id":"u1"}"#, "unavailable"]).contains("decision   deny, unavailable"));
+    assert!(with(&["none"]).contains("If there is no such session:\ndecision   deny, no_session"));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use crate::http::change::HeaderChange;
 use crate::http::local_reply::LocalReply;
 use crate::rest_sessions::client::Dispatch;
+use crate::session::candidates::Position;
 use crate::session::lookup::{Failure, Lookup};
 use crate::telemetry::{Counter, FilterState, Gauge, LogLine};
 
@@ -88,7 +89,8 @@ pub struct Completion {
 /// What an exchange was waiting for.
 #[derive(Debug)]
 pub(crate) enum Ready {
-    Lookup(Lookup),
+    /// The result for one of the tokens that the exchange waits for.
+    Lookup(Position, Lookup),
     /// Whether there was a session to end or to change, or why that is unknown.
     Mutation(Result<bool, Failure>),
 }

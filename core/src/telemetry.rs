@@ -93,7 +93,7 @@ impl Cause {
 pub enum Counter {
     /// Requests by decision.
     Outcome(Outcome),
-    /// Requests whose first token source with a token had two different ones.
+    /// Requests whose first token source with a token had more than one with an active session, or too many.
     Conflicts,
     /// Calls to rest-sessions.
     Calls,

@@ -87,11 +87,15 @@ impl Explanation {
     fn token(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let outcome = self.outcomes.first();
         if let Some(source) = outcome.and_then(|outcome| outcome.source.as_ref()) {
-            return write!(f, "{}", Row("token", &format!("in {source}")));
+            let all = match self.calls.len() {
+                0 | 1 => String::new(),
+                count => format!(": {count} different tokens, which are all looked up"),
+            };
+            return write!(f, "{}", Row("token", &format!("in {source}{all}")));
         }
         if !self.looked_in.is_empty() {
             let conflict = outcome.is_some_and(|outcome| outcome.conflict);
-            let result = if conflict { "none: two different tokens in one source" } else { "none" };
+            let result = if conflict { "none: more than four different tokens in one source" } else { "none" };
             write!(f, "{}", Row("token", result))?;
         }
         for SearchedSource { source, found } in &self.looked_in {
@@ -116,6 +120,9 @@ impl Outcome {
             let found =
                 requirement.found.as_ref().map_or_else(|| "it is missing".to_owned(), |found| format!("it is {found}"));
             write!(f, "{}", Row("requires", &format!("{}: {holds}, {found}", requirement.requirement)))?;
+        }
+        if self.conflict && self.assumed.is_some() {
+            write!(f, "{}", Row("conflict", "more than one session is active, so the request has none"))?;
         }
         if self.ended {
             write!(f, "{}", Row("limits", "exceeded: the session is treated as absent, and is ended"))?;

@@ -6,7 +6,7 @@ use super::await_kills::AwaitKills;
 use super::await_session::AwaitSession;
 use super::context::Context;
 use super::effects::Effects;
-use super::request::{Request, SessionRequest};
+use super::request::Request;
 use super::retained::Retained;
 use super::verdict::{Recipient, ReplyKind, Verdict};
 use crate::action::HeaderMap;
@@ -32,7 +32,7 @@ pub enum Arrival {
 }
 
 /// Judges a request by its headers. The order is part of the contract: spoofed headers are removed, the rule is
-/// selected, then come origins, logout, preflight, routes without sessions, and the token.
+/// selected, then come origins, logout, preflight, routes without sessions, and the tokens.
 pub fn request_headers(cx: &Context<'_>, headers: Headers, end_of_stream: bool, effects: &mut Effects<'_>) -> Arrival {
     for name in cx.config.reserved.spoofed(&headers) {
         effects.change_request(HeaderChange::Remove(name.to_vec().into()));
@@ -69,7 +69,7 @@ pub fn request_headers(cx: &Context<'_>, headers: Headers, end_of_stream: bool, 
     let preflights_pass = || cx.config.cors_preflight == CorsPreflight::Pass || request.cors_origin(rule).is_some();
     let find = || token_source::find(&rule.sources, request.view(), &|| cx.now_ms());
     if let Some(method) = request.preflight_method().filter(|_| end_of_stream)
-        && find() == Found::Nothing
+        && matches!(find(), Found::Nothing)
     {
         if let Some(verdict) = logout_preflight(cx, &request, rule, method, effects) {
             return Arrival::Decided(verdict);
@@ -82,13 +82,13 @@ pub fn request_headers(cx: &Context<'_>, headers: Headers, end_of_stream: bool, 
         return Arrival::Decided(Verdict::forward(Outcome::Off, rule, effects));
     }
     match find() {
-        Found::Token(token, source) => {
+        Found::Tokens(candidates, source) => {
             let source = cx.config.filter_state.then(|| source.to_string());
-            let subject = SessionRequest { rule: Rc::clone(rule), token, request: Retained::Whole(request) };
-            Arrival::LookUp(AwaitSession::new(subject, source))
+            let request = Retained::Whole(request);
+            Arrival::LookUp(AwaitSession::new(Rc::clone(rule), candidates, request, source))
         }
-        found @ (Found::Nothing | Found::Conflict) => {
-            if found == Found::Conflict {
+        found @ (Found::Nothing | Found::TooMany) => {
+            if matches!(found, Found::TooMany) {
                 effects.count(Counter::Conflicts);
             }
             Arrival::Decided(if rule.session == SessionMode::Optional {

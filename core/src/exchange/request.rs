@@ -19,7 +19,7 @@ use crate::session::token::Token;
 pub struct SessionRequest {
     /// The rule that was selected for the request.
     pub rule: Rc<Rule>,
-    /// The token from the first source of the rule that has one.
+    /// The token of the session, from the first source of the rule that has tokens.
     pub token: Token,
     /// The request that carries the token.
     pub request: Retained,

@@ -8,7 +8,8 @@ use crate::session::token::Token;
 pub struct Limits {
     /// The maximum time since the last use before the current lookup (`limits.idle`).
     pub idle_ms: Option<u64>,
-    /// The maximum time since the token was created (`limits.age`).
+    /// The maximum time since the token was created (`limits.age`). Until a creation time in the future has come, the age
+    /// is 0: the session ends later than it should, by as much as the clock of its server is ahead, and not later.
     pub age_ms: Option<u64>,
 }
 
@@ -29,8 +30,7 @@ impl Limits {
     /// Whether a token is too old at `now_ms`. A token without a creation time is.
     #[must_use]
     pub fn age_exceeded(self, token: &Token, now_ms: u64) -> bool {
-        let age_ms = || token.created_ms().map(|created| now_ms.saturating_sub(created));
-        self.age_ms.is_some_and(|limit| age_ms().is_none_or(|found| found > limit))
+        self.age_ms.is_some_and(|limit| token.age_ms(now_ms).is_none_or(|found| found > limit))
     }
 
     /// Whether a session exceeds a limit at `now_ms`. A session without the value that a limit applies to exceeds it.
@@ -82,6 +82,17 @@ mod tests {
             }
         }
         assert_eq!(Limits::default().max_idle_s(), None);
+    }
+
+    #[test]
+    fn a_token_from_the_future_exceeds_its_maximum_age_later_by_as_much_as_it_is_ahead() {
+        let limits = Limits { idle_ms: None, age_ms: Some(60_000) };
+        let ahead_ms = 23 * 3_600_000;
+        let token = Token::parse(token_made_at(NOW_MS + ahead_ms).as_bytes(), &|| NOW_MS).unwrap();
+        let exceeded_after = |ms| limits.exceeded_by(&session(None), &token, NOW_MS + ms);
+        assert!(!exceeded_after(0));
+        assert!(!exceeded_after(ahead_ms + 60_000));
+        assert!(exceeded_after(ahead_ms + 60_001));
     }
 
     #[test]

@@ -140,9 +140,9 @@ impl<'a> Facts<'a> {
             Field::Idle => Value::number(session.idle()?)?,
             Field::Reads => Value::number(session.reads()?)?,
             Field::Writes => Value::number(session.writes()?)?,
-            Field::Age => {
-                Value::Age(to_f64((self.now_ms)().saturating_sub(self.token.created_ms()?)) / MILLIS_PER_SECOND)
-            }
+            // As with `within`: the clocks differ too much to say how old the token is.
+            Field::Age if self.token.ahead_ms((self.now_ms)()).is_some() => return None,
+            Field::Age => Value::Age(to_f64(self.token.age_ms((self.now_ms)())?) / MILLIS_PER_SECOND),
             Field::Data if session.data_json() == "{}" => return None,
             Field::Data => Value::Data,
             Field::DataKey(key) => match session.data(key)? {
@@ -369,6 +369,21 @@ mod tests {
         let ahead = |seconds: u64| holds_at((1_759_999_400 - seconds) * 1_000, "", "d.auth_time", Condition::Within(1));
         assert!(ahead(60));
         assert!(!ahead(61));
+    }
+
+    #[test]
+    fn the_age_of_a_token_more_than_a_minute_in_the_future_fails_every_condition() {
+        let holds = |made_at, condition| {
+            let token = Token::parse(token_made_at(made_at).as_bytes(), &|| NOW_MS).unwrap();
+            let facts = Facts { session: &session(), token: &token, now_ms: &|| NOW_MS, client: &|| None };
+            Requirement { field: Field::Age, condition }.holds(facts)
+        };
+        assert!(holds(NOW_MS + 60_000, Condition::AtMost(0.0)));
+        for condition in
+            [Condition::AtMost(600.0), Condition::AtLeast(0.0), Condition::OneOf(vec![Constant::Number(0.0)])]
+        {
+            assert!(!holds(NOW_MS + 60_001, condition.clone()), "{condition:?}");
+        }
     }
 
     #[test]

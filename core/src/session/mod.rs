@@ -1,5 +1,7 @@
-//! Sessions as rest-sessions keeps them: the token, the session and its data, and the result of a lookup.
+//! Sessions as rest-sessions keeps them: the token, the session and its data, the result of a lookup, and the tokens of a
+//! request.
 
+pub mod candidates;
 pub mod data;
 pub(crate) mod heap;
 pub mod json;

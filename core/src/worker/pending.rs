@@ -279,13 +279,20 @@ impl PendingStreams {
         count
     }
 
-    /// What streams wait for is ready. A logout goes on with the last of its kills.
+    /// What streams wait for is ready. A request goes on with the last of its lookups, a logout with the last of its kills.
     pub fn make_ready(&mut self, completions: impl IntoIterator<Item = Completion>) {
         for completion in completions {
             let is_ready = match (self.streams.get_mut(&completion.stream.generation), &completion.ready) {
                 (Some(PendingStream { exchange: Exchange::Kills(exchange), .. }), Ready::Mutation(outcome)) => {
                     exchange.record(*outcome)
                 }
+                (
+                    Some(PendingStream {
+                        exchange: Exchange::Session(exchange) | Exchange::Shadow { exchange, .. },
+                        ..
+                    }),
+                    Ready::Lookup(position, lookup),
+                ) => exchange.record(*position, lookup),
                 (pending, _) => pending.is_some(),
             };
             if is_ready {
@@ -319,7 +326,7 @@ impl PendingStreams {
     pub fn resume(&mut self, completion: Completion) -> Option<Resumed> {
         let Completion { stream, ready } = completion;
         match (&self.streams.get(&stream.generation)?.exchange, ready) {
-            (Exchange::Open { watch, .. }, Ready::Lookup(lookup)) => {
+            (Exchange::Open { watch, .. }, Ready::Lookup(_, lookup)) => {
                 watch.as_ref().map(|watched| Resumed::Recheck(watched.watch.clone(), lookup))
             }
             (Exchange::Open { response: UpstreamResponse::Changing(_), .. }, Ready::Mutation(outcome)) => {
@@ -328,7 +335,7 @@ impl PendingStreams {
                     UpstreamResponse::Free | UpstreamResponse::Awaited(_) => None,
                 }
             }
-            (Exchange::Session(_) | Exchange::Shadow { .. }, Ready::Lookup(lookup)) => match self.take(stream)? {
+            (Exchange::Session(_) | Exchange::Shadow { .. }, Ready::Lookup(_, lookup)) => match self.take(stream)? {
                 Exchange::Session(exchange) => Some(Resumed::Session(exchange, lookup)),
                 Exchange::Shadow { exchange, has_ended } => Some(Resumed::Shadow { exchange, has_ended, lookup }),
                 Exchange::Kills(_) | Exchange::Open { .. } => None,
@@ -338,7 +345,7 @@ impl PendingStreams {
                 _ => None,
             },
             // A stream waits for one or the other.
-            (Exchange::Kills(_), Ready::Lookup(_))
+            (Exchange::Kills(_), Ready::Lookup(..))
             | (Exchange::Session(_) | Exchange::Shadow { .. } | Exchange::Open { .. }, Ready::Mutation(_)) => None,
         }
     }

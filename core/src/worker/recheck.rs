@@ -5,6 +5,7 @@ use super::{COMPLETIONS, Worker};
 use crate::action::{Action, Completion, Ready, StreamRef};
 use crate::exchange::{Context, Effects, RecheckOutcome, Watch};
 use crate::rest_sessions::request::Trace;
+use crate::session::candidates::Position;
 use crate::session::lookup::{Failure, Lookup};
 
 /// How many streams are rechecked in one callback of the host, so that requests pass between them.
@@ -49,6 +50,7 @@ impl Worker {
             let rule = watch.rule();
             let waiter = Waiter {
                 stream,
+                position: Position::default(),
                 max_age_ms: rule.max_staleness_ms.unwrap_or(u64::MAX).min(watch.every_ms()),
                 deadline_ms: now_ms.saturating_add(rule.backend.service.timeout_ms),
                 in_shadow: false,
@@ -64,7 +66,10 @@ impl Worker {
                         return;
                     }
                 }
-                Some(lookup) => self.streams.make_ready([Completion { stream, ready: Ready::Lookup(lookup) }]),
+                Some(lookup) => {
+                    let ready = Ready::Lookup(Position::default(), lookup);
+                    self.streams.make_ready([Completion { stream, ready }]);
+                }
                 None if matches!(actions.last(), Some(Action::Dispatch(_))) => self.streams.note_call(stream),
                 None => {}
             }

@@ -13,6 +13,7 @@ use crate::rest_sessions::backend::{Backend, SessionKey};
 use crate::rest_sessions::body;
 use crate::rest_sessions::client::{CallInfo, PendingCall};
 use crate::rest_sessions::request::{self, Trace};
+use crate::session::candidates::Position;
 use crate::session::lookup::{Failure, Lookup, Outage};
 use crate::session::token::Token;
 use crate::telemetry::Counter;
@@ -21,6 +22,8 @@ use crate::telemetry::Counter;
 #[derive(Clone, Copy, Debug)]
 pub struct Waiter {
     pub stream: StreamRef,
+    /// Which of the stream's tokens is looked up.
+    pub position: Position,
     /// How old a cached session may be, in milliseconds.
     pub max_age_ms: u64,
     /// Until when it waits, in milliseconds since 1970.
@@ -133,6 +136,9 @@ impl Sessions {
         if let Some(failure) = failure {
             self.report_failure(cx, failure, &info.backend, actions);
         }
+        if let Lookup::Active(_) = &lookup {
+            self.report_clock(&info, now_ms, actions);
+        }
         let verdict = self.judge_idle(cx, &info, &mut pending, &lookup);
         let data = cx.shared_data;
         let current = pending.version.and_then(|mut version| {
@@ -167,7 +173,7 @@ impl Sessions {
         }
         let ready = pending.waiters.iter().map(|waiter| {
             let lookup = self.or_stale(cx, &info.key, pending.hash, *waiter, lookup.clone(), actions);
-            Completion { stream: waiter.stream, ready: Ready::Lookup(lookup) }
+            completion(waiter, lookup)
         });
         ready.collect()
     }
@@ -237,6 +243,9 @@ impl Sessions {
 }
 
 fn completions(waiters: &[Waiter], lookup: &Lookup) -> Vec<Completion> {
-    let ready = |waiter: &Waiter| Completion { stream: waiter.stream, ready: Ready::Lookup(lookup.clone()) };
-    waiters.iter().map(ready).collect()
+    waiters.iter().map(|waiter| completion(waiter, lookup.clone())).collect()
+}
+
+fn completion(waiter: &Waiter, lookup: Lookup) -> Completion {
+    Completion { stream: waiter.stream, ready: Ready::Lookup(waiter.position, lookup) }
 }

@@ -184,6 +184,17 @@ impl Sessions {
             actions.push(Action::Log(LogLine::CallFailed { failure, cluster: Rc::clone(cluster), held_back }));
         }
     }
+
+    /// Reports a session whose token is created in the future, at most once a minute: the clock of its server is wrong, or
+    /// this one.
+    fn report_clock(&mut self, info: &CallInfo, now_ms: u64, actions: &mut Vec<Action>) {
+        if let Some(ahead_ms) = info.key.token.ahead_ms(now_ms)
+            && let Some(held_back) = self.throttle.admit_clock(now_ms)
+        {
+            let cluster = Rc::clone(&info.backend.service.cluster);
+            actions.push(Action::Log(LogLine::ClockAhead { cluster, ahead_s: ahead_ms / 1_000, held_back }));
+        }
+    }
 }
 
 impl Call {

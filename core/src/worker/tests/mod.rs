@@ -18,6 +18,7 @@ mod refused;
 mod require;
 mod response;
 mod responses;
+mod several_tokens;
 mod shadow;
 mod shell;
 mod watch;
