@@ -211,7 +211,8 @@ fn a_failed_kill_of_a_session_beyond_a_limit_is_repeated_with_the_next_request()
 #[test]
 fn no_request_of_many_at_once_passes_with_a_session_that_was_idle_for_too_long() {
     let sessions = RestSessions::over_redis();
-    let mesh = Setup::new(limited(json!({"idle": "30m"}), json!({}))).sessions(sessions.address()).workers(WORKERS).start();
+    let mesh =
+        Setup::new(limited(json!({"idle": "30m"}), json!({}))).sessions(sessions.address()).workers(WORKERS).start();
     let then = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970") - Duration::from_secs(31 * 60);
     let create = |number: usize| {
         let token = sessions.create(&format!("user{number}"), &json!(null));

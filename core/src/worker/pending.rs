@@ -184,7 +184,7 @@ impl PendingStreams {
 
     /// The next recheck of a stream. A recheck under way is over.
     pub fn schedule(&mut self, stream: StreamRef, due_ms: u64) {
-        self.calling.remove(&stream.generation);
+        self.recheck_is_over(stream);
         if let Some((Some(watched), _)) = self.open(stream) {
             watched.due_ms = Some(due_ms);
             self.push_due(Some(due_ms), stream.generation);
@@ -203,6 +203,11 @@ impl PendingStreams {
     /// The recheck of a stream has made a call.
     pub fn note_call(&mut self, stream: StreamRef) {
         self.calling.insert(stream.generation, ());
+    }
+
+    /// The recheck of a stream is over.
+    pub fn recheck_is_over(&mut self, stream: StreamRef) {
+        self.calling.remove(&stream.generation);
     }
 
     /// How many rechecks have made a call that is not over.
@@ -251,7 +256,7 @@ impl PendingStreams {
             *has_ended = true;
             return false;
         }
-        self.calling.remove(&stream.generation);
+        self.recheck_is_over(stream);
         self.take(stream).is_some_and(|ended| matches!(ended, Exchange::Session(_) | Exchange::Kills(_)))
     }
 

@@ -117,11 +117,13 @@ impl Worker {
     /// The host does not know a stream any more that was to be completed.
     #[inline(never)]
     pub(super) fn stream_gone(&mut self, cx: &Context<'_>, completion: Completion, actions: &mut Vec<Action>) {
+        let stream = completion.stream;
         match self.streams.resume(completion) {
             Some(Resumed::Shadow { exchange, lookup, .. }) => judge_shadow(cx, exchange, lookup, true, actions),
             Some(resumed) if resumed.is_undecided() => {
                 actions.push(Action::Count(Counter::Outcome(Outcome::Abandoned)));
             }
+            Some(Resumed::Recheck(..)) => self.streams.recheck_is_over(stream),
             Some(_) | None => {}
         }
     }

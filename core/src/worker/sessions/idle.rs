@@ -164,8 +164,11 @@ impl Sessions {
     /// A lookup waits for others to be over.
     pub(super) fn await_others(&mut self, info: CallInfo, pending: PendingLookup, actions: &mut Vec<Action>) {
         if let Some(limit) = &mut self.idle {
+            // The timer is not set again while it runs: that would put its next tick off.
+            if limit.waiting.is_empty() {
+                actions.push(Action::Timer(CHECK_EVERY_MS));
+            }
             limit.waiting.push((info, pending));
-            actions.push(Action::Timer(CHECK_EVERY_MS));
         }
     }
 

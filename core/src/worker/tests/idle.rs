@@ -105,6 +105,21 @@ fn an_answer_waits_for_the_lookup_of_another_worker_that_may_have_reset_the_idle
 }
 
 #[test]
+fn answers_that_begin_to_wait_do_not_put_the_end_of_a_wait_off() {
+    let [mut first, mut second] = workers(json!({}));
+    request(&mut first, "/");
+    request(&mut second, "/");
+    second.respond(&idle(0));
+    assert_eq!(second.timer_ms.take(), Some(5));
+    request(&mut second, "/");
+    second.respond(&idle(0));
+    assert_eq!(second.timer_ms, None);
+    first.respond(&idle(0));
+    second.tick();
+    assert_eq!(second.timer_ms, Some(0));
+}
+
+#[test]
 fn an_answer_that_waited_lets_the_session_in_if_the_other_lookup_found_it_within_the_limit() {
     let [mut first, mut second] = workers(json!({}));
     request(&mut first, "/");
