@@ -69,7 +69,7 @@ rule       admin (rules[2]): session required, app backoffice
            not assets: the path is none of /static/*
            not pages: the path is none of /, /login
 token      in cookie:s
-callout    GET /at/rs/backoffice/get/… at rs.internal (cluster outbound|3000||rs.internal)
+callout    GET /at/rs/backoffice/get/…?max_idle=1800 at rs.internal (cluster outbound|3000||rs.internal)
 
 With this session:
 requires   d.role one_of [\"admin\"]: holds, it is \"admin\"

@@ -172,10 +172,11 @@ impl Explanation {
 
 impl CallSummary {
     fn of(call: &CallRequest) -> Self {
-        let path = call.header(":path").strip_suffix(call.token()).unwrap_or_default();
+        // The token is a secret.
+        let (path, query) = call.header(":path").split_once(call.token()).unwrap_or_default();
         Self {
             method: call.method().to_owned(),
-            path: format!("{path}…"),
+            path: format!("{path}…{query}"),
             cluster: call.cluster.to_string(),
             authority: call.header(":authority").to_owned(),
         }
