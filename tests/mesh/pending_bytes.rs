@@ -25,7 +25,7 @@ const MIB: u64 = 1 << 20;
 /// Nearly the 60 KiB that Envoy takes. A value of this size has room in the table of header compression, so that each
 /// repetition is one byte on the wire.
 fn large_request(token: &str) -> Request {
-    (0..19).fold(Request::get("/").session(token), |request, _| request.header("x-filler", &"x".repeat(2_900)))
+    (0..19).fold(Request::get("/").session(token), |request, _| request.header("x-filler", "x".repeat(2_900)))
 }
 
 /// An upstream that reads requests and never responds.
