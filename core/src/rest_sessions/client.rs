@@ -35,6 +35,12 @@ pub struct CallInfo {
     pub deadline_ms: u64,
 }
 
+/// What the caller attaches to a call.
+pub trait Purpose {
+    /// The heap that it takes, in bytes.
+    fn heap_bytes(&self) -> usize;
+}
+
 /// An admitted call and what its response is for.
 pub struct PendingCall<P> {
     /// The call itself.
@@ -122,7 +128,7 @@ impl<P> Default for Client<P> {
     }
 }
 
-impl<P> Client<P> {
+impl<P: Purpose> Client<P> {
     /// Admits a call. [`Self::begin`] must follow.
     ///
     /// # Errors
@@ -140,19 +146,29 @@ impl<P> Client<P> {
             joinable.insert(info.key.clone(), number);
         }
         self.admission.begin(info.backend.service_id, info.kind);
-        self.bytes = self.bytes.saturating_add(bytes_of::<P>(&info));
         let timeout = Duration::from_millis(info.deadline_ms.saturating_sub(info.started_ms));
         let dispatch = Dispatch { number, request: Rc::clone(&info.request), timeout };
-        self.calls.insert(number, PendingCall { info, purpose, permit });
+        let call = PendingCall { info, purpose, permit };
+        self.bytes = self.bytes.saturating_add(call.bytes());
+        self.calls.insert(number, call);
         dispatch
     }
 
-    /// The purpose of the call of this kind that a request for the session may join: a call that is over before the
-    /// request's own deadline, in milliseconds since 1970. `None`: there is no such call.
-    pub fn joinable(&mut self, kind: CallKind, key: &SessionKey, deadline_ms: u64) -> Option<&mut P> {
+    /// Hands the purpose of the call of this kind to `join` that a request for the session may join: a call that is over
+    /// before the request's own deadline, in milliseconds since 1970. `None`: there is no such call.
+    pub fn join<R>(
+        &mut self,
+        kind: CallKind,
+        key: &SessionKey,
+        deadline_ms: u64,
+        join: impl FnOnce(&mut P) -> R,
+    ) -> Option<R> {
         let number = self.joinable.get(kind as usize)?.get(key)?;
-        let call = self.calls.get_mut(number)?;
-        (call.info.deadline_ms <= deadline_ms).then_some(&mut call.purpose)
+        let call = self.calls.get_mut(number).filter(|call| call.info.deadline_ms <= deadline_ms)?;
+        let before = call.bytes();
+        let joined = join(&mut call.purpose);
+        self.bytes = self.bytes.saturating_sub(before).saturating_add(call.bytes());
+        Some(joined)
     }
 
     /// Records what the host said. Returns the call if the host has refused it; then [`Self::report`] must follow.
@@ -192,7 +208,7 @@ impl<P> Client<P> {
         std::mem::take(&mut self.numbers).len()
     }
 
-    /// The memory of all calls in flight with their requests, in bytes, without what their purposes hold on the heap.
+    /// The memory of all calls in flight with their requests and purposes, in bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.bytes
@@ -207,13 +223,15 @@ impl<P> Client<P> {
             joinable.remove(key);
         }
         self.admission.end(backend.service_id, *kind);
-        self.bytes = self.bytes.saturating_sub(bytes_of::<P>(&call.info));
+        self.bytes = self.bytes.saturating_sub(call.bytes());
         Some(call)
     }
 }
 
-fn bytes_of<P>(info: &CallInfo) -> usize {
-    call_bytes::<P>().saturating_add(info.request.bytes())
+impl<P: Purpose> PendingCall<P> {
+    fn bytes(&self) -> usize {
+        call_bytes::<P>().saturating_add(self.info.request.bytes()).saturating_add(self.purpose.heap_bytes())
+    }
 }
 
 #[cfg(test)]
@@ -226,6 +244,12 @@ mod tests {
 
     /// Calls whose purpose is a list of the requests that wait for them.
     type Calls = Client<Vec<u32>>;
+
+    impl Purpose for Vec<u32> {
+        fn heap_bytes(&self) -> usize {
+            self.capacity() * size_of::<u32>()
+        }
+    }
 
     fn key(namespace: usize, age_ms: u64) -> SessionKey {
         let token = Token::parse(token_made_at(NOW_MS - age_ms).as_bytes(), &|| NOW_MS).unwrap();
@@ -247,7 +271,7 @@ mod tests {
     }
 
     fn join(calls: &mut Calls, key: &SessionKey, request: u32, deadline_ms: u64) -> bool {
-        calls.joinable(CallKind::Lookup, key, deadline_ms).map(|requests| requests.push(request)).is_some()
+        calls.join(CallKind::Lookup, key, deadline_ms, |requests| requests.push(request)).is_some()
     }
 
     fn requests(call: Option<PendingCall<Vec<u32>>>) -> Vec<u32> {
@@ -263,6 +287,21 @@ mod tests {
         assert!(join(&mut calls, &key(0, 0), 12, 500));
         assert_eq!(requests(calls.take(1)), [10, 11, 12]);
         assert!(!join(&mut calls, &key(0, 0), 13, 600), "the call is over");
+    }
+
+    #[test]
+    fn the_memory_of_a_call_grows_with_those_that_join_it_and_is_given_back_with_it() {
+        let (mut calls, backend) = (Calls::default(), backend(None));
+        let dispatch = begin(&mut calls, &backend, key(0, 0), 10, 500);
+        let one = calls.bytes();
+        assert!(calls.dispatched(dispatch.accepted(1)).is_none());
+        (0..1_000).for_each(|request| assert!(join(&mut calls, &key(0, 0), request, 500)));
+        assert!((4_000..8_000).contains(&(calls.bytes() - one)));
+        assert!(calls.take(1).is_some());
+        assert_eq!(calls.bytes(), 0);
+        let dispatch = begin(&mut calls, &backend, key(0, 0), 10, 500);
+        calls.cancel(dispatch);
+        assert_eq!(calls.bytes(), 0);
     }
 
     #[test]

@@ -5,7 +5,6 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::mem;
 
-use super::sessions::Waiter;
 use crate::action::{Completion, Ready, StreamRef};
 use crate::exchange::{AwaitChange, AwaitKills, AwaitResponse, AwaitSession, FollowUp, Watch};
 use crate::int_map::{IntMap, MAP_SLACK};
@@ -22,15 +21,9 @@ struct PendingStream {
     bytes: usize,
 }
 
-/// What a stream takes of the memory beside the heap of its exchange, in bytes: its place in the map, its places among the
-/// waiters of calls and among the streams that are due, whose lists may be half full, and its contexts in the shell and in
-/// the SDK.
-const STREAM_BYTES: usize = size_of::<(u64, PendingStream)>() * MAP_SLACK
-    + (MAX_CALLS * size_of::<Waiter>() + size_of::<(u64, u64)>()) * 2
-    + 256;
-
-/// A stream waits for so many lookups at most, or for twice as many kills, whose waiters take half the memory.
-const MAX_CALLS: usize = 4;
+/// What a stream takes of the memory beside the heap of its exchange, in bytes: its place in the map, its place among the
+/// streams that are due, a list that may be half full, and its contexts in the shell and in the SDK.
+const STREAM_BYTES: usize = size_of::<(u64, PendingStream)>() * MAP_SLACK + size_of::<(u64, u64)>() * 2 + 256;
 
 /// What may still happen to a stream whose request went on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

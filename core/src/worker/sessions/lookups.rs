@@ -7,6 +7,7 @@ use super::{Purpose, Sessions, received};
 use crate::action::{Action, Completion, Ready, StreamRef};
 use crate::cache::invalidation::{KeyHash, Version};
 use crate::cache::session_cache::{CachedLookup, Query};
+use crate::cache::shared_data::SharedData;
 use crate::exchange::Context;
 use crate::rest_sessions::admission::CallKind;
 use crate::rest_sessions::backend::{Backend, SessionKey};
@@ -14,6 +15,7 @@ use crate::rest_sessions::body;
 use crate::rest_sessions::client::{CallInfo, PendingCall};
 use crate::rest_sessions::request::{self, Trace};
 use crate::session::candidates::Position;
+use crate::session::heap;
 use crate::session::lookup::{Failure, Lookup, Outage};
 use crate::session::token::Token;
 use crate::telemetry::Counter;
@@ -49,6 +51,10 @@ impl PendingLookup {
     /// The earliest of the waiters' deadlines, in milliseconds since 1970.
     pub(super) fn deadline_ms(&self) -> u64 {
         self.waiters.iter().map(|waiter| waiter.deadline_ms).min().unwrap_or(0)
+    }
+
+    pub(super) fn heap_bytes(&self) -> usize {
+        heap::of_box(self.waiters.capacity().saturating_mul(size_of::<Waiter>()))
     }
 }
 
@@ -88,12 +94,9 @@ impl Sessions {
         if !waiter.may_wait {
             return Some(Lookup::Failed(Failure::Busy));
         }
-        let joinable = self.client.joinable(CallKind::Lookup, key, waiter.deadline_ms);
-        if let (Ok(epoch), Some(Purpose::Lookup(pending))) = (epoch, joinable)
-            && let Some(version) = &mut pending.version
-            && version.is_current(data, hash, epoch)
+        if let Ok(epoch) = epoch
+            && self.join_lookup(data, key, hash, epoch, waiter.deadline_ms, &[waiter])
         {
-            pending.waiters.push(waiter);
             actions.push(Action::Count(Counter::Coalesced));
             return None;
         }
@@ -118,6 +121,30 @@ impl Sessions {
                 Some(self.or_stale(cx, key, hash, waiter, Lookup::Failed(failure), actions))
             }
         }
+    }
+
+    /// Lets waiters join the lookup of the session that is in flight, if it began after the session's last invalidation.
+    /// Returns whether they have joined one.
+    fn join_lookup(
+        &mut self,
+        data: &dyn SharedData,
+        key: &SessionKey,
+        hash: KeyHash,
+        epoch: u64,
+        deadline_ms: u64,
+        waiters: &[Waiter],
+    ) -> bool {
+        let joined = self.client.join(CallKind::Lookup, key, deadline_ms, |purpose| {
+            let Purpose::Lookup(PendingLookup { version: Some(version), waiters: others, .. }) = purpose else {
+                return false;
+            };
+            let is_current = version.is_current(data, hash, epoch);
+            if is_current {
+                others.extend(waiters);
+            }
+            is_current
+        });
+        joined == Some(true)
     }
 
     /// A lookup is over: `outcome` is the body of its response.
@@ -214,12 +241,9 @@ impl Sessions {
         let data = cx.shared_data;
         let (epoch, now_ms, hash) = (data.epoch(), cx.now_ms(), pending.hash);
         let deadline_ms = pending.deadline_ms();
-        let joinable = self.client.joinable(CallKind::Lookup, &info.key, deadline_ms);
-        if let (Ok(epoch), Some(Purpose::Lookup(other))) = (epoch, joinable)
-            && let Some(version) = &mut other.version
-            && version.is_current(data, hash, epoch)
+        if let Ok(epoch) = epoch
+            && self.join_lookup(data, &info.key, hash, epoch, deadline_ms, &pending.waiters)
         {
-            other.waiters.extend(pending.waiters);
             return Vec::new();
         }
         let permit = if deadline_ms <= now_ms {

@@ -18,7 +18,7 @@ use crate::policy::limits::Limits;
 use crate::rest_sessions::admission::CallKind;
 use crate::rest_sessions::backend::{Backend, SessionKey};
 use crate::rest_sessions::breaker::Permit;
-use crate::rest_sessions::client::{CallId, CallInfo, Client, Dispatch, Dispatched, PendingCall};
+use crate::rest_sessions::client::{self, CallId, CallInfo, Client, Dispatch, Dispatched, PendingCall};
 use crate::rest_sessions::request::CallRequest;
 use crate::rest_sessions::response::{CalloutResponse, is_late};
 use crate::session::lookup::{Failure, Outage};
@@ -40,14 +40,21 @@ pub struct Sessions {
     /// Absent without `limits.idle`.
     idle: Option<IdleLimit>,
     throttle: Throttle,
-    /// The memory of changes that wait for a call of their own.
-    queued_bytes: usize,
 }
 
 /// What a call is for.
 enum Purpose {
     Lookup(PendingLookup),
     Mutation(PendingMutation),
+}
+
+impl client::Purpose for Purpose {
+    fn heap_bytes(&self) -> usize {
+        match self {
+            Self::Lookup(lookup) => lookup.heap_bytes(),
+            Self::Mutation(mutation) => mutation.heap_bytes(),
+        }
+    }
 }
 
 /// A call whose response came.
@@ -82,7 +89,6 @@ impl Sessions {
             limits,
             idle: IdleLimit::new(limits, host_data, random)?,
             throttle: Throttle::default(),
-            queued_bytes: 0,
         })
     }
 
@@ -143,7 +149,6 @@ impl Sessions {
     /// Forgets all calls. Returns how many were in flight.
     pub fn retire(&mut self) -> usize {
         self.clear_waiting();
-        self.queued_bytes = 0;
         self.client.clear()
     }
 
@@ -157,9 +162,9 @@ impl Sessions {
         self.cache.as_mut().map_or(0, SessionCache::take_evictions)
     }
 
-    /// The memory of the calls in flight, and of the changes that wait for a call of their own, in bytes.
+    /// The memory of the calls in flight, in bytes, with those that wait for them and the changes that follow.
     pub fn pending_bytes(&self) -> usize {
-        self.client.bytes().saturating_add(self.queued_bytes)
+        self.client.bytes()
     }
 
     fn target<'a>(&self, backend: &'a Rc<Backend>, token: &Token) -> Target<'a> {

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::sets::Queue;
+use super::sets::{self, Queue};
 use super::{Purpose, Sessions, Target, received};
 use crate::action::{Action, Completion, Ready, StreamRef};
 use crate::cache::invalidation::{KeyHash, Version};
@@ -14,6 +14,7 @@ use crate::rest_sessions::backend::Backend;
 use crate::rest_sessions::body;
 use crate::rest_sessions::client::{CallInfo, PendingCall};
 use crate::rest_sessions::request::{self, Trace};
+use crate::session::heap;
 use crate::session::lookup::{Failure, Lookup};
 use crate::session::token::Token;
 use crate::telemetry::Counter;
@@ -42,6 +43,16 @@ pub enum Mutation {
         /// The changes that follow once this call is over.
         queue: Queue,
     },
+}
+
+impl PendingMutation {
+    pub(super) fn heap_bytes(&self) -> usize {
+        let queue = match &self.mutation {
+            Mutation::Kill { .. } => 0,
+            Mutation::Set { queue, .. } => sets::heap_bytes(queue),
+        };
+        heap::of_box(self.waiters.capacity().saturating_mul(size_of::<StreamRef>())).saturating_add(queue)
+    }
 }
 
 impl Sessions {
@@ -92,18 +103,20 @@ impl Sessions {
         }
         let deadline_ms = now_ms.saturating_add(backend.service.timeout_ms);
         // The session of a token that is being ended cannot begin again, so one kill serves all.
-        if let Some(Purpose::Mutation(PendingMutation {
-            waiters, mutation: Mutation::Kill { was_published }, ..
-        })) = self.client.joinable(CallKind::Kill, key, deadline_ms)
-        {
+        let joined = self.client.join(CallKind::Kill, key, deadline_ms, |purpose| {
+            let Purpose::Mutation(PendingMutation { waiters, mutation: Mutation::Kill { was_published }, .. }) =
+                purpose
+            else {
+                return false;
+            };
             waiters.push(stream);
-            if may_be_held && !std::mem::replace(was_published, true) {
-                actions.push(Action::Count(Counter::Ends));
-            }
-            return None;
-        }
-        if may_be_held {
+            std::mem::replace(was_published, *was_published || may_be_held)
+        });
+        if may_be_held && joined != Some(true) {
             actions.push(Action::Count(Counter::Ends));
+        }
+        if joined.is_some() {
+            return None;
         }
         match self.client.admit(backend, CallKind::Kill, now_ms) {
             Ok(permit) => {
@@ -222,7 +235,7 @@ impl Sessions {
         }
         actions.push(Action::Count(Counter::Ends));
         let now_ms = cx.now_ms();
-        if self.client.joinable(CallKind::Kill, &info.key, u64::MAX).is_some() {
+        if self.client.join(CallKind::Kill, &info.key, u64::MAX, |_| ()).is_some() {
             return;
         }
         if let Ok(permit) = self.client.admit(&info.backend, CallKind::Kill, now_ms) {

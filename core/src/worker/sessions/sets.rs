@@ -34,11 +34,14 @@ pub struct QueuedSet {
     waiters: Vec<StreamRef>,
 }
 
-impl QueuedSet {
-    /// What it takes of the memory, in bytes, without its place among the waiters.
-    fn bytes(&self) -> usize {
-        size_of::<Self>().saturating_add(heap::of_box(self.body.capacity())).saturating_add(self.trace.heap_bytes())
-    }
+/// The heap that a queue takes, in bytes.
+pub fn heap_bytes(queue: &Queue) -> usize {
+    let list = heap::of_box(queue.capacity().saturating_mul(size_of::<QueuedSet>()));
+    queue.iter().fold(list, |sum, set| {
+        let waiters = heap::of_box(set.waiters.capacity().saturating_mul(size_of::<StreamRef>()));
+        let body = heap::of_box(set.body.capacity());
+        sum.saturating_add(waiters).saturating_add(body).saturating_add(set.trace.heap_bytes())
+    })
 }
 
 impl Sessions {
@@ -59,12 +62,13 @@ impl Sessions {
         let set =
             QueuedSet { backend: Rc::clone(backend), body, trace: trace.clone(), deadline_ms, waiters: vec![stream] };
         // The call in flight is over before this change's own deadline, and so is each one that follows for the queue.
-        if let Some(Purpose::Mutation(PendingMutation { mutation: Mutation::Set { queue, .. }, .. })) =
-            self.client.joinable(CallKind::Set, &key, deadline_ms)
-        {
-            enqueue(queue, set, &mut self.queued_bytes);
-            return None;
-        }
+        let mut set = Some(set);
+        self.client.join(CallKind::Set, &key, deadline_ms, |purpose| {
+            if let Purpose::Mutation(PendingMutation { mutation: Mutation::Set { queue, .. }, .. }) = purpose {
+                set.take().into_iter().for_each(|set| enqueue(queue, set));
+            }
+        });
+        let set = set?;
         let permit = match self.client.admit(backend, CallKind::Set, cx.now_ms()) {
             Ok(permit) => permit,
             Err(failure) => {
@@ -120,7 +124,6 @@ impl Sessions {
     ) -> Vec<Completion> {
         let mut ready = Vec::new();
         while let Some(set) = queue.pop_front() {
-            self.queued_bytes = self.queued_bytes.saturating_sub(set.bytes());
             let permit = if set.deadline_ms <= cx.now_ms() {
                 Err(Failure::Outage(Outage::Timeout))
             } else {
@@ -177,19 +180,15 @@ impl Sessions {
     }
 }
 
-/// Adds a change to the queue: to the last call in it if one call can make both, else as a call of its own. `bytes`: what
-/// all queues take.
-fn enqueue(queue: &mut Queue, set: QueuedSet, bytes: &mut usize) {
+/// Adds a change to the queue: to the last call in it if one call can make both, else as a call of its own.
+fn enqueue(queue: &mut Queue, set: QueuedSet) {
     if let Some(last) = queue.back_mut()
         && let Some(body) = session_change::merge(&last.body, &set.body)
     {
-        let before = last.bytes();
         last.body = body;
         last.deadline_ms = last.deadline_ms.min(set.deadline_ms);
         last.waiters.extend(set.waiters);
-        *bytes = bytes.saturating_sub(before).saturating_add(last.bytes());
         return;
     }
-    *bytes = bytes.saturating_add(set.bytes());
     queue.push_back(set);
 }

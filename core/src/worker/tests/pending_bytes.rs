@@ -160,6 +160,24 @@ fn beyond_the_limit_requests_that_would_share_a_call_get_503() {
 }
 
 #[test]
+fn clients_that_leave_and_come_again_while_a_call_is_in_flight_are_counted_until_it_is_over() {
+    let mut shell = small(json!({})).shell();
+    let mut requests = 0;
+    loop {
+        let stream = shell.request(&[("cookie", &cookie(0))]);
+        if status(&shell, stream) == Some(503) {
+            break;
+        }
+        shell.end(stream);
+        requests += 1;
+        assert!(requests < 60_000);
+    }
+    assert_eq!(shell.calls.len(), 1);
+    shell.respond(&session());
+    assert_eq!(pending_bytes(&shell), 0);
+}
+
+#[test]
 fn beyond_the_limit_no_response_waits_for_a_change_but_for_an_end() {
     let mut shell = small(json!({"write_back": {"on_failure": "deny"}})).shell();
     let streams = fill(&mut shell);
