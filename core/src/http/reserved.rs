@@ -55,6 +55,7 @@ impl ReservedHeaders {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::compile::reserved::{HOST_OVERRIDES, METHOD_OVERRIDES, PATH_OVERRIDES};
     use proptest::prelude::*;
 
     proptest! {
@@ -76,17 +77,9 @@ mod tests {
 
     #[test]
     fn common_names_of_requests_are_rejected_by_the_filter() {
-        let reserved = ReservedHeaders::new([
-            "x-session-user",
-            "x-session-data",
-            "x-session-set",
-            "x-session-kill",
-            "x-http-method-override",
-            "x-http-method",
-            "x-method-override",
-            "x-original-url",
-            "x-rewrite-url",
-        ]);
+        let own = ["x-session-user", "x-session-data", "x-session-set", "x-session-kill"];
+        let defaults = [&own[..], &METHOD_OVERRIDES, &PATH_OVERRIDES, &HOST_OVERRIDES].concat();
+        let reserved = ReservedHeaders::new(defaults);
         let usual = [
             ":authority",
             ":path",
@@ -99,6 +92,16 @@ mod tests {
             "sec-fetch-mode",
             "sec-fetch-site",
             "sec-fetch-dest",
+            "sec-fetch-user",
+            "sec-ch-ua",
+            "sec-ch-ua-mobile",
+            "sec-ch-ua-platform",
+            "upgrade-insecure-requests",
+            "cache-control",
+            "if-none-match",
+            "if-modified-since",
+            "origin",
+            "priority",
             "referer",
             "cookie",
             "authorization",
