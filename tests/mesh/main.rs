@@ -32,6 +32,7 @@ mod origins;
 mod recheck;
 mod requirements;
 mod reserved_headers;
+mod routing;
 mod rules;
 mod setup;
 mod shadow;

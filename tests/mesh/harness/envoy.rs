@@ -34,6 +34,10 @@ pub struct Listener {
     pub buffer_limit: Option<u32>,
     /// The cluster that requests are routed to: `upstream`, `upstream-h2` or one that the filter may call.
     pub route_to: &'static str,
+    /// Routes that are tried before the one to `route_to`.
+    pub routes: Vec<Value>,
+    /// HTTP filters before this one.
+    pub earlier: Vec<Value>,
     /// The format of an access log, one line per request.
     pub access_log: Option<&'static str>,
     /// Whether the filter comes by ECDS, from a file that may change while Envoy runs.
@@ -48,6 +52,8 @@ impl Listener {
             packing: Packing::default(),
             buffer_limit: None,
             route_to: "upstream",
+            routes: Vec::new(),
+            earlier: Vec::new(),
             access_log: None,
             discovered: false,
         }
@@ -244,6 +250,15 @@ fn write_bootstrap(folder: &Path, listeners: &[Listener], clusters: &[Cluster], 
 }
 
 fn listener(listener: &Listener, folder: &Path) -> Value {
+    let router = json!({"name": "envoy.filters.http.router", "typed_config": {
+        "@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router",
+    }});
+    let filters: Vec<Value> = listener.earlier.iter().cloned().chain([filter(listener, folder), router]).collect();
+    let everything = [
+        json!({"match": {"prefix": "/"}, "route": {"cluster": listener.route_to}}),
+        json!({"match": {"connect_matcher": {}}, "route": {"cluster": listener.route_to}}),
+    ];
+    let routes: Vec<Value> = listener.routes.iter().cloned().chain(everything).collect();
     let access_log = listener.access_log.map(|format| {
         json!({
             "name": "envoy.access_loggers.file",
@@ -267,20 +282,8 @@ fn listener(listener: &Listener, folder: &Path) -> Value {
                 "http2_protocol_options": {"allow_connect": true},
                 "http_protocol_options": {"enable_trailers": true},
                 "access_log": access_log.into_iter().collect::<Vec<_>>(),
-                "http_filters": [
-                    filter(listener, folder),
-                    {"name": "envoy.filters.http.router", "typed_config": {
-                        "@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router",
-                    }},
-                ],
-                "route_config": {"virtual_hosts": [{
-                    "name": "all",
-                    "domains": ["*"],
-                    "routes": [
-                        {"match": {"prefix": "/"}, "route": {"cluster": listener.route_to}},
-                        {"match": {"connect_matcher": {}}, "route": {"cluster": listener.route_to}},
-                    ],
-                }]},
+                "http_filters": filters,
+                "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": routes}]},
             },
         }]}],
     });
