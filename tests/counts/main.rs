@@ -91,3 +91,12 @@ fn counting_twice_gives_the_same_costs() {
     let (once, again) = (request_kinds::count(&module), request_kinds::count(&module));
     assert!(once == again, "the host or the module is not deterministic:\n{}", differences(&once, &again));
 }
+
+#[test]
+fn how_much_of_a_cached_token_is_guessed_right_does_not_show_in_the_cost() {
+    let module =
+        read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("dist/rest_sessions_filter.wasm"), "`make test` builds it");
+    let places = [0, 1, 7, 15, 16, 31, 32, 47, 54];
+    let costs = request_kinds::count_until_call(&module, &places.map(request_kinds::token_that_differs_at));
+    assert!(costs.iter().all(|cost| *cost == costs[0]), "first difference at {places:?}: {costs:?} instructions");
+}

@@ -259,3 +259,38 @@ pub fn count(module: &[u8]) -> BTreeMap<String, PhaseCosts> {
     });
     counted.collect()
 }
+
+/// The instructions that the filter takes for each of these tokens until it asks rest-sessions, while it has the session
+/// of [`TOKEN`] in its cache.
+pub fn count_until_call(module: &[u8], tokens: &[String]) -> Vec<u64> {
+    let module = host::load(module);
+    let mut configuration = three_routes();
+    configuration["cache"] = json!({"ttl": "5s"});
+    let with = |token: &str, outcome| Kind {
+        name: "a token beside the cached one",
+        configuration: configuration.clone(),
+        path: "/account",
+        cookie: Some(format!("session-cookie={token}")),
+        trailers: false,
+        outcome,
+    };
+    let counted = tokens.iter().map(|token| {
+        let mut vm = Vm::start(&module, configuration.to_string());
+        for context in ROOT + 1..=ROOT + WARM_UP {
+            run(&mut vm, &with(TOKEN, Outcome::Passes), context);
+        }
+        let (costs, outcome) = run(&mut vm, &with(token, Outcome::PassesAfterCall), ROOT + WARM_UP + 1);
+        assert!(outcome == Some(Outcome::PassesAfterCall), "{token} was not looked up");
+        costs["1 headers"].instructions
+    });
+    counted.collect()
+}
+
+/// The token whose session is cached, with another character at this place. The last characters of a token are the time
+/// of its creation, which stays.
+pub fn token_that_differs_at(place: usize) -> String {
+    let other = if TOKEN.as_bytes()[place] == b'x' { "y" } else { "x" };
+    let mut token = TOKEN.to_owned();
+    token.replace_range(place..=place, other);
+    token
+}

@@ -36,6 +36,7 @@ mod pending_bytes;
 mod recheck;
 mod requirements;
 mod reserved_headers;
+mod routing;
 mod rules;
 mod setup;
 mod shadow;

@@ -50,9 +50,8 @@ object! {
         failure_mode: FailureMode = "deny",
         /// Which CORS preflights pass without a session: those from the rule's `origins`, or all.
         cors_preflight: CorsPreflight = "listed",
-        /// Headers that are removed from every request, since they could override what a rule matched. Absent:
-        /// `x-http-method-override`, `x-http-method`, `x-method-override` if rules match methods, `x-original-url`,
-        /// `x-rewrite-url` if rules match paths.
+        /// Headers that are removed from every request, since they could override what a rule matched. Absent: those
+        /// from which servers are known to read a method, path or host, where rules (or `hosts`) match on it.
         remove_headers: List<Text<HeaderName>>,
         /// Publish the decision as filter state, for access logs and other filters.
         filter_state: bool = false,

@@ -7,7 +7,8 @@ use super::reserved::ReservedHeaders;
 use super::scan::split_before;
 
 /// The headers by which a client can make some servers use another method than that of the request.
-pub const OVERRIDE_HEADERS: [&str; 3] = ["x-http-method-override", "x-http-method", "x-method-override"];
+pub const OVERRIDE_HEADERS: [&str; 5] =
+    ["x-http-method-override", "x-http-method", "x-method-override", "x-forwarded-method", "x-original-method"];
 
 /// The query parameter by which a client can do the same, beside those with the names of the headers.
 const OVERRIDE_PARAMETER: &str = "_method";

@@ -48,7 +48,7 @@ impl NameFilter {
     pub const fn of(name: &[u8]) -> Self {
         let (Some(first), Some(last)) = (name.first(), name.last()) else { return Self(0) };
         let (first, last) = (canonical(*first) as usize, canonical(*last) as usize);
-        Self(1 << ((name.len().wrapping_mul(12) ^ first.wrapping_mul(26) ^ last) & 63))
+        Self(1 << ((name.len().wrapping_mul(22) ^ first.wrapping_mul(19) ^ last.wrapping_mul(50)) & 63))
     }
 
     #[inline(always)]

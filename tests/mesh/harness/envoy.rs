@@ -34,8 +34,10 @@ pub struct Listener {
     pub buffer_limit: Option<u32>,
     /// The cluster that requests are routed to: `upstream`, `upstream-h2` or one that the filter may call.
     pub route_to: &'static str,
-    /// Further keys of the route's action, such as `internal_redirect_policy`.
+    /// Further keys of the action of the route to `route_to`, such as `internal_redirect_policy`.
     pub route_action: Value,
+    /// Routes that are tried before the one to `route_to`.
+    pub routes: Vec<Value>,
     /// The HTTP filters that run before this one.
     pub filters_before: Vec<Value>,
     /// The format of an access log, one line per request.
@@ -53,6 +55,7 @@ impl Listener {
             buffer_limit: None,
             route_to: "upstream",
             route_action: json!({}),
+            routes: Vec::new(),
             filters_before: Vec::new(),
             access_log: None,
             discovered: false,
@@ -273,6 +276,17 @@ fn write_bootstrap(folder: &Path, listeners: &[Listener], clusters: &[Cluster], 
 }
 
 fn listener(listener: &Listener, folder: &Path) -> Value {
+    let router = json!({"name": "envoy.filters.http.router", "typed_config": {
+        "@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router",
+    }});
+    let http_filters = [&listener.filters_before[..], &[filter(listener, folder), router]].concat();
+    let mut action = listener.route_action.clone();
+    action["cluster"] = listener.route_to.into();
+    let everything = [
+        json!({"match": {"prefix": "/"}, "route": action}),
+        json!({"match": {"connect_matcher": {}}, "route": {"cluster": listener.route_to}}),
+    ];
+    let routes: Vec<Value> = listener.routes.iter().cloned().chain(everything).collect();
     let access_log = listener.access_log.map(|format| {
         json!({
             "name": "envoy.access_loggers.file",
@@ -283,12 +297,6 @@ fn listener(listener: &Listener, folder: &Path) -> Value {
             },
         })
     });
-    let mut action = listener.route_action.clone();
-    action["cluster"] = listener.route_to.into();
-    let router = json!({"name": "envoy.filters.http.router", "typed_config": {
-        "@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router",
-    }});
-    let http_filters = [&listener.filters_before[..], &[filter(listener, folder), router]].concat();
     let mut value = json!({
         "name": listener.name,
         "address": loopback(0),
@@ -303,14 +311,7 @@ fn listener(listener: &Listener, folder: &Path) -> Value {
                 "http_protocol_options": {"enable_trailers": true},
                 "access_log": access_log.into_iter().collect::<Vec<_>>(),
                 "http_filters": http_filters,
-                "route_config": {"virtual_hosts": [{
-                    "name": "all",
-                    "domains": ["*"],
-                    "routes": [
-                        {"match": {"prefix": "/"}, "route": action},
-                        {"match": {"connect_matcher": {}}, "route": {"cluster": listener.route_to}},
-                    ],
-                }]},
+                "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": routes}]},
             },
         }]}],
     });
