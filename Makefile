@@ -169,12 +169,12 @@ test-browser: $(MODULE) $(VENV) .venv/.browser-installed programs chromium
 # The package alone, and its sessions through a real Envoy.
 .PHONY: test-django
 test-django: $(MODULE) $(VENV) .venv/.django-installed programs
-	.venv/bin/python -m pytest -ra django/tests tests/services/test_django.py $(ARGS)
+	.venv/bin/python -m pytest -ra django/tests tests/services/test_django*.py $(ARGS)
 
 # The services that docs/guides/services.md shows, and the guide from django-rest-sessions.
 .PHONY: test-services
 test-services: $(MODULE) $(VENV) .venv/.django-installed .venv/.services-installed $(SERVICES) programs
-	.venv/bin/python -m pytest -ra tests/services --ignore=tests/services/test_django.py $(ARGS)
+	.venv/bin/python -m pytest -ra tests/services --ignore-glob='*/test_django*.py' $(ARGS)
 
 # Root on Debian or Ubuntu installs Chromium. Without it the browser tests are skipped and say why.
 .PHONY: chromium
