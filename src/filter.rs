@@ -109,6 +109,8 @@ impl Filter {
 
     /// Hands an event to the core, and carries its actions out.
     pub fn handle(&self, event: Event, callback: &mut Callback) {
+        #[cfg(feature = "traps")]
+        crate::traps::at_event(&event);
         let mut actions = self.spare.take();
         self.worker.borrow_mut().handle(event, &self.environment, &mut actions);
         self.apply(&mut actions, callback);

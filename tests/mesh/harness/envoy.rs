@@ -38,6 +38,9 @@ pub struct Listener {
     pub access_log: Option<&'static str>,
     /// Whether the filter comes by ECDS, from a file that may change while Envoy runs.
     pub discovered: bool,
+    /// The module, that which ships by default.
+    pub module: PathBuf,
+    pub stream_idle_timeout: &'static str,
 }
 
 impl Listener {
@@ -50,6 +53,8 @@ impl Listener {
             route_to: "upstream",
             access_log: None,
             discovered: false,
+            module: shipped_module(),
+            stream_idle_timeout: "15s",
         }
     }
 }
@@ -197,7 +202,7 @@ fn admin_get(admin: SocketAddr, target: &str) -> Response {
 }
 
 /// The module that ships.
-fn module() -> PathBuf {
+pub fn shipped_module() -> PathBuf {
     let module = Path::new(env!("CARGO_MANIFEST_DIR")).join("dist/rest_sessions_filter.wasm");
     assert!(module.is_file(), "{} is missing; `make test` builds it before it runs these tests", module.display());
     module
@@ -262,7 +267,7 @@ fn listener(listener: &Listener, folder: &Path) -> Value {
             "typed_config": {
                 "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
                 "stat_prefix": listener.name,
-                "stream_idle_timeout": "15s",
+                "stream_idle_timeout": listener.stream_idle_timeout,
                 "upgrade_configs": [{"upgrade_type": "websocket"}, {"upgrade_type": "CONNECT"}],
                 "http2_protocol_options": {"allow_connect": true},
                 "http_protocol_options": {"enable_trailers": true},
@@ -319,7 +324,7 @@ fn plugin(listener: &Listener) -> Value {
             "vm_config": {
                 "vm_id": "rest_sessions",
                 "runtime": "envoy.wasm.runtime.v8",
-                "code": {"local": {"filename": module()}},
+                "code": {"local": {"filename": listener.module}},
             },
             "configuration": configuration,
         },
