@@ -164,7 +164,7 @@ fn a_response_at_the_edge_of_the_timeout_is_either_read_or_an_outage() {
 fn a_call_that_the_circuit_breaker_has_no_room_for_is_an_outage() {
     let (latch, stub) = held_service(|_| CalloutResponse::session());
     let mesh = Setup::new(long_timeout(json!({})))
-        .cluster(Cluster { max_requests: 1, ..Cluster::new("rest-sessions", stub.address()) })
+        .cluster(Cluster::with_max_requests("rest-sessions", stub.address(), 1))
         .start();
     let held = Request::get("/").session(&token::fresh());
     let mut waiting = mesh.begin(&held);

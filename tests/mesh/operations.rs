@@ -20,6 +20,7 @@ use test_support::wait;
 use crate::harness::envoy::{Cluster, Listener};
 use crate::harness::mesh::{Mesh, Setup, plugin};
 use crate::harness::sessions::{APP, program};
+use crate::harness::upstream::UpstreamResponse;
 
 pub const CLUSTER: &str = "rest-sessions";
 const BOOTSTRAP: &str = "envoy/envoy.yaml";

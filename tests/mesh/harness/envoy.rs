@@ -93,7 +93,12 @@ impl Cluster {
     }
 
     pub fn with_open_breaker(name: &'static str, endpoint: SocketAddr) -> Self {
-        Self { max_requests: 0, ..Self::new(name, endpoint) }
+        Self::with_max_requests(name, endpoint, 0)
+    }
+
+    /// With a circuit breaker for so many requests at once.
+    pub fn with_max_requests(name: &'static str, endpoint: SocketAddr, max_requests: u32) -> Self {
+        Self { max_requests, ..Self::new(name, endpoint) }
     }
 }
 
