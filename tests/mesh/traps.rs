@@ -297,3 +297,34 @@ fn a_logout_whose_vm_traps_at_any_host_call_succeeds_for_all_workers_or_not_at_a
     assert!(traps > 20, "only {traps} host calls of a logout were found");
     assert!(edge.reloads() >= traps, "{} reloads after {traps} traps", edge.reloads());
 }
+
+#[test]
+fn the_gauges_lose_what_the_vm_that_trapped_had_added() {
+    const CACHED: u64 = 5;
+    const IN_FLIGHT: usize = 3;
+    let latch = Latch::default();
+    let held = latch.clone();
+    let stub = Stub::start(move |call| {
+        let session = CalloutResponse::session();
+        if call.token().starts_with('H') { CalloutResponse::After(held.clone(), Box::new(session)) } else { session }
+    });
+    let mut keys = configuration();
+    keys["rest_sessions"] = json!({"cluster": "rest-sessions", "timeout": "15s"});
+    let edge = Edge::start(keys, stub.address(), 1);
+    let gauges = || ["in_flight", "cache_entries"].map(|name| edge.stat(&format!("wasmcustom.rest_sessions.{name}")));
+    for _ in 0..CACHED {
+        assert_eq!(edge.status(&token::fresh()), Some(200));
+    }
+    let held_tokens = (0..IN_FLIGHT).map(|number| format!("H{number}{}", "x".repeat(62)));
+    let waiting: Vec<_> = held_tokens.map(|token| Sent::with(&token).begin(edge.address())).collect();
+    stub.wait_for_calls(CACHED as usize + IN_FLIGHT);
+    wait::until_equal("the gauges", &[IN_FLIGHT as u64, CACHED], gauges);
+    assert_eq!(edge.send(&Sent::with(&token::fresh()).trap("panic", "request-headers", 0)), Some(503));
+    for request in waiting {
+        assert_ne!(request.finish().0, Some(200));
+    }
+    latch.open();
+    let token = token::fresh();
+    edge.wait_until_it_decides(&token, 1);
+    wait::until_equal("the gauges to be those of the new VM", &[0, 1], gauges);
+}

@@ -13,6 +13,8 @@ pub enum Slot {
     Tag(u16),
     /// A shared entry, see [`super::shared_entry`].
     Entry(u16),
+    /// What a worker has added to the gauges, see [`crate::worker::ledger`].
+    Gauges(u16),
 }
 
 /// The version of a slot's value, for compare-and-swap.

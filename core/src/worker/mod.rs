@@ -5,9 +5,11 @@
 //! - `responses`: the headers of an upstream's response.
 //! - `recheck`: streams that are open for long.
 //! - `sessions`: the cache and the calls to rest-sessions.
+//! - `ledger`: what this worker has added to the gauges.
 //! - `pending`: the streams that wait. The calls that they wait for are in `sessions`.
 
 mod event;
+pub mod ledger;
 mod pending;
 mod recheck;
 mod requests;
@@ -88,10 +90,10 @@ impl Worker {
         })
     }
 
-    /// How often [`Event::Tick`] must come, in milliseconds. `None`: never.
+    /// How often [`Event::Tick`] must come, in milliseconds.
     #[must_use]
-    pub fn tick_period_ms(&self) -> Option<u32> {
-        self.config.tick_ms()
+    pub fn tick_period_ms(&self) -> u32 {
+        self.config.tick_ms().unwrap_or(ledger::PERIOD_MS).min(ledger::PERIOD_MS)
     }
 
     /// Whether responses must be handed in.
