@@ -59,6 +59,8 @@ FAKETIME_LIB ?= $(CURDIR)/.tools/faketime/libfaketime.so
 # Evaluated at each use, since `make chromium` may have installed it by then.
 CHROMIUM_BIN ?= $(shell for name in chromium chromium-browser google-chrome google-chrome-stable; do \
   $$name --version >/dev/null 2>&1 && command -v $$name && break; done)
+# The module of tests/mesh/traps.rs. It does not ship.
+TRAPS := $(CARGO_TARGET_DIR)/traps/rest_sessions_filter.wasm
 export CARGO_TARGET_DIR ENVOY_BIN REDIS_SERVER_BIN REDIS7_SERVER_BIN PROMTOOL_BIN FAKETIME_LIB
 
 .PHONY: help
@@ -165,7 +167,7 @@ clean: ## remove all that was built or installed here
 	find bench django harness tests -name __pycache__ -prune -exec rm -rf {} +
 
 .PHONY: test-rust
-test-rust: $(MODULE) $(VENV) $(REDIS) test-programs programs
+test-rust: $(MODULE) $(TRAPS) $(VENV) $(REDIS) test-programs programs
 	cargo test --workspace --locked
 
 .PHONY: test-deploy
@@ -179,12 +181,12 @@ test-browser: $(MODULE) $(VENV) .venv/.browser-installed programs chromium
 # The package alone, and its sessions through a real Envoy.
 .PHONY: test-django
 test-django: $(MODULE) $(VENV) .venv/.django-installed programs
-	.venv/bin/python -m pytest -ra django/tests tests/services/test_django.py $(ARGS)
+	.venv/bin/python -m pytest -ra django/tests tests/services/test_django*.py $(ARGS)
 
 # The services that docs/guides/services.md shows, and the guide from django-rest-sessions.
 .PHONY: test-services
 test-services: $(MODULE) $(VENV) .venv/.django-installed .venv/.services-installed $(SERVICES) programs
-	.venv/bin/python -m pytest -ra tests/services --ignore=tests/services/test_django.py $(ARGS)
+	.venv/bin/python -m pytest -ra tests/services --ignore-glob='*/test_django*.py' $(ARGS)
 
 # Root on Debian or Ubuntu installs Chromium. Without it the browser tests are skipped and say why.
 .PHONY: chromium
@@ -217,17 +219,28 @@ INLINE := "-Cllvm-args=--inline-threshold=40"
 # optimises the whole module, which makes it both smaller and faster.
 # A function with a single caller is inlined only if it is small: what few requests need stays out of the functions that
 # every request goes through.
-$(MODULE): Makefile Cargo.toml Cargo.lock rust-toolchain.toml envoy/module/exports.json core/Cargo.toml $(shell find core/src src -name '*.rs') $(BINARYEN) \
-  | toolchain
-	cargo rustc --profile module --locked --package rest-sessions-filter --lib --crate-type cdylib --target $(WASM_TARGET) \
-	  --config 'target.$(WASM_TARGET).rustflags=["--remap-path-prefix=$(CARGO_HOME)=/cargo", $(INLINE)]'
-	@mkdir -p dist
-	@.venv/bin/node $(BINARYEN_BIN)/wasm-metadce "$$CARGO_TARGET_DIR/$(WASM_TARGET)/module/rest_sessions_filter.wasm" \
-	  --graph-file envoy/module/exports.json --output $@.new >/dev/null
-	@.venv/bin/node $(BINARYEN_BIN)/wasm-opt $@.new --merge-similar-functions -O3 --converge --one-caller-inline-max-function-size=100 \
-	  --strip-producers --strip-target-features --output $@.new
-	@mv $@.new $@
-	@echo "$@: $$(wc -c < $@) bytes"
+# $(call build-module,FOLDER,OPTIONS) builds the module in a folder of Cargo, with more options for Cargo.
+define build-module
+cargo rustc --profile module --locked --package rest-sessions-filter --lib --crate-type cdylib --target $(WASM_TARGET) \
+  --target-dir "$(1)" $(2) \
+  --config 'target.$(WASM_TARGET).rustflags=["--remap-path-prefix=$(CARGO_HOME)=/cargo", $(INLINE)]'
+@mkdir -p $(@D)
+@.venv/bin/node $(BINARYEN_BIN)/wasm-metadce "$(1)/$(WASM_TARGET)/module/rest_sessions_filter.wasm" \
+  --graph-file envoy/module/exports.json --output $@.new >/dev/null
+@.venv/bin/node $(BINARYEN_BIN)/wasm-opt $@.new --merge-similar-functions -O3 --converge --one-caller-inline-max-function-size=100 \
+  --strip-producers --strip-target-features --output $@.new
+@mv $@.new $@
+@echo "$@: $$(wc -c < $@) bytes"
+endef
+
+MODULE_SOURCES := Makefile Cargo.toml Cargo.lock rust-toolchain.toml envoy/module/exports.json core/Cargo.toml $(shell find core/src src -name '*.rs')
+
+$(MODULE): $(MODULE_SOURCES) $(BINARYEN) | toolchain
+	$(call build-module,$(CARGO_TARGET_DIR))
+
+# The same with traps on purpose, for tests/mesh/traps.rs.
+$(TRAPS): $(MODULE_SOURCES) tests/traps/module.rs $(BINARYEN) | toolchain
+	$(call build-module,$(CARGO_TARGET_DIR)/traps,--features traps)
 
 # rust-toolchain.toml names the compiler and the target. Some rustup versions install neither by themselves.
 .PHONY: toolchain

@@ -15,6 +15,8 @@ pub enum Slot {
     Entry(u16),
     /// Lookups of sessions under `limits.idle`, see [`super::idle_registry`].
     Idle(u16),
+    /// What a worker has added to the gauges, see [`crate::worker::ledger`].
+    Gauges(u16),
 }
 
 /// The version of a slot's value, for compare-and-swap.

@@ -4,6 +4,9 @@ use crate::action::Action;
 use crate::cache::session_cache::Size;
 use crate::telemetry::Gauge;
 
+/// Pending bytes that are shown before the next tick.
+const SHOWN_AT_ONCE: usize = 65_536;
+
 /// The gauges as this worker has moved them.
 #[derive(Default)]
 pub struct Gauges {
@@ -39,9 +42,15 @@ impl Gauges {
     }
 
     /// Shows what the worker holds now: before everything else, since other actions cause events that show it anew.
+    ///
+    /// Nearly every request that waits moves the pending bytes twice, so a small move is shown at the next tick alone.
     #[inline]
-    pub fn show(&mut self, levels: Levels, actions: &mut Vec<Action>) {
-        if levels != self.shown && self.life == Life::Serving {
+    pub fn show(&mut self, levels: Levels, is_tick: bool, actions: &mut Vec<Action>) {
+        if self.life != Life::Serving || levels == self.shown {
+            return;
+        }
+        let moved = levels.pending_bytes.abs_diff(self.shown.pending_bytes);
+        if is_tick || levels.cache != self.shown.cache || moved >= SHOWN_AT_ONCE {
             self.show_change(levels, actions);
         }
     }
@@ -65,7 +74,7 @@ impl Gauges {
         if in_flight > 0 {
             actions.push(Action::Gauge(Gauge::InFlight, delta(in_flight, 0)));
         }
-        self.show(Levels::default(), actions);
+        self.show(Levels::default(), true, actions);
         self.life = Life::Retired;
     }
 }

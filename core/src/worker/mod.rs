@@ -5,10 +5,12 @@
 //! - `responses`: the headers of an upstream's response.
 //! - `recheck`: streams that are open for long.
 //! - `sessions`: the cache and the calls to rest-sessions.
+//! - `ledger`: what this worker has added to the gauges.
 //! - `pending`: the streams that wait. The calls that they wait for are in `sessions`.
 
 mod event;
 mod gauges;
+pub mod ledger;
 mod pending;
 mod recheck;
 mod requests;
@@ -90,10 +92,10 @@ impl Worker {
         })
     }
 
-    /// How often [`Event::Tick`] must come, in milliseconds. `None`: never.
+    /// How often [`Event::Tick`] must come, in milliseconds.
     #[must_use]
-    pub fn tick_period_ms(&self) -> Option<u32> {
-        self.config.tick_ms()
+    pub fn tick_period_ms(&self) -> u32 {
+        self.config.tick_ms().unwrap_or(ledger::PERIOD_MS).min(ledger::PERIOD_MS)
     }
 
     /// Whether responses must be handed in.
@@ -117,11 +119,12 @@ impl Worker {
 
     /// Handles an event. The actions are to be carried out before the next event.
     pub fn handle(&mut self, event: Event, environment: &dyn Environment, actions: &mut Vec<Action>) {
+        let is_tick = matches!(event, Event::Tick);
         self.take_event(event, environment, actions);
         let evictions = self.sessions.take_evictions();
         actions.extend((0..evictions).map(|_| Action::Count(Counter::CacheEvictions)));
         let levels = Levels { cache: self.sessions.cache_size(), pending_bytes: self.pending_bytes() };
-        self.gauges.show(levels, actions);
+        self.gauges.show(levels, is_tick, actions);
     }
 
     /// What requests that wait, or whose response is to come, hold of the memory, in bytes.

@@ -44,6 +44,9 @@ pub struct Listener {
     pub access_log: Option<&'static str>,
     /// Whether the filter comes by ECDS, from a file that may change while Envoy runs.
     pub discovered: bool,
+    /// The module, that which ships by default.
+    pub module: PathBuf,
+    pub stream_idle_timeout: &'static str,
 }
 
 impl Listener {
@@ -59,6 +62,8 @@ impl Listener {
             filters_before: Vec::new(),
             access_log: None,
             discovered: false,
+            module: shipped_module(),
+            stream_idle_timeout: "15s",
         }
     }
 }
@@ -97,7 +102,12 @@ impl Cluster {
     }
 
     pub fn with_open_breaker(name: &'static str, endpoint: SocketAddr) -> Self {
-        Self { max_requests: 0, ..Self::new(name, endpoint) }
+        Self::with_max_requests(name, endpoint, 0)
+    }
+
+    /// With a circuit breaker for so many requests at once.
+    pub fn with_max_requests(name: &'static str, endpoint: SocketAddr, max_requests: u32) -> Self {
+        Self { max_requests, ..Self::new(name, endpoint) }
     }
 }
 
@@ -229,7 +239,7 @@ fn admin_get(admin: SocketAddr, target: &str) -> Response {
 }
 
 /// The module that ships.
-fn module() -> PathBuf {
+pub fn shipped_module() -> PathBuf {
     let module = Path::new(env!("CARGO_MANIFEST_DIR")).join("dist/rest_sessions_filter.wasm");
     assert!(module.is_file(), "{} is missing; `make test` builds it before it runs these tests", module.display());
     module
@@ -305,7 +315,7 @@ fn listener(listener: &Listener, folder: &Path) -> Value {
             "typed_config": {
                 "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
                 "stat_prefix": listener.name,
-                "stream_idle_timeout": "15s",
+                "stream_idle_timeout": listener.stream_idle_timeout,
                 "upgrade_configs": [{"upgrade_type": "websocket"}, {"upgrade_type": "CONNECT"}],
                 "http2_protocol_options": {"allow_connect": true},
                 "http_protocol_options": {"enable_trailers": true},
@@ -350,7 +360,7 @@ fn plugin(listener: &Listener) -> Value {
             "vm_config": {
                 "vm_id": "rest_sessions",
                 "runtime": "envoy.wasm.runtime.v8",
-                "code": {"local": {"filename": module()}},
+                "code": {"local": {"filename": listener.module}},
             },
             "configuration": configuration,
         },

@@ -177,7 +177,7 @@ impl Sessions {
     pub fn go_on_after_others(
         &mut self,
         cx: &Context<'_>,
-        tick_ms: Option<u32>,
+        tick_ms: u32,
         actions: &mut Vec<Action>,
     ) -> Vec<Completion> {
         let Some(limit) = &mut self.idle else { return Vec::new() };
@@ -193,7 +193,7 @@ impl Sessions {
             pending.deadline_ms() <= now_ms || others.is_ok_and(|others| others.among(after).is_empty())
         });
         if waiting.is_empty() {
-            actions.push(Action::Timer(tick_ms.unwrap_or(0)));
+            actions.push(Action::Timer(tick_ms));
         }
         limit.waiting = waiting;
         ready.into_iter().flat_map(|(info, pending)| self.look_up_again(cx, info, pending, actions)).collect()

@@ -66,7 +66,7 @@ fn rechecks_of(streams: u64, max_in_flight: u64, latency_ms: u64) -> HashMap<Str
     let service = json!({"cluster": "rs", "max_in_flight": max_in_flight});
     let site = site(json!({"rest_sessions": service, "default": {"session": "required", "recheck": "30s"}}));
     let mut shell = site.shell();
-    let tick_ms = shell.worker.tick_period_ms().map(u64::from).unwrap();
+    let tick_ms = u64::from(shell.worker.tick_period_ms());
     let mut rechecks: HashMap<String, Vec<u64>> = HashMap::new();
     for number in 0..streams {
         shell.request(&[("cookie", &cookie(number))]);
