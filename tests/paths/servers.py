@@ -307,7 +307,7 @@ SERVERS: Sequence[Server] = [
     php("symfony"),
     Server("nginx", start_nginx, ("exact",), TOOLS / "nginx/nginx", serves=PROTECTED),
     Server("nginx-nocase", start_nginx, ("nocase",), TOOLS / "nginx/nginx", serves=PROTECTED, ignores_case=True),
-    Server("lighttpd", start_lighttpd, (), TOOLS / "lighttpd/lighttpd", serves=PROTECTED),
+    Server("lighttpd", start_lighttpd, (), TOOLS / "lighttpd/lighttpd", serves=PROTECTED, serves_below=True),
     Server("apache", start_apache, ("Off",), TOOLS / "apache/apache2", serves=PROTECTED),
     Server("apache-slashes", start_apache, ("On",), TOOLS / "apache/apache2", serves=PROTECTED),
 ]
