@@ -43,14 +43,24 @@ class Client:
                 self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return self.connection
 
-    def served(self, target: bytes, host: str = "test.example") -> str | None:
+    def served(self, target: bytes) -> str | None:
         """The name of the route that serves a target. Nothing if none does, or the server does not answer."""
+        found = SERVED.search(self.answer(target, "test.example"))
+        return found[1].decode() if found else None
+
+    def get(self, target: bytes, host: str) -> tuple[int, bytes] | None:
+        """Status and body. Nothing if the server does not answer."""
+        head, _, body = self.answer(target, host).partition(b"\r\n\r\n")
+        return (int(head.split(b" ", 2)[1]), body) if head else None
+
+    def answer(self, target: bytes, host: str) -> bytes:
+        """The bytes of the response; none if the server does not answer."""
         is_new = self.connection is None
         try:
             answer = self.exchange(target, host)
         except TimeoutError:
             self.close()
-            return None
+            return b""
         except OSError:
             answer = b""
         if not answer and not is_new:
@@ -60,8 +70,7 @@ class Client:
                 answer = self.exchange(target, host)
         if not answer:
             self.close()
-        found = SERVED.search(answer)
-        return found[1].decode() if found else None
+        return answer
 
     def exchange(self, target: bytes, host: str) -> bytes:
         """The bytes of the response."""
