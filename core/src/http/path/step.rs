@@ -28,11 +28,14 @@ pub enum Step {
     CutQuery,
     /// The path ends before the first `#`.
     CutFragment,
+    /// Bytes at the end that are spaces in Latin-1 are dropped. Python's `http.server` reads the request line as Latin-1
+    /// and splits it at any space, U+0085 and U+00A0 included.
+    TrimLatin1Spaces,
 }
 
 impl Step {
     /// All steps.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Decode,
         Self::DecodeUnreserved,
         Self::TurnBackslashes,
@@ -43,6 +46,7 @@ impl Step {
         Self::CutParameters,
         Self::CutQuery,
         Self::CutFragment,
+        Self::TrimLatin1Spaces,
     ];
 
     /// The path after this step.
@@ -62,8 +66,17 @@ impl Step {
             Self::CutParameters => cut(path, b';'),
             Self::CutQuery => cut(path, b'?'),
             Self::CutFragment => cut(path, b'#'),
+            Self::TrimLatin1Spaces => {
+                let end = path.iter().rposition(|byte| !is_latin_1_space(*byte));
+                path.iter().take(end.map_or(0, |last| last.saturating_add(1))).copied().collect()
+            }
         }
     }
+}
+
+/// Whether a byte outside ASCII is a space in Latin-1.
+pub fn is_latin_1_space(byte: u8) -> bool {
+    matches!(byte, 0x85 | 0xa0)
 }
 
 fn decode(path: &[u8], wanted: fn(u8) -> bool) -> Vec<u8> {

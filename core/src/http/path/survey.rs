@@ -1,7 +1,7 @@
 //! One pass over a reading of a path: whether it is refused, and which steps would change it.
 
 use super::case::{PathCase, split_folded};
-use super::step::Step;
+use super::step::{Step, is_latin_1_space};
 use super::{Ambiguity, Kind, Segment, kind_of};
 use crate::http::percent::{is_unreserved, split_encoded};
 
@@ -140,6 +140,10 @@ impl Survey {
         }
         if self.has_high_bytes && std::str::from_utf8(path).is_err() {
             self.steps.add(Step::DropInvalidUtf8);
+        }
+        // Only the path as sent is part of a request line.
+        if self.is_sent && path.last().is_some_and(|byte| is_latin_1_space(*byte)) {
+            self.steps.add(Step::TrimLatin1Spaces);
         }
         self.steps
     }
