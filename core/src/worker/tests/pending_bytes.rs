@@ -18,7 +18,18 @@ fn small(changes: Value) -> Site {
 }
 
 fn pending_bytes(shell: &Shell) -> i64 {
-    shell.gauges()[3]
+    i64::try_from(shell.worker.pending_bytes()).unwrap()
+}
+
+#[test]
+fn the_gauge_shows_large_moves_at_once_and_small_ones_at_the_next_tick() {
+    let mut shell = small(json!({})).shell();
+    request(&mut shell, &[("cookie", &cookie(0))]);
+    assert_eq!(shell.gauges()[3], 0);
+    shell.tick();
+    assert_eq!((shell.gauges()[3], shell.gauges()[3] > 0), (pending_bytes(&shell), true));
+    fill(&mut shell);
+    assert!(pending_bytes(&shell) - shell.gauges()[3] < 65_536);
 }
 
 fn limit() -> i64 {
