@@ -1,5 +1,6 @@
 //! The VM that a test drives: its configurations, its requests, and how the host behaves.
 
+use super::calls;
 use super::exports::{self, callback};
 use super::handle::Stream;
 use super::invariants;
@@ -234,6 +235,8 @@ fn close() -> Option<String> {
     for stream in alive {
         Stream { index: stream }.disconnect();
     }
+    // Small moves are shown at ticks alone.
+    with_host(|host| host.ticks.keys().copied().collect::<Vec<_>>()).into_iter().for_each(calls::tick);
     let fault = invariants::leaked_memory();
     let roots = with_host(|host| {
         let roots = host.contexts.iter().filter(|(_, owner)| **owner == ContextKind::Root);

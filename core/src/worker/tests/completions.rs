@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::action::Completion;
-use crate::telemetry::Gauge;
 use crate::worker::Event;
 
 /// `/shadow` beside the default, which requires a session.

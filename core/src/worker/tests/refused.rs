@@ -212,6 +212,7 @@ fn gauges_follow_the_cache_also_if_a_change_after_the_lookup_is_refused() {
     shells[0].respond(&session());
     shells[1].refuses_changes_of = Some(HeaderMap::RequestHeaders);
     shells[1].request(&[("cookie", &cookie(0)), ("x-session-user", "root")]);
+    shells.iter_mut().for_each(Shell::tick);
     let [first, second] = [0, 1].map(|index: usize| shells[index].gauges());
     assert_eq!(second[..3], first[..3], "both workers hold the session");
     assert!(first[3] > 0 && second[3] == 0, "one waits for the response of an upstream");
