@@ -48,7 +48,7 @@ fn a_change_in_a_response_that_envoy_redirects_itself_is_lost() {
         mesh.expect_counters(if follows {
             &[("calls_total", 3)]
         } else {
-            &[("calls_total", 3), ("write_backs_total", 1)]
+            &[("calls_total", 3), ("ends_total", 1), ("write_backs_total", 1)]
         });
     }
 }
