@@ -149,7 +149,11 @@ fn share(origin: Option<&str>, headers: &mut Vec<(&'static str, String)>) {
     if let Some(origin) = origin {
         headers.push(("access-control-allow-origin", origin.to_owned()));
         headers.push(("access-control-allow-credentials", "true".to_owned()));
-        headers.push(("vary", "origin".to_owned()));
+        // Envoy joins several lines of this name, so it is one line here too.
+        match headers.iter_mut().find(|(name, _)| *name == "vary") {
+            Some((_, vary)) => vary.push_str(", origin"),
+            None => headers.push(("vary", "origin".to_owned())),
+        }
     }
 }
 
@@ -214,6 +218,13 @@ mod tests {
                 ("vary", "accept, sec-fetch-mode".to_owned()),
             ]
         );
+    }
+
+    #[test]
+    fn a_reply_that_varies_by_origin_too_says_so_in_one_header() {
+        let reply = LocalReply::login("/login".to_owned(), Some("https://a.example"));
+        let vary: Vec<_> = reply.headers.iter().filter(|(name, _)| *name == "vary").collect();
+        assert_eq!(vary, [&("vary", "accept, sec-fetch-mode, origin".to_owned())]);
     }
 
     #[test]
