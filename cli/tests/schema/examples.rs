@@ -12,6 +12,7 @@ pub fn everything() -> Value {
         "hosts": ["shop.example.com", "*.example.org", "127.0.0.1", "[2001:db8::1]"],
         "token_from": [{"cookie": "session-cookie"}, {"header": "Authorization", "prefix": "Bearer "},
             {"query": "täken", "any": true}],
+        "max_pending_bytes": 16_777_216,
         "forward_token": false,
         "rules": [
             {"name": "Überall", "match": {"hosts": ["shop.example.com."], "methods": ["GET", "M-SEARCH"],
@@ -239,6 +240,8 @@ pub fn mistakes() -> Vec<(&'static str, Value)> {
         ("/rest_sessions/breaker/failures", json!(1001)),
         ("/rest_sessions/breaker/open_for", json!("99ms")),
         ("/rest_sessions/clutser", json!("a")),
+        ("/max_pending_bytes", json!(1_048_575)),
+        ("/max_pending_bytes", json!("16MiB")),
         ("/hosts", json!([])),
         ("/hosts", json!("a")),
         ("/hosts/0", json!("shop.example.com:80")),
