@@ -74,9 +74,9 @@ fn many_requests_whose_responses_are_to_come_leave_the_vm_small() {
     let mesh = Setup::new(keys(json!({}))).sessions(stub.address()).upstream(silent_upstream()).start();
     let token = token::fresh();
     let (grown, floods) = growth(&mesh, || flood(&mesh, &token, || mesh.counter("allowed_total") == total()));
+    assert!(grown < 8 * MIB, "the filter's VMs have grown by {grown} bytes");
     let pending_bytes = mesh.counter("pending_bytes");
     assert!((total() * 500..total() * 4_000).contains(&pending_bytes), "{pending_bytes}");
-    assert!(grown < 8 * MIB, "the filter's VMs have grown by {grown} bytes");
     drop(floods);
     wait::until_equal("the memory to be given back", &0, || mesh.counter("pending_bytes"));
 }
@@ -87,8 +87,8 @@ fn many_requests_that_wait_for_their_session_leave_the_vm_small() {
     let mesh = Setup::new(keys(json!({}))).sessions(stub.address()).start();
     let token = token::fresh();
     let (grown, floods) = growth(&mesh, || flood(&mesh, &token, || mesh.counter("coalesced_total") == total() - 1));
-    assert!(mesh.counter("pending_bytes") < total() * 4_000);
     assert!(grown < 8 * MIB, "the filter's VMs have grown by {grown} bytes");
+    assert!(mesh.counter("pending_bytes") < total() * 4_000);
     latch.open();
     assert!(floods.into_iter().flat_map(ConcurrentRequests::statuses).all(|status| status == 401));
     wait::until_equal("the memory to be given back", &0, || mesh.counter("pending_bytes"));
