@@ -59,7 +59,7 @@ impl AwaitResponse {
         if !rule.may_change_sessions() {
             return None;
         }
-        let (trace, cors_origin) = (request.trace(), request.cors_origin(&rule).map(ToOwned::to_owned));
+        let (trace, cors_origin) = request.into_trace_and_origin(&rule);
         Some(Self { rule, token, trace, cors_origin })
     }
 

@@ -49,6 +49,14 @@ impl Retained {
         }
     }
 
+    /// What the response phase reads: the trace headers, and the request's `Origin` if the rule lists it.
+    pub(super) fn into_trace_and_origin(self, rule: &Rule) -> (Trace, Option<String>) {
+        match self {
+            Self::Whole(request) => (Trace::of(request.headers()), request.cors_origin(rule).map(ToOwned::to_owned)),
+            Self::Reduced(Essentials { trace, cors_origin, .. }) => (trace, cors_origin),
+        }
+    }
+
     /// See [`Request::login_location`].
     pub(super) fn login_location(&self, config: &Config, rule: &Rule) -> Option<String> {
         match self {

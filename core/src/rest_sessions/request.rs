@@ -74,14 +74,25 @@ pub struct IdleQuery {
 pub struct Trace(Vec<(&'static str, String)>);
 
 impl Trace {
-    /// The trace headers that are single, visible ASCII and short.
+    /// The trace headers that are single, visible ASCII and short. One pass over the request's headers, since requests that
+    /// wait for nothing need them too.
     #[must_use]
     pub fn of(request: &Headers) -> Self {
+        let mut found = [Occurrence::Absent; TRACE_HEADERS.len()];
+        for (name, value) in request.iter().filter(|(name, _)| matches!(name.first(), Some(b'x' | b't' | b'b'))) {
+            for (occurrence, (traced, _)) in found.iter_mut().zip(TRACE_HEADERS) {
+                if name == traced.as_bytes() {
+                    *occurrence = occurrence.and(value);
+                }
+            }
+        }
         let mut headers = Vec::new();
-        for (name, max_length) in TRACE_HEADERS {
-            let value = request.single(name).filter(|value| value.len() <= max_length && !value.is_empty());
-            let visible = value.filter(|value| value.iter().all(u8::is_ascii_graphic));
-            if let Some(value) = visible.and_then(|value| std::str::from_utf8(value).ok()) {
+        for (occurrence, (name, max_length)) in found.into_iter().zip(TRACE_HEADERS) {
+            if let Occurrence::Single(value) = occurrence
+                && (1..=max_length).contains(&value.len())
+                && value.iter().all(u8::is_ascii_graphic)
+                && let Ok(value) = std::str::from_utf8(value)
+            {
                 headers.push((name, value.to_owned()));
             }
         }
@@ -92,6 +103,23 @@ impl Trace {
     #[must_use]
     pub fn heap_bytes(&self) -> usize {
         bytes_of(&self.0)
+    }
+}
+
+/// How often a request has a header.
+#[derive(Clone, Copy)]
+enum Occurrence<'a> {
+    Absent,
+    Single(&'a [u8]),
+    Repeated,
+}
+
+impl<'a> Occurrence<'a> {
+    fn and(self, value: &'a [u8]) -> Self {
+        match self {
+            Self::Absent => Self::Single(value),
+            Self::Single(_) | Self::Repeated => Self::Repeated,
+        }
     }
 }
 
