@@ -138,7 +138,7 @@ lint-rust: toolchain
 
 # mypy runs once for each pyproject.toml that configures it: the package in django/ needs Django's plugin.
 .PHONY: lint-python
-lint-python: $(VENV) .venv/.lint-installed .venv/.browser-installed .venv/.django-installed
+lint-python: $(VENV) .venv/.lint-installed .venv/.browser-installed .venv/.django-installed .venv/.paths-installed
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy

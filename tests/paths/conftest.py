@@ -8,10 +8,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pytest
 
 from tests.paths import rounds
+from tests.paths.catalogue import SERVERS, Server
 from tests.paths.client import is_sendable
 from tests.paths.decisions import Decisions
 from tests.paths.regressions import regressions
-from tests.paths.servers import SERVERS, Server
 from tests.paths.targets import random_targets, single_changes
 
 

@@ -26,7 +26,7 @@ class Decisions:
 
     def __init__(self) -> None:
         assert PROGRAM.is_file(), f"{PROGRAM} is missing: run these tests with `make test-paths`"
-        command = [PROGRAM, *(policy.text() for policy in POLICIES)]
+        command = [str(PROGRAM), *(policy.text() for policy in POLICIES)]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.own: dict[str, list[Decision]] = {}
 

@@ -10,9 +10,6 @@ from h2.exceptions import ProtocolError
 
 from tests.paths.client import CHUNK_BYTES, TIMEOUT_SECONDS
 
-# A connection can start 2^30 streams. Envoy ends one whose client sends many requests that it refuses.
-HEADERS_LIMIT = 65_536
-
 
 class Http2Client:
     """A connection to an Envoy, opened again whenever it is closed. A target is not checked: Envoy is to do that."""

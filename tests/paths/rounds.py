@@ -1,16 +1,17 @@
-"""One round: targets that the filter lets pass are sent to a server, and what it serves is held against the policies."""
+"""One round: targets that the filter lets pass go to a server, and what it serves is held against the policies."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.processes import Supervisor
+from tests.paths.catalogue import Server, make_place, remove_place
 from tests.paths.client import Client, is_sendable
 from tests.paths.decisions import Decisions
 from tests.paths.routes import example
-from tests.paths.servers import Server, make_place, remove_place
+from tests.paths.spellings import served_spellings
 
-# A round ends after so many different findings: one cause has many spellings.
+# So many different findings are made small and reported: one cause has many spellings.
 MAX_FINDINGS = 5
 
 
@@ -37,6 +38,7 @@ class Round:
     sent: int
     served: int
     missing: list[str]
+    spellings: list[str]
     findings: list[Finding]
 
 
@@ -103,7 +105,7 @@ def run(server: Server, targets: Iterable[bytes], logs: Path) -> Round:
 
 def compare(comparison: Comparison, targets: Iterable[bytes], version: str, check: Callable[[], None]) -> Round:
     client, server = comparison.client, comparison.server
-    result = Round(version, 0, 0, [], [])
+    result = Round(version, 0, 0, [], served_spellings(client, server.serves), [])
     result.missing = [name for name in server.serves if client.served(example(name).encode()) != name]
     for target in targets:
         result.sent += 1

@@ -61,7 +61,9 @@ PROTECTING = [
     rule("users", "required", "/users/*"),
     rule("private", "required", "/private/*"),
 ]
-PROTECTING_EXACTLY = [rule(name, "required", example(name)) for name in ("admin", "admin-secret", "keys", "account", "notes")]
+PROTECTING_EXACTLY = [
+    rule(name, "required", example(name)) for name in ("admin", "admin-secret", "keys", "account", "notes")
+]
 RULES: dict[str, tuple[list[dict[str, Any]], str]] = {
     # Some paths are protected, and all others open.
     "protect-some": (PROTECTING, "off"),

@@ -1,4 +1,4 @@
-"""Request targets: spellings of the routes' paths that some server may take for them. Everything follows from a seed."""
+"""Request targets: spellings of paths that some server may take for them. Everything random follows from a seed."""
 
 import random
 from collections.abc import Iterator
@@ -14,8 +14,34 @@ OVERLONG = [b"\xc0\xaf", b"\xe0\x80\xaf", b"\xc0\xae", b"\xc1\xa1", b"\xf0\x80\x
 # Characters that a server may drop, trim, or fold to ASCII: spaces, soft hyphen, joiners, BOM, replacement character,
 # combining accent, controls of C1, slashes, dots and semicolons of other blocks.
 CHARACTERS = [
-    *("\u00a0", "\u00ad", "\u0085", "\u200b", "\u200c", "\u200d", "\u2028", "\u2060", "\ufeff", "\ufffd", "\u0301", "\u0307"),
-    *("\u2044", "\u2215", "\u29f8", "\uff0f", "\uff3c", "\u2024", "\uff0e", "\u037e", "\uff1b", "\uff1f", "\uff05", "\u00fc"),
+    *(
+        "\u00a0",
+        "\u00ad",
+        "\u0085",
+        "\u200b",
+        "\u200c",
+        "\u200d",
+        "\u2028",
+        "\u2060",
+        "\ufeff",
+        "\ufffd",
+        "\u0301",
+        "\u0307",
+    ),
+    *(
+        "\u2044",
+        "\u2215",
+        "\u29f8",
+        "\uff0f",
+        "\uff3c",
+        "\u2024",
+        "\uff0e",
+        "\u037e",
+        "\uff1b",
+        "\uff1f",
+        "\uff05",
+        "\u00fc",
+    ),
 ]
 # What some fold of Unicode takes for a letter: simple and full case folding, compatibility forms, accents.
 FOLDS = {
@@ -32,14 +58,69 @@ FOLDS = {
     "t": ["\uff54"],
     "1": ["\u00b9", "\u2460", "\uff11", "\u0661"],
 }
-SEGMENTS = [b".", b"..", b"...", b";", b";x", b";x=1", b".;", b"..;", b"..;x=1", b"x/..", b"%", b"%2", b"%zz", b"%u002e", b"%u002f"]
+SEGMENTS = [
+    b".",
+    b"..",
+    b"...",
+    b";",
+    b";x",
+    b";x=1",
+    b".;",
+    b"..;",
+    b"..;x=1",
+    b"x/..",
+    b"%",
+    b"%2",
+    b"%zz",
+    b"%u002e",
+    b"%u002f",
+]
 JOINTS = [
-    *(b"/../", b"/..;/", b"/%2e%2e/", b"\\..\\", b"?", b"?/../", b"%3f", b"%23", b";", b";/../", b"//", b"/;/../", b"/x/../../"),
+    *(
+        b"/../",
+        b"/..;/",
+        b"/%2e%2e/",
+        b"\\..\\",
+        b"?",
+        b"?/../",
+        b"%3f",
+        b"%23",
+        b";",
+        b";/../",
+        b"//",
+        b"/;/../",
+        b"/x/../../",
+    ),
     *(b"/..%2f", b"/.%2e/", b"%2f..%2f", b"%5c..%5c", b"%00", b"%3b/", b",", b"/./"),
 ]
 PREFIXES = [
-    *(b"/", b"//x", b"/.", b"/./", b"/x/..", b"/%2e", b"/;x", b"/;", b"\\", b"/\\", b"/%2f", b"/%5c", b"/public/..", b"/static/.."),
-    *(b"http://test.example", b"http://x", b"//test.example", b"/http://x", b"/index.html/..", b"/static/..;", b"/%20", b"/?", b"?"),
+    *(
+        b"/",
+        b"//x",
+        b"/.",
+        b"/./",
+        b"/x/..",
+        b"/%2e",
+        b"/;x",
+        b"/;",
+        b"\\",
+        b"/\\",
+        b"/%2f",
+        b"/%5c",
+        b"/public/..",
+        b"/static/..",
+    ),
+    *(
+        b"http://test.example",
+        b"http://x",
+        b"//test.example",
+        b"/http://x",
+        b"/index.html/..",
+        b"/static/..;",
+        b"/%20",
+        b"/?",
+        b"?",
+    ),
     *(b"/static/..%2f", b"/public/%2e%2e", b"/static/../private/..", b"/:", b"/*", b"/~", b"/%ff", b"/%00"),
 ]
 MAX_DEPTH = 4
@@ -116,7 +197,11 @@ def changed(chance: random.Random, path: bytes) -> bytes:
         case 5:
             return path + chance.choice(INSERTED)
         case 6:
-            return path.replace(b"/", chance.choice([b"//", b"\\", b"%2f", b"%5c", b"/;/", b"/./", b"%252f", b"/"]), chance.randint(1, 3))
+            return path.replace(
+                b"/",
+                chance.choice([b"//", b"\\", b"%2f", b"%5c", b"/;/", b"/./", b"%252f", b"/"]),
+                chance.randint(1, 3),
+            )
         case 7:
             return chance.choice(PREFIXES) + path
         case _:
@@ -137,8 +222,15 @@ def random_targets(seed: int, count: int) -> list[bytes]:
 
 # What honest clients send: text of many scripts, and names with the characters that encodeURIComponent encodes.
 ALPHABETS = [
-    *("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_~", "äöüßéèñçøåıİſK", "日本語テスト", "привет", "שלום", "😀🎉"),
-    *(" ", "!$&'()*+,=:@", "%\"<>|^`{}[]", "/"),
+    *(
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_~",
+        "äöüßéèñçøåıİſK",
+        "日本語テスト",
+        "привет",
+        "שלום",
+        "😀🎉",
+    ),
+    *(" ", "!$&'()*+,=:@", '%"<>|^`{}[]', "/"),
 ]
 
 
@@ -147,9 +239,17 @@ def honest_targets(seed: int, count: int) -> list[bytes]:
     chance = random.Random(seed)
     found = []
     for _ in range(count):
-        text = "".join(chance.choice(chance.choice(ALPHABETS[: chance.randint(1, len(ALPHABETS))])) for _ in range(chance.randint(1, 12))).strip("/") or "x"
+        text = (
+            "".join(
+                chance.choice(chance.choice(ALPHABETS[: chance.randint(1, len(ALPHABETS))]))
+                for _ in range(chance.randint(1, 12))
+            ).strip("/")
+            or "x"
+        )
         unreserved = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_~!$&'()*+,=:@"
-        segment = b"".join(bytes([byte]) if byte in unreserved else encoded(bytes([byte]), 1, True) for byte in text.encode())
+        segment = b"".join(
+            bytes([byte]) if byte in unreserved else encoded(bytes([byte]), 1, True) for byte in text.encode()
+        )
         query = chance.choice([b"", b"", b"?", b"?q=a/../b;c%00", b"?next=%2Fadmin"])
         found.append(chance.choice([b"/public/", b"/users/", b"/static/", b"/admin/"]) + segment + query)
     return found

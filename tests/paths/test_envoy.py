@@ -13,17 +13,24 @@ from harness import envoy
 from harness.envoy import Envoy
 from harness.paths import envoy_bin
 from harness.processes import Supervisor, free_ports
+from tests.paths.catalogue import SERVERS, Server, make_place, remove_place
 from tests.paths.client import SERVED, Client, is_sendable
 from tests.paths.conftest import passing
 from tests.paths.decisions import Decision, Decisions
 from tests.paths.http2 import Http2Client
 from tests.paths.regressions import regressions
 from tests.paths.routes import POLICIES, Policy, example
-from tests.paths.servers import SERVERS, Server, make_place, remove_place
 from tests.paths.targets import random_targets, single_changes
 
-# Servers that read paths in ways of their own, and that everybody has whom PyPI and npm serve.
-SAMPLE = ("express5", "fastify4-lax", "node-url-decoded", "bottle@waitress", "django-asgi-nocase@uvicorn-httptools", "tomcat")
+# Servers that read paths in ways of their own.
+SAMPLE = (
+    "express5",
+    "fastify4-lax",
+    "node-url-decoded",
+    "bottle@waitress",
+    "django-asgi-nocase@uvicorn-httptools",
+    "tomcat",
+)
 # The policies with which the module runs; the others differ in their rules alone.
 SAMPLED_POLICIES = ("protect-some", "protect-exactly", "open-some")
 # Of the targets of a server in the other tests.
@@ -39,7 +46,7 @@ class Mesh:
 
 
 def in_front_of(supervisor: Supervisor, addresses: dict[str, str], policy: Policy) -> Envoy:
-    """An Envoy that sends the host NAME.example to each server. It gets no sessions: no request of these tests has one."""
+    """An Envoy that sends the host NAME.example to each server. There is no rest-sessions: no request has a token."""
     (unused,) = free_ports(1)
     clusters = [envoy.cluster("rest-sessions", f"127.0.0.1:{unused}")]
     clusters += [envoy.cluster(name, address) for name, address in addresses.items()]

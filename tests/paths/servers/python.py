@@ -23,7 +23,9 @@ def body(name: str) -> str:
 
 def rewritten(parameter: str) -> list[tuple[str, str]]:
     """The routes with parameters in another notation, in which `NAME` is the parameter's name."""
-    return [(name, re.sub(r"\{(\w+)\}", lambda found: parameter.replace("NAME", found[1]), path)) for name, path in ROUTES]
+    return [
+        (name, re.sub(r"\{(\w+)\}", lambda found: parameter.replace("NAME", found[1]), path)) for name, path in ROUTES
+    ]
 
 
 def plain(name: str) -> Callable[..., str]:

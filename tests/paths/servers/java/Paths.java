@@ -55,10 +55,9 @@ public final class Paths {
         tomcat.setSilent(true);
         tomcat.getConnector().setProperty("address", "127.0.0.1");
         if (lax) {
-            tomcat.getConnector().setProperty("encodedSolidusHandling", "decode");
-            tomcat.getConnector().setProperty("allowBackslash", "true");
+            tomcat.getConnector().setEncodedSolidusHandling("decode");
+            tomcat.getConnector().setAllowBackslash(true);
             tomcat.getConnector().setProperty("relaxedPathChars", "<>[\\]^`{|}\"");
-            tomcat.getConnector().setProperty("rejectIllegalHeader", "false");
         }
         Context context = tomcat.addContext("", FOLDER);
         Tomcat.addServlet(context, "files", new DefaultServlet());

@@ -8,13 +8,13 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from harness.paths import ROOT
 from harness.processes import ManagedProcess, ProcessError, Supervisor, free_ports
 from tests.paths.client import Client
-from tests.paths.routes import FILES, PROTECTED, ROUTES, Policy, example, write_files
+from tests.paths.routes import FILES, PROTECTED, ROUTES, Policy, write_files
 
 SOURCES = Path(__file__).parent / "servers"
 TOOLS = ROOT / ".tools" / "paths"
@@ -256,7 +256,13 @@ SERVERS: Sequence[Server] = [
     node("hapi", ignores_case=True),
     node("polka"),
     node("h3"),
-    node("connect", serves=("admin", "admin-secret", "keys", "account"), ignores_case=True, serves_below=True, drops_suffix=True),
+    node(
+        "connect",
+        serves=("admin", "admin-secret", "keys", "account"),
+        ignores_case=True,
+        serves_below=True,
+        drops_suffix=True,
+    ),
     node("sirv", serves=ONLY_FILES),
     node("serve-static", serves=ONLY_FILES),
     node("node-url"),
