@@ -94,8 +94,12 @@ class Client:
                 complete = LAST_CHUNK.search(content) is not None
             elif length := LENGTH.search(head):
                 complete = len(content) >= int(length[1])
+            elif not head.split(b" ", 2)[1].startswith(b"200"):
+                # Nothing is served. Puma sends such an answer without a length, and does not close at once.
+                self.close()
+                return answer
             else:
-                complete = head.split(b" ", 2)[1][:3] in (b"204", b"304")
+                continue
             if complete:
                 if CLOSE.search(head) or not head.startswith(b"HTTP/1.1"):
                     self.close()
