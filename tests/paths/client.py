@@ -24,6 +24,7 @@ class Client:
     def __init__(self, address: str) -> None:
         """`address` is `HOST:PORT`, or the path of a Unix domain socket."""
         self.address = address
+        self.timeout_seconds: float = TIMEOUT_SECONDS
         self.connection: socket.socket | None = None
 
     def close(self) -> None:
@@ -35,11 +36,11 @@ class Client:
         if self.connection is None:
             if self.address.startswith("/"):
                 self.connection = socket.socket(socket.AF_UNIX)
-                self.connection.settimeout(TIMEOUT_SECONDS)
+                self.connection.settimeout(self.timeout_seconds)
                 self.connection.connect(self.address)
             else:
                 host, port = self.address.split(":")
-                self.connection = socket.create_connection((host, int(port)), TIMEOUT_SECONDS)
+                self.connection = socket.create_connection((host, int(port)), self.timeout_seconds)
                 self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return self.connection
 
