@@ -24,6 +24,7 @@ class Client:
     def __init__(self, address: str) -> None:
         """`address` is `HOST:PORT`, or the path of a Unix domain socket."""
         self.address = address
+        self.timeout_seconds: float = TIMEOUT_SECONDS
         self.connection: socket.socket | None = None
 
     def close(self) -> None:
@@ -35,11 +36,11 @@ class Client:
         if self.connection is None:
             if self.address.startswith("/"):
                 self.connection = socket.socket(socket.AF_UNIX)
-                self.connection.settimeout(TIMEOUT_SECONDS)
+                self.connection.settimeout(self.timeout_seconds)
                 self.connection.connect(self.address)
             else:
                 host, port = self.address.split(":")
-                self.connection = socket.create_connection((host, int(port)), TIMEOUT_SECONDS)
+                self.connection = socket.create_connection((host, int(port)), self.timeout_seconds)
                 self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return self.connection
 
@@ -94,8 +95,12 @@ class Client:
                 complete = LAST_CHUNK.search(content) is not None
             elif length := LENGTH.search(head):
                 complete = len(content) >= int(length[1])
+            elif not head.split(b" ", 2)[1].startswith(b"200"):
+                # Nothing is served. Puma sends such an answer without a length, and does not close at once.
+                self.close()
+                return answer
             else:
-                complete = head.split(b" ", 2)[1][:3] in (b"204", b"304")
+                continue
             if complete:
                 if CLOSE.search(head) or not head.startswith(b"HTTP/1.1"):
                     self.close()

@@ -2,6 +2,7 @@
 
 import os
 import random
+import signal
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -19,6 +20,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--seed", type=int, default=1, help="what the targets follow from")
     parser.addoption("--targets", type=int, default=1500, help="how many targets each server gets, half of them random")
     parser.addoption("--server", action="append", help="only this server; may be repeated")
+
+
+def pytest_configure() -> None:
+    """SIGTERM ends the tests as Ctrl-C does, so that the servers are ended too."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def chosen(config: pytest.Config) -> list[Server]:
