@@ -11,8 +11,8 @@ use super::shared_data::{SharedData, Slot, Unavailable, update};
 use crate::rest_sessions::backend::Namespace;
 use crate::session::token::Token;
 
-/// The number of a lookup, which no other one of any worker has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The number of a lookup, which no other one of any worker has. Zero is none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LookupId(u64);
 
 /// The keyed hash of a session, the same in all workers. Of a million sessions, two have the same one with a probability
@@ -20,44 +20,45 @@ pub struct LookupId(u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SessionHash(u64);
 
-/// How many records a slot has. Beyond them, the one that expires first goes.
+/// What all workers know of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Nothing is against it.
+    Clear,
+    /// A lookup that may have been served before is in flight.
+    Contested,
+    /// It was found beyond the limit.
+    Condemned,
+}
+
+/// A change of what is registered about a session.
+#[derive(Clone, Copy)]
+pub enum Registration {
+    /// This lookup begins, and is over at the latest by then, in milliseconds since 1970.
+    Begin(LookupId, u64),
+    /// This lookup is over.
+    End(LookupId),
+    /// This lookup is over and has found the session beyond the limit. Without further use the session lives until then,
+    /// in milliseconds since 1970. With no lookup: how long it stays condemned.
+    Condemn(LookupId, u64),
+}
+
+/// The hash, the lookup or zero for a condemned session, when it began, and until when it counts.
+type Record = [u64; 4];
+
+const RECORD_BYTES: usize = size_of::<Record>();
+
+/// How many records a slot has. Beyond them, the oldest goes.
 const MAX_RECORDS: usize = 64;
 
 /// `idle` of a session is in whole seconds, and may count from a use up to a second before the latest.
 const IDLE_SLACK_MS: u64 = 2_000;
 
-#[derive(Clone, Copy)]
-struct Record {
-    hash: u64,
-    /// Zero: the session is condemned.
-    lookup: u64,
-    started_ms: u64,
-    until_ms: u64,
-}
-
-/// What the registry has about a session beside the lookup that asks.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Others {
-    /// The session is condemned.
-    pub is_condemned: bool,
-    /// The other lookups in flight, with the times at which they began.
-    lookups: Vec<(LookupId, u64)>,
-}
-
-impl Others {
-    /// The lookups that may have been served before one that found the session idle for so long.
-    #[must_use]
-    pub fn before(&self, idle_ms: u64, now_ms: u64) -> Vec<LookupId> {
-        let may_have_reset =
-            |started_ms: u64| idle_ms < now_ms.saturating_sub(started_ms).saturating_add(IDLE_SLACK_MS);
-        self.lookups.iter().filter(|(_, started_ms)| may_have_reset(*started_ms)).map(|(id, _)| *id).collect()
-    }
-
-    /// Those of these lookups that are in flight.
-    #[must_use]
-    pub fn among(&self, lookups: &[LookupId]) -> Vec<LookupId> {
-        self.lookups.iter().map(|(id, _)| *id).filter(|id| lookups.contains(id)).collect()
-    }
+/// The latest time at which a lookup may have begun that was served before the one that was answered now and found the
+/// session idle for so long.
+#[must_use]
+pub fn latest_earlier_ms(idle_ms: u64, now_ms: u64) -> u64 {
+    now_ms.saturating_add(IDLE_SLACK_MS).saturating_sub(idle_ms).min(now_ms)
 }
 
 /// One worker's access to the registry.
@@ -83,115 +84,99 @@ impl IdleRegistry {
         SessionHash(namespace.key_hash(token, self.hash_key))
     }
 
-    /// Registers a lookup that is about to be dispatched, and is over at `until_ms`.
-    ///
-    /// # Errors
-    ///
-    /// If the shared data is not available.
-    pub fn register(
-        &mut self,
-        data: &dyn SharedData,
-        hash: SessionHash,
-        now_ms: u64,
-        until_ms: u64,
-    ) -> Result<LookupId, Unavailable> {
+    /// A number for a lookup.
+    pub fn new_id(&mut self) -> LookupId {
         self.last_id = self.last_id.wrapping_add(1).max(1);
-        let record = Record { hash: hash.0, lookup: self.last_id, started_ms: now_ms, until_ms };
-        update(data, slot(hash), |bytes| {
-            let mut records = parse(bytes, now_ms);
-            push(&mut records, record);
-            serialize(&records)
-        })?;
-        Ok(LookupId(self.last_id))
+        LookupId(self.last_id)
     }
+}
 
-    /// A lookup is over. `condemned_until_ms`: it has found the session beyond the limit, and the session lives until then
-    /// at most if it is not used. Returns what else is registered.
-    ///
-    /// # Errors
-    ///
-    /// If the shared data is not available.
-    pub fn conclude(
-        &self,
-        data: &dyn SharedData,
-        hash: SessionHash,
-        lookup: Option<LookupId>,
-        condemned_until_ms: Option<u64>,
-        now_ms: u64,
-    ) -> Result<Others, Unavailable> {
-        if lookup.is_none() && condemned_until_ms.is_none() {
-            return others(data, hash, now_ms);
-        }
-        let mut found = Others::default();
-        update(data, slot(hash), |bytes| {
-            let mut records = parse(bytes, now_ms);
-            records.retain(|record| lookup != Some(LookupId(record.lookup)));
-            if let Some(until_ms) = condemned_until_ms {
-                records.retain(|record| record.hash != hash.0 || record.lookup != 0);
-                push(&mut records, Record { hash: hash.0, lookup: 0, started_ms: now_ms, until_ms });
+/// Changes what is registered about a session. Says how it stood before, for a lookup before which others may have been
+/// served that began by `earlier_ms`, in milliseconds since 1970.
+///
+/// # Errors
+///
+/// If the shared data is not available.
+pub fn register(
+    data: &dyn SharedData,
+    hash: SessionHash,
+    change: Registration,
+    earlier_ms: u64,
+    now_ms: u64,
+) -> Result<Standing, Unavailable> {
+    let (own, added) = match change {
+        Registration::Begin(lookup, until_ms) => (lookup, Some([hash.0, lookup.0, now_ms, until_ms])),
+        Registration::End(lookup) => (lookup, None),
+        Registration::Condemn(lookup, until_ms) => (lookup, Some([hash.0, 0, now_ms, until_ms])),
+    };
+    let mut standing = Standing::Clear;
+    update(data, slot(hash), |bytes| {
+        let (mut kept, found) =
+            read(bytes, hash, own, added.is_some_and(|[_, lookup, ..]| lookup == 0), earlier_ms, now_ms);
+        standing = found;
+        if let Some(record) = added {
+            if kept.len() >= MAX_RECORDS * RECORD_BYTES {
+                kept.drain(..RECORD_BYTES);
             }
-            found = Others::of(hash, &records);
-            serialize(&records)
-        })?;
-        Ok(found)
-    }
-
-    /// A condemned session has ended. Lookups that the service served before are over at `until_ms`; until then it stays
-    /// condemned.
-    pub fn ended(&self, data: &dyn SharedData, hash: SessionHash, now_ms: u64, until_ms: u64) {
-        if others(data, hash, now_ms).is_ok_and(|others| others.is_condemned) {
-            let _ = self.conclude(data, hash, None, Some(until_ms), now_ms);
+            record.iter().for_each(|number| kept.extend_from_slice(&number.to_le_bytes()));
         }
-    }
+        kept
+    })?;
+    Ok(standing)
 }
 
-/// What is registered about a session.
-fn others(data: &dyn SharedData, hash: SessionHash, now_ms: u64) -> Result<Others, Unavailable> {
+/// How a session stands, for a lookup before which others may have been served that began by `earlier_ms`.
+///
+/// # Errors
+///
+/// If the shared data is not available.
+pub fn standing(
+    data: &dyn SharedData,
+    hash: SessionHash,
+    earlier_ms: u64,
+    now_ms: u64,
+) -> Result<Standing, Unavailable> {
     let (bytes, _) = data.read(slot(hash))?;
-    Ok(Others::of(hash, &parse(&bytes, now_ms)))
+    Ok(read(&bytes, hash, LookupId::default(), false, earlier_ms, now_ms).1)
 }
 
-impl Others {
-    fn of(hash: SessionHash, records: &[Record]) -> Self {
-        let own = || records.iter().filter(|record| record.hash == hash.0);
-        Self {
-            is_condemned: own().any(|record| record.lookup == 0),
-            lookups: own()
-                .filter(|record| record.lookup != 0)
-                .map(|record| (LookupId(record.lookup), record.started_ms))
-                .collect(),
+/// A slot without what has expired, without `own`, and without the condemnation that is `replaced`; and how the session
+/// stands beside `own`.
+fn read(
+    bytes: &[u8],
+    hash: SessionHash,
+    own: LookupId,
+    replaced: bool,
+    earlier_ms: u64,
+    now_ms: u64,
+) -> (Vec<u8>, Standing) {
+    let (mut kept, mut standing) = (Vec::new(), Standing::Clear);
+    for record in bytes.as_chunks::<RECORD_BYTES>().0 {
+        let mut numbers = record.as_chunks::<8>().0.iter().map(|number| u64::from_le_bytes(*number));
+        let mut number = || numbers.next().unwrap_or_default();
+        let (session, lookup, started_ms, until_ms) = (number(), number(), number(), number());
+        if until_ms <= now_ms || (lookup == own.0 && lookup != 0) {
+            continue;
         }
+        if session == hash.0 {
+            if lookup == 0 {
+                standing = Standing::Condemned;
+                if replaced {
+                    continue;
+                }
+            } else if started_ms <= earlier_ms && standing == Standing::Clear {
+                standing = Standing::Contested;
+            }
+        }
+        kept.extend_from_slice(record);
     }
+    (kept, standing)
 }
 
 /// One of 4,096 slots.
 fn slot(SessionHash(hash): SessionHash) -> Slot {
     let [first, second, ..] = hash.to_le_bytes();
     Slot::Idle(u16::from_le_bytes([first, second]) & 0x0FFF)
-}
-
-fn push(records: &mut Vec<Record>, record: Record) {
-    if records.len() >= MAX_RECORDS
-        && let Some((place, _)) = records.iter().enumerate().min_by_key(|(_, record)| record.until_ms)
-    {
-        records.swap_remove(place);
-    }
-    records.push(record);
-}
-
-/// The records that have not expired.
-fn parse(bytes: &[u8], now_ms: u64) -> Vec<Record> {
-    let numbers: Vec<u64> = bytes.as_chunks::<8>().0.iter().map(|number| u64::from_le_bytes(*number)).collect();
-    let records = numbers.as_chunks::<4>().0.iter();
-    records
-        .map(|&[hash, lookup, started_ms, until_ms]| Record { hash, lookup, started_ms, until_ms })
-        .filter(|record| record.until_ms > now_ms)
-        .collect()
-}
-
-fn serialize(records: &[Record]) -> Vec<u8> {
-    let numbers = records.iter().flat_map(|record| [record.hash, record.lookup, record.started_ms, record.until_ms]);
-    numbers.flat_map(u64::to_le_bytes).collect()
 }
 
 #[cfg(test)]
@@ -202,78 +187,85 @@ mod tests {
     const SESSION: SessionHash = SessionHash(7);
     /// Another session of the same slot.
     const OTHER: SessionHash = SessionHash(7 | 1 << 32);
+    const NONE: LookupId = LookupId(0);
 
-    fn two_workers() -> (LocalData, IdleRegistry, IdleRegistry) {
+    fn begin(data: &LocalData, hash: SessionHash, id: u64, now_ms: u64) -> LookupId {
+        register(data, hash, Registration::Begin(LookupId(id), now_ms + 500), now_ms, now_ms).unwrap();
+        LookupId(id)
+    }
+
+    fn end(data: &LocalData, hash: SessionHash, lookup: LookupId, now_ms: u64) -> Standing {
+        register(data, hash, Registration::End(lookup), now_ms, now_ms).unwrap()
+    }
+
+    #[test]
+    fn workers_agree_on_the_hash_of_a_session_and_number_their_lookups_differently() {
         let data = LocalData::default();
-        let first = IdleRegistry::new(&data, [1, 2, 3, 4]).unwrap();
-        let second = IdleRegistry::new(&data, [5, 6, 70, 8]).unwrap();
-        (data, first, second)
-    }
-
-    #[test]
-    fn workers_agree_on_the_hash_of_a_session() {
-        let (_, first, second) = two_workers();
+        let mut first = IdleRegistry::new(&data, [1, 2, 3, 4]).unwrap();
+        let mut second = IdleRegistry::new(&data, [5, 6, u64::MAX, 8]).unwrap();
         assert_eq!(first.hash_key, second.hash_key);
+        assert_eq!([first.new_id(), first.new_id(), second.new_id()], [LookupId(4), LookupId(5), LookupId(1)]);
     }
 
     #[test]
-    fn every_worker_sees_the_lookups_of_a_session_that_are_in_flight() {
-        let (data, mut first, mut second) = two_workers();
-        let one = first.register(&data, SESSION, 1_000, 1_500).unwrap();
-        let two = second.register(&data, SESSION, 1_010, 1_510).unwrap();
-        second.register(&data, OTHER, 1_010, 1_510).unwrap();
-        let others = second.conclude(&data, SESSION, Some(two), None, 1_020).unwrap();
-        assert_eq!(others, Others { is_condemned: false, lookups: vec![(one, 1_000)] });
-        let others = first.conclude(&data, SESSION, Some(one), None, 1_020).unwrap();
-        assert_eq!(others, Others::default());
+    fn a_session_is_contested_while_other_lookups_of_it_are_in_flight() {
+        let data = LocalData::default();
+        let one = begin(&data, SESSION, 1, 1_000);
+        let two = begin(&data, SESSION, 2, 1_010);
+        begin(&data, OTHER, 3, 1_010);
+        assert_eq!(end(&data, SESSION, two, 1_020), Standing::Contested);
+        assert_eq!(standing(&data, SESSION, 999, 1_020), Ok(Standing::Clear), "the other one began later");
+        assert_eq!(end(&data, SESSION, one, 1_020), Standing::Clear);
+        assert_eq!(standing(&data, OTHER, 1_020, 1_020), Ok(Standing::Contested));
     }
 
     #[test]
-    fn a_lookup_that_is_never_concluded_counts_until_its_deadline() {
-        let (data, mut first, second) = two_workers();
-        first.register(&data, SESSION, 1_000, 1_500).unwrap();
-        assert_eq!(second.conclude(&data, SESSION, None, None, 1_499).unwrap().lookups.len(), 1);
-        assert_eq!(second.conclude(&data, SESSION, None, None, 1_500).unwrap(), Others::default());
+    fn a_lookup_that_never_ends_counts_until_its_deadline() {
+        let data = LocalData::default();
+        begin(&data, SESSION, 1, 1_000);
+        assert_eq!(standing(&data, SESSION, 1_499, 1_499), Ok(Standing::Contested));
+        assert_eq!(standing(&data, SESSION, 1_500, 1_500), Ok(Standing::Clear));
     }
 
     #[test]
-    fn a_condemned_session_is_condemned_in_every_worker_until_it_has_ended() {
-        let (data, first, second) = two_workers();
-        let is_condemned = |hash, now_ms| second.conclude(&data, hash, None, None, now_ms).unwrap().is_condemned;
-        first.ended(&data, SESSION, 1_000, 1_500);
-        assert!(!is_condemned(SESSION, 1_000), "it was not condemned");
-        first.conclude(&data, SESSION, None, Some(9_000), 1_000).unwrap();
+    fn a_session_is_condemned_until_the_latest_condemnation_expires() {
+        let data = LocalData::default();
+        let one = begin(&data, SESSION, 1, 1_000);
+        begin(&data, SESSION, 2, 1_000);
+        let condemn = |lookup, until_ms| {
+            register(&data, SESSION, Registration::Condemn(lookup, until_ms), 1_000, 1_000).unwrap();
+        };
+        condemn(one, 9_000);
+        let is_condemned = |hash, now_ms| standing(&data, hash, now_ms, now_ms) == Ok(Standing::Condemned);
+        assert!(is_condemned(SESSION, 1_000), "also while other lookups are in flight");
         assert!(is_condemned(SESSION, 8_999) && !is_condemned(SESSION, 9_000) && !is_condemned(OTHER, 1_000));
-        second.ended(&data, SESSION, 2_000, 2_500);
+        condemn(NONE, 2_500);
         assert!(is_condemned(SESSION, 2_499) && !is_condemned(SESSION, 2_500));
     }
 
     #[test]
-    fn only_lookups_that_are_as_old_as_the_idle_time_may_have_reset_it() {
-        let others = Others { is_condemned: false, lookups: vec![(LookupId(1), 9_000), (LookupId(2), 4_000)] };
-        assert_eq!(others.before(0, 10_000), [LookupId(1), LookupId(2)]);
-        assert_eq!(others.before(2_999, 10_000), [LookupId(1), LookupId(2)]);
-        assert_eq!(others.before(3_000, 10_000), [LookupId(2)]);
-        assert_eq!(others.before(8_000, 10_000), []);
-        assert_eq!(others.among(&[LookupId(2), LookupId(3)]), [LookupId(2)]);
+    fn only_lookups_as_old_as_the_idle_time_may_have_reset_it() {
+        for (idle_ms, earlier_ms) in [(0, 10_000), (2_000, 10_000), (2_001, 9_999), (9_000, 3_000), (20_000, 0)] {
+            assert_eq!(latest_earlier_ms(idle_ms, 10_000), earlier_ms, "{idle_ms} ms");
+        }
     }
 
     #[test]
-    fn a_slot_is_bounded_and_drops_what_expires_first() {
-        let (data, mut first, _) = two_workers();
-        for until_ms in 2_000..2_100 {
-            first.register(&data, OTHER, 1_000, until_ms).unwrap();
+    fn a_slot_is_bounded_and_drops_the_oldest() {
+        let data = LocalData::default();
+        for id in 1..=100 {
+            begin(&data, if id <= 36 { SESSION } else { OTHER }, id, 1_000);
         }
-        assert_eq!(data.read(slot(OTHER)).unwrap().0.len(), MAX_RECORDS * 32);
-        assert_eq!(first.conclude(&data, OTHER, None, None, 2_036).unwrap().lookups.len(), MAX_RECORDS - 1);
+        assert_eq!(data.read(slot(OTHER)).unwrap().0.len(), MAX_RECORDS * RECORD_BYTES);
+        assert_eq!(standing(&data, SESSION, 1_000, 1_000), Ok(Standing::Clear));
     }
 
     #[test]
     fn bytes_in_another_form_are_no_records() {
         let data = LocalData::default();
-        data.write(slot(SESSION), &[0xFF; 33]).unwrap();
-        assert_eq!(others(&data, SESSION, 0), Ok(Others::default()));
-        data.write(slot(SESSION), &[7; 31]).unwrap();
-        assert_eq!(others(&data, SESSION, 0), Ok(Others::default()));
+        for bytes in [&[0xFF; 33][..], &[7; 31], b""] {
+            data.write(slot(SESSION), bytes).unwrap();
+            assert_eq!(standing(&data, SESSION, 1_000, 1_000), Ok(Standing::Clear));
+        }
     }
 }

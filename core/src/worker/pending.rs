@@ -50,10 +50,21 @@ pub enum Exchange {
     },
 }
 
-/// A stream that is rechecked at `due_ms`, in milliseconds since 1970; absent while its session is being looked up.
+/// A stream that is rechecked.
 pub struct Watched {
     watch: Watch,
-    due_ms: Option<u64>,
+    recheck: Recheck,
+}
+
+/// The next recheck of a stream.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Recheck {
+    /// It is due at this time, in milliseconds since 1970.
+    Due(u64),
+    /// Its session is being looked up.
+    UnderWay,
+    /// Its session is being looked up by a call that it has made.
+    Calling,
 }
 
 /// The upstream's response of a stream.
@@ -109,8 +120,8 @@ pub struct PendingStreams {
     streams: IntMap<u64, PendingStream>,
     /// When the watched streams are due, with their generations.
     due: BinaryHeap<Reverse<(u64, u64)>>,
-    /// The watched streams whose recheck has made a call that is not over, by generation.
-    calling: IntMap<u64, ()>,
+    /// How many rechecks have made a call that is not over.
+    calling: usize,
     ready: VecDeque<Completion>,
     bytes: usize,
 }
@@ -136,8 +147,10 @@ impl PendingStreams {
 
     /// Follows a request that goes on, if there is a reason to. Returns whether there is.
     pub fn follow(&mut self, stream: StreamRef, follow_up: FollowUp, due_ms: Option<u64>) -> bool {
-        let watch = follow_up.watch.map(|watch| Watched { watch, due_ms });
-        self.push_due(due_ms, stream.generation);
+        let watch = follow_up.watch.zip(due_ms).map(|(watch, due_ms)| {
+            self.push_due(due_ms, stream.generation);
+            Watched { watch, recheck: Recheck::Due(due_ms) }
+        });
         let response = match follow_up.response {
             Some(exchange) => UpstreamResponse::Awaited(exchange),
             None if watch.is_none() => return false,
@@ -179,13 +192,14 @@ impl PendingStreams {
     pub fn schedule(&mut self, stream: StreamRef, due_ms: u64) {
         self.recheck_is_over(stream);
         if let Some((Some(watched), _)) = self.open(stream) {
-            watched.due_ms = Some(due_ms);
-            self.push_due(Some(due_ms), stream.generation);
+            watched.recheck = Recheck::Due(due_ms);
+            self.push_due(due_ms, stream.generation);
         }
     }
 
-    fn push_due(&mut self, due_ms: Option<u64>, generation: u64) {
-        self.due.extend(due_ms.map(|due_ms| Reverse((due_ms, generation))));
+    #[inline(never)]
+    fn push_due(&mut self, due_ms: u64, generation: u64) {
+        self.due.push(Reverse((due_ms, generation)));
         // Streams that have ended leave their places behind, for as long as their interval is.
         if self.due.len() > self.streams.len().saturating_mul(2).saturating_add(SPARE_PLACES) {
             let streams = &self.streams;
@@ -195,17 +209,25 @@ impl PendingStreams {
 
     /// The recheck of a stream has made a call.
     pub fn note_call(&mut self, stream: StreamRef) {
-        self.calling.insert(stream.generation, ());
+        if let Some((Some(watched), _)) = self.open(stream) {
+            watched.recheck = Recheck::Calling;
+            self.calling = self.calling.saturating_add(1);
+        }
     }
 
     /// The recheck of a stream is over.
     pub fn recheck_is_over(&mut self, stream: StreamRef) {
-        self.calling.remove(&stream.generation);
+        if let Some((Some(watched), _)) = self.open(stream)
+            && watched.recheck == Recheck::Calling
+        {
+            watched.recheck = Recheck::UnderWay;
+            self.calling = self.calling.saturating_sub(1);
+        }
     }
 
     /// How many rechecks have made a call that is not over.
     pub fn calling(&self) -> usize {
-        self.calling.len()
+        self.calling
     }
 
     /// Whether there are streams to recheck, some time.
@@ -232,8 +254,9 @@ impl PendingStreams {
             // A stream that has ended leaves its place here behind.
             if let Some(PendingStream { stream, exchange: Exchange::Open { watch: Some(watched), .. }, .. }) =
                 self.streams.get_mut(&generation)
-                && watched.due_ms.take_if(|due| *due == due_ms).is_some()
+                && watched.recheck == Recheck::Due(due_ms)
             {
+                watched.recheck = Recheck::UnderWay;
                 return Some((*stream, watched.watch.clone()));
             }
         }
@@ -249,8 +272,14 @@ impl PendingStreams {
             *has_ended = true;
             return false;
         }
-        self.recheck_is_over(stream);
-        self.take(stream).is_some_and(|ended| matches!(ended, Exchange::Session(_) | Exchange::Kills(_)))
+        match self.take(stream) {
+            Some(Exchange::Open { watch: Some(Watched { recheck: Recheck::Calling, .. }), .. }) => {
+                self.calling = self.calling.saturating_sub(1);
+                false
+            }
+            Some(Exchange::Session(_) | Exchange::Kills(_)) => true,
+            _ => false,
+        }
     }
 
     /// A stream was answered 503, since the host refused a change of its trailers or of its response. Returns whether its

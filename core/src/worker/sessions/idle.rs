@@ -8,30 +8,37 @@
 use super::lookups::PendingLookup;
 use super::{Sessions, Target};
 use crate::action::{Action, Completion};
-use crate::cache::idle_registry::{IdleRegistry, LookupId, Others};
+use crate::cache::idle_registry::{self, IdleRegistry, LookupId, Registration, Standing};
 use crate::cache::shared_data::{SharedData, Unavailable};
 use crate::exchange::Context;
 use crate::policy::limits::Limits;
-use crate::rest_sessions::backend::{Backend, TargetId};
+use crate::rest_sessions::backend::TargetId;
 use crate::rest_sessions::client::CallInfo;
 use crate::rest_sessions::request::IdleQuery;
 use crate::session::lookup::{Failure, Lookup};
+use crate::session::session::Session;
 
 /// The interval, in milliseconds, at which it is checked whether the lookups that others wait for are over.
 const CHECK_EVERY_MS: u32 = 5;
+
+/// The most, in milliseconds, by which `idle` may exceed the time since the last use, where the service has enforced the
+/// limit.
+const ENFORCED_SLACK_MS: u64 = 1_000;
 
 /// The state of `limits.idle` in one worker.
 pub struct IdleLimit {
     limits: Limits,
     max_idle_s: u64,
     registry: IdleRegistry,
-    /// The targets whose latest response said that they enforce `max_idle`.
-    enforcing: Vec<TargetId>,
+    /// The targets whose latest response said that they enforce `max_idle`, by the bit of their number. Targets beyond the
+    /// first 64 are taken for ones that do not.
+    enforcing: u64,
     /// Lookups that wait for others.
     waiting: Vec<(CallInfo, PendingLookup)>,
 }
 
 /// How the idle time of a lookup's session is judged.
+#[derive(Clone, Copy, Default)]
 pub struct IdleCheck {
     /// The call says `max_idle`.
     pub is_asked: bool,
@@ -39,8 +46,8 @@ pub struct IdleCheck {
     pub is_enforced: bool,
     /// Other workers know of the lookup. Absent where the service enforces the limit, and once a response came.
     lookup: Option<LookupId>,
-    /// The lookups that may have reset the idle time. `None`: no response came yet.
-    after: Option<Vec<LookupId>>,
+    /// Lookups that began by then may have reset the idle time, in milliseconds since 1970. Absent until a response came.
+    earlier_ms: Option<u64>,
 }
 
 /// What follows for the session that a lookup found.
@@ -58,7 +65,7 @@ impl IdleLimit {
     pub fn new(limits: Limits, shared_data: &dyn SharedData, random: [u64; 4]) -> Result<Option<Self>, Unavailable> {
         let Some(max_idle_s) = limits.max_idle_s() else { return Ok(None) };
         let registry = IdleRegistry::new(shared_data, random)?;
-        Ok(Some(Self { limits, max_idle_s, registry, enforcing: Vec::new(), waiting: Vec::new() }))
+        Ok(Some(Self { limits, max_idle_s, registry, enforcing: 0, waiting: Vec::new() }))
     }
 
     /// Whether this is the limit that a response enforces.
@@ -67,11 +74,20 @@ impl IdleLimit {
     }
 
     fn note(&mut self, target: TargetId, is_enforced: bool) {
-        if self.enforcing.contains(&target) != is_enforced {
-            self.enforcing.retain(|other| *other != target);
-            self.enforcing.extend(is_enforced.then_some(target));
-        }
+        let bit = bit(target);
+        self.enforcing = if is_enforced { self.enforcing | bit } else { self.enforcing & !bit };
     }
+
+    /// Whether a session was idle for longer than a service may let pass.
+    fn is_exceeded(&self, session: &Session, check: IdleCheck) -> bool {
+        let slack_ms = if check.is_enforced { ENFORCED_SLACK_MS } else { 0 };
+        let limits = Limits { idle_ms: self.limits.idle_ms.map(|limit| limit.saturating_add(slack_ms)), age_ms: None };
+        limits.idle_exceeded(session)
+    }
+}
+
+fn bit(TargetId(number): TargetId) -> u64 {
+    u32::try_from(number).ok().and_then(|number| 1_u64.checked_shl(number)).unwrap_or(0)
 }
 
 impl Sessions {
@@ -84,29 +100,30 @@ impl Sessions {
         &mut self,
         cx: &Context<'_>,
         target: &Target<'_>,
-        deadline_ms: u64,
         in_shadow: bool,
     ) -> Result<(IdleQuery, Option<IdleCheck>), Failure> {
         let Some(limit) = &mut self.idle else { return Ok((IdleQuery::default(), None)) };
-        let Backend { namespace, .. } = &**target.backend;
-        let is_asked = !in_shadow;
-        let counts_as_use = in_shadow || !limit.enforcing.contains(&namespace.target_id);
-        let lookup = if counts_as_use {
-            let hash = limit.registry.hash(namespace, &target.key.token);
+        let backend = target.backend;
+        let mut check = IdleCheck { is_asked: !in_shadow, ..IdleCheck::default() };
+        let counts_as_use = in_shadow || limit.enforcing & bit(backend.namespace.target_id) == 0;
+        if counts_as_use {
+            let (lookup, now_ms) = (limit.registry.new_id(), cx.now_ms());
+            let change = Registration::Begin(lookup, now_ms.saturating_add(backend.service.timeout_ms));
+            let hash = limit.registry.hash(&backend.namespace, &target.key.token);
             let data = cx.environment.shared_data();
-            Some(limit.registry.register(data, hash, cx.now_ms(), deadline_ms).map_err(|_| Failure::Busy)?)
-        } else {
-            None
-        };
-        let query = IdleQuery { max_idle_s: is_asked.then_some(limit.max_idle_s), only_once: counts_as_use };
-        Ok((query, Some(IdleCheck { is_asked, is_enforced: false, lookup, after: None })))
+            idle_registry::register(data, hash, change, now_ms, now_ms).map_err(|_| Failure::Busy)?;
+            check.lookup = Some(lookup);
+        }
+        let query = IdleQuery { max_idle_s: check.is_asked.then_some(limit.max_idle_s), only_once: counts_as_use };
+        Ok((query, Some(check)))
     }
 
     /// A lookup that was to begin does not.
-    pub(super) fn forget_idle(&mut self, cx: &Context<'_>, target: &Target<'_>, check: Option<&IdleCheck>) {
+    pub(super) fn forget_idle(&mut self, cx: &Context<'_>, target: &Target<'_>, check: Option<IdleCheck>) {
         if let (Some(limit), Some(IdleCheck { lookup: Some(lookup), .. })) = (&self.idle, check) {
             let hash = limit.registry.hash(&target.backend.namespace, &target.key.token);
-            let _ = limit.registry.conclude(cx.environment.shared_data(), hash, Some(*lookup), None, cx.now_ms());
+            let (data, now_ms) = (cx.environment.shared_data(), cx.now_ms());
+            let _ = idle_registry::register(data, hash, Registration::End(lookup), now_ms, now_ms);
         }
     }
 
@@ -125,39 +142,31 @@ impl Sessions {
             limit.note(namespace.target_id, check.is_enforced);
         }
         let own = check.lookup.take();
-        let session = match lookup {
-            Lookup::Active(session) => Some(session),
-            Lookup::None | Lookup::Failed(_) => None,
-        };
-        if own.is_none() && (session.is_none() || check.is_enforced) {
+        let session = if let Lookup::Active(session) = lookup { Some(session) } else { None };
+        let exceeding = session.filter(|session| limit.is_exceeded(session, *check));
+        if own.is_none() && (session.is_none() || (check.is_enforced && exceeding.is_none())) {
             return IdleVerdict::Within;
         }
         let (data, now_ms) = (cx.environment.shared_data(), cx.now_ms());
-        let exceeding = session.filter(|session| !check.is_enforced && limit.limits.idle_exceeded(session));
-        let in_shadow = pending.waiters.iter().all(|waiter| waiter.in_shadow);
-        // This lookup has restarted its time to live.
-        let condemned_until_ms =
-            exceeding.filter(|_| !in_shadow).map(|session| now_ms.saturating_add(session.ttl_ms().max(1)));
         let hash = limit.registry.hash(namespace, &info.key.token);
-        let others = limit.registry.conclude(data, hash, own, condemned_until_ms, now_ms);
-        let Some(session) = session else { return IdleVerdict::Within };
-        if exceeding.is_some() {
-            return IdleVerdict::Exceeded;
-        }
-        let before = |others: &Others| match &check.after {
-            None => others.before(session.idle_ms().unwrap_or(0), now_ms),
-            Some(after) => others.among(after),
-        };
-        match others {
-            Ok(Others { is_condemned: true, .. }) => IdleVerdict::Exceeded,
-            Ok(_) if check.is_enforced => IdleVerdict::Within,
-            Ok(others) => {
-                let before = before(&others);
-                let is_decided = before.is_empty();
-                check.after = Some(before);
-                if is_decided { IdleVerdict::Within } else { IdleVerdict::Undecided }
+        let lookup = own.unwrap_or_default();
+        let change = match exceeding {
+            // This lookup has restarted its time to live.
+            Some(session) if pending.waiters.iter().any(|waiter| !waiter.in_shadow) => {
+                Registration::Condemn(lookup, now_ms.saturating_add(session.ttl_ms().max(1)))
             }
-            Err(_) => IdleVerdict::Undecided,
+            _ => Registration::End(lookup),
+        };
+        let idle_ms = session.and_then(|session| session.idle_ms()).unwrap_or(0);
+        let earlier_ms = check.earlier_ms.unwrap_or(idle_registry::latest_earlier_ms(idle_ms, now_ms));
+        check.earlier_ms = Some(earlier_ms);
+        let standing = idle_registry::register(data, hash, change, earlier_ms, now_ms);
+        match standing {
+            _ if exceeding.is_some() => IdleVerdict::Exceeded,
+            Ok(Standing::Condemned) => IdleVerdict::Exceeded,
+            Ok(Standing::Clear) => IdleVerdict::Within,
+            Ok(Standing::Contested) if check.is_enforced => IdleVerdict::Within,
+            Ok(Standing::Contested) | Err(Unavailable) => IdleVerdict::Undecided,
         }
     }
 
@@ -180,32 +189,38 @@ impl Sessions {
         tick_ms: u32,
         actions: &mut Vec<Action>,
     ) -> Vec<Completion> {
-        let Some(limit) = &mut self.idle else { return Vec::new() };
-        if limit.waiting.is_empty() {
-            return Vec::new();
+        let mut ready = Vec::new();
+        let waiting = self.idle.as_mut().map(|limit| std::mem::take(&mut limit.waiting)).unwrap_or_default();
+        if waiting.is_empty() {
+            return ready;
         }
         let (data, now_ms) = (cx.environment.shared_data(), cx.now_ms());
-        let registry = &limit.registry;
-        let (ready, waiting): (Vec<_>, Vec<_>) = limit.waiting.drain(..).partition(|(info, pending)| {
-            let hash = registry.hash(&info.backend.namespace, &info.key.token);
-            let after = pending.idle.as_ref().and_then(|check| check.after.as_deref()).unwrap_or_default();
-            let others = registry.conclude(data, hash, None, None, now_ms);
-            pending.deadline_ms() <= now_ms || others.is_ok_and(|others| others.among(after).is_empty())
-        });
-        if waiting.is_empty() {
+        for (info, pending) in waiting {
+            let Some(limit) = &mut self.idle else { continue };
+            let hash = limit.registry.hash(&info.backend.namespace, &info.key.token);
+            let earlier_ms = pending.idle.and_then(|check| check.earlier_ms).unwrap_or(now_ms);
+            let standing = idle_registry::standing(data, hash, earlier_ms, now_ms);
+            if pending.deadline_ms() > now_ms && matches!(standing, Ok(Standing::Contested) | Err(Unavailable)) {
+                limit.waiting.push((info, pending));
+            } else {
+                ready.extend(self.look_up_again(cx, info, pending, actions));
+            }
+        }
+        if self.idle.as_ref().is_some_and(|limit| limit.waiting.is_empty()) {
             actions.push(Action::Timer(tick_ms));
         }
-        limit.waiting = waiting;
-        ready.into_iter().flat_map(|(info, pending)| self.look_up_again(cx, info, pending, actions)).collect()
+        ready
     }
 
-    /// A condemned session was killed, or is none.
+    /// A condemned session was killed, or is none. A lookup that was served before may be answered until its deadline.
     pub(super) fn end_condemned(&mut self, cx: &Context<'_>, info: &CallInfo) {
-        if let Some(limit) = &self.idle {
-            let hash = limit.registry.hash(&info.backend.namespace, &info.key.token);
-            let now_ms = cx.now_ms();
+        let Some(limit) = &self.idle else { return };
+        let hash = limit.registry.hash(&info.backend.namespace, &info.key.token);
+        let (data, now_ms) = (cx.environment.shared_data(), cx.now_ms());
+        if idle_registry::standing(data, hash, 0, now_ms) == Ok(Standing::Condemned) {
             let until_ms = now_ms.saturating_add(info.backend.service.timeout_ms);
-            limit.registry.ended(cx.environment.shared_data(), hash, now_ms, until_ms);
+            let change = Registration::Condemn(LookupId::default(), until_ms);
+            let _ = idle_registry::register(data, hash, change, 0, now_ms);
         }
     }
 

@@ -3,11 +3,11 @@
 use std::rc::Rc;
 
 use super::idle::{IdleCheck, IdleVerdict};
-use super::{Purpose, Sessions, received};
+use super::{Purpose, Sessions, Target, received};
 use crate::action::{Action, Completion, Ready, StreamRef};
 use crate::cache::invalidation::{KeyHash, Version};
 use crate::cache::session_cache::{CachedLookup, Query};
-use crate::cache::shared_data::SharedData;
+use crate::cache::shared_data::{SharedData, Unavailable};
 use crate::exchange::Context;
 use crate::rest_sessions::admission::CallKind;
 use crate::rest_sessions::backend::{Backend, SessionKey};
@@ -100,27 +100,40 @@ impl Sessions {
             actions.push(Action::Count(Counter::Coalesced));
             return None;
         }
-        let checked = self.check_idle(cx, &target, now_ms.saturating_add(backend.service.timeout_ms), waiter.in_shadow);
-        let admitted = checked.and_then(|(query, check)| match self.client.admit(backend, CallKind::Lookup, now_ms) {
-            Ok(permit) => Ok((query, check, permit)),
-            Err(failure) => {
-                self.forget_idle(cx, &target, check.as_ref());
-                Err(failure)
-            }
-        });
-        match admitted {
-            Ok((query, idle, permit)) => {
-                let version = epoch.and_then(|epoch| Version::read(data, hash, epoch)).ok();
-                let call = request::lookup(&backend.service, &backend.namespace.app, token, query, trace());
-                let pending = PendingLookup { hash, version, idle, waiters: vec![waiter] };
-                self.begin(target.call_info(CallKind::Lookup, call, now_ms), Purpose::Lookup(pending), permit, actions);
-                None
-            }
-            Err(failure) => {
-                self.report_failure(cx, failure, backend, actions);
-                Some(self.or_stale(cx, key, hash, waiter, Lookup::Failed(failure), actions))
-            }
-        }
+        self.call(cx, &target, epoch, waiter, trace, actions)
+    }
+
+    /// Looks a session up by a call.
+    #[inline(never)]
+    fn call(
+        &mut self,
+        cx: &Context<'_>,
+        target: &Target<'_>,
+        epoch: Result<u64, Unavailable>,
+        waiter: Waiter,
+        trace: &dyn Fn() -> Trace,
+        actions: &mut Vec<Action>,
+    ) -> Option<Lookup> {
+        let (backend, key, hash) = (target.backend, &target.key, target.hash);
+        let (data, now_ms) = (cx.shared_data, cx.now_ms());
+        let failure = match self.check_idle(cx, target, waiter.in_shadow) {
+            Ok((query, idle)) => match self.client.admit(backend, CallKind::Lookup, now_ms) {
+                Ok(permit) => {
+                    let version = epoch.and_then(|epoch| Version::read(data, hash, epoch)).ok();
+                    let call = request::lookup(&backend.service, &backend.namespace.app, &key.token, query, trace());
+                    let pending = PendingLookup { hash, version, idle, waiters: vec![waiter] };
+                    self.begin(target.call_info(CallKind::Lookup, call, now_ms), Purpose::Lookup(pending), permit, actions);
+                    return None;
+                }
+                Err(failure) => {
+                    self.forget_idle(cx, target, idle);
+                    failure
+                }
+            },
+            Err(failure) => failure,
+        };
+        self.report_failure(cx, failure, backend, actions);
+        Some(self.or_stale(cx, key, hash, waiter, Lookup::Failed(failure), actions))
     }
 
     /// Lets waiters join the lookup of the session that is in flight, if it began after the session's last invalidation.

@@ -63,6 +63,20 @@ fn the_service_that_enforces_the_limit_judges_it() {
 }
 
 #[test]
+fn a_service_that_says_that_it_enforces_the_limit_and_sends_a_session_far_beyond_it_is_not_believed() {
+    for session in [session_idle_for(62), json!({"id": "user123", "ttl": 7200})] {
+        let [mut first, mut second] = workers(json!({}));
+        request(&mut first, "/");
+        first.respond(&Response::Judged(60, session));
+        assert_eq!(first.outcomes(), [Outcome::DeniedNoSession]);
+        assert_eq!(first.calls[0].request.method(), "DELETE");
+        request(&mut second, "/");
+        second.respond(&Response::Judged(60, session_idle_for(0)));
+        assert_eq!(second.outcomes(), [Outcome::DeniedNoSession], "it is condemned");
+    }
+}
+
+#[test]
 fn another_limit_than_the_one_asked_for_is_not_this_limit() {
     let [mut shell] = workers(json!({}));
     request(&mut shell, "/");
