@@ -229,7 +229,7 @@ bench-peers: | toolchain
 
 # Optimised for size, LLVM inlines nearly nothing (its threshold is 5), and calls cost cache misses in the hot path.
 # Up to this threshold inlining costs few bytes; from 44 on it costs many.
-INLINE := "-Cllvm-args=--inline-threshold=40"
+INLINE := "-Cllvm-args=--inline-threshold=25"
 
 # Only the cdylib is built: with an rlib beside it, Cargo silently drops link-time optimisation.
 # The compiled module exports every callback of the SDK, and Envoy would call each of them for each request.

@@ -20,7 +20,7 @@ fn a_method_in_lower_case_does_not_bypass_a_rule_over_any_protocol() {
     }
     mesh.expect_outcomes(&[("denied_bad_method_total", 3)]);
     // Some parsers of HTTP/1 refuse such methods themselves.
-    let over_http_1 = mesh.send(&Request::new("delete", "/a"));
+    let over_http_1 = Request::new("delete", "/a").send_to(mesh.address());
     assert_eq!(over_http_1.status, 400);
     mesh.denies(&Request::new("DELETE", "/a"), 401, "session_required");
     assert_eq!(mesh.upstream.count(), 0);
