@@ -103,6 +103,8 @@ pub fn request_headers(cx: &Context<'_>, headers: Headers, end_of_stream: bool, 
 
 /// Answers a preflight of the logout, which no upstream knows. `None`: it asks for another request, or the rule that will
 /// decide on the logout does not list its origin. `rule` is the preflight's own.
+#[cold]
+#[inline(never)] // keeps the code of ordinary requests small
 fn logout_preflight(
     cx: &Context<'_>,
     request: &Request,

@@ -24,6 +24,7 @@ pub fn is_navigation(method: &[u8], headers: &Headers) -> bool {
 /// `;prerender` (Fetch Standard, "`Sec-Purpose` header"). Browsers without `sec-purpose` say so in `purpose` or `x-moz`;
 /// `preview` in `x-purpose` is Safari's thumbnail of a page.
 #[must_use]
+#[inline(never)] // keeps the code of requests other than logouts small
 pub fn is_prefetch(headers: &Headers) -> bool {
     ["sec-purpose", "purpose", "x-purpose", "x-moz"].iter().flat_map(|name| headers.all(name)).any(|purposes| {
         purposes.split(|byte| matches!(byte, b',' | b';')).any(|purpose| {

@@ -26,6 +26,7 @@ pub enum Page {
 impl Page {
     /// The page that sent a request with these headers. `listed` are the allowed origins beside the request's own.
     #[must_use]
+    #[inline(never)] // keeps the code of requests without an origin check small
     pub fn of(headers: &Headers, listed: &[Origin]) -> Self {
         let value = headers.single_known(Known::Origin);
         let origin = value.and_then(Origin::parse);
