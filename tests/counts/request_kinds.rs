@@ -269,7 +269,7 @@ pub fn count_until_call(module: &[u8], tokens: &[String]) -> Vec<u64> {
     let with = |token: &str, outcome| Kind {
         name: "a token beside the cached one",
         configuration: configuration.clone(),
-        path: "/account",
+        path: "/account".to_owned(),
         cookie: Some(format!("session-cookie={token}")),
         trailers: false,
         outcome,

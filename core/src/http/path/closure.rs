@@ -18,8 +18,8 @@ pub const MAX_LENGTH: usize = 8 * 1024;
 ///
 /// With these bounds, a request with any path costs at most ten times one with a plain path of that length
 /// (`tests/counts` holds it). Every request has costs that do not depend on its path, which the bytes more stand for.
-const MAX_PASSES: usize = 8;
-const FREE_BYTES: usize = 2 * 1024;
+const MAX_PASSES: usize = 3;
+const FREE_BYTES: usize = 640;
 
 /// A search for the readings of one path.
 pub struct Closure {
@@ -89,7 +89,9 @@ impl Closure {
         if decodings > MAX_DECODINGS {
             return Err(Ambiguity::TooManyDecodings);
         }
-        self.budget.spend(reading.path.len())?;
+        // Bytes outside ASCII are looked at more closely.
+        let looks = if matches!(step, Step::FoldCase | Step::DropInvalidUtf8) { 3_usize } else { 1 };
+        self.budget.spend(reading.path.len().saturating_mul(looks))?;
         let path = step.apply(&reading.path);
         self.add(path, decodings)
     }

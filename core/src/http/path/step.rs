@@ -61,7 +61,11 @@ impl Step {
                 merged
             }
             Self::DropParameters => drop_parameters(path),
-            Self::DropInvalidUtf8 => path.utf8_chunks().flat_map(|chunk| chunk.valid().bytes()).collect(),
+            Self::DropInvalidUtf8 => {
+                let mut valid = Vec::with_capacity(path.len());
+                path.utf8_chunks().for_each(|chunk| valid.extend_from_slice(chunk.valid().as_bytes()));
+                valid
+            }
             Self::FoldCase => fold(path),
             Self::CutParameters => cut(path, b';'),
             Self::CutQuery => cut(path, b'?'),

@@ -183,12 +183,7 @@ impl Sessions {
 
     /// Repeats the lookups that waited for others which are over now, or for as long as their streams may wait. `tick_ms`:
     /// the interval of ticks for other reasons.
-    pub fn go_on_after_others(
-        &mut self,
-        cx: &Context<'_>,
-        tick_ms: u32,
-        actions: &mut Vec<Action>,
-    ) -> Vec<Completion> {
+    pub fn go_on_after_others(&mut self, cx: &Context<'_>, tick_ms: u32, actions: &mut Vec<Action>) -> Vec<Completion> {
         let mut ready = Vec::new();
         let waiting = self.idle.as_mut().map(|limit| std::mem::take(&mut limit.waiting)).unwrap_or_default();
         if waiting.is_empty() {

@@ -122,7 +122,12 @@ impl Sessions {
                     let version = epoch.and_then(|epoch| Version::read(data, hash, epoch)).ok();
                     let call = request::lookup(&backend.service, &backend.namespace.app, &key.token, query, trace());
                     let pending = PendingLookup { hash, version, idle, waiters: vec![waiter] };
-                    self.begin(target.call_info(CallKind::Lookup, call, now_ms), Purpose::Lookup(pending), permit, actions);
+                    self.begin(
+                        target.call_info(CallKind::Lookup, call, now_ms),
+                        Purpose::Lookup(pending),
+                        permit,
+                        actions,
+                    );
                     return None;
                 }
                 Err(failure) => {

@@ -137,9 +137,7 @@ fn a_shadow_request_whose_stream_is_gone_counts_its_decision_and_does_nothing_el
             shell.worker.handle(event, &shell.environment, &mut actions);
             let completion = completion(&mut actions);
             shell.worker.handle(Event::StreamGone(completion), &shell.environment, &mut actions);
-            let [Action::Count(Counter::Outcome(counted))] = &actions[..] else {
-                panic!("{actions:?}")
-            };
+            let [Action::Count(Counter::Outcome(counted))] = &actions[..] else { panic!("{actions:?}") };
             assert_eq!(*counted, outcome);
         }
     }
