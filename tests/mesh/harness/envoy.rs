@@ -390,6 +390,8 @@ fn upstream_cluster(name: &str, address: SocketAddr, explicit: &Value) -> Value 
         "name": name,
         "connect_timeout": "1s",
         "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [endpoint(&address)]}]},
+        // Envoy's default is 1,024 each.
+        "circuit_breakers": {"thresholds": [{"max_connections": 4096, "max_requests": 4096, "max_pending_requests": 4096}]},
         "typed_extension_protocol_options": protocol(explicit, &json!({})),
     })
 }
