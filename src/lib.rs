@@ -30,6 +30,9 @@ mod metrics;
 mod root;
 mod shared_data;
 mod stream;
+#[cfg(feature = "traps")]
+#[path = "../tests/traps/module.rs"]
+mod traps;
 
 use proxy_wasm::types::LogLevel;
 

@@ -24,6 +24,8 @@ fn key(slot: Slot) -> [u8; 20] {
         Slot::HashKey => (b'k', 0),
         Slot::Tag(number) => (b'm', number),
         Slot::Entry(number) => (b'p', number),
+        Slot::Idle(number) => (b'i', number),
+        Slot::Gauges(number) => (b'g', number),
     };
     let [low, high] = number.to_le_bytes();
     let mut key = [b'.'; 20];

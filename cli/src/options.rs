@@ -48,9 +48,10 @@ pub struct Explain {
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
     pub client: IpAddr,
     /// Response of rest-sessions: `none`, `unavailable`, or a session as JSON with at least `id` (defaults: ttl 7200,
-    /// idle 0, r 1, w 1, ip the client's); if omitted, all three cases are shown
-    #[arg(long, value_name = "SESSION")]
-    pub session: Option<String>,
+    /// idle 0, r 1, w 1, ip the client's); may be repeated, for a request with several tokens, in their order; if omitted,
+    /// all three cases are shown
+    #[arg(long = "session", value_name = "SESSION")]
+    pub sessions: Vec<String>,
     /// Time of the request, in seconds since 1970 [default: now]
     #[arg(long, value_name = "UNIX")]
     pub now: Option<u64>,

@@ -96,8 +96,9 @@ fn run_explain(options: &options::Explain, stdin: &mut dyn Read, now_ms: u64) ->
         return Ok(Output { code: EXIT_PROBLEMS, out: String::new(), err: text });
     };
     let now_ms = options.now.map_or(now_ms, |seconds| seconds.saturating_mul(1_000));
-    let assumed =
-        options.session.as_deref().map(|session| AssumedSession::parse(session, options.client)).transpose()?;
+    let assumed: Result<Vec<_>, _> =
+        options.sessions.iter().map(|session| AssumedSession::parse(session, options.client)).collect();
+    let assumed = assumed?;
     let request = Request::parse(&options.request, &options.headers, now_ms)?;
     let explanation = explain::explain(config, &Scenario { request, client: options.client, now_ms, assumed })?;
     let out = if options.json {

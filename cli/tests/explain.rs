@@ -69,7 +69,7 @@ rule       admin (rules[2]): session required, app backoffice
            not assets: the path is none of /static/*
            not pages: the path is none of /, /login
 token      in cookie:s
-callout    GET /at/rs/backoffice/get/… at rs.internal (cluster outbound|3000||rs.internal)
+callout    GET /at/rs/backoffice/get/…?max_idle=1800 at rs.internal (cluster outbound|3000||rs.internal)
 
 With this session:
 requires   d.role one_of [\"admin\"]: holds, it is \"admin\"
@@ -127,8 +127,33 @@ fn readings_are_shown_with_the_rules_that_they_select() {
     assert!(out.contains("decision   deny, ambiguous_path"), "{out}");
     let out = explained(&["GET https://shop.example.com/a/%2e%2e/b"]);
     assert!(out.contains("path       refused where rules match paths: a dot segment in the path\n"), "{out}");
+    let out = explained(&["GET https://shop.example.com/%252525252e"]);
+    assert!(
+        out.contains("refused where rules match paths: a path that is percent-encoded more than three times\n"),
+        "{out}"
+    );
+    let out = explained(&["GET https://shop.example.com/static%ff/a"]);
+    assert!(out.contains("or as /static/a, rule assets\n") && out.contains("deny, ambiguous_path"), "{out}");
     let out = explained(&["GET https://evil.example.com/"]);
     assert!(out.contains("decision   deny, unknown_host") && !out.contains("rule "), "{out}");
+}
+
+#[test]
+fn a_method_that_servers_read_differently_is_explained() {
+    let out = explained(&["get https://shop.example.com/static/a"]);
+    let refused = "method     refused where rules or logout name methods: a method with other characters than capitals";
+    assert!(out.contains(refused) && !out.contains("rule "), "{out}");
+    assert!(
+        out.contains("decision   deny, bad_method (rest_sessions.denied_bad_method_total)\nreply      400\n"),
+        "{out}"
+    );
+    let out = explained(&["POST https://shop.example.com/static/a?_method=get"]);
+    assert!(out.contains("method     or GET by the query, rule assets\n"), "{out}");
+    assert!(out.contains("decision   deny, bad_method"), "{out}");
+    let out = explained(&["GET https://shop.example.com/static/a?_method=head"]);
+    assert!(out.contains("or HEAD by the query, rule assets\n") && out.contains("decision   allow, off"), "{out}");
+    let out = explained(&["POST https://shop.example.com/?_method=put&_method=get"]);
+    assert!(out.contains("a query that names what is no method, or different ones\n"), "{out}");
 }
 
 #[test]
@@ -198,10 +223,39 @@ token      none
            query:t: absent
 ";
     assert!(out.contains(lines), "{out}");
+    let five =
+        format!("cookie: {}", ["a", "b", "c", "d", "e"].map(|first| format!("s={first}{}", &secret[1..])).join(";"));
+    let out = explained(&["GET https://shop.example.com/live", "--header", &five]);
+    assert!(out.contains("token      none: more than four different tokens in one source\n"), "{out}");
+    assert!(out.contains("cookie:s: a well-formed token that is not used: the source has more than four"), "{out}");
+}
+
+#[test]
+fn several_tokens_are_explained_with_a_session_for_each() {
+    let secret = token(Duration::from_secs(60));
     let two = format!("cookie: s={secret}; s=x{}", &secret[1..]);
-    let out = explained(&["GET https://shop.example.com/live", "--header", &two]);
-    assert!(out.contains("token      none: two different tokens in one source\n"), "{out}");
-    assert!(out.contains("cookie:s: a well-formed token that is not used: the source has another one too"), "{out}");
+    let with = |sessions: &[&str]| {
+        let sessions = sessions.iter().flat_map(|session| ["--session", session]);
+        explained(
+            &["GET https://admin.example.com/a", "--header", &two].into_iter().chain(sessions).collect::<Vec<_>>(),
+        )
+    };
+    let out = with(&[r#"{"id":"u1","d":{"role":"admin"}}"#]);
+    assert!(
+        out.contains("token      in cookie:s: 2 different tokens, which are all looked up\ncallout    GET"),
+        "{out}"
+    );
+    assert_eq!(out.matches("callout    GET /at/rs/backoffice/get/…").count(), 2, "{out}");
+    assert!(out.contains("decision   allow, session"), "{out}");
+    let out = with(&["none", r#"{"id":"u2","d":{"role":"guest"}}"#]);
+    assert!(out.contains("requires   d.role one_of [\"admin\"]: does not hold, it is \"guest\"\n"), "{out}");
+    assert!(out.contains("decision   deny, forbidden"), "{out}");
+    let out = with(&[r#"{"id":"u1"}"#, r#"{"id":"u2"}"#]);
+    let conflict = "conflict   more than one session is active, so the request has none\ndecision   deny, no_session";
+    assert!(out.contains(&format!("With this session:\n{conflict}")), "{out}");
+    assert!(with(&["unavailable"]).contains("decision   deny, unavailable"));
+    assert!(with(&[r#"{"id":"u1"}"#, "unavailable"]).contains("decision   deny, unavailable"));
+    assert!(with(&["none"]).contains("If there is no such session:\ndecision   deny, no_session"));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use crate::http::change::HeaderChange;
 use crate::http::local_reply::LocalReply;
 use crate::rest_sessions::client::Dispatch;
+use crate::session::candidates::Position;
 use crate::session::lookup::{Failure, Lookup};
 use crate::telemetry::{Counter, FilterState, Gauge, LogLine};
 
@@ -69,6 +70,9 @@ pub enum Action {
     /// ([`Event::Complete`](crate::worker::Event::Complete), or
     /// [`Event::StreamGone`](crate::worker::Event::StreamGone) if the host does not know the stream any more).
     Complete(Completion),
+    /// Sets the interval of [`Event::Tick`](crate::worker::Event::Tick), in milliseconds. Zero: there are none. The next
+    /// one comes after the new interval.
+    Timer(u32),
     /// Enqueue an item to the worker's own queue, for an [`Event::Wakeup`](crate::worker::Event::Wakeup) in a callback of
     /// its own.
     Wakeup,
@@ -85,7 +89,8 @@ pub struct Completion {
 /// What an exchange was waiting for.
 #[derive(Debug)]
 pub(crate) enum Ready {
-    Lookup(Lookup),
+    /// The result for one of the tokens that the exchange waits for.
+    Lookup(Position, Lookup),
     /// Whether there was a session to end or to change, or why that is unknown.
     Mutation(Result<bool, Failure>),
 }

@@ -3,6 +3,9 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
+/// A map holds room for up to so many times its entries: it doubles when it is 7/8 full, and copies itself to do so.
+pub const MAP_SLACK: usize = 3;
+
 pub type IntMap<K, V> = HashMap<K, V, BuildHasherDefault<IdentityHasher>>;
 
 /// Returns the number that was written last, unchanged.

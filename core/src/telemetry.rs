@@ -15,11 +15,11 @@ pub enum Outcome {
     Anonymous,
     /// Passed under a rule with `session: off`.
     Off,
-    /// Passed as a CORS preflight.
+    /// Passed as a CORS preflight, or answered as one of the logout.
     Preflight,
     /// 401: there is no session.
     DeniedNoSession,
-    /// 403: a requirement of the rule fails.
+    /// 403: a requirement of the rule fails, or a browser prefetches the logout.
     DeniedForbidden,
     /// 403: the origin is not allowed.
     DeniedOrigin,
@@ -27,6 +27,8 @@ pub enum Outcome {
     DeniedAmbiguousPath,
     /// 400: the authority is malformed.
     DeniedBadHost,
+    /// 400: the method is malformed, or the query names another one under another rule.
+    DeniedBadMethod,
     /// 421: the host is not served.
     DeniedUnknownHost,
     /// 503: the lookup failed.
@@ -91,7 +93,7 @@ impl Cause {
 pub enum Counter {
     /// Requests by decision.
     Outcome(Outcome),
-    /// Requests whose first token source with a token had two different ones.
+    /// Requests whose first token source with a token had more than one with an active session, or too many.
     Conflicts,
     /// Calls to rest-sessions.
     Calls,
@@ -162,6 +164,7 @@ counters! {
     DeniedOrigin: Outcome(Outcome::DeniedOrigin) => "rest_sessions.denied_origin_total",
     DeniedAmbiguousPath: Outcome(Outcome::DeniedAmbiguousPath) => "rest_sessions.denied_ambiguous_path_total",
     DeniedBadHost: Outcome(Outcome::DeniedBadHost) => "rest_sessions.denied_bad_host_total",
+    DeniedBadMethod: Outcome(Outcome::DeniedBadMethod) => "rest_sessions.denied_bad_method_total",
     DeniedUnknownHost: Outcome(Outcome::DeniedUnknownHost) => "rest_sessions.denied_unknown_host_total",
     DeniedUnavailable: Outcome(Outcome::DeniedUnavailable) => "rest_sessions.denied_unavailable_total",
     DeniedBusy: Outcome(Outcome::DeniedBusy) => "rest_sessions.denied_busy_total",
@@ -204,11 +207,13 @@ pub enum Gauge {
     CacheBytes,
     /// The entries of the caches.
     CacheEntries,
+    /// What requests that wait, or whose response is to come, hold in memory, in bytes.
+    PendingBytes,
 }
 
 impl Gauge {
     /// All gauges but the epoch, whose value has no meaning ([`ENDS_EPOCH`]).
-    pub const ALL: [Self; 3] = [Self::InFlight, Self::CacheBytes, Self::CacheEntries];
+    pub const ALL: [Self; 4] = [Self::InFlight, Self::CacheBytes, Self::CacheEntries, Self::PendingBytes];
 
     /// The metric's name.
     #[must_use]
@@ -217,6 +222,7 @@ impl Gauge {
             Self::InFlight => "rest_sessions.in_flight",
             Self::CacheBytes => "rest_sessions.cache_bytes",
             Self::CacheEntries => "rest_sessions.cache_entries",
+            Self::PendingBytes => "rest_sessions.pending_bytes",
         }
     }
 }
@@ -242,6 +248,7 @@ impl Outcome {
             Self::DeniedOrigin => "bad_origin",
             Self::DeniedAmbiguousPath => "ambiguous_path",
             Self::DeniedBadHost => "bad_host",
+            Self::DeniedBadMethod => "bad_method",
             Self::DeniedUnknownHost => "unknown_host",
             Self::DeniedUnavailable => "unavailable",
             Self::DeniedBusy => "busy",

@@ -9,6 +9,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest, HttpResponse
 from django.utils.cache import patch_cache_control, patch_vary_headers
 
+from edge_sessions.cookie import read_token
 from edge_sessions.headers import DATA, STATUS, USER
 from edge_sessions.store import SessionStore
 
@@ -30,8 +31,8 @@ class SessionMiddleware(middleware.SessionMiddleware):
             )
 
     def process_request(self, request: HttpRequest) -> None:
-        cookie = request.COOKIES.get(settings.SESSION_COOKIE_NAME)
-        request.session = self.SessionStore(cookie, request.headers)
+        token = read_token(request.META.get("HTTP_COOKIE", ""), settings.SESSION_COOKIE_NAME)
+        request.session = self.SessionStore(token, request.headers)
 
     def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
         session = cast(SessionStore, request.session)

@@ -1,6 +1,5 @@
 """The session engine: the session of one request, `request.session`."""
 
-import re
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
@@ -9,13 +8,12 @@ from urllib.parse import unquote
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
+from edge_sessions.cookie import TOKEN
 from edge_sessions.data import SessionData, changes, compact, parse
 from edge_sessions.errors import NoSession, OwnedByTheEdge, SessionUnavailable
 from edge_sessions.headers import DATA, KILL, SET, STATUS, TTL, USER, read, read_status
 from edge_sessions.limits import check_size
 from edge_sessions.unsupported import CREATED_AT_LOGIN, ExternallyManagedSession
-
-TOKEN = re.compile("[A-Za-z0-9]{64}")
 
 
 class SessionStore(ExternallyManagedSession):
@@ -49,15 +47,16 @@ class SessionStore(ExternallyManagedSession):
 
     @property
     def session_key(self) -> str | None:
-        """The token, from the cookie. None without an active session; raises `OwnedByTheEdge` without the cookie."""
+        """The token, from the cookie. None without an active session; raises `OwnedByTheEdge` if the Cookie header does
+        not tell the token."""
         if self.status != "active":
             return None
         # Code that uses None as a key would mix up the sessions of all users.
         if self._session_key is None or not TOKEN.fullmatch(self._session_key):
             raise OwnedByTheEdge(
-                f"request.session.session_key: the token did not arrive as the cookie {settings.SESSION_COOKIE_NAME}; "
-                "the filter's `token_from` names others, or its `forward_token` is false. request.session.user is the "
-                "id of the user."
+                f"request.session.session_key: the request has no cookie {settings.SESSION_COOKIE_NAME} with a token, "
+                "or several with different ones. The filter's `token_from` may name other sources, or its "
+                "`forward_token` is false. request.session.user is the id of the user."
             )
         return self._session_key
 

@@ -5,7 +5,7 @@ import time
 
 import pytest
 import requests
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Request, expect
 
 from harness.demo import Demo
 from harness.rest_sessions import COOKIE, RestSessions
@@ -253,6 +253,36 @@ def test_a_page_of_another_site_cannot_log_its_visitors_in_at_this_one(
     assert navigation.value.status == 403
     assert navigation.value.json()["error"] == "bad_origin"
     assert token(foreign.context) is None
+
+
+def test_forms_of_a_site_with_referrer_policy_no_referrer_log_in_and_out(page: Page) -> None:
+    """Helmet sets this policy by default. Chromium then sends `Origin: null` with the site's own forms."""
+
+    def open_with_policy(path: str) -> None:
+        page.goto(path)
+        page.evaluate(
+            """() => {
+                const policy = document.createElement("meta");
+                policy.name = "referrer";
+                policy.content = "no-referrer";
+                document.head.append(policy);
+            }"""
+        )
+
+    def is_form(request: Request) -> bool:
+        return request.method == "POST"
+
+    open_with_policy("/login")
+    with page.expect_request(is_form) as login:
+        log_in(page, "max")
+    expect(page.locator("#user")).to_have_text("Max Planck")
+    open_with_policy("/")
+    with page.expect_request(is_form) as logout:
+        log_out(page)
+    for sent in (login, logout):
+        headers = sent.value.all_headers()
+        assert (headers["origin"], headers["sec-fetch-site"]) == ("null", "same-origin")
+    assert token(page.context) is None
 
 
 def test_a_login_does_not_return_to_another_site(page: Page) -> None:

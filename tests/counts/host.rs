@@ -194,7 +194,11 @@ impl HostCall<'_, '_> {
                 self.caller.data_mut().resumed = true;
                 Ok(OK)
             }
-            "proxy_set_effective_context" | "proxy_set_property" | "proxy_record_metric" | "proxy_done" => Ok(OK),
+            "proxy_set_effective_context"
+            | "proxy_set_property"
+            | "proxy_record_metric"
+            | "proxy_set_tick_period_milliseconds"
+            | "proxy_done" => Ok(OK),
             "proxy_http_call" => {
                 self.caller.data_mut().calls += 1;
                 self.write(9, &self.caller.data().calls.to_le_bytes())

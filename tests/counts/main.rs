@@ -4,6 +4,7 @@
 //! `UPDATE_COUNTS=1 cargo test --test counts` writes the file again, from the module in `dist`.
 
 mod host;
+mod paths;
 mod request_kinds;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,6 +28,10 @@ struct Counts {
 
 fn read(path: &Path, how_to_create: &str) -> Vec<u8> {
     fs::read(path).unwrap_or_else(|error| panic!("{}: {error}; {how_to_create}", path.display()))
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
 /// A line for each figure that differs.
@@ -61,7 +66,7 @@ fn differences(expected: &BTreeMap<String, PhaseCosts>, found: &BTreeMap<String,
 
 #[test]
 fn each_kind_of_request_has_the_recorded_costs() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = root();
     let module = read(&root.join("dist/rest_sessions_filter.wasm"), "`make test` builds it");
     let found = Counts { about: ABOUT.to_owned(), kinds: request_kinds::count(&module) };
     let path = root.join("tests/counts/counts.json");
@@ -85,4 +90,13 @@ fn counting_twice_gives_the_same_costs() {
         read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("dist/rest_sessions_filter.wasm"), "`make test` builds it");
     let (once, again) = (request_kinds::count(&module), request_kinds::count(&module));
     assert!(once == again, "the host or the module is not deterministic:\n{}", differences(&once, &again));
+}
+
+#[test]
+fn how_much_of_a_cached_token_is_guessed_right_does_not_show_in_the_cost() {
+    let module =
+        read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("dist/rest_sessions_filter.wasm"), "`make test` builds it");
+    let places = [0, 1, 7, 15, 16, 31, 32, 47, 54];
+    let costs = request_kinds::count_until_call(&module, &places.map(request_kinds::token_that_differs_at));
+    assert!(costs.iter().all(|cost| *cost == costs[0]), "first difference at {places:?}: {costs:?} instructions");
 }

@@ -20,7 +20,7 @@ const WARM_UP: u32 = 8;
 struct Kind {
     name: &'static str,
     configuration: Value,
-    path: &'static str,
+    path: String,
     cookie: Option<String>,
     trailers: bool,
     outcome: Outcome,
@@ -77,10 +77,10 @@ fn cookie_of(size: usize) -> String {
 }
 
 fn kinds() -> Vec<Kind> {
-    let plain = |name, path, outcome| Kind {
+    let plain = |name, path: &str, outcome| Kind {
         name,
         configuration: three_routes(),
-        path,
+        path: path.to_owned(),
         cookie: None,
         trailers: false,
         outcome,
@@ -92,6 +92,8 @@ fn kinds() -> Vec<Kind> {
     cached["cache"] = json!({"ttl": "5s"});
     let mut written = cached.clone();
     written["write_back"] = json!({});
+    let mut methods = cached.clone();
+    methods["rules"][1]["match"]["methods"] = json!(["GET"]);
     vec![
         Kind {
             cookie: session(),
@@ -107,6 +109,15 @@ fn kinds() -> Vec<Kind> {
             cookie: session(),
             configuration: cached,
             ..plain("optional, from the cache, two headers set", "/optional/page", Outcome::Passes)
+        },
+        Kind {
+            cookie: session(),
+            configuration: methods,
+            ..plain(
+                "required, from the cache, rules name methods, a query",
+                "/account?page=2&sort=name",
+                Outcome::Passes,
+            )
         },
         plain("off", "/off/style.css", Outcome::Passes),
         Kind { cookie: session(), ..plain("off, with a token", "/off/style.css", Outcome::Passes) },
@@ -128,7 +139,7 @@ fn kinds() -> Vec<Kind> {
 fn headers(kind: &Kind) -> Headers {
     let mut headers: Headers = [
         (":authority", "shop.example.com"),
-        (":path", kind.path),
+        (":path", &*kind.path),
         (":method", "GET"),
         (":scheme", "https"),
         ("user-agent", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"),
@@ -207,6 +218,32 @@ fn run(vm: &mut Vm, kind: &Kind, context: u32) -> (PhaseCosts, Option<Outcome>) 
     (costs, outcome)
 }
 
+/// The instructions that a request with this path takes up to its decision, be it let through or refused.
+pub fn count_path(vm: &mut Vm, context: &mut u32, path: String) -> u64 {
+    let kind = Kind {
+        name: "a path",
+        configuration: Value::Null,
+        path,
+        cookie: None,
+        trailers: false,
+        outcome: Outcome::Passes,
+    };
+    *context += 1;
+    let (costs, outcome) = run(vm, &kind, *context);
+    assert!(matches!(outcome, Some(Outcome::Passes | Outcome::Denied(400))), "{}", kind.path);
+    costs["1 headers"].instructions
+}
+
+/// A VM for [`count_path`], after some requests.
+pub fn vm_for_paths(module: &[u8]) -> (Vm, u32) {
+    let mut vm = Vm::start(&host::load(module), three_routes().to_string());
+    let mut context = ROOT;
+    for _ in 0..WARM_UP {
+        count_path(&mut vm, &mut context, format!("/off/{}", "a".repeat(60_000)));
+    }
+    (vm, context)
+}
+
 /// The costs of each kind of request.
 pub fn count(module: &[u8]) -> BTreeMap<String, PhaseCosts> {
     let module = host::load(module);
@@ -221,4 +258,39 @@ pub fn count(module: &[u8]) -> BTreeMap<String, PhaseCosts> {
         (kind.name.to_owned(), costs)
     });
     counted.collect()
+}
+
+/// The instructions that the filter takes for each of these tokens until it asks rest-sessions, while it has the session
+/// of [`TOKEN`] in its cache.
+pub fn count_until_call(module: &[u8], tokens: &[String]) -> Vec<u64> {
+    let module = host::load(module);
+    let mut configuration = three_routes();
+    configuration["cache"] = json!({"ttl": "5s"});
+    let with = |token: &str, outcome| Kind {
+        name: "a token beside the cached one",
+        configuration: configuration.clone(),
+        path: "/account".to_owned(),
+        cookie: Some(format!("session-cookie={token}")),
+        trailers: false,
+        outcome,
+    };
+    let counted = tokens.iter().map(|token| {
+        let mut vm = Vm::start(&module, configuration.to_string());
+        for context in ROOT + 1..=ROOT + WARM_UP {
+            run(&mut vm, &with(TOKEN, Outcome::Passes), context);
+        }
+        let (costs, outcome) = run(&mut vm, &with(token, Outcome::PassesAfterCall), ROOT + WARM_UP + 1);
+        assert!(outcome == Some(Outcome::PassesAfterCall), "{token} was not looked up");
+        costs["1 headers"].instructions
+    });
+    counted.collect()
+}
+
+/// The token whose session is cached, with another character at this place. The last characters of a token are the time
+/// of its creation, which stays.
+pub fn token_that_differs_at(place: usize) -> String {
+    let other = if TOKEN.as_bytes()[place] == b'x' { "y" } else { "x" };
+    let mut token = TOKEN.to_owned();
+    token.replace_range(place..=place, other);
+    token
 }

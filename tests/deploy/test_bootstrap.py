@@ -99,6 +99,20 @@ def test_calls_go_to_instances_that_are_not_ready_only_if_none_is(sessions_clust
     assert sessions_cluster["common_lb_config"]["healthy_panic_threshold"] == {"value": 1}
 
 
+def test_half_of_the_instances_may_be_ejected_and_only_by_calls_without_a_response(sessions_cluster: Json) -> None:
+    detection = sessions_cluster["outlier_detection"]
+    assert detection["split_external_local_origin_errors"] is True
+    assert detection["max_ejection_percent"] == 50
+    assert (detection["enforcing_consecutive_5xx"], detection["enforcing_success_rate"]) == (0, 0)
+
+
+def test_a_retry_goes_to_another_instance_and_only_if_the_filter_asks_for_it(sessions_cluster: Json) -> None:
+    retries = sessions_cluster["typed_extension_protocol_options"][HTTP_OPTIONS]["retry_policy"]
+    (predicate,) = retries["retry_host_predicate"]
+    assert predicate["name"] == "envoy.retry_host_predicates.previous_hosts"
+    assert "retry_on" not in retries
+
+
 @pytest.fixture(scope="module")
 def flags() -> dict[str, int]:
     """The numbers that are defaults of the flags of rest-sessions."""

@@ -79,10 +79,41 @@ def test_a_missing_compilation_target_is_installed(bare_path: Path) -> None:
     assert (done.returncode, done.stdout) == (0, "rustup target add wasm32-wasip1\n"), done.stderr
 
 
-def test_lint_checks_rust_python_and_lua() -> None:
+def test_lint_checks_rust_python_and_lua_and_the_crates() -> None:
     recipe = make("--dry-run", "lint").stdout
-    for command in ("cargo fmt", "cargo clippy", "cargo doc", "ruff check", "ruff format", "mypy", "selene"):
+    for command in (
+        "cargo fmt",
+        "cargo clippy",
+        "cargo doc",
+        "cargo-deny",
+        "ruff check",
+        "ruff format",
+        "mypy",
+        "selene",
+    ):
         assert command in recipe, command
+
+
+def lint_crates(folder: Path, script: str) -> subprocess.CompletedProcess[str]:
+    """Lints the crates with a cargo-deny that prints its arguments and then runs this script."""
+    fake(folder, "cargo-deny", f'echo "cargo-deny $@"; {script}')
+    installed = ("-o", "toolchain", "-o", ".venv/.lint-installed")
+    return make(*installed, f"CARGO_DENY={folder / 'cargo-deny'}", "lint-crates", PATH=str(folder))
+
+
+def test_advisories_are_skipped_visibly_where_their_database_is_out_of_reach(bare_path: Path) -> None:
+    done = lint_crates(bare_path, 'test "$2" != fetch')
+    assert done.returncode == 0, done.stderr
+    assert "cargo-deny --locked check licenses bans sources" in done.stdout
+    assert "check advisories" not in done.stdout
+    assert "make lint: SKIPPED the advisories" in done.stderr
+
+
+@pytest.mark.parametrize("refused", ["licenses bans sources", "advisories"])
+def test_a_crate_that_is_refused_fails_the_lint(bare_path: Path, refused: str) -> None:
+    done = lint_crates(bare_path, f'test "$*" != "--locked check {refused}"')
+    assert done.returncode != 0
+    assert "SKIPPED" not in done.stderr
 
 
 def image(folder: Path) -> subprocess.CompletedProcess[str]:

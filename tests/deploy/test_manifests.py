@@ -143,6 +143,23 @@ def test_istios_filter_patches_the_declared_service_with_the_settings_of_the_boo
         "connect_timeout",
         "load_assignment",
         "circuit_breakers",
+        "outlier_detection",
+    }
+
+
+def test_istio_ejects_instances_as_the_bootstrap_does() -> None:
+    rule = next(document for document in MANIFESTS.values() if document["kind"] == "DestinationRule")["spec"]
+    istios = rule["trafficPolicy"]["outlierDetection"]
+    whole = bootstraps_cluster()
+    detection = whole["outlier_detection"]
+    assert istios == {
+        "splitExternalLocalOriginErrors": detection["split_external_local_origin_errors"],
+        "consecutiveLocalOriginFailures": detection["consecutive_local_origin_failure"],
+        "consecutive5xxErrors": detection["enforcing_consecutive_5xx"],
+        "interval": detection["interval"],
+        "baseEjectionTime": detection["base_ejection_time"],
+        "maxEjectionPercent": detection["max_ejection_percent"],
+        "minHealthPercent": whole["common_lb_config"]["healthy_panic_threshold"]["value"],
     }
 
 

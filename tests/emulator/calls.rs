@@ -142,10 +142,7 @@ impl Vm {
                             *next = at + *period;
                         }
                     });
-                    // SAFETY: the SDK's export, with a root that exists.
-                    run_event(|| {
-                        callback("proxy_on_tick", root, || unsafe { exports::proxy_on_tick(root) }, |_, _| ())
-                    });
+                    self::tick(root);
                 }
                 _ => break,
             }
@@ -157,4 +154,12 @@ impl Vm {
     pub fn now(&self) -> Duration {
         with_host(|host| host.now)
     }
+}
+
+/// The timer of a root fires.
+pub fn tick(root: u32) {
+    run_event(|| {
+        // SAFETY: the SDK's export, with a root that exists.
+        callback("proxy_on_tick", root, || unsafe { exports::proxy_on_tick(root) }, |_, _| ());
+    });
 }

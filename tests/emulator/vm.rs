@@ -1,5 +1,6 @@
 //! The VM that a test drives: its configurations, its requests, and how the host behaves.
 
+use super::calls;
 use super::exports::{self, callback};
 use super::handle::Stream;
 use super::invariants;
@@ -227,13 +228,16 @@ fn retire(root: Root) {
     });
 }
 
-/// Destroys every stream and every root context.
-fn close() {
+/// Destroys every stream and every root context. Returns what was wrong in between.
+fn close() -> Option<String> {
     let alive =
         with_host(|host| (0..host.streams.len()).filter(|stream| host.streams[*stream].alive).collect::<Vec<_>>());
     for stream in alive {
         Stream { index: stream }.disconnect();
     }
+    // Small moves are shown at ticks alone.
+    with_host(|host| host.ticks.keys().copied().collect::<Vec<_>>()).into_iter().for_each(calls::tick);
+    let fault = invariants::leaked_memory();
     let roots = with_host(|host| {
         let roots = host.contexts.iter().filter(|(_, owner)| **owner == ContextKind::Root);
         roots.map(|(id, _)| Root(*id)).collect::<Vec<_>>()
@@ -241,6 +245,7 @@ fn close() {
     for root in roots {
         retire(root);
     }
+    fault
 }
 
 impl Drop for Vm {
@@ -248,7 +253,7 @@ impl Drop for Vm {
         // A test that has failed needs no second reason, but its contexts must be destroyed before the thread's host.
         let failed = std::thread::panicking();
         let mut faults = if failed { Vec::new() } else { invariants::paused_streams() };
-        close();
+        faults.extend(close());
         if !failed {
             faults.extend(invariants::violations(self.checks_filter_contract));
             assert!(faults.is_empty(), "invariants were violated:\n  {}", faults.join("\n  "));

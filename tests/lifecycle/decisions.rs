@@ -2,8 +2,8 @@
 
 use super::emulator::{Call, ClusterState, Request, Stream, Vm};
 use super::{
-    NONE, SESSION, annotation, assert_counters, config, only_status, pending_request, resolved_request, three_routes,
-    token,
+    NONE, SESSION, annotation, assert_counters, config, only_status, pending_request, resolved_request, respond_to_all,
+    three_routes, token,
 };
 use serde_json::json;
 
@@ -203,13 +203,17 @@ fn every_401_is_identical_regardless_of_the_problem_with_the_token() {
     for value in malformed {
         replies.push(vm.request(Request::get("/").token(value)).local_reply());
     }
-    replies.push(vm.request(Request::get("/").token(&token(1)).token(&token(2))).local_reply());
+    let too_many = (1..=5).fold(Request::get("/"), |request, number| request.token(&token(number)));
+    replies.push(vm.request(too_many).local_reply());
     assert_eq!(vm.dispatched(), 0);
+    let conflict = vm.request(Request::get("/").token(&token(1)).token(&token(2)));
+    respond_to_all(&mut vm);
+    replies.push(conflict.local_reply());
     replies.push(resolved_request(&mut vm, "/", NONE).local_reply());
     for reply in replies {
         assert_eq!(reply, missing);
     }
-    assert_counters(&vm, &[("denied_no_session_total", 7), ("conflicts_total", 1)]);
+    assert_counters(&vm, &[("denied_no_session_total", 8), ("conflicts_total", 2)]);
 }
 
 #[test]

@@ -60,9 +60,11 @@ fn the_table_of_metrics_names_each_of_them_and_no_other() {
 
 #[test]
 fn an_empty_cache_of_the_default_size_takes_64_kib() {
-    let vm = Vm::with_config(
+    let mut vm = Vm::with_config(
         json!({"app": "mywebapp", "rest_sessions": {"cluster": "rest-sessions"}, "cache": {"ttl": "5s"}}),
     );
+    assert_eq!(vm.gauge("cache_bytes"), 0, "before the first request");
+    vm.request(Request::get("/"));
     assert_eq!(vm.gauge("cache_bytes"), 64 * 1024);
 }
 

@@ -23,7 +23,7 @@ enum Route {
 enum Event {
     Request {
         route: Route,
-        token: Option<u32>,
+        tokens: Vec<u32>,
         body: bool,
         /// The worker that serves it.
         worker: usize,
@@ -82,9 +82,15 @@ fn event() -> impl Strategy<Value = Event> {
     ];
     let index = any::<usize>();
     let token = 0u32..4;
+    let tokens = prop_oneof![
+        1 => Just(0..=0usize),
+        3 => Just(1..=1),
+        1 => Just(2..=3),
+    ];
+    let tokens = tokens.prop_flat_map(|count| proptest::sample::subsequence(vec![0, 1, 2, 3], count)).prop_shuffle();
     prop_oneof![
-        6 => (route, proptest::option::weighted(0.8, token.clone()), any::<bool>(), any::<usize>())
-            .prop_map(|(route, token, body, worker)| Event::Request { route, token, body, worker }),
+        6 => (route, tokens, any::<bool>(), any::<usize>())
+            .prop_map(|(route, tokens, body, worker)| Event::Request { route, tokens, body, worker }),
         3 => (index, token).prop_map(|(index, token)| Event::ReusedId { index, token }),
         6 => (index, outcome).prop_map(|(index, outcome)| Event::CallOutcome { index, outcome }),
         3 => index.prop_map(|index| Event::Disconnect { index }),
@@ -99,7 +105,7 @@ fn event() -> impl Strategy<Value = Event> {
 struct Client {
     stream: Stream,
     route: Route,
-    token: Option<u32>,
+    tokens: Vec<u32>,
     /// Whether its request is incomplete.
     sending: bool,
     /// The step in which it arrived.
@@ -149,7 +155,7 @@ impl Simulation {
         Self { vm, workers, clients, now: Timestamp::default(), started_ms, calls, ends }
     }
 
-    fn request(&mut self, route: Route, token_of: Option<u32>, body: bool, target: Target) {
+    fn request(&mut self, route: Route, tokens: Vec<u32>, body: bool, target: Target) {
         let path = match route {
             Route::Required => "/a",
             Route::Uncached => "/now/a",
@@ -157,8 +163,8 @@ impl Simulation {
             Route::Off => "/off/a",
         };
         let mut request = Request::new(if body { "POST" } else { "GET" }, path).header("X_Session.User", "forged");
-        if let Some(number) = token_of {
-            request = request.token(&token(number));
+        for number in &tokens {
+            request = request.token(&token(*number));
         }
         let stream = match target {
             Target::ReusedId(gone) => self.vm.request_reusing_id(gone, request),
@@ -166,7 +172,7 @@ impl Simulation {
             Target::Worker(worker) => self.vm.request_on(self.workers[worker % self.workers.len()], request),
         };
         let arrived = self.now.step;
-        self.clients.push(Client { stream, route, token: token_of, sending: body, arrived, passed: None });
+        self.clients.push(Client { stream, route, tokens, sending: body, arrived, passed: None });
     }
 
     fn select(&mut self, index: usize, is_candidate: impl Fn(&Client) -> bool) -> Option<&mut Client> {
@@ -177,7 +183,9 @@ impl Simulation {
 
     fn apply(&mut self, event: &Event) {
         match *event {
-            Event::Request { route, token, body, worker } => self.request(route, token, body, Target::Worker(worker)),
+            Event::Request { route, ref tokens, body, worker } => {
+                self.request(route, tokens.clone(), body, Target::Worker(worker));
+            }
             Event::ReusedId { index, token } => {
                 let in_use: Vec<_> =
                     self.clients.iter().filter(|c| !c.stream.is_gone()).map(|c| c.stream.context()).collect();
@@ -186,7 +194,7 @@ impl Simulation {
                 let gone = self
                     .select(index, |c| c.stream.is_gone() && was_paused(c) && !in_use.contains(&c.stream.context()));
                 if let Some(gone) = gone.map(|client| client.stream) {
-                    self.request(Route::Required, Some(token), false, Target::ReusedId(gone));
+                    self.request(Route::Required, vec![token], false, Target::ReusedId(gone));
                 }
             }
             Event::CallOutcome { index, outcome } => self.end_call(index, outcome),
@@ -267,12 +275,15 @@ impl Simulation {
     /// Asserts that each request got at most its own session and passed only as its route allows.
     fn assert_isolated(&self) {
         for client in &self.clients {
-            let Client { stream, route, token, .. } = client;
+            let Client { stream, route, tokens, .. } = client;
             let required = matches!(route, Route::Required | Route::Uncached);
             if stream.passed() {
                 let user = stream.upstream_header("x-session-user");
-                let own = token.map(|number| format!("user{number}"));
-                assert!(user.is_none() || user == own, "the user {user:?} was annotated, {own:?} or none was expected");
+                let own: Vec<_> = tokens.iter().map(|number| format!("user{number}")).collect();
+                assert!(
+                    user.iter().all(|user| own.contains(user)),
+                    "the user {user:?} was annotated, one of {own:?} or none was expected"
+                );
                 assert!(*route != Route::Off || user.is_none());
                 assert!(!required || user.is_some(), "a request passed without its required session");
                 assert!(stream.upstream_headers().iter().all(|(_, value)| value != b"forged"));
@@ -285,16 +296,24 @@ impl Simulation {
         }
     }
 
-    /// Asserts that every served session is at most this old and had not ended, as far as any worker knew.
+    /// Asserts that every served session is at most this old and had not ended, as far as any worker knew. While a request
+    /// with several tokens waits for the others, the session that it has found may age and end.
     fn assert_fresh(&self, oldest_ms: u64) {
         for client in &self.clients {
-            let (Some(passed), Some(number)) = (client.passed, client.token) else { continue };
+            let Some(passed) = client.passed else { continue };
             let Some(call) = client.stream.upstream_header("x-session-reads") else { continue };
+            let user = client.stream.upstream_header("x-session-user");
+            let has_session = |number: &&u32| user == Some(format!("user{number}"));
+            let number = *client.tokens.iter().find(has_session).expect("it has one of its own sessions");
+            let (decided, oldest_ms) = match client.tokens.len() {
+                1 => (passed.step, oldest_ms),
+                _ => (client.arrived, oldest_ms + TIMEOUT_MS),
+            };
             let lookup = self.calls[&call.parse::<u32>().expect("x-session-reads is a call's id")];
             let ended = self
                 .ends
                 .iter()
-                .find(|(token, end)| *token == number && lookup.dispatched.step < *end && *end < passed.step);
+                .find(|(token, end)| *token == number && lookup.dispatched.step < *end && *end < decided);
             assert_eq!(ended, None, "an ended session was served at {passed:?}, from {lookup:?}");
             assert!(
                 passed.ms - lookup.dispatched.ms <= oldest_ms,

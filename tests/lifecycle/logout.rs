@@ -132,15 +132,24 @@ fn one_request_ends_at_most_eight_sessions() {
 }
 
 #[test]
-fn kills_count_towards_max_in_flight() {
+fn kills_have_a_limit_of_their_own_beside_max_in_flight() {
     let mut configuration = logout_config();
     configuration["rest_sessions"]["max_in_flight"] = 1.into();
     let mut vm = Vm::with_config(configuration);
-    let (stream, calls) = pending_logout(&mut vm, &[1]);
-    let another = vm.request(logout(&[2]));
-    assert_eq!(another.denial(), Some((503, "sessions_busy".to_owned())));
-    vm.respond(&calls[0], 200, KILLED);
+    let lookup = vm.request(Request::get("/").token(&token(1)));
+    let stream = vm.request(logout(&(2..10).collect::<Vec<_>>()));
+    let calls = vm.calls();
+    let another = vm.request(logout(&[20]));
+    assert_eq!(another.denial(), Some((503, "sessions_busy".to_owned())), "eight kills are in flight");
+    let busy = vm.request(Request::get("/").token(&token(30)));
+    assert_eq!(busy.denial(), Some((503, "sessions_busy".to_owned())), "one lookup is in flight");
+    for call in calls.iter().filter(|call| call.path().contains("/kill/")) {
+        vm.respond(call, 200, KILLED);
+    }
     assert_eq!(stream.local_reply_status(), Some(204));
+    let call = vm.call();
+    vm.respond(&call, 200, SESSION);
+    assert!(lookup.passed());
 }
 
 #[test]
@@ -180,4 +189,18 @@ fn concurrent_requests_for_a_session_beyond_a_limit_kill_it_once() {
     let kill = vm.call();
     vm.respond(&kill, 200, KILLED);
     assert_eq!((vm.dispatched(), vm.counter("ends_total")), (2, 1));
+}
+
+#[test]
+fn a_prefetched_logout_makes_no_call_and_the_cache_keeps_the_session() {
+    let mut configuration = logout_config();
+    configuration["logout"]["methods"] = json!(["GET"]);
+    let mut vm = Vm::with_config(configuration);
+    cache_session(&mut vm);
+    let calls = vm.dispatched();
+    let prefetch = vm.request(Request::get("/logout").token(&token(1)).header("sec-purpose", "prefetch;prerender"));
+    assert_eq!(prefetch.denial(), Some((403, "prefetch".to_owned())));
+    assert_eq!(prefetch.local_reply().unwrap().header("set-cookie"), None);
+    assert!(vm.request(Request::get("/").token(&token(1))).passed(), "the session is still served from the cache");
+    assert_eq!(vm.dispatched(), calls);
 }

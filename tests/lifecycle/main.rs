@@ -15,6 +15,7 @@ mod decisions;
 mod disconnects;
 mod documented;
 mod documents;
+mod idle;
 mod interleavings;
 mod logout;
 mod origins;

@@ -88,3 +88,28 @@ fn a_preflight_with_a_token_needs_its_session() {
     vm.respond(&call, 200, NONE);
     assert_eq!(stream.local_reply_status(), Some(401));
 }
+
+#[test]
+fn a_preflight_of_the_logout_is_answered_for_a_listed_origin_and_decided_like_any_request_for_another() {
+    let mut vm = Vm::with_config(config(json!({
+        "default": {"session": "required", "origins": [ORIGIN]}, "logout": {"path": "/logout"}
+    })));
+    let reply = vm.request(preflight("/logout", ORIGIN)).local_reply().unwrap();
+    assert_eq!(reply.status, 204);
+    assert_eq!(reply.header("access-control-allow-origin").as_deref(), Some(ORIGIN));
+    assert_eq!(reply.header("access-control-allow-methods").as_deref(), Some("POST"));
+    let foreign = vm.request(preflight("/logout", "https://evil.example.com"));
+    assert_eq!(foreign.denial(), Some((401, "session_required".to_owned())));
+    assert_eq!(vm.dispatched(), 0);
+    assert_counters(&vm, &[("preflight_total", 1), ("denied_no_session_total", 1)]);
+}
+
+#[test]
+fn a_page_of_the_own_site_may_write_with_a_null_origin_and_a_page_of_another_may_not() {
+    let mut vm = Vm::with_config(with_origins());
+    let post = |site: &str| Request::new("POST", "/").header("origin", "null").header("sec-fetch-site", site);
+    assert_eq!(vm.request(post("same-origin")).denial(), Some((401, "session_required".to_owned())));
+    for site in ["none", "same-site", "cross-site"] {
+        assert_eq!(vm.request(post(site)).denial(), Some((403, "bad_origin".to_owned())), "{site}");
+    }
+}

@@ -31,12 +31,31 @@ fn an_unserved_host_gets_421_and_an_invalid_host_400() {
 #[test]
 fn an_ambiguous_path_is_denied_where_rules_match_paths() {
     let mut vm = Vm::with_config(three_routes());
-    for path in ["/off/../admin", "/off/%2e%2e/admin", "//off/a", "/off/..;/admin", "/a%00b", "/a%", "/off/%u002e"] {
+    for path in
+        ["/off/../admin", "/off/%2e%2e/admin", "//off/a", "/off/..;/admin", "/a%00b", "/a%", "/off/%u002e", "/off%ff"]
+    {
         assert_eq!(vm.request(Request::get(path)).denial(), Some((400, "ambiguous_path".to_owned())), "{path}");
     }
-    assert_counters(&vm, &[("denied_ambiguous_path_total", 7)]);
+    assert_counters(&vm, &[("denied_ambiguous_path_total", 8)]);
     let mut vm = Vm::with_config(config(json!({"default": {"session": "off"}})));
     assert!(vm.request(Request::get("/off/../admin")).passed());
+}
+
+#[test]
+fn a_method_that_servers_read_differently_is_denied_where_rules_match_methods() {
+    let mut methods = three_routes();
+    methods["rules"][1]["match"]["methods"] = json!(["GET"]);
+    let mut vm = Vm::with_config(methods);
+    for (method, path) in
+        [("get", "/off/a"), ("delete", "/a"), ("GET", "/off/a?_method=delete"), ("POST", "/off/a?_method=GET")]
+    {
+        let stream = vm.request(Request::new(method, path));
+        assert_eq!(stream.denial(), Some((400, "bad_method".to_owned())), "{method} {path}");
+    }
+    assert!(vm.request(Request::get("/off/a?_method=HEAD")).passed());
+    assert_counters(&vm, &[("denied_bad_method_total", 4), ("off_total", 1)]);
+    let mut vm = Vm::with_config(three_routes());
+    assert!(vm.request(Request::new("delete", "/off/a?_method=GET")).passed());
 }
 
 #[test]

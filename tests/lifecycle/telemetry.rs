@@ -1,7 +1,7 @@
 //! Log lines and filter state. That neither shows a token is checked at the end of every test.
 
 use super::emulator::{ClusterState, Level, Request, Stream, Vm};
-use super::{NONE, SESSION, pending_request, resolved_request, session_of, three_routes, token};
+use super::{NONE, SESSION, pending_request, resolved_request, respond_to_all, session_of, three_routes, token};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -65,6 +65,7 @@ fn events_that_clients_can_cause_are_logged_at_debug_only() {
     vm.request(Request::get("/off/../a"));
     vm.request(Request::get("/").header("cookie", b"session-cookie=\xff"));
     vm.request(Request::get("/").token(&token(1)).token(&token(2)));
+    respond_to_all(&mut vm);
     resolved_request(&mut vm, "/", NONE);
     let (gone, call) = pending_request(&mut vm, "/");
     gone.disconnect();

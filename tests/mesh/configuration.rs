@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::harness::envoy::{Listener, Packing, validate};
 use crate::harness::mesh::{Setup, plugin};
-use crate::harness::stub::{CalloutResponse, Stub};
+use crate::harness::stub::{Call, CalloutResponse, Stub};
 use crate::setup::{held_service, long_timeout};
 use test_support::http1::Request;
 use test_support::token;
@@ -215,4 +215,51 @@ fn a_new_configuration_takes_over_and_the_old_one_completes_its_pending_requests
     mesh.envoy.reconfigure(&discovered(json!({"default": {"session": "required"}, "forward_token": "no"})));
     wait::until("Envoy to refuse the bad configuration", || mesh.envoy.log().contains("forward_token: ").then_some(()));
     mesh.passes(&Request::get("/"));
+}
+
+/// The filter's gauges but the epoch, whose value has no meaning.
+const GAUGES: [&str; 4] = ["in_flight", "cache_bytes", "cache_entries", "pending_bytes"];
+
+#[test]
+fn two_hundred_new_configurations_leave_every_gauge_where_it_was() {
+    let (sessions, first, other) = (Stub::start(respond_to_anything), token::fresh(), token::fresh());
+    let revision = |number: u32| {
+        let keys = json!({
+            "cache": {"ttl": "1h"},
+            "logout": {"path": "/logout", "redirect": format!("/{number}")},
+            "write_back": {},
+        });
+        Listener { discovered: true, ..Listener::new("main", plugin(keys)) }
+    };
+    let mesh = Setup::default().listener(revision(0)).sessions(sessions.address()).start();
+    assert_eq!(GAUGES.map(|gauge| mesh.counter(gauge)), [0; 4], "no VM has had a request");
+    let use_it = || {
+        mesh.passes(&Request::get("/").session(&first));
+        mesh.passes(&Request::get("/").session(&other));
+        // An end raises the epoch.
+        assert_eq!(mesh.send(&Request::new("POST", "/logout").session(&other)).status, 303);
+    };
+    use_it();
+    let gauges = || GAUGES.map(|gauge| mesh.counter(gauge));
+    wait::until_equal("the response to be over", &0, || mesh.counter("pending_bytes"));
+    let before = gauges();
+    assert_eq!((before[0], before[2], before[3]), (0, 1, 0), "{before:?}");
+    let mut epoch = mesh.counter("ends_epoch");
+    for number in 1..=200 {
+        mesh.envoy.reconfigure(&revision(number));
+        wait::until("the new configuration to take over", || {
+            let response = mesh.send(&Request::new("POST", "/logout"));
+            (response.header("location") == Some(format!("/{number}"))).then_some(())
+        });
+        use_it();
+        let raised = mesh.counter("ends_epoch");
+        assert!(raised > epoch, "the epoch went from {epoch} to {raised}");
+        epoch = raised;
+    }
+    wait::until_equal("the gauges to be as before", &before, gauges);
+}
+
+/// A session for each lookup, and each kill is confirmed.
+fn respond_to_anything(call: &Call) -> CalloutResponse {
+    if call.method == "DELETE" { CalloutResponse::text(200, r#"{"kill":1}"#) } else { CalloutResponse::session() }
 }

@@ -46,6 +46,8 @@ fn full_configuration(keys: Value) -> Value {
         "rules": [
             {"name": "assets", "match": {"paths": ["/static/*", "/favicon.ico"], "methods": ["GET"]}, "session": "off"},
             {"name": "home", "match": {"paths": ["/", "/products/*", "/login"]}, "session": "optional"},
+            {"name": "bye", "match": {"paths": ["/logout"], "methods": ["POST"]}, "session": "off",
+             "origins": ["https://app.example.com"]},
             {"name": "admin", "match": {"hosts": ["admin.example.com"]}, "session": "required", "app": "backoffice",
              "require": [{"field": "d.role", "one_of": ["admin", "owner"]}], "origins": []},
             {"name": "pay", "match": {"paths": ["/pay/*"]}, "session": "required", "on_forbidden": "login",
@@ -154,13 +156,13 @@ fn compare(
     let mut statuses = BTreeMap::new();
     for number in 0..REQUESTS {
         let case = Case::new(&mut random, number);
-        known.0.lock().unwrap().insert(case.token.clone(), case.assumed.clone());
+        known.0.lock().unwrap().extend(case.sessions.clone());
         let request = case.request();
         let response = mesh.send_at(listener, &request);
         let explanation = case.explain(config);
         let [outcome] = explanation.outcomes.as_slice() else { panic!("one outcome was expected: {explanation:#?}") };
         let context =
-            format!("request {number} of {listener}:\n{request}{:?}\n{explanation}\n{response:?}", case.assumed);
+            format!("request {number} of {listener}:\n{request}{:?}\n{explanation}\n{response:?}", case.sessions);
         match (&outcome.answer, &outcome.upstream) {
             (Some(reply), None) => assert_replied(&case, reply, &response, &context),
             (None, Some(upstream)) => {

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::harness::envoy::Cluster;
-use crate::harness::mesh::{Mesh, Setup, plugin};
+use crate::harness::mesh::{Mesh, Setup, assert_denied, plugin};
 use crate::harness::stub::{CalloutResponse, Stub, session};
+use crate::setup::{held_service, long_timeout};
 use test_support::http1::Request;
 use test_support::token;
 
@@ -37,6 +38,9 @@ fn rules_for(faults: &[(&'static str, &'static str)]) -> Value {
 fn timeout_for(fault: &str) -> &'static str {
     if matches!(fault, "silence" | "drip") { "300ms" } else { "10s" }
 }
+
+/// What a loaded machine may add to the timeout of a call.
+const MARGIN: Duration = Duration::from_secs(5);
 
 #[track_caller]
 fn assert_fails(mesh: &Mesh, fault: &str, failure: &Failure) {
@@ -87,26 +91,92 @@ fn a_service_without_a_complete_response_is_an_outage() {
         "drip" => CalloutResponse::Drip,
         "reset" => CalloutResponse::ResetBeforeHeaders,
         "cut" => CalloutResponse::EndMidBody,
-        "endless" => CalloutResponse::text(200, vec![b' '; 33 << 20]),
+        "reset-mid-body" => CalloutResponse::ResetMidBody,
+        "33-mib" => CalloutResponse::text(200, vec![b' '; 33 << 20]),
+        "40-mib" => CalloutResponse::text(200, vec![b' '; 40 << 20]),
         _ => CalloutResponse::session(),
     });
-    let faults = ["silence", "drip", "reset", "cut", "endless"].map(|fault| (fault, "rest-sessions"));
+    let faults =
+        ["silence", "drip", "reset", "cut", "reset-mid-body", "33-mib", "40-mib"].map(|fault| (fault, "rest-sessions"));
     let mesh = Setup::new(rules_for(&faults)).sessions(stub.address()).start();
     // Envoy ends a response that is incomplete at the timeout with a timeout as well.
     for fault in ["silence", "drip"] {
         let started = Instant::now();
         assert_fails(&mesh, fault, &Failure::Outage("call_failures_timeout_total"));
-        let took = started.elapsed();
+        let (took, two_timeouts) = (started.elapsed(), Duration::from_millis(2 * 300));
         assert!(
-            (Duration::from_millis(500)..Duration::from_secs(5)).contains(&took),
+            (two_timeouts - Duration::from_millis(100)..two_timeouts + MARGIN).contains(&took),
             "{fault} took {took:?}, two timeouts of 300 ms were expected"
         );
     }
-    for fault in ["reset", "cut", "endless"] {
+    for fault in ["reset", "cut", "reset-mid-body", "33-mib", "40-mib"] {
         assert_fails(&mesh, fault, &Failure::Outage("call_failures_connect_total"));
     }
     mesh.passes(&Request::get("/").session(&token::fresh()));
-    mesh.expect_outcomes(&[("denied_unavailable_total", 5), ("anonymous_total", 5), ("allowed_total", 1)]);
+    mesh.expect_outcomes(&[("denied_unavailable_total", 7), ("anonymous_total", 7), ("allowed_total", 1)]);
+}
+
+#[test]
+fn a_response_at_the_edge_of_the_timeout_is_either_read_or_an_outage() {
+    const REQUESTS: u64 = 24;
+    const TIMEOUT: Duration = Duration::from_millis(300);
+    let stub = Stub::start(|call| {
+        // From 12 ms before the timeout on, a millisecond later each time.
+        let number: u64 = call.path.split('/').nth(1).and_then(|number| number.parse().ok()).unwrap_or_default();
+        CalloutResponse::Late(
+            TIMEOUT - Duration::from_millis(12) + Duration::from_millis(number),
+            Box::new(CalloutResponse::session()),
+        )
+    });
+    let rules: Vec<Value> = (0..REQUESTS)
+        .map(|number| {
+            json!({
+                "match": {"paths": [format!("/{number}")]},
+                "session": "required",
+                "rest_sessions": {"cluster": "rest-sessions", "path_prefix": format!("/{number}"), "timeout": "300ms"},
+            })
+        })
+        .collect();
+    let mesh = Setup::new(plugin(json!({"rules": rules}))).sessions(stub.address()).start();
+    let mut passed = 0;
+    for number in 0..REQUESTS {
+        let request = Request::get(&format!("/{number}")).session(&token::fresh());
+        let started = Instant::now();
+        let response = mesh.send(&request);
+        assert!(started.elapsed() < TIMEOUT + MARGIN, "{number} took {:?}", started.elapsed());
+        if response.status == 200 {
+            mesh.upstream_request(&request, &response);
+            passed += 1;
+        } else {
+            assert_denied(&request, &response, 503, "sessions_unavailable");
+        }
+    }
+    println!("{passed} of {REQUESTS} responses were read");
+    let expected: Vec<_> = [("allowed_total", passed), ("denied_unavailable_total", REQUESTS - passed)]
+        .into_iter()
+        .filter(|(_, count)| *count > 0)
+        .collect();
+    mesh.expect_outcomes(&expected);
+    assert_eq!(mesh.counter("call_failures_timeout_total"), REQUESTS - passed);
+}
+
+#[test]
+fn a_call_that_the_circuit_breaker_has_no_room_for_is_an_outage() {
+    let (latch, stub) = held_service(|_| CalloutResponse::session());
+    let mesh = Setup::new(long_timeout(json!({})))
+        .cluster(Cluster::with_max_requests("rest-sessions", stub.address(), 1))
+        .start();
+    let held = Request::get("/").session(&token::fresh());
+    let mut waiting = mesh.begin(&held);
+    stub.wait_for_calls(1);
+    let started = Instant::now();
+    mesh.denies(&Request::get("/").session(&token::fresh()), 503, "sessions_unavailable");
+    assert!(started.elapsed() < MARGIN);
+    // Envoy refuses the call at once, or resets it once it has a connection for it.
+    assert_eq!(mesh.counter("call_failures_dispatch_total") + mesh.counter("call_failures_connect_total"), 1);
+    latch.open();
+    mesh.upstream_request(&held, &waiting.read(false));
+    mesh.passes(&Request::get("/").session(&token::fresh()));
 }
 
 #[test]
@@ -159,6 +229,8 @@ fn a_malformed_response_is_invalid_and_affects_no_other_session() {
         ("repeated-id", r#"{"id":"u","id":"admin","ttl":10}"#.to_owned()),
         ("repeated-key-of-d", r#"{"id":"u","ttl":10,"d":{"role":"guest","role":"admin"}}"#.to_owned()),
         ("repeated-by-escape", r#"{"id":"u","ttl":10,"d":{"role":"guest","r\u006fle":"admin"}}"#.to_owned()),
+        ("deep", format!(r#"{{"id":"u","ttl":10,"d":{}"#, "[".repeat(100_000))),
+        ("deep-objects", r#"{"d":"#.repeat(40_000)),
         ("not-utf-8", r#"{"id":"?","ttl":10}"#.to_owned()),
         ("over-256-kib", format!(r#"{{"id":"u","ttl":10,"d":{{"k":"{}"}}}}"#, "x".repeat(256 << 10))),
     ];
@@ -211,4 +283,28 @@ fn a_large_response_below_the_limit_is_read_in_full() {
         Stub::start(|_| CalloutResponse::json(200, &json!({"id": "u", "ttl": 10, "d": {"k": "x".repeat(250 << 10)}})));
     let mesh = Setup::new(plugin(json!({"annotate": {"headers": {"x-id": "id"}}}))).sessions(stub.address()).start();
     assert_eq!(mesh.passes(&Request::get("/").session(&token::fresh())).header("x-id").as_deref(), Some("u"));
+}
+
+#[test]
+fn an_unknown_field_of_a_response_is_skipped_however_deep_it_is() {
+    let nested = [("[", "]"), (r#"{"a":"#, "}")].map(|(open, close)| open.repeat(20_000) + "1" + &close.repeat(20_000));
+    let bodies = nested.map(|value| format!(r#"{{"x":{value},"id":"u","ttl":10}}"#));
+    let stub = Stub::start(move |call| {
+        let number = usize::from(call.path.starts_with("/1/"));
+        CalloutResponse::text(200, bodies[number].clone())
+    });
+    let rules: Vec<Value> = (0..2)
+        .map(|number| {
+            json!({
+                "match": {"paths": [format!("/{number}")]},
+                "session": "required",
+                "rest_sessions": {"cluster": "rest-sessions", "path_prefix": format!("/{number}")},
+            })
+        })
+        .collect();
+    let mesh = Setup::new(plugin(json!({"rules": rules}))).sessions(stub.address()).start();
+    for target in ["/0", "/1"] {
+        let received = mesh.passes(&Request::get(target).session(&token::fresh()));
+        assert_eq!(received.header("x-session-user").as_deref(), Some("u"), "{target}");
+    }
 }

@@ -15,10 +15,13 @@ fn every_denial_is_byte_identical_regardless_of_the_problem_with_the_token() {
     let mesh = Setup::new(plugin(json!({}))).sessions(sessions.address()).start();
     let expired = sessions.create("user1", &json!(null));
     sessions.expire(&expired);
+    let active = ["user1", "user2"].map(|user| sessions.create(user, &json!(null)));
     let cases = [
         ("missing", Request::get("/")),
         ("malformed", Request::get("/").session("junk")),
-        ("conflicting", Request::get("/").session(&token::fresh()).session(&token::fresh())),
+        ("conflicting", active.iter().fold(Request::get("/"), |request, token| request.session(token))),
+        ("too many", (0..5).fold(Request::get("/"), |request, _| request.session(&token::fresh()))),
+        ("several that are unknown", Request::get("/").session(&token::fresh()).session(&token::fresh())),
         ("unknown", Request::get("/").session(&token::fresh())),
         ("expired", Request::get("/").session(&expired)),
     ];
@@ -27,7 +30,7 @@ fn every_denial_is_byte_identical_regardless_of_the_problem_with_the_token() {
     for (case, request) in cases {
         assert_eq!(visible(mesh.send(&request)), expected, "{case}");
     }
-    mesh.expect_outcomes(&[("denied_no_session_total", 6)]);
+    mesh.expect_outcomes(&[("denied_no_session_total", 8)]);
 }
 
 #[test]

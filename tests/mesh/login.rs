@@ -184,9 +184,11 @@ fn the_return_url_of_an_absolute_form_target_has_its_host() {
 #[test]
 fn the_return_url_has_the_scheme_http_or_https_only() {
     let (_stub, mesh) = site(json!({}));
-    let secure = navigation("/a").header("x-forwarded-proto", "https");
-    assert_eq!(return_url(&redirect_location(&secure, &mesh.send(&secure))), "https://shop.example.com/a");
-    for made_up in ["javascript", "https://evil.example.org/", "ftp", "https, http"] {
+    for forwarded in ["https", "HTTPS", "https, http"] {
+        let secure = navigation("/a").header("x-forwarded-proto", forwarded);
+        assert_eq!(return_url(&redirect_location(&secure, &mesh.send(&secure))), "https://shop.example.com/a");
+    }
+    for made_up in ["javascript", "https://evil.example.org/", "ftp", "ftp, https"] {
         mesh.denies(&navigation("/a").header("x-forwarded-proto", made_up), 401, "session_required");
     }
 }

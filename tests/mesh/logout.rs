@@ -133,6 +133,14 @@ fn cookies_are_deleted_with_their_attributes_and_logout_without_redirect_replies
     );
     // With another method it is an ordinary request.
     mesh.denies(&logout(), 401, "session_required");
+    // A page that other sites embed has a cookie for each of them.
+    let partitioned = json!({"same_site": "None", "partitioned": true});
+    let mesh = start(&sessions, json!({"logout": {"path": "/logout", "cookie": partitioned}}));
+    let response = mesh.send(&logout().session(&sessions.create("user1", &Value::Null)));
+    assert_eq!(
+        response.values("set-cookie"),
+        ["session-cookie=; Max-Age=0; Path=/; Secure; SameSite=None; Partitioned"]
+    );
 }
 
 #[test]
@@ -174,6 +182,29 @@ fn a_listed_origin_can_log_out_and_read_the_reply() {
     let sessions = RestSessions::over_redis();
     let mesh = start(&sessions, json!({"default": {"session": "required", "origins": ["https://app.example.org"]}}));
     let token = sessions.create("user1", &Value::Null);
+    let preflight = |origin: &str| {
+        Request::new("OPTIONS", "/logout")
+            .header("origin", origin)
+            .header("access-control-request-method", "POST")
+            .header("access-control-request-headers", "x-csrf-token")
+    };
+    let asked = preflight("https://app.example.org");
+    for response in [mesh.send(&asked), mesh.send_h2(&asked)] {
+        assert_eq!((response.status, response.text().as_str()), (204, ""));
+        for (name, value) in [
+            ("access-control-allow-origin", "https://app.example.org"),
+            ("access-control-allow-credentials", "true"),
+            ("access-control-allow-methods", "POST"),
+            ("access-control-allow-headers", "x-csrf-token"),
+            ("cache-control", "no-store"),
+            ("vary", "origin"),
+        ] {
+            assert_eq!(response.header(name).as_deref(), Some(value), "{name}");
+        }
+    }
+    let foreign = mesh.denies(&preflight("https://evil.example.org"), 401, "session_required");
+    assert_eq!(foreign.header("access-control-allow-origin"), None);
+    assert_eq!(mesh.upstream.count(), 0, "no upstream knows the logout");
     let request = logout().session(&token).header("sec-fetch-site", "cross-site");
     let foreign = request.clone().header("origin", "https://evil.example.org");
     mesh.denies(&foreign, 403, "bad_origin");
@@ -185,6 +216,27 @@ fn a_listed_origin_can_log_out_and_read_the_reply() {
     assert_eq!(response.header("access-control-allow-origin").as_deref(), Some("https://app.example.org"));
     assert_eq!(response.header("access-control-allow-credentials").as_deref(), Some("true"));
     assert!(!is_known(&sessions, &token));
+}
+
+#[test]
+fn a_prefetched_logout_ends_nothing() {
+    let sessions = RestSessions::in_memory();
+    let mesh = start(&sessions, json!({"logout": {"path": "/logout", "redirect": "/", "methods": ["GET"]}}));
+    let token = sessions.create("user1", &Value::Null);
+    let get = || Request::get("/logout").session(&token).header("sec-fetch-site", "same-origin");
+    for (name, value) in [
+        ("sec-purpose", "prefetch"),
+        ("sec-purpose", "prefetch;prerender"),
+        ("purpose", "prefetch"),
+        ("x-moz", "prefetch"),
+    ] {
+        let response = mesh.denies(&get().header(name, value), 403, "prefetch");
+        assert_eq!(response.values("set-cookie"), Vec::<String>::new());
+    }
+    assert!(is_known(&sessions, &token));
+    assert_logged_out(&get(), &mesh.send(&get()));
+    assert!(!is_known(&sessions, &token));
+    mesh.expect_outcomes(&[("denied_forbidden_total", 4), ("logouts_total", 1)]);
 }
 
 /// A session service that responds with 503 while `fails` is set.

@@ -1,30 +1,28 @@
-//! How Envoy calls a rest-sessions that asks who calls, or restarts: the clusters of envoy/envoy.yaml and
+//! How Envoy calls a rest-sessions that asks who calls: the clusters of envoy/envoy.yaml and
 //! docs/operations.md as they are written there, with the addresses and files of the test.
 
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread;
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use serde_json::{Value, json};
 use session_filter::yaml::{self, Dialect};
 use tempfile::TempDir;
 use test_support::http1::Request;
-use test_support::process::{Process, Signal};
+use test_support::process::Process;
 use test_support::redis::RedisServer;
 use test_support::rest_sessions::RestSessions;
-use test_support::{ports, wait};
+use test_support::wait;
 
 use crate::harness::envoy::{Cluster, Listener};
 use crate::harness::mesh::{Mesh, Setup, plugin};
 use crate::harness::sessions::{APP, program};
 use crate::harness::upstream::UpstreamResponse;
 
-const CLUSTER: &str = "rest-sessions";
+pub const CLUSTER: &str = "rest-sessions";
 const BOOTSTRAP: &str = "envoy/envoy.yaml";
 const PAGE: &str = "docs/operations.md";
 const SECRET: &str = "the-first-secret-of-this-test";
@@ -63,7 +61,7 @@ fn only<T>(mut all: Vec<T>) -> T {
 }
 
 /// The cluster that ships, with other endpoints.
-fn shipped_cluster(endpoints: &[SocketAddr]) -> Value {
+pub fn shipped_cluster(endpoints: &[SocketAddr]) -> Value {
     let bootstrap = parsed(&read(BOOTSTRAP));
     let clusters = bootstrap["static_resources"]["clusters"].as_array().expect("a list of clusters");
     let cluster = clusters.iter().find(|cluster| cluster["name"] == CLUSTER).expect("the cluster ships");
@@ -81,7 +79,7 @@ fn with_endpoints(mut cluster: Value, endpoints: &[SocketAddr]) -> Value {
 }
 
 /// A rest-sessions over a Redis that others share.
-fn start(redis: &RedisServer, listen: &str, options: &[&str]) -> RestSessions {
+pub fn start(redis: &RedisServer, listen: &str, options: &[&str]) -> RestSessions {
     let mut command = Command::new(program());
     command.args(["--listen", listen, "--store", &redis.url()]).args(options);
     RestSessions::start(command)
@@ -94,7 +92,7 @@ fn open_service() -> (RedisServer, RestSessions) {
     (redis, open)
 }
 
-fn cluster(definition: Value) -> Cluster {
+pub fn cluster(definition: Value) -> Cluster {
     Cluster::defined(CLUSTER, definition)
 }
 
@@ -278,69 +276,4 @@ fn the_clusters_of_the_page_differ_from_the_shipped_one_in_what_they_are_for() {
         shown.pointer_mut(HTTP_OPTIONS).expect("options")["http_filters"] = filters;
         assert_eq!(shown, shipped, "{heading}");
     }
-}
-
-#[test]
-fn a_rolling_restart_of_two_instances_under_load_loses_no_request() {
-    const CLIENTS: usize = 4;
-    const FEWEST_REQUESTS: u64 = 1000;
-    // Longer than two health checks.
-    const OPTIONS: [&str; 2] = ["--drain-delay", "3"];
-    let redis = RedisServer::start();
-    let addresses = [free_address(), free_address()];
-    let launch = |address: &SocketAddr| start(&redis, &address.to_string(), &OPTIONS);
-    let mut instances = addresses.each_ref().map(launch);
-    let tokens: Vec<String> = (0..64).map(|_| instances[0].create(APP, "user1", &Value::Null)).collect();
-    let configuration = plugin(json!({"write_back": {"on_failure": "deny"}}));
-    let mesh = Setup::new(configuration).cluster(cluster(shipped_cluster(&addresses))).workers(2).start();
-    mesh.upstream.respond_with(|request| match request.target.as_str() {
-        "/set" => UpstreamResponse::default().header("x-session-set", r#"{"cart":1}"#),
-        _ => UpstreamResponse::default(),
-    });
-    let ready = |count: u64| {
-        let stat = format!("cluster.{CLUSTER}.membership_healthy");
-        wait::until_equal("the instances that Envoy calls", &Some(count), || {
-            mesh.envoy.stats(&stat).get(&stat).copied()
-        });
-    };
-    ready(2);
-
-    let (done, passed, lost) = (AtomicBool::new(false), AtomicU64::new(0), AtomicU64::new(0));
-    thread::scope(|scope| {
-        for client in 0..CLIENTS {
-            let (mesh, tokens, done, passed, lost) = (&mesh, &tokens, &done, &passed, &lost);
-            scope.spawn(move || {
-                // One request in eight changes its session: a change is not repeated if its connection is reset.
-                for (round, token) in tokens.iter().cycle().skip(client * 16).enumerate() {
-                    if done.load(Ordering::Relaxed) {
-                        return;
-                    }
-                    let target = if round % 8 == 0 { "/set" } else { "/" };
-                    let response = mesh.send(&Request::get(target).session(token));
-                    let counter = if response.status == 200 { passed } else { lost };
-                    counter.fetch_add(1, Ordering::Relaxed);
-                }
-            });
-        }
-        for (instance, address) in instances.iter_mut().zip(&addresses) {
-            instance.signal(Signal::TERM);
-            ready(1);
-            assert_eq!(instance.wait_for_exit(), Some(0));
-            *instance = launch(address);
-            ready(2);
-        }
-        done.store(true, Ordering::Relaxed);
-    });
-    let (passed, lost) = (passed.into_inner(), lost.into_inner());
-    println!("{passed} requests passed, {lost} were lost");
-    assert_eq!(lost, 0, "of {passed} requests");
-    assert!(passed >= FEWEST_REQUESTS, "only {passed} requests were sent");
-}
-
-/// An address that a program can take, and take again after its restart.
-fn free_address() -> SocketAddr {
-    wait::until("a free port", || {
-        let address = ports::non_ephemeral();
-        TcpListener::bind(address).is_ok().then_some(address)
-    })
 }

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::harness::envoy::Cluster;
-use crate::harness::mesh::{Mesh, Setup, plugin};
+use crate::harness::mesh::{Mesh, Setup, assert_denied, plugin};
 use crate::harness::stub::Stub;
 use test_support::http1::{Request, Response};
 use test_support::token;
@@ -76,14 +76,77 @@ fn unsafe_requests_and_websockets_of_a_foreign_origin_are_denied_where_origins_a
     mesh.passes(&Request::new("POST", "/listed").session(&token).header("origin", APP));
     mesh.passes(&Request::upgrade("/listed").session(&token).header("origin", APP));
     mesh.denies(&Request::new("POST", "/own").session(&token).header("origin", APP), 403, "bad_origin");
-    // Behind a listener that terminates TLS, the own origin is the one that the client sees.
-    let over_tls = |origin: &str| {
-        Request::new("POST", "/own").session(&token).header("x-forwarded-proto", "https").header("origin", origin)
-    };
-    mesh.passes(&over_tls("https://shop.example.com"));
-    mesh.denies(&over_tls(own), 403, "bad_origin");
     // A rule without `origins` does not check them.
     mesh.passes(&Request::new("POST", "/").session(&token).header("origin", FOREIGN));
+}
+
+/// Helmet sets this policy by default. Browsers then send `Origin: null`, also from the site's own pages.
+#[test]
+fn forms_of_a_site_with_referrer_policy_no_referrer_pass_and_sandboxed_pages_of_others_do_not() {
+    let stub = Stub::with_active_session();
+    let mesh = origins(&stub);
+    let token = token::fresh();
+    let post = || Request::new("POST", "/own").session(&token).header("origin", "null");
+    let own = post().header("sec-fetch-site", "same-origin");
+    mesh.passes(&own);
+    mesh.upstream_request(&own, &mesh.send_h2(&own));
+    for foreign in [
+        post(),
+        post().header("sec-fetch-site", "none"),
+        post().header("sec-fetch-site", "same-site"),
+        post().header("sec-fetch-site", "cross-site"),
+        post().header("sec-fetch-site", "SAME-ORIGIN"),
+        post().header("sec-fetch-site", "same-origin").header("sec-fetch-site", "cross-site"),
+    ] {
+        mesh.denies(&foreign, 403, "bad_origin");
+        assert_denied(&foreign, &mesh.send_h2(&foreign), 403, "bad_origin");
+    }
+}
+
+#[test]
+fn fetch_metadata_decides_whatever_a_proxy_made_of_the_host() {
+    let stub = Stub::with_active_session();
+    let mesh = origins(&stub);
+    let token = token::fresh();
+    let behind_a_proxy = |site: &str| {
+        let request = Request::new("POST", "/listed").session(&token).host("internal.example:8080");
+        request.header("origin", "https://shop.example.com").header("sec-fetch-site", site)
+    };
+    mesh.passes(&behind_a_proxy("same-origin"));
+    mesh.denies(&behind_a_proxy("same-site"), 403, "bad_origin");
+    mesh.denies(&behind_a_proxy("cross-site"), 403, "bad_origin");
+    let sibling = Request::new("POST", "/listed").session(&token).header("sec-fetch-site", "same-site");
+    mesh.passes(&sibling.clone().header("origin", APP));
+    mesh.denies(&sibling.header("origin", "https://x.shop.example.com"), 403, "bad_origin");
+}
+
+#[test]
+fn a_page_over_https_is_own_where_tls_ended_before_envoy() {
+    let stub = Stub::with_active_session();
+    let mesh = origins(&stub);
+    let token = token::fresh();
+    let post = |origin: &str| Request::new("POST", "/own").session(&token).header("origin", origin);
+    let upgrade = |origin: &str| Request::upgrade("/own").session(&token).header("origin", origin);
+    let (secure, plain) = ("https://shop.example.com", "http://shop.example.com");
+    // Without the header, Envoy sets `x-forwarded-proto: http`.
+    for request in [post(secure), upgrade(secure), post(plain), post("https://shop.example.com:443")] {
+        mesh.passes(&request);
+    }
+    mesh.denies(&post("https://shop.example.com:8443"), 403, "bad_origin");
+    mesh.passes(&post("https://shop.example.com:8443").host("shop.example.com:8443"));
+    for forwarded in ["https", "HTTPS", "wss", "https,http", "https, http"] {
+        println!("x-forwarded-proto: {forwarded}");
+        let with = |request: Request| request.header("x-forwarded-proto", forwarded);
+        mesh.passes(&with(post(secure)));
+        mesh.passes(&with(upgrade(secure)));
+        mesh.denies(&with(post(plain)), 403, "bad_origin");
+        mesh.denies(&with(upgrade(plain)), 403, "bad_origin");
+    }
+    let two_lines = |origin| post(origin).header("x-forwarded-proto", "https").header("x-forwarded-proto", "http");
+    mesh.passes(&two_lines(secure));
+    mesh.denies(&two_lines(plain), 403, "bad_origin");
+    mesh.passes(&upgrade(plain).header("x-forwarded-proto", "ws"));
+    mesh.denies(&post(secure).header("x-forwarded-proto", "ftp"), 403, "bad_origin");
 }
 
 fn preflight(target: &str, origin: &str) -> Request {

@@ -167,34 +167,73 @@ fn default_names_and_the_names_of_every_rule_are_reserved_on_every_route() {
 }
 
 #[test]
-fn override_headers_are_removed_where_rules_match_methods_or_paths() {
+fn override_headers_are_removed_where_rules_match_what_they_override() {
     let stub = Stub::with_active_session();
-    let method_overrides = ["x-http-method-override", "x-http-method", "x-method-override"];
-    let path_overrides = ["x-original-url", "x-rewrite-url"];
     let rule = |matches: Value| {
         plugin(json!({"rules": [{"match": matches, "session": "off"}], "default": {"session": "off"}}))
     };
-    let mut listed = plugin(json!({"rules": [{"match": {"paths": ["/x"], "methods": ["GET"]}, "session": "off"}]}));
+    let mut served = plugin(json!({"default": {"session": "off"}}));
+    served["hosts"] = json!(["shop.example.com"]);
+    let mut listed = rule(json!({"paths": ["/x"], "methods": ["GET"], "hosts": ["shop.example.com"]}));
     listed["remove_headers"] = json!(["x-debug"]);
     let mesh = Setup::default()
         .listener(Listener::new("methods", rule(json!({"methods": ["GET"]}))))
         .listener(Listener::new("paths", rule(json!({"paths": ["/x"]}))))
         .listener(Listener::new("hosts", rule(json!({"hosts": ["shop.example.com"]}))))
+        .listener(Listener::new("served", served))
         .listener(Listener::new("listed", listed))
         .sessions(stub.address())
         .start();
-    let all: Vec<&str> = method_overrides.iter().chain(&path_overrides).copied().chain(["x-debug"]).collect();
-    let request = all.iter().fold(Request::get("/x"), |request, name| request.header(name.to_uppercase(), "1"));
-    let request = request.header("x_original_url", "/admin");
-    for (listener, removed) in
-        [("methods", &method_overrides[..]), ("paths", &path_overrides[..]), ("hosts", &[]), ("listed", &["x-debug"])]
-    {
+    let all = [
+        ("X-HTTP-METHOD-OVERRIDE", &["methods"][..]),
+        ("x_http.method", &["methods"]),
+        ("x-original-url", &["paths"]),
+        ("X_ORIGINAL_URL", &["paths"]),
+        ("SCRIPT_NAME", &["paths"]),
+        ("PATH_INFO", &["paths"]),
+        ("Daphne-Root-Path", &["paths"]),
+        ("x-forwarded-prefix", &["paths"]),
+        ("X-Forwarded-Host", &["hosts", "served"]),
+        ("x_forwarded_host", &["hosts", "served"]),
+        ("Forwarded", &["hosts", "served"]),
+        ("x-debug", &["listed"]),
+    ];
+    let request =
+        all.iter().fold(Request::get("/x").host("shop.example.com"), |request, (name, _)| request.header(*name, "1"));
+    for listener in ["methods", "paths", "hosts", "served", "listed"] {
         let received = mesh.passes_at(listener, &request);
-        for name in &all {
-            let expected = if removed.contains(name) { None } else { Some("1") };
-            assert_eq!(received.header(name).as_deref(), expected, "{name} at {listener}");
+        for (name, removed_at) in all {
+            let expected = if removed_at.contains(&listener) { None } else { Some("1") };
+            assert_eq!(received.header(&name.to_ascii_lowercase()).as_deref(), expected, "{name} at {listener}");
         }
-        let expected = if removed.contains(&"x-original-url") { None } else { Some("/admin") };
-        assert_eq!(received.header("x_original_url").as_deref(), expected, "the spelling with _ at {listener}");
     }
+}
+
+#[test]
+fn a_connection_header_cannot_take_the_filters_headers_from_the_upstream() {
+    let stub = Stub::with_active_session();
+    let mesh = start(&stub);
+    // A hop-by-hop header names headers that the next hop removes (RFC 9110, section 7.6.1).
+    let request = Request::get("/required").session(&token::fresh()).header("connection", "close, x-session-user");
+    let received = mesh.passes(&request);
+    assert_eq!(received.header("x-session-user").as_deref(), Some("user123"));
+    assert!(!received.values("connection").concat().contains("x-session-user"), "{received:?}");
+}
+
+#[test]
+fn a_host_header_beside_the_authority_names_no_other_host() {
+    let stub = Stub::with_active_session();
+    let mesh = Setup::new(plugin(json!({
+        "rules": [{"match": {"hosts": ["public.example.com"]}, "session": "off"}],
+    })))
+    .sessions(stub.address())
+    .start();
+    let request = Request::get("/").host("public.example.com");
+    assert_eq!(
+        mesh.upstream_request(&request, &mesh.send_h2(&request)).header("host").as_deref(),
+        Some("public.example.com")
+    );
+    let two = request.header("host", "private.example.com");
+    let received = mesh.upstream_request(&two, &mesh.send_h2(&two));
+    assert_eq!(received.values("host"), ["public.example.com"], "{received:?}");
 }

@@ -58,6 +58,35 @@ fn a_websocket_opens_with_a_session_and_is_denied_without_one() {
     mesh.expect_outcomes(&[("allowed_total", 2), ("denied_no_session_total", 2)]);
 }
 
+/// Browsers set no header of a WebSocket but this one, by the second argument of `WebSocket`.
+#[test]
+fn a_token_among_the_subprotocols_is_removed_and_the_others_stay_where_it_has_a_prefix() {
+    let stub = Stub::with_active_session();
+    let token = token::fresh();
+    for (source, offered, left) in [
+        (
+            json!({"header": "sec-websocket-protocol", "prefix": "session."}),
+            format!("chat, session.{token}"),
+            Some("chat"),
+        ),
+        (
+            json!({"header": "sec-websocket-protocol", "prefix": "session."}),
+            format!("session.{token},chat"),
+            Some("chat"),
+        ),
+        // Without a prefix every value belongs to the source.
+        (json!({"header": "sec-websocket-protocol"}), format!("chat, {token}"), None),
+    ] {
+        let mesh = Setup::new(plugin(json!({"token_from": [source], "forward_token": false})))
+            .sessions(stub.address())
+            .start();
+        let received = mesh.passes(&Request::upgrade("/ws").header("sec-websocket-protocol", offered));
+        assert_eq!(received.header("x-session-user").as_deref(), Some("user123"));
+        assert_eq!(received.header("sec-websocket-protocol").as_deref(), left);
+        assert!(!received.mentions(&token));
+    }
+}
+
 #[test]
 fn a_websocket_opens_only_for_its_own_and_listed_origins() {
     let sessions = RestSessions::in_memory();

@@ -13,8 +13,9 @@ use test_support::wait;
 #[test]
 fn every_metric_is_zero_before_the_first_request() {
     let stub = Stub::with_active_session();
-    let mesh = Setup::new(plugin(json!({}))).sessions(stub.address()).start();
-    for name in OUTCOMES.iter().chain(&COUNTERS).chain(&["in_flight"]) {
+    let mesh = Setup::new(plugin(json!({"cache": {"ttl": "5s"}}))).sessions(stub.address()).start();
+    for name in OUTCOMES.iter().chain(&COUNTERS).chain(&["in_flight", "cache_bytes", "cache_entries", "pending_bytes"])
+    {
         assert_eq!(mesh.counter(name), 0, "{name}");
     }
     assert!(mesh.envoy.has_stat("wasmcustom.rest_sessions.call_duration_ms"));

@@ -1,4 +1,4 @@
-//! Tokens: their sources, the order of these, conflicts, malformed tokens, and forwarding to the upstream.
+//! Tokens: their sources, the order of these, several tokens, malformed tokens, and forwarding to the upstream.
 
 use std::time::Duration;
 
@@ -8,10 +8,19 @@ use crate::harness::mesh::{Mesh, Setup, plugin};
 use crate::harness::stub::{CalloutResponse, Stub};
 use test_support::http1::Request;
 use test_support::token;
+use test_support::wait;
 
 /// A session service whose sessions have the token as user id, so that the upstream sees which token decided.
 fn service() -> Stub {
-    Stub::start(|call| CalloutResponse::json(200, &json!({"id": call.token(), "ttl": 7200})))
+    service_without(Vec::new())
+}
+
+/// The same, where these tokens have no session.
+fn service_without(dead: Vec<String>) -> Stub {
+    Stub::start(move |call| match dead.iter().any(|token| token == call.token()) {
+        true => CalloutResponse::none(),
+        false => CalloutResponse::json(200, &json!({"id": call.token(), "ttl": 7200})),
+    })
 }
 
 fn start(stub: &Stub, token_from: Value) -> Mesh {
@@ -74,7 +83,7 @@ fn every_cookie_header_is_read_over_http_1_and_http_2() {
     }
     assert_eq!(mesh.send(&conflict).status, 401);
     assert_eq!(mesh.send_h2(&conflict).status, 401);
-    mesh.expect_counters(&[("calls_total", 4), ("conflicts_total", 2)]);
+    mesh.expect_counters(&[("calls_total", 8), ("conflicts_total", 2)]);
 }
 
 #[test]
@@ -103,7 +112,7 @@ fn a_header_source_without_prefix_holds_the_bare_token() {
     assert_no_token(&mesh, &Request::get("/").header("x-my-token", format!("Bearer {token}")));
     let conflict = Request::get("/").header("x-my-token", token).header("x-my-token", token::fresh());
     assert_no_token(&mesh, &conflict);
-    mesh.expect_counters(&[("calls_total", 1), ("conflicts_total", 1)]);
+    mesh.expect_counters(&[("calls_total", 3), ("conflicts_total", 1)]);
 }
 
 #[test]
@@ -150,7 +159,7 @@ fn the_first_source_with_a_token_decides_even_if_its_tokens_conflict() {
     assert_decided_by(&mesh, &third, &bearer(Request::get(&query), "junk"));
     assert_no_token(&mesh, &bearer(Request::get(&query), &second).session(&first).session(&third));
     assert_no_token(&mesh, &bearer(bearer(Request::get(&query), &first), &second));
-    mesh.expect_counters(&[("calls_total", 3), ("conflicts_total", 2)]);
+    mesh.expect_counters(&[("calls_total", 7), ("conflicts_total", 2)]);
 }
 
 #[test]
@@ -166,8 +175,8 @@ fn malformed_tokens_are_skipped_and_never_looked_up() {
         ("an escape", format!("%41{}", &token[3..]).into()),
         ("a path", format!("../{}", &token[3..]).into()),
         ("a byte above ASCII", [&token.as_bytes()[1..], b"\xff"].concat()),
-        ("made a day ahead", token::ahead_by(Duration::from_secs(86_400)).into()),
-        ("made two minutes ahead", token::ahead_by(Duration::from_secs(120)).into()),
+        ("made two days ahead", token::ahead_by(Duration::from_secs(2 * 86_400)).into()),
+        ("made a minute more than a day ahead", token::ahead_by(Duration::from_secs(86_400 + 60)).into()),
     ];
     for (case, junk) in junk {
         println!("{case}");
@@ -176,9 +185,69 @@ fn malformed_tokens_are_skipped_and_never_looked_up() {
         let beside_a_token = [&cookie[..], b"; session-cookie=", token.as_bytes()].concat();
         assert_decided_by(&mesh, &token, &Request::get("/").header("cookie", beside_a_token));
     }
-    let barely_ahead = token::ahead_by(Duration::from_secs(20));
-    assert_decided_by(&mesh, &barely_ahead, &Request::get("/").session(&barely_ahead));
-    assert!(stub.calls().iter().all(|call| [&token, &barely_ahead].contains(&&call.token().to_owned())));
+    assert!(stub.calls().iter().all(|call| call.token() == token));
+}
+
+#[test]
+fn a_new_session_is_accepted_though_the_clock_of_its_server_is_ahead_and_the_log_says_so() {
+    let stub = service();
+    let mesh = start(&stub, json!([{"cookie": "session-cookie"}]));
+    for ahead_s in [20, 90, 23 * 3600] {
+        let ahead = token::ahead_by(Duration::from_secs(ahead_s));
+        assert_decided_by(&mesh, &ahead, &Request::get("/").session(&ahead));
+    }
+    wait::until("the line about the clock", || {
+        mesh.envoy.log().contains("event=clock_ahead cluster=\"rest-sessions\" seconds=").then_some(())
+    });
+}
+
+#[test]
+fn an_old_cookie_of_another_path_keeps_nobody_out() {
+    let (old, new) = (token::fresh(), token::fresh());
+    let stub = service_without(vec![old.clone()]);
+    let mesh = start(&stub, json!([{"cookie": "session-cookie"}]));
+    for (first, second) in [(&old, &new), (&new, &old)] {
+        for request in [
+            Request::get("/").header("cookie", format!("session-cookie={first}; a=1; session-cookie=\"{second}\"")),
+            Request::get("/").session(first).session(second).session(first),
+        ] {
+            assert_decided_by(&mesh, &new, &request);
+            let response = mesh.send_h2(&request);
+            assert_eq!(mesh.upstream_request(&request, &response).header("x-session-user"), Some(new.clone()));
+        }
+    }
+    mesh.expect_counters(&[("calls_total", 16)]);
+    assert_no_token(&mesh, &Request::get("/").session(&old).session(&old));
+}
+
+#[test]
+fn up_to_four_tokens_are_looked_up_and_more_are_not() {
+    let tokens: Vec<_> = (0..5).map(|_| token::fresh()).collect();
+    let stub = service_without([&tokens[..3], &tokens[4..]].concat());
+    let mesh = start(&stub, json!([{"cookie": "session-cookie"}]));
+    let with = |tokens: &[String]| tokens.iter().fold(Request::get("/"), |request, token| request.session(token));
+    assert_decided_by(&mesh, &tokens[3], &with(&tokens[..4]));
+    mesh.expect_counters(&[("calls_total", 4)]);
+    assert_no_token(&mesh, &with(&tokens));
+    mesh.expect_counters(&[("calls_total", 4), ("conflicts_total", 1)]);
+}
+
+#[test]
+fn an_outage_of_one_of_several_lookups_is_an_outage_of_the_request() {
+    let lost = token::fresh();
+    let stub = {
+        let lost = lost.clone();
+        Stub::start(move |call| match call.token() == lost {
+            true => CalloutResponse::text(503, "away"),
+            false => CalloutResponse::session(),
+        })
+    };
+    let mesh = start(&stub, json!([{"cookie": "session-cookie"}]));
+    let live = token::fresh();
+    for (first, second) in [(&lost, &live), (&live, &lost)] {
+        mesh.denies(&Request::get("/").session(first).session(second), 503, "sessions_unavailable");
+    }
+    assert_eq!(mesh.passes(&Request::get("/").session(&live)).header("x-session-user").as_deref(), Some("user123"));
 }
 
 #[test]
@@ -256,9 +325,10 @@ fn non_utf8_bytes_pass_unchanged_and_never_break_the_filter() {
     assert_no_token(&mesh, &Request::get("/").header("x", b"\xff\xfe".to_vec()).header("cookie", b"\xff".to_vec()));
 }
 
-/// A page of `evil.example.com` may set a cookie for all of `example.com`, which the browser then sends along.
+/// A page of `evil.example.com` may set a cookie for all of `example.com`, which the browser then sends along. Its token
+/// has an active session: one of the attacker.
 #[test]
-fn a_cookie_planted_by_a_sibling_domain_is_a_conflict_and_never_selects_a_session() {
+fn a_planted_cookie_with_a_session_of_the_attacker_is_a_conflict_and_never_selects_a_session() {
     let stub = service();
     let mesh = start(&stub, json!([{"cookie": "session-cookie"}, {"cookie": "old-cookie"}]));
     let (own, planted) = (token::fresh(), token::fresh());
@@ -274,8 +344,16 @@ fn a_cookie_planted_by_a_sibling_domain_is_a_conflict_and_never_selects_a_sessio
         }
     }
     assert_eq!(mesh.counter("conflicts_total"), 12);
-    // A malformed planted cookie causes no conflict.
-    assert_decided_by(&mesh, &own, &Request::get("/").session("planted").session(&own));
+}
+
+#[test]
+fn a_planted_cookie_without_a_session_has_no_effect() {
+    let (own, planted) = (token::fresh(), token::fresh());
+    let stub = service_without(vec![planted.clone()]);
+    let mesh = start(&stub, json!([{"cookie": "session-cookie"}]));
+    for planted in ["planted", &planted] {
+        assert_decided_by(&mesh, &own, &Request::get("/").session(planted).session(&own));
+    }
 }
 
 #[test]

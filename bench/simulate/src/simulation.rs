@@ -205,7 +205,12 @@ impl Simulation {
             }
             Step::Respond(call, is_active) => {
                 let body = if is_active { SESSION } else { b"{}" }.to_vec();
-                let response = CalloutResponse::Complete { status: 200, from_service: true, body: Body::Read(body) };
+                let response = CalloutResponse::Complete {
+                    status: 200,
+                    from_service: true,
+                    max_idle_s: None,
+                    body: Body::Read(body),
+                };
                 self.handle(Event::CalloutResponse { call: call.id, response }, call.request);
             }
         }
@@ -231,7 +236,7 @@ impl Simulation {
                 digest_key: RandomState::new(),
                 random: [1, 2, u64::from(worker_id.envoy), u64::from(worker_id.worker)],
             };
-            let Ok(worker) = Worker::new(Rc::clone(config), seeds, &environment, &mut Vec::new()) else {
+            let Ok(worker) = Worker::new(Rc::clone(config), seeds, &environment) else {
                 unreachable!("data in memory is always available: {settings:?}")
             };
             EnvoyWorker { worker, environment, pending: HashMap::new() }

@@ -1,4 +1,4 @@
-//! The assumed state of a session in rest-sessions (`--session`), and the responses that follow from it.
+//! The assumed states of sessions in rest-sessions (`--session`), and the responses that follow from them.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -57,16 +57,6 @@ impl AssumedSession {
         }
     }
 
-    /// The state's name in `--session` and in the output.
-    #[must_use]
-    pub fn status(&self) -> &'static str {
-        match self {
-            Self::Active(_) => "active",
-            Self::None => "none",
-            Self::Unavailable => "unavailable",
-        }
-    }
-
     /// The response to a lookup or a `kill`.
     #[must_use]
     pub fn response(&self, request: &CallRequest) -> CalloutResponse {
@@ -78,7 +68,37 @@ impl AssumedSession {
             Self::None => b"{}",
             Self::Unavailable => return CalloutResponse::Reset,
         };
-        CalloutResponse::Complete { status: 200, from_service: true, body: Body::Read(body.to_vec()) }
+        CalloutResponse::Complete { status: 200, from_service: true, max_idle_s: None, body: Body::Read(body.to_vec()) }
+    }
+}
+
+/// The assumed states of the sessions of a request's tokens, in the order of the tokens.
+#[derive(Clone, Copy, Debug)]
+pub struct AssumedSessions<'a>(pub &'a [AssumedSession]);
+
+impl<'a> AssumedSessions<'a> {
+    /// The state for the token at this position. A token that none was given for has no session, unless the last one given
+    /// says that rest-sessions is unavailable.
+    #[must_use]
+    pub fn of(self, position: usize) -> &'a AssumedSession {
+        match (self.0.get(position), self.0.last()) {
+            (Some(own), _) => own,
+            (None, Some(AssumedSession::Unavailable)) => &AssumedSession::Unavailable,
+            (None, _) => &AssumedSession::None,
+        }
+    }
+
+    /// The states of this many tokens as one word, for the output.
+    #[must_use]
+    pub fn status(self, tokens: usize) -> &'static str {
+        let has = |is: fn(&AssumedSession) -> bool| (0..tokens).any(|position| is(self.of(position)));
+        if has(|state| *state == AssumedSession::Unavailable) {
+            "unavailable"
+        } else if has(|state| matches!(state, AssumedSession::Active(_))) {
+            "active"
+        } else {
+            "none"
+        }
     }
 }
 
@@ -101,6 +121,21 @@ mod tests {
         let whole = r#"{"id":"u1","ttl":1,"idle":2,"r":3,"w":4,"ip":"::1"}"#;
         assert_eq!(parse(whole), Ok(AssumedSession::Active(whole.into())));
         assert_eq!((parse("none"), parse("unavailable")), (Ok(AssumedSession::None), Ok(AssumedSession::Unavailable)));
+    }
+
+    #[test]
+    fn a_token_that_no_session_was_given_for_has_none_unless_rest_sessions_is_unavailable() {
+        let active = AssumedSession::Active("{}".into());
+        for (given, of_second, status) in [
+            (vec![active.clone()], AssumedSession::None, "active"),
+            (vec![AssumedSession::None], AssumedSession::None, "none"),
+            (vec![AssumedSession::Unavailable], AssumedSession::Unavailable, "unavailable"),
+            (vec![AssumedSession::None, active.clone()], active.clone(), "active"),
+            (vec![active.clone(), AssumedSession::Unavailable], AssumedSession::Unavailable, "unavailable"),
+        ] {
+            let assumed = AssumedSessions(&given);
+            assert_eq!((assumed.of(1), assumed.status(2)), (&of_second, status), "{given:?}");
+        }
     }
 
     #[test]

@@ -19,7 +19,7 @@ use rest_sessions_core::session::lookup::Lookup;
 use rest_sessions_core::session::token::Token;
 use rest_sessions_core::worker::{Event, Seeds, Worker};
 
-use super::assumed_session::AssumedSession;
+use super::assumed_session::{AssumedSession, AssumedSessions};
 use super::outcome::{Outcome, RequirementResult};
 use super::request::Request;
 
@@ -37,8 +37,8 @@ pub struct Driver<'a> {
 /// The callouts that a request causes.
 pub enum Callouts {
     None,
-    /// A lookup of the session. A `kill` that follows it is left out.
-    Lookup(Rc<CallRequest>),
+    /// Lookups, one for each token. A `kill` that follows them is left out.
+    Lookups(Vec<Rc<CallRequest>>),
     /// Only `kill` calls: the request is a logout.
     Kills(Vec<Rc<CallRequest>>),
 }
@@ -49,19 +49,21 @@ impl Driver<'_> {
     /// # Errors
     ///
     /// If the worker cannot be created.
-    pub fn run(&self, assumed: &AssumedSession) -> Result<(Callouts, Outcome), String> {
+    pub fn run(&self, assumed: AssumedSessions<'_>) -> Result<(Callouts, Outcome), String> {
         let client = SocketAddr::new(self.client, 0);
         let environment = LocalEnvironment::new(self.now_ms, Some(client), LocalData::default());
         let secret = RandomState::new();
         let seeds =
             Seeds { digest_key: RandomState::new(), random: [0, 1, 2, 3].map(|number| secret.hash_one(number)) };
-        let mut worker = Worker::new(Rc::clone(self.config), seeds, &environment, &mut Vec::new())
+        let mut worker = Worker::new(Rc::clone(self.config), seeds, &environment)
             .map_err(|_| "the filter's worker cannot be created: its shared data is not available".to_owned())?;
         let stream = worker.admit(1);
         let request_headers =
             Event::RequestHeaders { stream, headers: self.headers.clone(), end_of_stream: self.request.has_no_body() };
 
         let mut calls: Vec<Rc<CallRequest>> = Vec::new();
+        // In the order of the request, since each is called for in its turn.
+        let mut tokens: Vec<String> = Vec::new();
         let mut effects = Vec::new();
         let mut events = VecDeque::from([request_headers]);
         while let Some(event) = events.pop_front() {
@@ -71,7 +73,8 @@ impl Driver<'_> {
                 match action {
                     Action::Dispatch(call) => {
                         let id = u32::try_from(calls.len()).unwrap_or(u32::MAX);
-                        let response = assumed.response(&call.request);
+                        let position = position_in(&mut tokens, call.request.token());
+                        let response = assumed.of(position).response(&call.request);
                         calls.push(Rc::clone(&call.request));
                         events.push_back(Event::Dispatched { dispatched: call.accepted(id), callback: Some(stream) });
                         events.push_back(Event::CalloutResponse { call: id, response });
@@ -82,40 +85,44 @@ impl Driver<'_> {
             }
         }
 
-        let is_lookup = calls.first().is_some_and(|call| call.method() == "GET");
-        let ended = is_lookup && calls.len() > 1;
-        let requirements = match calls.first() {
-            Some(call) if is_lookup && !ended => self.requirements(assumed, call, &environment),
-            _ => Vec::new(),
-        };
-        let status = (!calls.is_empty()).then(|| assumed.status());
+        let (lookups, kills): (Vec<_>, Vec<_>) = calls.into_iter().partition(|call| call.method() == "GET");
+        let ended = !lookups.is_empty() && !kills.is_empty();
+        let status = (!tokens.is_empty()).then(|| assumed.status(tokens.len()));
+        let requirements =
+            if lookups.is_empty() { Vec::new() } else { self.requirements(assumed, &tokens, &environment) };
         let expectations = worker.expectations(stream);
         let outcome = Outcome::of(self.config, self.headers, status, effects, expectations);
-        let callouts = match calls.first() {
-            None => Callouts::None,
-            Some(call) if is_lookup => Callouts::Lookup(Rc::clone(call)),
-            Some(_) => Callouts::Kills(calls),
+        let callouts = match (lookups.is_empty(), kills.is_empty()) {
+            (true, true) => Callouts::None,
+            (false, _) => Callouts::Lookups(lookups),
+            (true, false) => Callouts::Kills(kills),
         };
         Ok((callouts, Outcome { requirements, ended, ..outcome }))
     }
 
-    /// Evaluates each requirement of the rule on the session.
+    /// Evaluates each requirement of the rule on the session, if exactly one of the tokens has one.
     fn requirements(
         &self,
-        assumed: &AssumedSession,
-        call: &CallRequest,
+        assumed: AssumedSessions<'_>,
+        tokens: &[String],
         environment: &LocalEnvironment,
     ) -> Vec<RequirementResult> {
         let now_ms = || self.now_ms;
         let client = || environment.client_address();
-        let (Some(rule), AssumedSession::Active(session)) = (self.rule, assumed) else { return Vec::new() };
-        let Lookup::Active(session) = body::lookup(session.as_bytes()) else { return Vec::new() };
-        let Some(token) = Token::parse(call.token().as_bytes(), &now_ms) else { return Vec::new() };
-        // Beyond a limit it counts as none, also in shadow mode, where it is not ended.
-        if self.config.limits.exceeded_by(&session, &token, self.now_ms) {
+        let active = tokens.iter().enumerate().filter_map(|(position, token)| {
+            let AssumedSession::Active(session) = assumed.of(position) else { return None };
+            let Lookup::Active(session) = body::lookup(session.as_bytes()) else { return None };
+            let token = Token::parse(token.as_bytes(), &now_ms)?;
+            // Beyond a limit it counts as none, also in shadow mode, where it is not ended.
+            (!self.config.limits.exceeded_by(&session, &token, self.now_ms)).then_some((session, token))
+        });
+        let active: Vec<_> = active.collect();
+        let (Some(rule), [(session, token)], true) =
+            (self.rule, active.as_slice(), assumed.status(tokens.len()) == "active")
+        else {
             return Vec::new();
-        }
-        let facts = Facts { session: &session, token: &token, now_ms: &now_ms, client: &client };
+        };
+        let facts = Facts { session, token, now_ms: &now_ms, client: &client };
         let results = rule.require.iter().map(|requirement| RequirementResult {
             requirement: requirement.to_string(),
             holds: requirement.holds(facts),
@@ -123,4 +130,12 @@ impl Driver<'_> {
         });
         results.collect()
     }
+}
+
+/// The position of a token among those that were called for, to which it is added.
+fn position_in(tokens: &mut Vec<String>, token: &str) -> usize {
+    tokens.iter().position(|other| other == token).unwrap_or_else(|| {
+        tokens.push(token.to_owned());
+        tokens.len().saturating_sub(1)
+    })
 }

@@ -16,11 +16,11 @@ use rest_sessions_core::policy::rules::Rule;
 use rest_sessions_core::rest_sessions::request::CallRequest;
 use serde::Serialize;
 
-pub use assumed_session::AssumedSession;
+pub use assumed_session::{AssumedSession, AssumedSessions};
 pub use driver::{Callouts, Driver};
 pub use outcome::{Outcome, ReplySummary, RequirementResult, UpstreamSummary};
 pub use request::{Request, TOKEN_PLACEHOLDER};
-pub use selection::{Reading, RuleSummary, Selection, SkippedRule};
+pub use selection::{OtherMethod, Reading, RuleSummary, Selection, SkippedRule};
 pub use token_search::SearchedSource;
 
 /// The request to explain, and the conditions under which Envoy receives it.
@@ -28,8 +28,9 @@ pub struct Scenario {
     pub request: Request,
     pub client: IpAddr,
     pub now_ms: u64,
-    /// What rest-sessions stores. `None`: a missing session and an outage are both explained.
-    pub assumed: Option<AssumedSession>,
+    /// What rest-sessions stores for the tokens of the request, in their order. Empty: a missing session and an outage are
+    /// both explained.
+    pub assumed: Vec<AssumedSession>,
 }
 
 /// The explanation of one request. Field names are the JSON keys of `--json`.
@@ -89,23 +90,24 @@ pub fn explain(mut config: Config, scenario: &Scenario) -> Result<Explanation, S
     let (selection, selected) = selection::select(&config, &headers);
     let rule = selected.map(|rule| &**rule);
     let driver = Driver { config: &config, request, headers: &headers, client: *client, now_ms: *now_ms, rule };
-    let cases = match assumed {
-        Some(assumed) => vec![assumed.clone()],
-        None => vec![AssumedSession::None, AssumedSession::Unavailable],
+    let cases = match assumed.as_slice() {
+        [] => vec![[AssumedSession::None].as_slice(), &[AssumedSession::Unavailable]],
+        assumed => vec![assumed],
     };
     let mut calls = Vec::new();
     let mut outcomes = Vec::new();
     let mut with_session = None;
-    for case in &cases {
-        let (callouts, outcome) = driver.run(case)?;
+    for case in cases {
+        let (callouts, outcome) = driver.run(AssumedSessions(case))?;
         let is_independent = matches!(callouts, Callouts::None);
         if outcomes.is_empty() {
             calls = match &callouts {
                 Callouts::None => Vec::new(),
-                Callouts::Lookup(call) => vec![CallSummary::of(call)],
-                Callouts::Kills(calls) => calls.iter().map(|call| CallSummary::of(call)).collect(),
+                Callouts::Lookups(calls) | Callouts::Kills(calls) => {
+                    calls.iter().map(|call| CallSummary::of(call)).collect()
+                }
             };
-            if matches!(callouts, Callouts::Lookup(_)) && assumed.is_none() {
+            if matches!(callouts, Callouts::Lookups(_)) && assumed.is_empty() {
                 with_session = selected.map(|rule| WithSession::of(rule));
             }
         }
@@ -114,7 +116,7 @@ pub fn explain(mut config: Config, scenario: &Scenario) -> Result<Explanation, S
             break;
         }
     }
-    // For an unknown host or an ambiguous path, the filter reports no rule.
+    // For an unknown host, a refused method or an ambiguous path, the filter reports no rule.
     let has_rule = outcomes.first().is_some_and(|outcome| outcome.rule.is_some());
     let mut explanation = Explanation {
         method: request.method.clone(),
@@ -141,12 +143,12 @@ pub fn explain(mut config: Config, scenario: &Scenario) -> Result<Explanation, S
 
 fn hints(explanation: &Explanation, scenario: &Scenario) -> Vec<String> {
     let mut hints = Vec::new();
-    if explanation.lacks_token() && scenario.assumed.is_some() {
+    if explanation.lacks_token() && !scenario.assumed.is_empty() {
         hints.push(format!(
             "the request has no token, so no session is looked up; {TOKEN_PLACEHOLDER} stands for one, as in \
              --header 'cookie: session-cookie={TOKEN_PLACEHOLDER}'"
         ));
-    } else if explanation.has_no_callout() && scenario.assumed.is_some() {
+    } else if explanation.has_no_callout() && !scenario.assumed.is_empty() {
         hints.push("no session is looked up, so --session has no effect".to_owned());
     }
     if scenario.request.authority.is_empty() {
@@ -170,10 +172,11 @@ impl Explanation {
 
 impl CallSummary {
     fn of(call: &CallRequest) -> Self {
-        let path = call.header(":path").strip_suffix(call.token()).unwrap_or_default();
+        // The token is a secret.
+        let (path, query) = call.header(":path").split_once(call.token()).unwrap_or_default();
         Self {
             method: call.method().to_owned(),
-            path: format!("{path}…"),
+            path: format!("{path}…{query}"),
             cluster: call.cluster.to_string(),
             authority: call.header(":authority").to_owned(),
         }

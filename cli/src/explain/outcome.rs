@@ -11,7 +11,8 @@ use serde::Serialize;
 /// The filter's decision and its effects.
 #[derive(Debug, Default, Serialize)]
 pub struct Outcome {
-    /// The assumed state of the session: `active`, `none` or `unavailable`. Absent if the request causes no callout.
+    /// The assumed state of the session: `active`, `none` or `unavailable`; of several, `unavailable` if one is, else
+    /// `active` if one is. Absent if the request causes no callout.
     #[serde(rename = "if", skip_serializing_if = "Option::is_none")]
     pub assumed: Option<&'static str>,
     /// `allow` or `deny`. In shadow mode, the decision that would have been enforced.
@@ -27,7 +28,7 @@ pub struct Outcome {
     pub source: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
-    /// Whether the first source with a token contains two different ones.
+    /// Whether the first source with a token has more than one with an active session, or more than four.
     pub conflict: bool,
     pub requirements: Vec<RequirementResult>,
     /// Whether the session exceeds a limit, and is ended.

@@ -16,6 +16,12 @@ pub struct Selection {
     /// Every reading of the path by some server, with the rule that it selects. Empty if no rule matches paths, or if
     /// the path is refused.
     pub readings: Vec<Reading>,
+    /// The method that the query names beside the request's, and that some servers would take.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub other_method: Option<OtherMethod>,
+    /// Why the method is refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bad_method: Option<String>,
     /// Why the path is refused as ambiguous.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ambiguity: Option<String>,
@@ -25,6 +31,13 @@ pub struct Selection {
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub struct Reading {
     pub path: String,
+    pub rule: String,
+}
+
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub struct OtherMethod {
+    pub method: String,
+    /// The rule that it selects for the path as sent.
     pub rule: String,
 }
 
@@ -65,7 +78,7 @@ impl RuleSummary {
     }
 }
 
-/// Selects the rule as the filter does. The rule is `None` for an unknown host or an ambiguous path.
+/// Selects the rule as the filter does. The rule is `None` for an unknown host, a refused method or an ambiguous path.
 #[must_use]
 pub fn select<'c>(config: &'c Config, headers: &Headers) -> (Selection, Option<&'c Rc<Rule>>) {
     let mut selection = Selection::default();
@@ -89,8 +102,18 @@ pub fn select<'c>(config: &'c Config, headers: &Headers) -> (Selection, Option<&
             rule: selector.select_at(host.as_ref(), line.method, Some(path)).rule.label.to_string(),
         })
         .collect();
+    let first = paths.first().map(Vec::as_slice);
+    match selector.other_method(line) {
+        Ok(other) => {
+            selection.other_method = other.map(|method| OtherMethod {
+                rule: selector.select_at(host.as_ref(), &method, first).rule.label.to_string(),
+                method: String::from_utf8_lossy(&method).into_owned(),
+            });
+        }
+        Err(bad) => selection.bad_method = Some(bad.to_string()),
+    }
     let Ok(selected) = selector.select(line) else { return (selection, None) };
-    let target = Target { host: host.as_ref(), method: line.method, path: paths.first().map(Vec::as_slice) };
+    let target = Target { host: host.as_ref(), method: line.method, path: first };
     let earlier =
         config.rules.matches().zip(config.rules.iter()).take_while(|(_, other)| !Rc::ptr_eq(other, selected.rule));
     selection.passed_over = earlier

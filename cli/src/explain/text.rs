@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use super::{Explanation, Outcome, ReplySummary, RuleSummary, SearchedSource, UpstreamSummary, WithSession};
+use super::{
+    Explanation, OtherMethod, Outcome, ReplySummary, RuleSummary, SearchedSource, UpstreamSummary, WithSession,
+};
 use crate::token::format_duration;
 
 /// The width of the first column, in characters.
@@ -19,6 +21,7 @@ impl fmt::Display for Row<'_> {
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{} {}{}\n", self.method, self.host, self.path)?;
+        self.method(f)?;
         self.readings(f)?;
         if let Some(rule) = &self.rule {
             write!(f, "{}", Row("rule", &rule_line(rule)))?;
@@ -54,6 +57,16 @@ fn rule_line(rule: &RuleSummary) -> String {
 }
 
 impl Explanation {
+    fn method(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(bad) = &self.selection.bad_method {
+            write!(f, "{}", Row("method", &format!("refused where rules or logout name methods: {bad}")))?;
+        }
+        if let Some(OtherMethod { method, rule }) = &self.selection.other_method {
+            write!(f, "{}", Row("method", &format!("or {method} by the query, rule {rule}")))?;
+        }
+        Ok(())
+    }
+
     fn readings(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(ambiguity) = &self.selection.ambiguity {
             write!(f, "{}", Row("path", &format!("refused where rules match paths: {ambiguity}")))?;
@@ -74,11 +87,15 @@ impl Explanation {
     fn token(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let outcome = self.outcomes.first();
         if let Some(source) = outcome.and_then(|outcome| outcome.source.as_ref()) {
-            return write!(f, "{}", Row("token", &format!("in {source}")));
+            let all = match self.calls.len() {
+                0 | 1 => String::new(),
+                count => format!(": {count} different tokens, which are all looked up"),
+            };
+            return write!(f, "{}", Row("token", &format!("in {source}{all}")));
         }
         if !self.looked_in.is_empty() {
             let conflict = outcome.is_some_and(|outcome| outcome.conflict);
-            let result = if conflict { "none: two different tokens in one source" } else { "none" };
+            let result = if conflict { "none: more than four different tokens in one source" } else { "none" };
             write!(f, "{}", Row("token", result))?;
         }
         for SearchedSource { source, found } in &self.looked_in {
@@ -103,6 +120,9 @@ impl Outcome {
             let found =
                 requirement.found.as_ref().map_or_else(|| "it is missing".to_owned(), |found| format!("it is {found}"));
             write!(f, "{}", Row("requires", &format!("{}: {holds}, {found}", requirement.requirement)))?;
+        }
+        if self.conflict && self.assumed.is_some() {
+            write!(f, "{}", Row("conflict", "more than one session is active, so the request has none"))?;
         }
         if self.ended {
             write!(f, "{}", Row("limits", "exceeded: the session is treated as absent, and is ended"))?;

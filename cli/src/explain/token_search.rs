@@ -32,8 +32,8 @@ pub fn searched_sources(rule: &Rule, headers: &Headers, now_ms: u64) -> Vec<Sear
 
 fn describe(value: &[u8], now_ms: u64) -> String {
     if Token::parse(value, &|| now_ms).is_some() {
-        return "a well-formed token that is not used: the source has another one too, or it is a query parameter, \
-                which is read for WebSocket upgrades only"
+        return "a well-formed token that is not used: the source has more than four different ones, or it is a query \
+                parameter, which is read for WebSocket upgrades only"
             .to_owned();
     }
     // The second line, the creation time, is left out.

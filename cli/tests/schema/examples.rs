@@ -12,6 +12,7 @@ pub fn everything() -> Value {
         "hosts": ["shop.example.com", "*.example.org", "127.0.0.1", "[2001:db8::1]"],
         "token_from": [{"cookie": "session-cookie"}, {"header": "Authorization", "prefix": "Bearer "},
             {"query": "täken", "any": true}],
+        "max_pending_bytes": 16_777_216,
         "forward_token": false,
         "rules": [
             {"name": "Überall", "match": {"hosts": ["shop.example.com."], "methods": ["GET", "M-SEARCH"],
@@ -40,7 +41,8 @@ pub fn everything() -> Value {
         "limits": {"idle": "1s", "age": "365d"},
         "login": {"url": "/login?next={url}"},
         "logout": {"path": "/logout", "methods": ["POST", "GET"], "redirect": "https://www.example.com/bye",
-            "cookie": {"path": "/", "secure": true, "same_site": "None", "domain": ".example.com"}},
+            "cookie": {"path": "/", "secure": true, "same_site": "None", "partitioned": true,
+                "domain": ".example.com"}},
         "write_back": {"set_header": "X-Shop-Set", "kill_header": "x-shop_kill", "keys": ["cart", "täken", "a.b"],
             "on_failure": "deny"},
         "shadow": false
@@ -238,6 +240,8 @@ pub fn mistakes() -> Vec<(&'static str, Value)> {
         ("/rest_sessions/breaker/failures", json!(1001)),
         ("/rest_sessions/breaker/open_for", json!("99ms")),
         ("/rest_sessions/clutser", json!("a")),
+        ("/max_pending_bytes", json!(1_048_575)),
+        ("/max_pending_bytes", json!("16MiB")),
         ("/hosts", json!([])),
         ("/hosts", json!("a")),
         ("/hosts/0", json!("shop.example.com:80")),

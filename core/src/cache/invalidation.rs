@@ -70,19 +70,8 @@ impl Invalidations {
     /// If the shared data is not available.
     pub fn new(data: &dyn SharedData, random: [u64; 4]) -> Result<Self, Unavailable> {
         let [first, second, third, fourth] = random;
-        let mut proposed = first.to_le_bytes().to_vec();
-        proposed.extend(second.to_le_bytes());
-        for _ in 0..MAX_ATTEMPTS {
-            let (known, version) = data.read(Slot::HashKey)?;
-            if let Some((low, high)) = known.split_first_chunk::<8>()
-                && let Ok(high) = <[u8; 8]>::try_from(high)
-            {
-                let hash_key = (u64::from_le_bytes(*low), u64::from_le_bytes(high));
-                return Ok(Self { hash_key, tag_key: (third, fourth), tags_made: 0 });
-            }
-            data.compare_and_swap(Slot::HashKey, &proposed, version)?;
-        }
-        Err(Unavailable)
+        let hash_key = shared_hash_key(data, (first, second))?;
+        Ok(Self { hash_key, tag_key: (third, fourth), tags_made: 0 })
     }
 
     /// The keyed hash of a session, which selects its slots. Two sessions may collide.
@@ -158,6 +147,26 @@ impl Version {
             _ => false,
         }
     }
+}
+
+/// The hash key that the workers share: the first that one of them has proposed.
+///
+/// # Errors
+///
+/// If the shared data is not available.
+pub fn shared_hash_key(data: &dyn SharedData, proposed: (u64, u64)) -> Result<(u64, u64), Unavailable> {
+    let mut bytes = proposed.0.to_le_bytes().to_vec();
+    bytes.extend(proposed.1.to_le_bytes());
+    for _ in 0..MAX_ATTEMPTS {
+        let (known, version) = data.read(Slot::HashKey)?;
+        if let Some((low, high)) = known.split_first_chunk::<8>()
+            && let Ok(high) = <[u8; 8]>::try_from(high)
+        {
+            return Ok((u64::from_le_bytes(*low), u64::from_le_bytes(high)));
+        }
+        data.compare_and_swap(Slot::HashKey, &bytes, version)?;
+    }
+    Err(Unavailable)
 }
 
 fn raise_epoch(data: &dyn SharedData, tag: u64) -> Result<(), Unavailable> {

@@ -2,6 +2,7 @@
 //!
 //! It holds sessions, not decisions: every request is judged anew. It knows no rules.
 
+pub mod idle_registry;
 pub mod invalidation;
 pub mod lifetime;
 pub mod session_cache;

@@ -87,6 +87,8 @@ pub struct SessionCache {
     settings: Settings,
     /// How long after its token was made a session may be used (`limits.age`).
     max_session_age_ms: Option<u64>,
+    /// How long after its lookup, its last known use, a session may be used (`limits.idle`).
+    max_idle_ms: Option<u64>,
     store: Store<SessionKey, Entry>,
     evictions: usize,
 }
@@ -102,10 +104,10 @@ pub struct Size {
 
 impl SessionCache {
     /// An empty cache. `max_session_age_ms`: how long after its token was made a session may be used, in milliseconds;
-    /// `None`: no limit.
+    /// `max_idle_ms`: how long after its lookup. `None`: no limit.
     #[must_use]
-    pub fn new(settings: Settings, max_session_age_ms: Option<u64>) -> Self {
-        Self { store: Store::new(settings.max_bytes), settings, max_session_age_ms, evictions: 0 }
+    pub fn new(settings: Settings, max_session_age_ms: Option<u64>, max_idle_ms: Option<u64>) -> Self {
+        Self { store: Store::new(settings.max_bytes), settings, max_session_age_ms, max_idle_ms, evictions: 0 }
     }
 
     /// The memory and the number of entries at present.
@@ -141,6 +143,17 @@ impl SessionCache {
             Some(Entry::None { .. }) | None => {}
         }
         self.get_shared(query, namespace).map(CachedLookup::SharedHit)
+    }
+
+    /// Whether rest-sessions said so recently that the token has no session, and no worker may hold one: ending it is
+    /// not needed.
+    pub fn knows_none(&mut self, query: Query<'_>) -> bool {
+        let Some(Entry::None { requested_ms, until_ms }) = self.store.get(query.hash.0, query.key) else {
+            return false;
+        };
+        let is_recent = query.now_ms < *until_ms && query.accepts(*requested_ms);
+        let entry = query.data.read(query.hash.entry_slot());
+        is_recent && entry.is_ok_and(|(entry, _)| !SharedEntry::parse(&entry).may_be_held(query.hash.0, query.now_ms))
     }
 
     /// A session that another worker has shared. It is cached here from now on.
@@ -242,14 +255,16 @@ impl SessionCache {
     }
 
     fn lifetime(&self, session: &Session, key: &SessionKey, requested_ms: u64) -> Lifetime {
-        let lifetime = Lifetime::of(session, requested_ms, &self.settings);
-        match (self.max_session_age_ms, key.token.created_ms()) {
-            (Some(max_age_ms), Some(created_ms)) => {
-                let end_ms = created_ms.saturating_add(max_age_ms);
+        let until = |lifetime: Lifetime, from_ms: Option<u64>, max_ms: Option<u64>| match (from_ms, max_ms) {
+            (Some(from_ms), Some(max_ms)) => {
+                let end_ms = from_ms.saturating_add(max_ms);
                 lifetime.within(Lifetime { fresh_until_ms: end_ms, stale_until_ms: end_ms })
             }
             _ => lifetime,
-        }
+        };
+        let lifetime = Lifetime::of(session, requested_ms, &self.settings);
+        let lifetime = until(lifetime, key.token.created_ms(), self.max_session_age_ms);
+        until(lifetime, Some(requested_ms), self.max_idle_ms)
     }
 
     fn put(&mut self, key: &SessionKey, hash: KeyHash, entry: Entry, now_ms: u64) {
@@ -276,7 +291,7 @@ mod tests {
     fn the_size_counts_an_entrys_token_and_session() {
         let settings =
             Settings { ttl_ms: 1_000, negative_ttl_ms: 1_000, stale_if_error_ms: 0, max_bytes: 1 << 20, shared: false };
-        let mut cache = SessionCache::new(settings, None);
+        let mut cache = SessionCache::new(settings, None, None);
         let mut grows_by = |age_ms, entry| {
             let token = Token::parse(token_made_at(NOW_MS - age_ms).as_bytes(), &|| NOW_MS).unwrap();
             let before = cache.size().bytes;
@@ -295,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_is_cached_no_longer_than_its_token_may_age() {
+    fn a_session_is_cached_no_longer_than_its_token_may_age_and_than_it_may_be_idle() {
         let settings = Settings {
             ttl_ms: 60_000,
             negative_ttl_ms: 0,
@@ -303,12 +318,15 @@ mod tests {
             max_bytes: 1 << 20,
             shared: false,
         };
-        let cache = SessionCache::new(settings, Some(10_000));
+        let cache = SessionCache::new(settings.clone(), Some(10_000), None);
         let token = Token::parse(token_made_at(NOW_MS - 8_000).as_bytes(), &|| NOW_MS).unwrap();
         let key = SessionKey { namespace: NamespaceId(0), token };
         let session: Rc<Session> = Parts { id: "user123".into(), ttl: "7200", ..Parts::default() }.into();
         let end_ms = NOW_MS + 2_000;
         let expected = Lifetime { fresh_until_ms: end_ms, stale_until_ms: end_ms };
         assert_eq!(cache.lifetime(&session, &key, NOW_MS), expected);
+        let cache = SessionCache::new(settings, None, Some(61_000));
+        let expected = Lifetime { fresh_until_ms: NOW_MS + 60_000, stale_until_ms: NOW_MS + 61_000 };
+        assert_eq!(cache.lifetime(&session, &key, NOW_MS), expected, "no use after its lookup is known");
     }
 }

@@ -13,6 +13,10 @@ pub enum Slot {
     Tag(u16),
     /// A shared entry, see [`super::shared_entry`].
     Entry(u16),
+    /// Lookups of sessions under `limits.idle`, see [`super::idle_registry`].
+    Idle(u16),
+    /// What a worker has added to the gauges, see [`crate::worker::ledger`].
+    Gauges(u16),
 }
 
 /// The version of a slot's value, for compare-and-swap.
@@ -67,7 +71,7 @@ pub trait SharedData {
 }
 
 /// How often a compare-and-swap is repeated when another worker wrote the slot in between.
-pub const MAX_ATTEMPTS: usize = 4;
+pub const MAX_ATTEMPTS: usize = 16;
 
 /// Applies `change` to a slot by compare-and-swap.
 ///

@@ -24,6 +24,8 @@ pub struct Config {
     pub reserved: ReservedHeaders,
     /// Whether the decision is published as filter state.
     pub filter_state: bool,
+    /// What requests that wait, or whose response is to come, may hold in a worker's memory, in bytes.
+    pub max_pending_bytes: usize,
     /// `None`: no cache.
     pub cache: Option<cache::Settings>,
     /// The limits of all sessions.

@@ -3,7 +3,7 @@
 //! `json` or `protobuf` makes a tree of the bytes, `reader` reads the types of `raw` from it key by key, and `compile`
 //! makes a [`Config`] of them.
 
-mod compile;
+pub(crate) mod compile;
 mod compiled;
 mod declare;
 mod duration;

@@ -11,10 +11,11 @@ use super::values::{
 };
 use crate::http::authority::HostPattern;
 use crate::http::origin::Origin;
+use crate::http::path::PathCase;
 use crate::http::set_cookie::SameSite;
 use crate::policy::annotation;
 use crate::policy::login;
-use crate::policy::matching::{PathCase, PathPattern};
+use crate::policy::matching::PathPattern;
 use crate::policy::rules::{CorsPreflight, FailureMode, OnForbidden, SessionMode};
 use crate::policy::write_back::OnFailure;
 
@@ -28,6 +29,9 @@ object! {
         app: Text<App> [Required],
         /// The rest-sessions service, and how it is called.
         rest_sessions: RestSessions [Required],
+        /// What requests may hold in a worker's memory while they wait for their session or their response, in bytes;
+        /// beyond it 503.
+        max_pending_bytes: Integer<1_048_576, 536_870_912> = 134217728,
         /// The hosts that are served; a request for another host gets 421. Absent: all.
         hosts: List<Text<HostPattern>> [Filled],
         /// Token sources in order of precedence: the first one with a token decides.
@@ -46,9 +50,8 @@ object! {
         failure_mode: FailureMode = "deny",
         /// Which CORS preflights pass without a session: those from the rule's `origins`, or all.
         cors_preflight: CorsPreflight = "listed",
-        /// Headers that are removed from every request, since they could override what a rule matched. Absent:
-        /// `x-http-method-override`, `x-http-method`, `x-method-override` if rules match methods, `x-original-url`,
-        /// `x-rewrite-url` if rules match paths.
+        /// Headers that are removed from every request, since they could override what a rule matched. Absent: those
+        /// from which servers are known to read a method, path or host, where rules (or `hosts`) match on it.
         remove_headers: List<Text<HeaderName>>,
         /// Publish the decision as filter state, for access logs and other filters.
         filter_state: bool = false,
@@ -80,10 +83,11 @@ object! {
         timeout: Millis<1, MINUTE> = "500ms",
         /// Retries of a lookup after a refused or reset connection; a response is never retried.
         retries: Integer<0, 3> = 1,
-        /// The maximum number of calls in flight, for each of Envoy's workers: lookups, ends and changes.
+        /// The maximum number of lookups and changes in flight, for each of Envoy's workers. Ends have a quarter as many
+        /// beside them, and at least 8.
         max_in_flight: Integer<1, 100_000> = 256,
-        /// The circuit breaker of each worker, one for each cluster, authority and path prefix: after `failures`
-        /// outages in a row, it makes no calls for `open_for`; then one call tries.
+        /// The circuit breakers of each worker, three for each cluster, authority and path prefix: for lookups, changes
+        /// and ends. After `failures` outages in a row, one makes no calls for `open_for`; then one call tries.
         breaker: OrOff<Breaker> = {},
     }
 }
@@ -172,6 +176,8 @@ object! {
         secure: bool = true,
         /// `SameSite` of the cookie.
         same_site: SameSite = "Lax",
+        /// Whether the cookie is `Partitioned`: set by a page that other sites embed. It needs `secure`.
+        partitioned: bool = false,
         /// `Domain` of the cookie. Absent: the host alone.
         domain: Text<CookieDomain>,
     }

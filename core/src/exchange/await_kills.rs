@@ -5,10 +5,12 @@ use std::rc::Rc;
 use super::context::Context;
 use super::effects::Effects;
 use super::request::Request;
+use super::retained::text_bytes;
 use super::verdict::{Recipient, ReplyKind, Verdict};
 use crate::http::local_reply::Denial;
 use crate::policy::decision::denial_of;
 use crate::policy::rules::Rule;
+use crate::rest_sessions::request::Trace;
 use crate::session::lookup::Failure;
 use crate::session::token::Token;
 use crate::telemetry::Outcome;
@@ -18,7 +20,9 @@ use crate::telemetry::Outcome;
 pub struct AwaitKills {
     rule: Rc<Rule>,
     tokens: Vec<Token>,
-    request: Request,
+    trace: Trace,
+    /// The request's `Origin`, if the rule lists it.
+    cors_origin: Option<String>,
     /// How many kills are not over yet.
     pending: usize,
     /// Why the first failed one failed. Then it is unknown whether the client is logged out.
@@ -26,8 +30,9 @@ pub struct AwaitKills {
 }
 
 impl AwaitKills {
-    pub(super) fn new(rule: Rc<Rule>, tokens: Vec<Token>, request: Request) -> Self {
-        Self { rule, pending: tokens.len(), tokens, request, failure: None }
+    pub(super) fn new(rule: Rc<Rule>, tokens: Vec<Token>, request: &Request) -> Self {
+        let (trace, cors_origin) = (Trace::of(request.headers()), request.cors_origin(&rule).map(ToOwned::to_owned));
+        Self { rule, pending: tokens.len(), tokens, trace, cors_origin, failure: None }
     }
 
     /// The rule of the logout request. Its backend holds the sessions.
@@ -42,10 +47,17 @@ impl AwaitKills {
         &self.tokens
     }
 
-    /// The logout request. Calls copy its trace headers.
+    /// The trace headers of the logout request, for the kills.
     #[must_use]
-    pub fn request(&self) -> &Request {
-        &self.request
+    pub fn trace(&self) -> &Trace {
+        &self.trace
+    }
+
+    /// The heap that it takes, in bytes, without what requests share.
+    #[must_use]
+    pub fn heap_bytes(&self) -> usize {
+        let tokens = self.tokens.capacity().saturating_mul(Token::HEAP_BYTES.saturating_add(size_of::<Token>()));
+        tokens.saturating_add(self.trace.heap_bytes()).saturating_add(text_bytes(self.cors_origin.as_ref()))
     }
 
     /// One of the kills is over. `outcome`: whether the session existed. Returns whether it was the last kill.
@@ -74,6 +86,7 @@ impl AwaitKills {
                 (ReplyKind::Denial(denial), Outcome::LogoutFailure)
             }
         };
-        Verdict::reply(kind, outcome, Recipient::of(&self.request, &self.rule, token), effects)
+        let to = Recipient { rule: Some(&self.rule), cors_origin: self.cors_origin.as_deref(), token };
+        Verdict::reply(kind, outcome, to, effects)
     }
 }

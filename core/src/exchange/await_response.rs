@@ -1,7 +1,10 @@
 //! The response of an upstream: what it says of its session, and the mutation that it waits for.
 
+use std::rc::Rc;
+
 use super::effects::Effects;
 use super::request::SessionRequest;
+use super::retained::text_bytes;
 use crate::action::HeaderMap;
 use crate::config::Config;
 use crate::http::change::HeaderChange;
@@ -12,15 +15,23 @@ use crate::policy::decision::denial_of;
 use crate::policy::rules::Rule;
 use crate::policy::session_change::{self, Change};
 use crate::policy::write_back::{OnFailure, WriteBack};
+use crate::rest_sessions::request::Trace;
 use crate::session::lookup::Failure;
+use crate::session::token::Token;
 use crate::telemetry::{Counter, LogLine};
 
-/// A request that went on with a session that its upstream may change.
-pub struct AwaitResponse(SessionRequest);
+/// A request that went on with a session that its upstream may change, with what the response phase reads of it.
+pub struct AwaitResponse {
+    rule: Rc<Rule>,
+    token: Token,
+    trace: Trace,
+    /// The request's `Origin`, if the rule lists it.
+    cors_origin: Option<String>,
+}
 
 /// A response that waits until its session is changed.
 pub struct AwaitChange {
-    subject: SessionRequest,
+    subject: AwaitResponse,
     /// Values of `set-cookie` that the response gets once the session is changed.
     cookies: Vec<String>,
 }
@@ -44,7 +55,19 @@ pub enum ResponseVerdict {
 impl AwaitResponse {
     /// `None` if the upstream may not change the session.
     pub(super) fn of(subject: SessionRequest) -> Option<Self> {
-        (subject.rule.writes_back && !subject.rule.shadow).then_some(Self(subject))
+        let SessionRequest { rule, token, request } = subject;
+        if !rule.may_change_sessions() {
+            return None;
+        }
+        let (trace, cors_origin) = request.into_trace_and_origin(&rule);
+        Some(Self { rule, token, trace, cors_origin })
+    }
+
+    /// The heap that it takes, in bytes, without what requests share.
+    #[must_use]
+    pub fn heap_bytes(&self) -> usize {
+        let text = text_bytes(self.cors_origin.as_ref());
+        self.trace.heap_bytes().saturating_add(text).saturating_add(Token::HEAP_BYTES)
     }
 }
 
@@ -81,7 +104,7 @@ fn change_request(
     let (sets, kills) = (headers.all(&write_back.set_header), headers.all(&write_back.kill_header));
     let why = match awaited {
         None => "not_allowed",
-        Some(AwaitResponse(subject)) => match session_change::read(sets, kills, &|key| write_back.keys.contain(key)) {
+        Some(subject) => match session_change::read(sets, kills, &|key| write_back.keys.contain(key)) {
             Ok(Some(change)) => {
                 let cookies =
                     if change == Change::Kill { deletions(config, &subject.rule, headers) } else { Vec::new() };
@@ -120,10 +143,30 @@ pub fn response_trailers(config: &Config, trailers: &Headers, effects: &mut Effe
 }
 
 impl AwaitChange {
-    /// The request whose session is to be changed.
+    /// The rule of the request. Its backend holds the session.
     #[must_use]
-    pub fn subject(&self) -> &SessionRequest {
-        &self.subject
+    pub fn rule(&self) -> &Rule {
+        &self.subject.rule
+    }
+
+    /// The token of the session to change.
+    #[must_use]
+    pub fn token(&self) -> &Token {
+        &self.subject.token
+    }
+
+    /// The trace headers of the request.
+    #[must_use]
+    pub fn trace(&self) -> &Trace {
+        &self.subject.trace
+    }
+
+    /// The heap that it takes, in bytes, without what requests share.
+    #[must_use]
+    pub fn heap_bytes(&self) -> usize {
+        let list = self.cookies.capacity().saturating_mul(size_of::<String>());
+        let cookies = self.cookies.iter().fold(list, |sum, cookie| sum.saturating_add(text_bytes(Some(cookie))));
+        self.subject.heap_bytes().saturating_add(cookies)
     }
 
     /// The mutation is over.
@@ -144,12 +187,12 @@ impl AwaitChange {
             }
             Err(failure) => {
                 effects.count(Counter::WriteBackFailures);
-                let SessionRequest { rule, request, .. } = &self.subject;
+                let AwaitResponse { rule, cors_origin, .. } = &self.subject;
                 match config.write_back.as_ref().map(|write_back| write_back.on_failure) {
                     Some(OnFailure::Deny) => ResponseVerdict::Reply(LocalReply::new(
                         denial_of(failure),
                         &rule.backend.namespace.app,
-                        request.cors_origin(rule),
+                        cors_origin.as_deref(),
                     )),
                     _ => ResponseVerdict::Continue,
                 }

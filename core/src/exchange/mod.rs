@@ -1,4 +1,5 @@
-//! One request's states. Each state owns its data, the request's headers included; a transition consumes the old state.
+//! One request's states. Each state owns its data; a transition consumes the old state. A request
+//! that waits keeps of its headers what later states read ([`Retained`]).
 //!
 //! ```text
 //! headers ─┬─ decided by the headers alone ───────────────────────────────┬─ local reply
@@ -17,6 +18,7 @@ mod await_session;
 mod context;
 mod effects;
 mod request;
+mod retained;
 mod verdict;
 mod watch;
 
@@ -29,5 +31,6 @@ pub use await_session::AwaitSession;
 pub use context::{Context, Environment, Refused};
 pub use effects::Effects;
 pub use request::{Request, SessionRequest};
+pub use retained::{Essentials, Retained};
 pub use verdict::{FollowUp, Verdict};
 pub use watch::{RecheckOutcome, Watch};

@@ -2,12 +2,14 @@
 
 use std::rc::Rc;
 
+use super::retained::Retained;
 use crate::config::Config;
 use crate::http::authority::Authority;
 use crate::http::headers::{Headers, Known};
+use crate::http::method;
 use crate::http::navigation;
-use crate::http::origin::Origin;
-use crate::policy::origins;
+use crate::http::origin::Scheme;
+use crate::policy::origins::{self, Page};
 use crate::policy::rules::Rule;
 use crate::policy::selection::RequestLine;
 use crate::policy::token_source::{RequestView, Source};
@@ -17,10 +19,10 @@ use crate::session::token::Token;
 pub struct SessionRequest {
     /// The rule that was selected for the request.
     pub rule: Rc<Rule>,
-    /// The token from the first source of the rule that has one.
+    /// The token of the session, from the first source of the rule that has tokens.
     pub token: Token,
     /// The request that carries the token.
-    pub request: Request,
+    pub request: Retained,
 }
 
 /// The headers of a request as they were received. Actions that change them are not visible here.
@@ -73,34 +75,45 @@ impl Request {
         origins::allow_origin_value(rule.origins.as_deref()?, self.headers.single_known(Known::Origin))
     }
 
-    /// Whether the rule checks the request's origin, and refuses it.
-    pub(super) fn has_refused_origin(&self, rule: &Rule) -> bool {
-        rule.origins.is_some()
-            && origins::is_checked(self.known(Known::Method), self.is_websocket)
-            && !self.origin_allowed(rule)
-    }
-
-    /// Whether the request's origin is its own or listed, or it has none.
-    fn origin_allowed(&self, rule: &Rule) -> bool {
-        let listed = rule.origins.as_deref().unwrap_or_default();
-        origins::is_allowed(listed, self.own_origin().as_ref(), self.headers.all_known(Known::Origin))
-    }
-
-    /// Whether a page of another site sent the request, as browsers say by `Sec-Fetch-Site` (Fetch Metadata, section
-    /// 2.3). Without that header, the request's origin decides.
-    pub(super) fn is_cross_site(&self, rule: &Rule, cors_origin: Option<&str>) -> bool {
-        let mut sites = self.headers.all("sec-fetch-site").peekable();
-        match sites.peek() {
-            Some(_) => cors_origin.is_none() && sites.any(|site| site == b"cross-site"),
-            None => !self.origin_allowed(rule),
+    /// Whether the rule checks the request's origin, and refuses it. A logout is checked whatever its method: it ends a
+    /// session. Where the rule checks no origins, pages of the same site may log out.
+    pub(super) fn has_refused_origin(&self, rule: &Rule, is_logout: bool) -> bool {
+        let listed = rule.origins.as_deref();
+        let is_checked = || origins::is_checked(self.known(Known::Method), self.is_websocket);
+        if !is_logout && (listed.is_none() || !is_checked()) {
+            return false;
+        }
+        match Page::of(&self.headers, listed.unwrap_or_default()) {
+            Page::Allowed => false,
+            Page::SameSite => listed.is_some(),
+            Page::Foreign => true,
         }
     }
 
-    /// A preflight as browsers send it (Fetch Standard, section 4.8). A genuine one has no token and no body either.
-    pub(super) fn looks_like_preflight(&self) -> bool {
+    /// The method that a preflight as browsers send it asks for (Fetch Standard, "CORS-preflight request"). A genuine
+    /// preflight has no token and no body either.
+    ///
+    /// It names no other method by a header or in the query. Browsers add no header of a script to a preflight, and a
+    /// server that follows such a name would serve another method to a request that passes without a session.
+    pub(super) fn preflight_method(&self) -> Option<&[u8]> {
+        if self.known(Known::Method) != b"OPTIONS" || method::is_named_beside(&self.headers, self.known(Known::Path)) {
+            return None;
+        }
         // Envoy joins repeated lines of some headers with commas, and the single values of a browser have none.
-        let one = |name| self.headers.single(name).is_some_and(|value| !value.is_empty() && !value.contains(&b','));
-        self.known(Known::Method) == b"OPTIONS" && one("origin") && one("access-control-request-method")
+        let one = |name| self.headers.single(name).filter(|value| !value.is_empty() && !value.contains(&b','));
+        one("origin").and_then(|_| one("access-control-request-method"))
+    }
+
+    /// The names of the headers that a preflight asks for. `None`: there are none, or they are malformed.
+    pub(super) fn preflight_headers(&self) -> Option<&str> {
+        let names = self.headers.single("access-control-request-headers")?;
+        let is_allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_, ".contains(byte);
+        std::str::from_utf8(names).ok().filter(|names| names.as_bytes().iter().all(is_allowed))
+    }
+
+    /// Whether a browser loads the page before the user asks for it, and perhaps for nothing.
+    pub(super) fn is_prefetch(&self) -> bool {
+        navigation::is_prefetch(&self.headers)
     }
 
     /// Where the request is redirected to log in, if it is a navigation and the rule has a login.
@@ -115,28 +128,15 @@ impl Request {
         // Only URLs of hosts that are served here go to the login service.
         let authority = Authority::parse(self.known(Known::Authority))?;
         let is_known = config.known_hosts.iter().any(|pattern| pattern.matches(&authority.host));
-        let scheme = self.scheme().filter(|scheme| matches!(*scheme, b"http" | b"https"))?;
+        let scheme = Scheme::of_request(&self.headers)?.as_str();
         if !is_known || !self.known(Known::Path).starts_with(b"/") {
             return None;
         }
-        let scheme = std::str::from_utf8(scheme).ok()?;
         Some(login.location(&format!("{scheme}://{authority}"), &self.target_without_tokens(&rule.sources)))
     }
 
     /// Path and query without the query parameters that may hold a token.
     fn target_without_tokens(&self, sources: &[Source]) -> Vec<u8> {
         sources.iter().fold(self.known(Known::Path).to_vec(), |target, source| source.without_query(target))
-    }
-
-    fn scheme(&self) -> Option<&[u8]> {
-        match self.headers.first("x-forwarded-proto") {
-            Some(_) => self.headers.single("x-forwarded-proto"),
-            None => self.headers.single_known(Known::Scheme),
-        }
-    }
-
-    /// The origin of a page whose own server this request is sent to.
-    fn own_origin(&self) -> Option<Origin> {
-        Origin::of_request(self.scheme()?, &Authority::parse(self.known(Known::Authority))?)
     }
 }

@@ -3,7 +3,6 @@
 use std::rc::Rc;
 
 use super::await_response::AwaitResponse;
-use super::context::Context;
 use super::effects::Effects;
 use super::request::Request;
 use super::watch::Watch;
@@ -35,6 +34,11 @@ pub enum ReplyKind<'a> {
     Denial(Denial),
     /// A redirect to this location, to log in.
     Login(String),
+    /// The logout may be sent with this method and these headers.
+    Preflight {
+        method: &'a str,
+        headers: Option<&'a str>,
+    },
     LoggedOut {
         redirect: Option<&'a str>,
         /// Values of `set-cookie` that delete the session's cookies.
@@ -74,7 +78,7 @@ impl Verdict {
     /// Sends a local reply; in shadow, forwards the request.
     pub fn reply(kind: ReplyKind<'_>, outcome: Outcome, to: Recipient<'_>, effects: &mut Effects<'_>) -> Self {
         let Recipient { rule, cors_origin, token } = to;
-        effects.decided(outcome == Outcome::Logout, outcome, rule);
+        effects.decided(matches!(outcome, Outcome::Logout | Outcome::Preflight), outcome, rule);
         effects.log(LogLine::LocalReply { outcome, rule: rule.map(|rule| Rc::clone(&rule.label)), token });
         if effects.is_in_shadow() {
             return Self::Forward(FollowUp::default());
@@ -84,6 +88,7 @@ impl Verdict {
                 LocalReply::new(denial, rule.map_or("", |rule| &rule.backend.namespace.app), cors_origin)
             }
             ReplyKind::Login(location) => LocalReply::login(location, cors_origin),
+            ReplyKind::Preflight { method, headers } => LocalReply::preflight(method, headers, cors_origin),
             ReplyKind::LoggedOut { redirect, cookies } => LocalReply::logged_out(redirect, cookies, cors_origin),
         })
     }
@@ -93,18 +98,15 @@ impl Verdict {
         Self::reply(ReplyKind::Denial(denial), outcome_of(denial), to, effects)
     }
 
-    /// Denies a request for want of a session, or of the right one. A navigation is redirected to log in, if the rule has
-    /// a login.
+    /// Denies a request for want of a session, or of the right one. `login`: where it is redirected to log in instead, if
+    /// it is a navigation and the rule has a login.
     pub fn without_session(
-        cx: &Context<'_>,
-        request: &Request,
-        rule: &Rule,
+        login: Option<String>,
         denial: Denial,
-        token: Option<Digest>,
+        to: Recipient<'_>,
         effects: &mut Effects<'_>,
     ) -> Self {
-        let to = Recipient::of(request, rule, token);
-        match request.login_location(cx.config, rule) {
+        match login {
             Some(location) => Self::reply(ReplyKind::Login(location), Outcome::Redirected, to, effects),
             None => Self::deny(denial, to, effects),
         }
@@ -114,10 +116,11 @@ impl Verdict {
 fn outcome_of(denial: Denial) -> Outcome {
     match denial {
         Denial::SessionRequired => Outcome::DeniedNoSession,
-        Denial::Forbidden => Outcome::DeniedForbidden,
+        Denial::Forbidden | Denial::Prefetch => Outcome::DeniedForbidden,
         Denial::BadOrigin => Outcome::DeniedOrigin,
         Denial::AmbiguousPath => Outcome::DeniedAmbiguousPath,
         Denial::BadHost => Outcome::DeniedBadHost,
+        Denial::BadMethod => Outcome::DeniedBadMethod,
         Denial::UnknownHost => Outcome::DeniedUnknownHost,
         Denial::Unavailable { .. } => Outcome::DeniedUnavailable,
         Denial::Busy => Outcome::DeniedBusy,

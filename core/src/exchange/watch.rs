@@ -30,6 +30,11 @@ pub enum RecheckOutcome {
 }
 
 impl Watch {
+    /// Whether the rule has a `recheck` that applies.
+    pub(super) fn is_due(rule: &Rule) -> bool {
+        rule.recheck_ms.is_some() && !rule.shadow
+    }
+
     /// `None` if the rule has no `recheck`.
     #[inline(always)]
     pub(super) fn of(rule: &Rc<Rule>, token: &Token) -> Option<Self> {
@@ -72,7 +77,7 @@ impl Watch {
             }
             // No call was made.
             Decision::Busy | Decision::Anonymous(_) if matches!(lookup, Lookup::Failed(Failure::Busy)) => {
-                RecheckOutcome::KeepOpen(0)
+                RecheckOutcome::KeepOpen(1)
             }
             _ => RecheckOutcome::KeepOpen(self.every_ms),
         }

@@ -125,6 +125,12 @@ impl Headers {
         table.unwrap_or_default()
     }
 
+    /// The heap that it takes, in bytes.
+    #[must_use]
+    pub fn heap_bytes(&self) -> usize {
+        self.buffer.capacity()
+    }
+
     /// All pairs, in order. Envoy's names are in lower case.
     #[must_use]
     pub fn iter(&self) -> Pairs<'_> {

@@ -9,10 +9,15 @@ pub enum Denial {
     Forbidden,
     /// 403: the rule does not list the request's origin.
     BadOrigin,
+    /// 403: a browser loads the logout before the user asks for it. It discards the reply, since the status is an error
+    /// (Speculative Loading, "create navigation params from a prefetch record").
+    Prefetch,
     /// 400: servers could read the path in different ways that matter to the rules.
     AmbiguousPath,
     /// 400: the authority is malformed.
     BadHost,
+    /// 400: the method is malformed, or the query names another one that matters to the rules.
+    BadMethod,
     /// 421: the host is not one of `hosts`.
     UnknownHost,
     /// 503: the session is unknown.
@@ -32,8 +37,8 @@ impl Denial {
     pub fn status(self) -> u16 {
         match self {
             Self::SessionRequired => 401,
-            Self::Forbidden | Self::BadOrigin => 403,
-            Self::AmbiguousPath | Self::BadHost => 400,
+            Self::Forbidden | Self::BadOrigin | Self::Prefetch => 403,
+            Self::AmbiguousPath | Self::BadHost | Self::BadMethod => 400,
             Self::UnknownHost => 421,
             Self::Unavailable { .. } | Self::Busy => 503,
             Self::SessionTooLarge => 500,
@@ -45,10 +50,12 @@ impl Denial {
             Self::SessionRequired => r#"{"error":"session_required","message":"This needs a session. Log in first."}"#,
             Self::Forbidden => r#"{"error":"forbidden","message":"This session may not do this."}"#,
             Self::BadOrigin => r#"{"error":"bad_origin","message":"Pages of this origin may not do this."}"#,
+            Self::Prefetch => r#"{"error":"prefetch","message":"A prefetch may not do this."}"#,
             Self::AmbiguousPath => {
                 r#"{"error":"ambiguous_path","message":"The path can be read in more than one way."}"#
             }
             Self::BadHost => r#"{"error":"bad_host","message":"The host is neither a DNS name nor an IP address."}"#,
+            Self::BadMethod => r#"{"error":"bad_method","message":"The method can be read in more than one way."}"#,
             Self::UnknownHost => r#"{"error":"unknown_host","message":"This host is not served here."}"#,
             Self::Unavailable { .. } => {
                 r#"{"error":"sessions_unavailable","message":"Sessions cannot be checked at the moment."}"#
@@ -114,6 +121,17 @@ impl LocalReply {
         Self { status: 302, headers, body: "", grpc_status: None }
     }
 
+    /// A 204 that allows the request of a preflight (Fetch Standard, "CORS-preflight fetch"): its method, and headers of
+    /// these names. `origin` is as in [`Self::new`].
+    #[must_use]
+    pub fn preflight(method: &str, names: Option<&str>, origin: Option<&str>) -> Self {
+        let mut headers =
+            vec![("cache-control", "no-store".to_owned()), ("access-control-allow-methods", method.to_owned())];
+        headers.extend(names.map(|names| ("access-control-allow-headers", names.to_owned())));
+        share(origin, &mut headers);
+        Self { status: 204, headers, body: "", grpc_status: None }
+    }
+
     /// The reply to a logout: 303 to `redirect` (RFC 9110, section 15.4.4), or 204 without one. `cookies` are values of
     /// `set-cookie`. `origin` is as in [`Self::new`].
     #[must_use]
@@ -131,7 +149,11 @@ fn share(origin: Option<&str>, headers: &mut Vec<(&'static str, String)>) {
     if let Some(origin) = origin {
         headers.push(("access-control-allow-origin", origin.to_owned()));
         headers.push(("access-control-allow-credentials", "true".to_owned()));
-        headers.push(("vary", "origin".to_owned()));
+        // Envoy joins several lines of this name, so it is one line here too.
+        match headers.iter_mut().find(|(name, _)| *name == "vary") {
+            Some((_, vary)) => vary.push_str(", origin"),
+            None => headers.push(("vary", "origin".to_owned())),
+        }
     }
 }
 
@@ -139,12 +161,14 @@ fn share(origin: Option<&str>, headers: &mut Vec<(&'static str, String)>) {
 mod tests {
     use super::*;
 
-    const ALL: [(Denial, u16, &str); 10] = [
+    const ALL: [(Denial, u16, &str); 12] = [
         (Denial::SessionRequired, 401, "session_required"),
         (Denial::Forbidden, 403, "forbidden"),
         (Denial::BadOrigin, 403, "bad_origin"),
+        (Denial::Prefetch, 403, "prefetch"),
         (Denial::AmbiguousPath, 400, "ambiguous_path"),
         (Denial::BadHost, 400, "bad_host"),
+        (Denial::BadMethod, 400, "bad_method"),
         (Denial::UnknownHost, 421, "unknown_host"),
         (Denial::Unavailable { retry: true }, 503, "sessions_unavailable"),
         (Denial::Unavailable { retry: false }, 503, "sessions_unavailable"),
@@ -197,6 +221,13 @@ mod tests {
     }
 
     #[test]
+    fn a_reply_that_varies_by_origin_too_says_so_in_one_header() {
+        let reply = LocalReply::login("/login".to_owned(), Some("https://a.example"));
+        let vary: Vec<_> = reply.headers.iter().filter(|(name, _)| *name == "vary").collect();
+        assert_eq!(vary, [&("vary", "accept, sec-fetch-mode, origin".to_owned())]);
+    }
+
+    #[test]
     fn a_logout_deletes_cookies_and_redirects_if_configured() {
         let cookies = || vec!["a=; Max-Age=0".to_owned(), "b=; Max-Age=0".to_owned()];
         let moved = LocalReply::logged_out(Some("/"), cookies(), None);
@@ -213,6 +244,23 @@ mod tests {
         let stays = LocalReply::logged_out(None, vec![], Some("https://a.example"));
         assert_eq!(stays.status, 204);
         assert!(stays.headers.contains(&("access-control-allow-origin", "https://a.example".to_owned())));
+    }
+
+    #[test]
+    fn a_preflight_is_allowed_what_it_asks_for() {
+        let names = |headers: Option<&str>| {
+            let reply = LocalReply::preflight("POST", headers, Some("https://a.example"));
+            assert_eq!((reply.status, reply.body), (204, ""));
+            assert_eq!(reply.headers.last(), Some(&("vary", "origin".to_owned())));
+            reply.headers.into_iter().filter(|(name, _)| name.starts_with("access-control-allow-")).collect::<Vec<_>>()
+        };
+        let own = |name, value: &str| (name, value.to_owned());
+        let method = own("access-control-allow-methods", "POST");
+        let headers = own("access-control-allow-headers", "x-csrf-token, content-type");
+        let origin = own("access-control-allow-origin", "https://a.example");
+        let credentials = own("access-control-allow-credentials", "true");
+        assert_eq!(names(None), [method.clone(), origin.clone(), credentials.clone()]);
+        assert_eq!(names(Some("x-csrf-token, content-type")), [method, headers, origin, credentials]);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! HTTP semantics on bytes: headers, cookies, paths, authorities, origins and local replies. Knows no sessions.
+//! HTTP semantics on bytes: headers, cookies, methods, paths, authorities, origins and local replies. Knows no sessions.
 
 pub mod authority;
 pub mod bytes;
@@ -6,6 +6,7 @@ pub mod change;
 pub mod cookie;
 pub mod headers;
 pub mod local_reply;
+pub mod method;
 pub mod name;
 pub mod navigation;
 pub mod origin;

@@ -48,7 +48,7 @@ impl NameFilter {
     pub const fn of(name: &[u8]) -> Self {
         let (Some(first), Some(last)) = (name.first(), name.last()) else { return Self(0) };
         let (first, last) = (canonical(*first) as usize, canonical(*last) as usize);
-        Self(1 << ((name.len().wrapping_mul(12) ^ first.wrapping_mul(26) ^ last) & 63))
+        Self(1 << ((name.len().wrapping_mul(22) ^ first.wrapping_mul(19) ^ last.wrapping_mul(50)) & 63))
     }
 
     #[inline(always)]
@@ -79,7 +79,7 @@ const CANONICAL: [u8; 256] = {
 
 #[expect(clippy::indexing_slicing, reason = "every byte has its place in the table")]
 #[inline(always)]
-const fn canonical(byte: u8) -> u8 {
+pub(super) const fn canonical(byte: u8) -> u8 {
     CANONICAL[byte as usize]
 }
 

@@ -1,8 +1,52 @@
-//! Web origins (RFC 6454): those that browsers send, and the one of the request's own host.
+//! Web origins (RFC 6454): those that browsers send, and those of the request's own host.
 
 use std::fmt;
 
 use super::authority::{Authority, Host};
+use super::headers::{Headers, Known};
+
+/// The scheme of a request, as its client used it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// `http`, or `ws`: the scheme of a WebSocket without TLS (RFC 6455, section 3).
+    Http,
+    /// `https`, or `wss`.
+    Https,
+}
+
+impl Scheme {
+    /// The scheme in which a request was sent: the leftmost value of `x-forwarded-proto`, else `:scheme`. `None`: the
+    /// value is not a scheme of HTTP or WebSockets.
+    ///
+    /// Each proxy may append a value, so the leftmost one is of the connection from the client. A client can send any
+    /// value. A page cannot: forms, links and the WebSocket API set no headers, and `fetch` sends this one to another
+    /// origin only after a preflight that allows it (Fetch Standard, "CORS-unsafe request-header names").
+    #[must_use]
+    pub fn of_request(headers: &Headers) -> Option<Self> {
+        let value = match headers.first("x-forwarded-proto") {
+            Some(list) => list.split(|byte| *byte == b',').next()?,
+            None => headers.single_known(Known::Scheme)?,
+        };
+        let value = value.trim_ascii();
+        let is = |name: &[u8]| value.eq_ignore_ascii_case(name);
+        if is(b"https") || is(b"wss") {
+            Some(Self::Https)
+        } else if is(b"http") || is(b"ws") {
+            Some(Self::Http)
+        } else {
+            None
+        }
+    }
+
+    /// `http` or `https`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+}
 
 /// A scheme, host and port. The default ports of http and https are omitted, so equal origins are equal values.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,10 +68,15 @@ impl Origin {
         Self::new(scheme, &Authority::parse(rest.strip_prefix(b"://")?)?)
     }
 
-    /// The origin of pages that this request's host serves. `None` unless the scheme is http or https.
+    /// Whether pages of this origin are from the host that a request with this scheme and authority was sent to.
+    ///
+    /// Host and port are equal; an authority without a port has the default port of this origin's scheme. The scheme is
+    /// equal too, but an https page may have sent a request that reached Envoy as http, since TLS may end before Envoy.
+    /// The reverse is not allowed: whoever controls the network controls http pages.
     #[must_use]
-    pub fn of_request(scheme: &[u8], authority: &Authority) -> Option<Self> {
-        Self::new(scheme, authority).filter(|origin| default_port(&origin.scheme).is_some())
+    pub fn is_own(&self, scheme: Scheme, authority: &Authority) -> bool {
+        let schemes_agree = self.scheme == scheme.as_str() || (scheme == Scheme::Http && self.scheme == "https");
+        schemes_agree && Self::new(self.scheme.as_bytes(), authority).as_ref() == Some(self)
     }
 
     fn new(scheme: &[u8], authority: &Authority) -> Option<Self> {
@@ -127,14 +176,73 @@ mod tests {
         assert_eq!(Origin::parse(b"\xff://a"), None);
     }
 
+    fn scheme(headers: &[(&str, &str)]) -> Option<&'static str> {
+        Scheme::of_request(&Headers::from_pairs(headers)).map(Scheme::as_str)
+    }
+
     #[test]
-    fn request_has_an_origin_only_over_http_and_https() {
-        let authority = Authority::parse(b"Shop.example.com:443").unwrap();
-        assert_eq!(Origin::of_request(b"https", &authority), Origin::parse(b"https://shop.example.com"));
-        assert_eq!(Origin::of_request(b"HTTPS", &authority), Origin::parse(b"https://shop.example.com"));
-        assert_eq!(Origin::of_request(b"http", &authority), Origin::parse(b"http://shop.example.com:443"));
-        for scheme in [&b""[..], b"ftp", b"wss", b"https ", b"https\xff"] {
-            assert_eq!(Origin::of_request(scheme, &authority), None);
+    fn the_scheme_is_the_leftmost_of_x_forwarded_proto_and_else_that_of_the_request() {
+        for (forwarded, expected) in [
+            ("https", Some("https")),
+            ("HTTPS", Some("https")),
+            ("wss", Some("https")),
+            ("Wss", Some("https")),
+            ("ws", Some("http")),
+            ("http", Some("http")),
+            ("https,http", Some("https")),
+            ("https, http", Some("https")),
+            (" https , http", Some("https")),
+            ("http, https", Some("http")),
+            ("", None),
+            (",https", None),
+            ("ftp", None),
+            ("javascript", None),
+            ("https http", None),
+            ("https;http", None),
+            ("\"https\"", None),
+        ] {
+            for own in ["http", "https"] {
+                assert_eq!(scheme(&[(":scheme", own), ("x-forwarded-proto", forwarded)]), expected, "{forwarded:?}");
+            }
+        }
+        assert_eq!(scheme(&[("x-forwarded-proto", "https"), ("x-forwarded-proto", "http")]), Some("https"));
+        assert_eq!(scheme(&[(":scheme", "HTTPS")]), Some("https"));
+        assert_eq!(scheme(&[(":scheme", "http"), (":scheme", "https")]), None);
+        assert_eq!(scheme(&[]), None);
+        assert_eq!(Scheme::of_request(&Headers::from_pairs(&[("x-forwarded-proto", b"https\xff")])), None);
+    }
+
+    /// Each authority with the origins that are its own, of `ALL`.
+    #[test]
+    fn an_origin_is_own_if_host_port_and_scheme_are_the_requests_or_if_tls_ended_before() {
+        const ALL: [&str; 9] = [
+            "http://shop.example",
+            "https://shop.example",
+            "http://shop.example:443",
+            "https://shop.example:80",
+            "http://shop.example:8080",
+            "https://shop.example:8080",
+            "https://x.shop.example",
+            "https://shop.example.evil",
+            "wss://shop.example",
+        ];
+        for (scheme, authority, own) in [
+            (Scheme::Https, "shop.example", &[ALL[1]][..]),
+            (Scheme::Https, "SHOP.example.:443", &[ALL[1]]),
+            (Scheme::Https, "shop.example:80", &[ALL[3]]),
+            (Scheme::Https, "shop.example:8080", &[ALL[5]]),
+            (Scheme::Http, "shop.example", &[ALL[0], ALL[1]]),
+            (Scheme::Http, "shop.example:80", &[ALL[0], ALL[3]]),
+            (Scheme::Http, "shop.example:443", &[ALL[1], ALL[2]]),
+            (Scheme::Http, "shop.example:8080", &[ALL[4], ALL[5]]),
+            (Scheme::Http, "shop.example:9090", &[]),
+        ] {
+            let request = Authority::parse(authority.as_bytes()).unwrap();
+            let found: Vec<_> = ALL
+                .into_iter()
+                .filter(|text| Origin::parse(text.as_bytes()).unwrap().is_own(scheme, &request))
+                .collect();
+            assert_eq!(found, own, "{scheme:?} {authority}");
         }
     }
 

@@ -34,18 +34,23 @@ pub fn without(query: &[u8], name: &str) -> Option<Vec<u8>> {
     Some(kept)
 }
 
-fn split_pair(pair: &[u8]) -> (&[u8], &[u8]) {
+pub(super) fn split_pair(pair: &[u8]) -> (&[u8], &[u8]) {
     let mut parts = pair.splitn(2, |byte| *byte == b'=');
     (parts.next().unwrap_or_default(), parts.next().unwrap_or_default())
 }
 
 fn is_named(encoded: &[u8], name: &str) -> bool {
-    Decoded { rest: encoded }.eq(name.bytes())
+    decoded(encoded).eq(name.bytes())
 }
 
-fn decode(value: &[u8]) -> Cow<'_, [u8]> {
+/// The bytes of a name or value, decoded.
+pub(super) fn decoded(encoded: &[u8]) -> Decoded<'_> {
+    Decoded { rest: encoded }
+}
+
+pub(super) fn decode(value: &[u8]) -> Cow<'_, [u8]> {
     if value.iter().any(|byte| matches!(byte, b'%' | b'+')) {
-        Cow::Owned(Decoded { rest: value }.collect())
+        Cow::Owned(decoded(value).collect())
     } else {
         Cow::Borrowed(value)
     }
@@ -53,7 +58,8 @@ fn decode(value: &[u8]) -> Cow<'_, [u8]> {
 
 /// Decodes `application/x-www-form-urlencoded` (URL Standard, section 5.1): `%XX` is a byte, `+` is a space, and a percent
 /// sign without two digits is itself.
-struct Decoded<'a> {
+#[derive(Clone)]
+pub(super) struct Decoded<'a> {
     rest: &'a [u8],
 }
 

@@ -55,6 +55,8 @@ impl ReservedHeaders {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::compile::reserved::{HOST_OVERRIDES, PATH_OVERRIDES};
+    use crate::http::method::OVERRIDE_HEADERS;
     use proptest::prelude::*;
 
     proptest! {
@@ -76,17 +78,9 @@ mod tests {
 
     #[test]
     fn common_names_of_requests_are_rejected_by_the_filter() {
-        let reserved = ReservedHeaders::new([
-            "x-session-user",
-            "x-session-data",
-            "x-session-set",
-            "x-session-kill",
-            "x-http-method-override",
-            "x-http-method",
-            "x-method-override",
-            "x-original-url",
-            "x-rewrite-url",
-        ]);
+        let own = ["x-session-user", "x-session-data", "x-session-set", "x-session-kill"];
+        let defaults = [&own[..], &OVERRIDE_HEADERS, &PATH_OVERRIDES, &HOST_OVERRIDES].concat();
+        let reserved = ReservedHeaders::new(defaults);
         let usual = [
             ":authority",
             ":path",
@@ -99,6 +93,16 @@ mod tests {
             "sec-fetch-mode",
             "sec-fetch-site",
             "sec-fetch-dest",
+            "sec-fetch-user",
+            "sec-ch-ua",
+            "sec-ch-ua-mobile",
+            "sec-ch-ua-platform",
+            "upgrade-insecure-requests",
+            "cache-control",
+            "if-none-match",
+            "if-modified-since",
+            "origin",
+            "priority",
             "referer",
             "cookie",
             "authorization",

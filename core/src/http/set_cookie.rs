@@ -34,12 +34,15 @@ pub struct Attributes {
     pub secure: bool,
     /// `SameSite`.
     pub same_site: SameSite,
+    /// `Partitioned`: the cookie belongs to the site of the address bar too (CHIPS). A deletion without it leaves the
+    /// cookie.
+    pub partitioned: bool,
 }
 
 /// The defaults of `logout.cookie`, for deletions without a logout route; a test of the configuration compares them.
 impl Default for Attributes {
     fn default() -> Self {
-        Self { path: "/".to_owned(), domain: None, secure: true, same_site: SameSite::default() }
+        Self { path: "/".to_owned(), domain: None, secure: true, same_site: SameSite::default(), partitioned: false }
     }
 }
 
@@ -57,6 +60,9 @@ impl Attributes {
         }
         value.push_str("; SameSite=");
         value.push_str(self.same_site.as_str());
+        if self.partitioned {
+            value.push_str("; Partitioned");
+        }
         value
     }
 
@@ -67,6 +73,8 @@ impl Attributes {
         let starts = |prefix: &str| name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
         if self.same_site == SameSite::None && !self.secure {
             Some("browsers refuse SameSite=None without secure")
+        } else if self.partitioned && !self.secure {
+            Some("browsers refuse Partitioned without secure")
         } else if starts("__Host-") && !(self.secure && self.path == "/" && self.domain.is_none()) {
             Some("browsers take a cookie named __Host-… only with secure, path \"/\" and no domain")
         } else if starts("__Secure-") && !self.secure {
@@ -99,10 +107,13 @@ mod tests {
             domain: Some("example.com".to_owned()),
             secure: false,
             same_site: SameSite::Strict,
+            partitioned: false,
         };
         assert_eq!(other.deletion("a"), "a=; Max-Age=0; Path=/app; Domain=example.com; SameSite=Strict");
         let none = Attributes { same_site: SameSite::None, ..Attributes::default() };
         assert_eq!(none.deletion("a"), "a=; Max-Age=0; Path=/; Secure; SameSite=None");
+        let partitioned = Attributes { partitioned: true, ..none };
+        assert_eq!(partitioned.deletion("a"), "a=; Max-Age=0; Path=/; Secure; SameSite=None; Partitioned");
     }
 
     #[test]
@@ -112,6 +123,8 @@ mod tests {
         let deep = Attributes { path: "/a".to_owned(), ..plain.clone() };
         let wide = Attributes { domain: Some("example.com".to_owned()), ..plain.clone() };
         let anywhere = Attributes { same_site: SameSite::None, ..open.clone() };
+        let partitioned = Attributes { partitioned: true, ..plain.clone() };
+        let partitioned_open = Attributes { partitioned: true, ..open.clone() };
         for (attributes, name, fine) in [
             (&plain, "sid", true),
             (&plain, "__Host-sid", true),
@@ -124,6 +137,9 @@ mod tests {
             (&wide, "__Host-sid", false),
             (&wide, "sid", true),
             (&anywhere, "sid", false),
+            (&partitioned, "sid", true),
+            (&partitioned, "__Host-sid", true),
+            (&partitioned_open, "sid", false),
         ] {
             assert_eq!(attributes.rejection(name).is_none(), fine, "{attributes:?} {name}");
         }

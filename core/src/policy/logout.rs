@@ -1,6 +1,7 @@
 //! The logout route: which requests it matches, and what its local reply says.
 
-use super::matching::{PathCase, PathPattern, method_matches};
+use super::matching::{PathPattern, method_matches};
+use crate::http::path::PathCase;
 use crate::http::set_cookie::Attributes;
 
 /// A route whose requests end their sessions and get a local reply.

@@ -3,37 +3,7 @@
 use std::fmt;
 
 use crate::http::authority::{Host, HostPattern};
-use crate::http::path;
-
-/// Whether the ASCII case of paths matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PathCase {
-    /// `/ADMIN` matches `/admin`.
-    Ignore,
-    /// `/ADMIN` does not match `/admin`.
-    Exact,
-}
-
-impl PathCase {
-    /// The normal form of a path's byte.
-    #[must_use]
-    #[inline(always)]
-    pub fn fold(self, byte: u8) -> u8 {
-        match self {
-            Self::Ignore => byte.to_ascii_lowercase(),
-            Self::Exact => byte,
-        }
-    }
-
-    /// Whether paths, or parts of them, are equal.
-    #[must_use]
-    pub fn same(self, a: &[u8], b: &[u8]) -> bool {
-        match self {
-            Self::Ignore => a.eq_ignore_ascii_case(b),
-            Self::Exact => a == b,
-        }
-    }
-}
+use crate::http::path::{self, PathCase};
 
 /// The paths that a rule applies to: one path, or one path and all below it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! An index of rules by path: selection takes time by the path's length, not by the number of rules.
 
-use super::matching::{Match, PathCase, PathPattern};
+use super::matching::{Match, PathPattern};
+use crate::http::path::PathCase;
 
 /// A hash table from path patterns to the positions of their rules. Each list of positions ascends.
 ///

@@ -24,7 +24,7 @@ pub enum Constant {
 /// A condition on a field.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Condition {
-    /// The field equals one of these.
+    /// The field equals one of these. `age` is compared in whole seconds, as it is annotated.
     OneOf(Vec<Constant>),
     /// The session has the field, or lacks it.
     Present(bool),
@@ -64,10 +64,14 @@ pub struct Facts<'a> {
 /// seconds, or wrong.
 const MAX_AHEAD_S: f64 = 60.0;
 
+const MILLIS_PER_SECOND: f64 = 1_000.0;
+
 /// The value of a field.
 enum Value<'a> {
     Text(Cow<'a, str>),
     Number(f64),
+    /// Seconds, to the millisecond.
+    Age(f64),
     Bool(bool),
     /// All of its data.
     Data,
@@ -82,11 +86,11 @@ impl Requirement {
             (Condition::Present(wanted), value) => value.is_some() == *wanted,
             (_, None) => false,
             (Condition::OneOf(constants), Some(value)) => constants.iter().any(|constant| value.equals(constant)),
-            (Condition::AtMost(most), Some(Value::Number(number))) => number <= *most,
-            (Condition::AtLeast(least), Some(Value::Number(number))) => number >= *least,
+            (Condition::AtMost(most), Some(Value::Number(number) | Value::Age(number))) => number <= *most,
+            (Condition::AtLeast(least), Some(Value::Number(number) | Value::Age(number))) => number >= *least,
             (Condition::Within(ms), Some(Value::Number(seconds))) => {
-                let ago = to_f64((facts.now_ms)()) / 1_000.0 - seconds;
-                (-MAX_AHEAD_S..=to_f64(*ms) / 1_000.0).contains(&ago)
+                let ago = to_f64((facts.now_ms)()) / MILLIS_PER_SECOND - seconds;
+                (-MAX_AHEAD_S..=to_f64(*ms) / MILLIS_PER_SECOND).contains(&ago)
             }
             (Condition::IsClient, Some(Value::Text(address))) => {
                 let client = (facts.client)().and_then(|client| client_address(&client));
@@ -103,7 +107,7 @@ impl Requirement {
     pub fn found(&self, facts: Facts<'_>) -> Option<String> {
         facts.value(&self.field).map(|value| match value {
             Value::Text(text) => format!("{text:?}"),
-            Value::Number(number) => number.to_string(),
+            Value::Number(number) | Value::Age(number) => number.to_string(),
             Value::Bool(flag) => flag.to_string(),
             Value::Data => facts.session.data_json().to_owned(),
         })
@@ -136,7 +140,9 @@ impl<'a> Facts<'a> {
             Field::Idle => Value::number(session.idle()?)?,
             Field::Reads => Value::number(session.reads()?)?,
             Field::Writes => Value::number(session.writes()?)?,
-            Field::Age => Value::Number(to_f64((self.now_ms)().saturating_sub(self.token.created_ms()?) / 1_000)),
+            // As with `within`: the clocks differ too much to say how old the token is.
+            Field::Age if self.token.ahead_ms((self.now_ms)()).is_some() => return None,
+            Field::Age => Value::Age(to_f64(self.token.age_ms((self.now_ms)())?) / MILLIS_PER_SECOND),
             Field::Data if session.data_json() == "{}" => return None,
             Field::Data => Value::Data,
             Field::DataKey(key) => match session.data(key)? {
@@ -160,6 +166,8 @@ impl Value<'_> {
             (Self::Text(own), Constant::Text(other)) => own == other,
             #[expect(clippy::float_cmp, reason = "numbers are equal by value")]
             (Self::Number(own), Constant::Number(other)) => own == other,
+            #[expect(clippy::float_cmp, reason = "whole seconds are exact")]
+            (Self::Age(own), Constant::Number(other)) => own.floor() == *other,
             (Self::Bool(own), Constant::Bool(other)) => own == other,
             _ => false,
         }
@@ -302,13 +310,48 @@ mod tests {
 
     #[test]
     fn bounds_are_inclusive_and_fail_for_other_types() {
-        assert!(holds("age", Condition::AtMost(42.0)));
-        assert!(!holds("age", Condition::AtMost(41.9)));
         assert!(holds("ttl", Condition::AtLeast(7200.0)));
         assert!(!holds("ttl", Condition::AtLeast(7200.5)));
         assert!(holds("d.level", Condition::AtMost(1.0)));
         assert!(!holds("d.one", Condition::AtMost(2.0)));
         assert!(!holds("d.beta", Condition::AtLeast(0.0)));
+    }
+
+    #[test]
+    fn an_age_is_compared_in_milliseconds() {
+        // The token is 42.5 s old.
+        for (seconds, at_most, at_least) in
+            [(42.0, false, true), (42.499, false, true), (42.5, true, true), (42.501, true, false), (43.0, true, false)]
+        {
+            assert_eq!(holds("age", Condition::AtMost(seconds)), at_most, "at_most {seconds}");
+            assert_eq!(holds("age", Condition::AtLeast(seconds)), at_least, "at_least {seconds}");
+        }
+        let minutes = |age_ms| holds_at(NOW_MS - 42_500 + age_ms, "", "age", Condition::AtMost(600.0));
+        assert!(minutes(600_000));
+        assert!(!minutes(600_001));
+    }
+
+    #[test]
+    fn a_time_with_milliseconds_is_within_a_duration_up_to_its_end() {
+        for fraction in ["", ".001", ".1", ".123", ".5", ".999"] {
+            let seconds = format!("1759999400{fraction}");
+            let made_ms = 1_759_999_400_000 + format!("0{fraction}").parse::<f64>().map_or(0, |own| (own * 1e3) as u64);
+            let session: Rc<Session> = Parts {
+                id: "a".into(),
+                ttl: "1",
+                data: vec![("auth_time".into(), Scalar::Number(&seconds))],
+                ..Parts::default()
+            }
+            .into();
+            let token = Token::parse(token_made_at(NOW_MS).as_bytes(), &|| NOW_MS).unwrap();
+            let requirement =
+                Requirement { field: Field::DataKey("auth_time".into()), condition: Condition::Within(600_000) };
+            let holds = |now_ms| {
+                requirement.holds(Facts { session: &session, token: &token, now_ms: &|| now_ms, client: &|| None })
+            };
+            assert!(holds(made_ms + 600_000), "{seconds}");
+            assert!(!holds(made_ms + 600_001), "{seconds}");
+        }
     }
 
     #[test]
@@ -326,6 +369,21 @@ mod tests {
         let ahead = |seconds: u64| holds_at((1_759_999_400 - seconds) * 1_000, "", "d.auth_time", Condition::Within(1));
         assert!(ahead(60));
         assert!(!ahead(61));
+    }
+
+    #[test]
+    fn the_age_of_a_token_more_than_a_minute_in_the_future_fails_every_condition() {
+        let holds = |made_at, condition| {
+            let token = Token::parse(token_made_at(made_at).as_bytes(), &|| NOW_MS).unwrap();
+            let facts = Facts { session: &session(), token: &token, now_ms: &|| NOW_MS, client: &|| None };
+            Requirement { field: Field::Age, condition }.holds(facts)
+        };
+        assert!(holds(NOW_MS + 60_000, Condition::AtMost(0.0)));
+        for condition in
+            [Condition::AtMost(600.0), Condition::AtLeast(0.0), Condition::OneOf(vec![Constant::Number(0.0)])]
+        {
+            assert!(!holds(NOW_MS + 60_001, condition.clone()), "{condition:?}");
+        }
     }
 
     #[test]

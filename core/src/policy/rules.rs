@@ -3,10 +3,11 @@
 use std::rc::Rc;
 
 use super::login::Login;
-use super::matching::{Match, PathCase, Target};
+use super::matching::{Match, Target};
 use super::path_index::PathIndex;
 use super::requirements::Requirement;
 use crate::http::origin::Origin;
+use crate::http::path::PathCase;
 use crate::policy::annotation::Annotation;
 use crate::policy::token_source::Source;
 use crate::rest_sessions::backend::Backend;
@@ -83,6 +84,12 @@ pub struct Rule {
 }
 
 impl Rule {
+    /// Whether the response to a request that goes on with its session may change the session.
+    #[must_use]
+    pub fn may_change_sessions(&self) -> bool {
+        self.writes_back && !self.shadow
+    }
+
     /// The names of the cookies that the rule takes tokens from.
     pub fn cookie_names(&self) -> impl Iterator<Item = &str> {
         self.sources.iter().filter_map(|source| match source {

@@ -1,9 +1,10 @@
 //! The selection of the rule that decides on a request.
 //!
-//! The order is: the host is checked, the path is read in every way that a server might read it, and the rules are
-//! matched against each reading. If two readings select different rules, the request is refused: the rule that protects
-//! the path might not be the one that was selected.
+//! The order is: the host and the method are checked, the path is read in every way that a server might read it, and the
+//! rules are matched against each reading. If two readings select different rules, the request is refused: the rule that
+//! protects the path might not be the one that was selected. The same holds for a method that the query names.
 
+use std::fmt;
 use std::rc::Rc;
 
 use super::logout::Logout;
@@ -11,6 +12,7 @@ use super::matching::Target;
 use super::rules::{Rule, Rules};
 use crate::http::authority::{Authority, Host, HostPattern};
 use crate::http::local_reply::Denial;
+use crate::http::method;
 use crate::http::path::{self, Ambiguity};
 
 /// What the selection depends on.
@@ -54,12 +56,38 @@ pub struct Selected<'c> {
     pub is_logout: bool,
 }
 
+impl Selected<'_> {
+    /// Whether both decide in the same way.
+    #[must_use]
+    pub fn agrees(self, other: Self) -> bool {
+        Rc::ptr_eq(self.rule, other.rule) && self.is_logout == other.is_logout
+    }
+}
+
 /// Why no rule was selected.
 pub struct Undecided {
     /// The reason, which becomes the local reply.
     pub denial: Denial,
     /// Whether every rule that may have been meant is in shadow.
     pub in_shadow: bool,
+}
+
+/// Why a method is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BadMethod {
+    /// It does not consist of capitals, digits, `-` and `_`.
+    Malformed,
+    /// The query names what is no method, or different ones.
+    UnclearOverride,
+}
+
+impl fmt::Display for BadMethod {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Malformed => "a method with other characters than capitals, digits, hyphens and underscores",
+            Self::UnclearOverride => "a query that names what is no method, or different ones",
+        })
+    }
 }
 
 impl<'c> Selector<'c> {
@@ -69,20 +97,38 @@ impl<'c> Selector<'c> {
     ///
     /// - [`Denial::BadHost`]: hosts matter, and the authority is no host with at most a numeric port.
     /// - [`Denial::UnknownHost`]: the host is not served.
+    /// - [`Denial::BadMethod`]: methods matter, and the method is refused, or the query names one that selects another
+    ///   rule.
     /// - [`Denial::AmbiguousPath`]: rules name paths, and the path is refused or its readings select different rules.
     pub fn select(self, request: RequestLine<'_>) -> Result<Selected<'c>, Undecided> {
         let host = self.host(request.authority).map_err(|denial| self.undecided(denial))?;
         let host = host.as_ref();
-        let ambiguous = |_| self.undecided(Denial::AmbiguousPath);
-        match self.paths(request).map_err(ambiguous)? {
-            Paths::None => Ok(self.select_at(host, request.method, None)),
-            Paths::Plain(path) => Ok(self.select_at(host, request.method, Some(path))),
+        let other = self.other_method(request).map_err(|_| self.undecided(Denial::BadMethod))?;
+        let paths = self.paths(request).map_err(|_| self.undecided(Denial::AmbiguousPath))?;
+        let selected = self.select_in(host, request.method, &paths)?;
+        let Some(other) = other else { return Ok(selected) };
+        let (agrees, in_shadow) = match self.select_in(host, &other, &paths) {
+            Ok(other) => (other.agrees(selected), other.rule.shadow),
+            Err(Undecided { in_shadow, .. }) => (false, in_shadow),
+        };
+        if agrees {
+            Ok(selected)
+        } else {
+            Err(Undecided { denial: Denial::BadMethod, in_shadow: in_shadow && selected.rule.shadow })
+        }
+    }
+
+    /// The rule for a method and all readings of a path.
+    fn select_in(self, host: Option<&Host>, method: &[u8], paths: &Paths<'_>) -> Result<Selected<'c>, Undecided> {
+        match paths {
+            Paths::None => Ok(self.select_at(host, method, None)),
+            Paths::Plain(path) => Ok(self.select_at(host, method, Some(path))),
             Paths::Readings(readings) => {
-                let mut selected = readings.iter().map(|reading| self.select_at(host, request.method, Some(reading)));
+                let mut selected = readings.iter().map(|reading| self.select_at(host, method, Some(reading)));
                 let first = selected.next().ok_or_else(|| self.undecided(Denial::AmbiguousPath))?;
                 let (mut agree, mut in_shadow) = (true, first.rule.shadow);
                 for other in selected {
-                    agree = agree && Rc::ptr_eq(other.rule, first.rule) && other.is_logout == first.is_logout;
+                    agree = agree && other.agrees(first);
                     in_shadow = in_shadow && other.rule.shadow;
                 }
                 if agree { Ok(first) } else { Err(Undecided { denial: Denial::AmbiguousPath, in_shadow }) }
@@ -107,6 +153,21 @@ impl<'c> Selector<'c> {
         }
     }
 
+    /// The method that the request's query names beside its own. `None` also if methods do not matter.
+    ///
+    /// # Errors
+    ///
+    /// Rules or the logout name methods, and a server might read another method than the request's.
+    pub fn other_method(self, request: RequestLine<'_>) -> Result<Option<Vec<u8>>, BadMethod> {
+        if !self.rules.uses_methods() && self.logout.is_none() {
+            return Ok(None);
+        }
+        if !method::is_valid(request.method) {
+            return Err(BadMethod::Malformed);
+        }
+        method::named_in(request.target).map_err(|_| BadMethod::UnclearOverride)
+    }
+
     /// The readings of the request's path.
     ///
     /// # Errors
@@ -121,7 +182,7 @@ impl<'c> Selector<'c> {
         if path::is_plain(path) {
             return Ok(Paths::Plain(path));
         }
-        match path::readings(path) {
+        match path::readings(path, self.rules.path_case()) {
             Ok(readings) => Ok(Paths::Readings(readings)),
             // Without rules for paths, only the logout depends on the path, and this path is no logout.
             Err(_) if !self.rules.uses_paths() => Ok(Paths::None),

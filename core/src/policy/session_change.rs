@@ -71,6 +71,12 @@ pub fn read<'a>(
     merged(&list, may_set).map(|body| Some(Change::Set(body)))
 }
 
+/// Merges the bodies of two changes into one, the earlier one first. `None`: one call cannot hold both.
+#[must_use]
+pub fn merge(earlier: &str, later: &str) -> Option<String> {
+    merged(&["[", earlier, ",", later, "]"].concat().into_bytes(), &|_| true).ok()
+}
+
 /// Merges the objects of a JSON array into one. The last value of a key wins.
 fn merged(list: &[u8], may_set: &dyn Fn(&str) -> bool) -> Result<String, Rejection> {
     let Some(Value::Items(objects)) = std::str::from_utf8(list).ok().and_then(json::read) else {

@@ -7,6 +7,7 @@ use crate::http::change::HeaderChange;
 use crate::http::headers::{Headers, Known};
 use crate::http::path::split_query;
 use crate::http::{cookie, query};
+use crate::session::candidates::Candidates;
 use crate::session::token::Token;
 
 /// A place in a request that may carry a token.
@@ -51,31 +52,32 @@ pub struct RequestView<'a> {
     pub websocket: bool,
 }
 
-/// The result of a search for a token.
-#[derive(Debug, PartialEq, Eq)]
+/// The result of a search for tokens.
 pub enum Found<'s> {
     /// No source has a token.
     Nothing,
-    /// The token, and the first source that has one.
-    Token(Token, &'s Source),
-    /// The first source with a token has two different ones.
-    Conflict,
+    /// The tokens of the first source that has one. Their lookups decide which is the session's.
+    Tokens(Candidates, &'s Source),
+    /// The first source with a token has more different ones than are looked up.
+    TooMany,
 }
 
 /// Searches the sources in their order. The first one with a token decides. See [`Token::parse`] for `now_ms`.
 pub fn find<'s>(sources: &'s [Source], view: RequestView<'_>, now_ms: &dyn Fn() -> u64) -> Found<'s> {
     for source in sources {
-        let mut token = None;
-        let mut conflict = false;
+        let mut found: Option<Candidates> = None;
+        let mut has_room = true;
         source.each_value(view, &mut |value| {
-            if let Some(this) = Token::parse(value, now_ms) {
-                conflict |= token.as_ref().is_some_and(|other| *other != this);
-                token = Some(this);
+            if let Some(token) = Token::parse(value, now_ms) {
+                match &mut found {
+                    Some(candidates) => has_room &= candidates.add(token),
+                    None => found = Some(Candidates::new(token)),
+                }
             }
         });
-        match token {
-            Some(_) if conflict => return Found::Conflict,
-            Some(token) => return Found::Token(token, source),
+        match found {
+            Some(_) if !has_room => return Found::TooMany,
+            Some(candidates) => return Found::Tokens(candidates, source),
             None => {}
         }
     }
@@ -228,22 +230,32 @@ mod tests {
         Source::Query { name: "token".into(), any }
     }
 
+    /// A token by its number, from 1.
+    fn token(number: u64) -> String {
+        token_made_at(NOW_MS + 1 - number)
+    }
+
     fn one() -> String {
-        token_made_at(NOW_MS)
+        token(1)
     }
 
     fn two() -> String {
-        token_made_at(NOW_MS - 1)
+        token(2)
     }
 
     fn found(sources: &[Source], headers: &[(&str, &str)], target: &str) -> String {
         let headers = Headers::from_pairs(headers);
         match find(sources, view(&headers, target), &|| NOW_MS) {
             Found::Nothing => "nothing".into(),
-            Found::Conflict => "conflict".into(),
-            Found::Token(token, source) => {
-                let which = if token.reveal() == one() { "one" } else { "two" };
-                format!("{which} in {source}")
+            Found::TooMany => "too many".into(),
+            Found::Tokens(mut candidates, source) => {
+                let mut ages = Vec::new();
+                candidates.look_up(|_, token| {
+                    ages.push(NOW_MS - token.created_ms().unwrap());
+                    None
+                });
+                let numbers = ages.iter().map(|age| ["one", "two", "three", "four"][usize::try_from(*age).unwrap()]);
+                format!("{} in {source}", numbers.collect::<Vec<_>>().join(", "))
             }
         }
     }
@@ -260,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn two_different_tokens_in_one_source_are_a_conflict_and_no_later_source_is_read() {
+    fn all_different_tokens_of_a_source_are_found_and_no_later_source_is_read() {
         let sources = [cookie(), authorization()];
         let (one, two) = (one(), two());
         let lines = [
@@ -268,9 +280,23 @@ mod tests {
             ("cookie", &*format!("a=b; session-cookie=\"{two}\"")),
             ("authorization", &*format!("Bearer {one}")),
         ];
-        assert_eq!(found(&sources, &lines, "/"), "conflict");
-        let same = [("cookie", &*format!("session-cookie={one}; session-cookie=junk; session-cookie={one}"))];
+        assert_eq!(found(&sources, &lines, "/"), "one, two in cookie:session-cookie");
+        let same = [("cookie", &*format!("session-cookie={one}; session-cookie=junk; session-cookie=\"{one}\""))];
         assert_eq!(found(&sources, &same, "/"), "one in cookie:session-cookie");
+    }
+
+    #[test]
+    fn more_than_four_different_tokens_of_a_source_are_too_many_and_no_later_source_is_read() {
+        let sources = [cookie(), authorization()];
+        let cookies = |numbers: &[u64]| {
+            let pairs = numbers.iter().map(|number| format!("session-cookie={}", token(*number)));
+            let bearer = format!("Bearer {}", one());
+            let lines = [("cookie", &*pairs.collect::<Vec<_>>().join("; ")), ("authorization", &bearer)];
+            found(&sources, &lines, "/")
+        };
+        assert_eq!(cookies(&[3, 1, 2, 4, 1, 4]), "three, one, two, four in cookie:session-cookie");
+        assert_eq!(cookies(&[1, 2, 3, 4, 5]), "too many");
+        assert_eq!(cookies(&[1, 2, 3, 4, 5, 5, 1]), "too many");
     }
 
     #[test]
@@ -293,7 +319,7 @@ mod tests {
         let joined = |value: &str| found(&[authorization(), query(true)], &[("authorization", value)], "/");
         assert_eq!(joined(&format!("Basic dTpw,Bearer {one}")), "one in header:authorization");
         assert_eq!(joined(&format!("Bearer {one}, bearer {one},")), "one in header:authorization");
-        assert_eq!(joined(&format!("Bearer {one},Bearer {two}")), "conflict");
+        assert_eq!(joined(&format!("Bearer {one},Bearer {two}")), "one, two in header:authorization");
         assert_eq!(joined(&format!("Bearer junk,{one}")), "nothing");
         let line = format!("Digest a=\"1\", b=2,Bearer {one}");
         assert_eq!(
@@ -311,7 +337,7 @@ mod tests {
         assert_eq!(found(&[query(true)], &[], &target), "one in query:token");
         let headers = Headers::default();
         let upgrade = RequestView { websocket: true, ..view(&headers, &target) };
-        assert!(matches!(find(&[query(false)], upgrade, &|| NOW_MS), Found::Token(..)));
+        assert!(matches!(find(&[query(false)], upgrade, &|| NOW_MS), Found::Tokens(..)));
     }
 
     fn removed(sources: &[Source], headers: &[(&str, &str)], target: &str) -> Vec<HeaderChange> {
@@ -373,7 +399,7 @@ mod tests {
             let after = Headers::from_pairs(&pairs);
             let target = after.first(":path").unwrap();
             let view = RequestView { headers: &after, target, websocket: false };
-            prop_assert_eq!(find(&sources, view, &|| NOW_MS), Found::Nothing);
+            prop_assert!(matches!(find(&sources, view, &|| NOW_MS), Found::Nothing));
             prop_assert_eq!(removals(&sources, view), []);
         }
     }

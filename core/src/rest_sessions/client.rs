@@ -5,12 +5,13 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::admission::Admission;
+use super::admission::{Admission, CallKind};
 use super::backend::{Backend, SessionKey};
 use super::breaker::Permit;
 use super::request::CallRequest;
-use crate::int_map::IntMap;
+use crate::int_map::{IntMap, MAP_SLACK};
 use crate::session::lookup::Failure;
+use crate::session::token::Token;
 
 /// The host's number of a call.
 pub type CallId = u32;
@@ -18,8 +19,10 @@ pub type CallId = u32;
 /// This worker's number of a call, never used twice.
 type CallNumber = u64;
 
-/// A call that was admitted: to whom, about which session, and when.
+/// A call that was admitted: what it does, to whom, about which session, and when.
 pub struct CallInfo {
+    /// What the call does.
+    pub kind: CallKind,
     /// The service that is called. Its limit and its circuit breaker admitted the call.
     pub backend: Rc<Backend>,
     /// The session that the call is about.
@@ -30,6 +33,12 @@ pub struct CallInfo {
     pub started_ms: u64,
     /// When the host gives up on it, in milliseconds since 1970.
     pub deadline_ms: u64,
+}
+
+/// What the caller attaches to a call.
+pub trait Purpose {
+    /// The heap that it takes, in bytes.
+    fn heap_bytes(&self) -> usize;
 }
 
 /// An admitted call and what its response is for.
@@ -91,9 +100,19 @@ pub struct Client<P> {
     calls: IntMap<CallNumber, PendingCall<P>>,
     /// The calls that the host has taken.
     numbers: IntMap<CallId, CallNumber>,
-    /// The call about each session that a further request may join: the latest that was begun as joinable.
-    joinable: HashMap<SessionKey, CallNumber>,
+    /// By [`CallKind`]: the latest call of this kind about each session, which further requests may join.
+    joinable: [HashMap<SessionKey, CallNumber>; CallKind::COUNT],
     next_number: CallNumber,
+    bytes: usize,
+}
+
+/// The memory of a call beside its request, in bytes: its places in the three maps, each of which may be less than half
+/// full, and the key that it shares with them.
+const fn call_bytes<P>() -> usize {
+    let calls = size_of::<(CallNumber, PendingCall<P>)>();
+    let numbers = size_of::<(CallId, CallNumber)>();
+    let joinable = size_of::<(SessionKey, CallNumber)>();
+    calls.saturating_add(numbers).saturating_add(joinable).saturating_mul(MAP_SLACK).saturating_add(Token::HEAP_BYTES)
 }
 
 impl<P> Default for Client<P> {
@@ -102,41 +121,54 @@ impl<P> Default for Client<P> {
             admission: Admission::default(),
             calls: IntMap::default(),
             numbers: IntMap::default(),
-            joinable: HashMap::new(),
+            joinable: Default::default(),
             next_number: 0,
+            bytes: 0,
         }
     }
 }
 
-impl<P> Client<P> {
+impl<P: Purpose> Client<P> {
     /// Admits a call. [`Self::begin`] must follow.
     ///
     /// # Errors
     ///
     /// [`Failure::Busy`] if too many calls are in flight, an outage if the circuit breaker is open.
-    pub fn admit(&mut self, backend: &Backend, now_ms: u64) -> Result<Permit, Failure> {
-        self.admission.admit(backend, now_ms)
+    pub fn admit(&mut self, backend: &Backend, kind: CallKind, now_ms: u64) -> Result<Permit, Failure> {
+        self.admission.admit(backend, kind, now_ms)
     }
 
-    /// Begins an admitted call. `joinable`: further requests for the session may wait for its response.
-    pub fn begin(&mut self, info: CallInfo, purpose: P, permit: Permit, joinable: bool) -> Dispatch {
+    /// Begins an admitted call. Further requests for the session may wait for its response.
+    pub fn begin(&mut self, info: CallInfo, purpose: P, permit: Permit) -> Dispatch {
         let number = self.next_number;
         self.next_number = number.wrapping_add(1);
-        if joinable {
-            self.joinable.insert(info.key.clone(), number);
+        if let Some(joinable) = self.joinable.get_mut(info.kind as usize) {
+            joinable.insert(info.key.clone(), number);
         }
-        self.admission.begin(info.backend.service_id);
+        self.admission.begin(info.backend.service_id, info.kind);
         let timeout = Duration::from_millis(info.deadline_ms.saturating_sub(info.started_ms));
         let dispatch = Dispatch { number, request: Rc::clone(&info.request), timeout };
-        self.calls.insert(number, PendingCall { info, purpose, permit });
+        let call = PendingCall { info, purpose, permit };
+        self.bytes = self.bytes.saturating_add(call.bytes());
+        self.calls.insert(number, call);
         dispatch
     }
 
-    /// The purpose of the call that a request for the session may join: a call that is over before the request's own
-    /// deadline, in milliseconds since 1970. `None`: there is no such call.
-    pub fn joinable(&mut self, key: &SessionKey, deadline_ms: u64) -> Option<&mut P> {
-        let call = self.joinable.get(key).and_then(|number| self.calls.get_mut(number))?;
-        (call.info.deadline_ms <= deadline_ms).then_some(&mut call.purpose)
+    /// Hands the purpose of the call of this kind to `join` that a request for the session may join: a call that is over
+    /// before the request's own deadline, in milliseconds since 1970. `None`: there is no such call.
+    pub fn join<R>(
+        &mut self,
+        kind: CallKind,
+        key: &SessionKey,
+        deadline_ms: u64,
+        join: impl FnOnce(&mut P) -> R,
+    ) -> Option<R> {
+        let number = self.joinable.get(kind as usize)?.get(key)?;
+        let call = self.calls.get_mut(number).filter(|call| call.info.deadline_ms <= deadline_ms)?;
+        let before = call.bytes();
+        let joined = join(&mut call.purpose);
+        self.bytes = self.bytes.saturating_sub(before).saturating_add(call.bytes());
+        Some(joined)
     }
 
     /// Records what the host said. Returns the call if the host has refused it; then [`Self::report`] must follow.
@@ -156,13 +188,14 @@ impl<P> Client<P> {
 
     /// The outcome of a call, for its circuit breaker. `failure`: `None` if the response is usable.
     pub fn report(&mut self, call: &PendingCall<P>, failure: Option<Failure>, now_ms: u64) {
-        self.admission.report(&call.info.backend, call.permit, failure, now_ms);
+        let CallInfo { backend, kind, key, .. } = &call.info;
+        self.admission.report(backend, (*kind, key), call.permit, failure, now_ms);
     }
 
     /// A call was begun and is not dispatched.
     pub fn cancel(&mut self, dispatch: Dispatch) {
         if let Some(call) = self.remove(dispatch.number) {
-            self.admission.cancel(&call.info.backend, call.permit);
+            self.admission.cancel(&call.info.backend, call.info.kind, call.permit);
         }
     }
 
@@ -170,17 +203,34 @@ impl<P> Client<P> {
     pub fn clear(&mut self) -> usize {
         self.admission.clear();
         self.calls.clear();
-        self.joinable.clear();
+        self.joinable = Default::default();
+        self.bytes = 0;
         std::mem::take(&mut self.numbers).len()
+    }
+
+    /// The memory of all calls in flight with their requests and purposes, in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
     }
 
     fn remove(&mut self, number: CallNumber) -> Option<PendingCall<P>> {
         let call = self.calls.remove(&number)?;
-        if self.joinable.get(&call.info.key) == Some(&number) {
-            self.joinable.remove(&call.info.key);
+        let CallInfo { backend, kind, key, .. } = &call.info;
+        if let Some(joinable) = self.joinable.get_mut(*kind as usize)
+            && joinable.get(key) == Some(&number)
+        {
+            joinable.remove(key);
         }
-        self.admission.end(call.info.backend.service_id);
+        self.admission.end(backend.service_id, *kind);
+        self.bytes = self.bytes.saturating_sub(call.bytes());
         Some(call)
+    }
+}
+
+impl<P: Purpose> PendingCall<P> {
+    fn bytes(&self) -> usize {
+        call_bytes::<P>().saturating_add(self.info.request.bytes()).saturating_add(self.purpose.heap_bytes())
     }
 }
 
@@ -190,11 +240,16 @@ mod tests {
     use super::super::breaker;
     use super::*;
     use crate::session::lookup::Outage;
-    use crate::session::token::Token;
     use crate::session::token::tests::{NOW_MS, token_made_at};
 
     /// Calls whose purpose is a list of the requests that wait for them.
     type Calls = Client<Vec<u32>>;
+
+    impl Purpose for Vec<u32> {
+        fn heap_bytes(&self) -> usize {
+            self.capacity() * size_of::<u32>()
+        }
+    }
 
     fn key(namespace: usize, age_ms: u64) -> SessionKey {
         let token = Token::parse(token_made_at(NOW_MS - age_ms).as_bytes(), &|| NOW_MS).unwrap();
@@ -208,14 +263,15 @@ mod tests {
     }
 
     fn begin(calls: &mut Calls, backend: &Rc<Backend>, key: SessionKey, request: u32, deadline_ms: u64) -> Dispatch {
-        let permit = calls.admit(backend, 0).unwrap();
+        let permit = calls.admit(backend, CallKind::Lookup, 0).unwrap();
         let call_request = Rc::new(CallRequest { cluster: "rs".into(), headers: Vec::new(), body: None });
-        let info = CallInfo { backend: Rc::clone(backend), key, request: call_request, started_ms: 0, deadline_ms };
-        calls.begin(info, vec![request], permit, true)
+        let (kind, backend) = (CallKind::Lookup, Rc::clone(backend));
+        let info = CallInfo { kind, backend, key, request: call_request, started_ms: 0, deadline_ms };
+        calls.begin(info, vec![request], permit)
     }
 
     fn join(calls: &mut Calls, key: &SessionKey, request: u32, deadline_ms: u64) -> bool {
-        calls.joinable(key, deadline_ms).map(|requests| requests.push(request)).is_some()
+        calls.join(CallKind::Lookup, key, deadline_ms, |requests| requests.push(request)).is_some()
     }
 
     fn requests(call: Option<PendingCall<Vec<u32>>>) -> Vec<u32> {
@@ -231,6 +287,21 @@ mod tests {
         assert!(join(&mut calls, &key(0, 0), 12, 500));
         assert_eq!(requests(calls.take(1)), [10, 11, 12]);
         assert!(!join(&mut calls, &key(0, 0), 13, 600), "the call is over");
+    }
+
+    #[test]
+    fn the_memory_of_a_call_grows_with_those_that_join_it_and_is_given_back_with_it() {
+        let (mut calls, backend) = (Calls::default(), backend(None));
+        let dispatch = begin(&mut calls, &backend, key(0, 0), 10, 500);
+        let one = calls.bytes();
+        assert!(calls.dispatched(dispatch.accepted(1)).is_none());
+        (0..1_000).for_each(|request| assert!(join(&mut calls, &key(0, 0), request, 500)));
+        assert!((4_000..8_000).contains(&(calls.bytes() - one)));
+        assert!(calls.take(1).is_some());
+        assert_eq!(calls.bytes(), 0);
+        let dispatch = begin(&mut calls, &backend, key(0, 0), 10, 500);
+        calls.cancel(dispatch);
+        assert_eq!(calls.bytes(), 0);
     }
 
     #[test]
@@ -276,9 +347,13 @@ mod tests {
         let (mut calls, backend) = (Calls::default(), backend(None));
         let _ = begin(&mut calls, &backend, key(0, 0), 10, 500);
         let second = begin(&mut calls, &backend, key(0, 1), 11, 500);
-        assert_eq!(calls.admit(&backend, 0), Err(Failure::Busy), "what is being dispatched counts as in flight");
+        assert_eq!(
+            calls.admit(&backend, CallKind::Lookup, 0),
+            Err(Failure::Busy),
+            "what is being dispatched counts as in flight"
+        );
         assert_eq!(requests(calls.dispatched(second.refused())), [11]);
-        assert!(calls.admit(&backend, 0).is_ok());
+        assert!(calls.admit(&backend, CallKind::Lookup, 0).is_ok());
         assert!(!join(&mut calls, &key(0, 1), 12, 600));
     }
 
@@ -289,18 +364,19 @@ mod tests {
         let failed = begin(&mut calls, &backend, key(0, 0), 10, 500);
         let failed = calls.dispatched(failed.refused()).expect("the host has refused it");
         calls.report(&failed, Some(Failure::Outage(Outage::Dispatch)), 0);
-        assert_eq!(calls.admit(&backend, 1), Err(Failure::Outage(Outage::Breaker)));
-        assert_eq!(calls.admit(&backend, 1_000), Ok(Permit::Probe));
+        assert_eq!(calls.admit(&backend, CallKind::Lookup, 1), Err(Failure::Outage(Outage::Breaker)));
+        assert_eq!(calls.admit(&backend, CallKind::Lookup, 1_000), Ok(Permit::Probe));
         let info = CallInfo {
+            kind: CallKind::Lookup,
             backend: Rc::clone(&backend),
             key: key(0, 0),
             request: Rc::new(CallRequest { cluster: "rs".into(), headers: Vec::new(), body: None }),
             started_ms: 0,
             deadline_ms: 500,
         };
-        let probe = calls.begin(info, vec![11], Permit::Probe, true);
-        assert_eq!(calls.admit(&backend, 1_000), Err(Failure::Outage(Outage::Breaker)));
+        let probe = calls.begin(info, vec![11], Permit::Probe);
+        assert_eq!(calls.admit(&backend, CallKind::Lookup, 1_000), Err(Failure::Outage(Outage::Breaker)));
         calls.cancel(probe);
-        assert_eq!(calls.admit(&backend, 1_000), Ok(Permit::Probe));
+        assert_eq!(calls.admit(&backend, CallKind::Lookup, 1_000), Ok(Permit::Probe));
     }
 }

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use super::backend::Service;
 use crate::http::headers::Headers;
+use crate::session::heap;
 use crate::session::token::Token;
 
 /// A request for the host to dispatch. Its path holds the token, so it has no `Debug`.
@@ -29,10 +30,18 @@ impl CallRequest {
         self.header(":method")
     }
 
-    /// The token in the path: its last segment.
+    /// The memory of the request, in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let body = self.body.as_ref().map_or(0, |body| heap::of_box(body.capacity()));
+        heap::of_rc(size_of::<Self>()).saturating_add(bytes_of(&self.headers)).saturating_add(body)
+    }
+
+    /// The token in the path: its last segment, without the query.
     #[must_use]
     pub fn token(&self) -> &str {
-        self.header(":path").rsplit('/').next().unwrap_or_default()
+        let segment = self.header(":path").rsplit('/').next().unwrap_or_default();
+        segment.split_once('?').map_or(segment, |(token, _)| token)
     }
 }
 
@@ -50,14 +59,93 @@ const TRACE_HEADERS: [(&str, usize); 9] = [
     ("x-b3-flags", 64),
 ];
 
+/// How a lookup treats the time for which its session was idle.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct IdleQuery {
+    /// `max_idle`: the service ends the session, in the same step, if it was idle for more seconds. `None`: it is not
+    /// asked to.
+    pub max_idle_s: Option<u64>,
+    /// The lookup resets the idle time that it is to find, so it may not reach the service twice.
+    pub only_once: bool,
+}
+
+/// The trace headers of a request, as calls made for it copy them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Trace(Vec<(&'static str, String)>);
+
+impl Trace {
+    /// The trace headers that are single, visible ASCII and short. One pass over the request's headers, since requests that
+    /// wait for nothing need them too.
+    #[must_use]
+    pub fn of(request: &Headers) -> Self {
+        let mut found = [Occurrence::Absent; TRACE_HEADERS.len()];
+        for (name, value) in request.iter().filter(|(name, _)| matches!(name.first(), Some(b'x' | b't' | b'b'))) {
+            for (occurrence, (traced, _)) in found.iter_mut().zip(TRACE_HEADERS) {
+                if name == traced.as_bytes() {
+                    *occurrence = occurrence.and(value);
+                }
+            }
+        }
+        let mut headers = Vec::new();
+        for (occurrence, (name, max_length)) in found.into_iter().zip(TRACE_HEADERS) {
+            if let Occurrence::Single(value) = occurrence
+                && (1..=max_length).contains(&value.len())
+                && value.iter().all(u8::is_ascii_graphic)
+                && let Ok(value) = std::str::from_utf8(value)
+            {
+                headers.push((name, value.to_owned()));
+            }
+        }
+        Self(headers)
+    }
+
+    /// The heap that it takes, in bytes.
+    #[must_use]
+    pub fn heap_bytes(&self) -> usize {
+        bytes_of(&self.0)
+    }
+}
+
+/// How often a request has a header.
+#[derive(Clone, Copy)]
+enum Occurrence<'a> {
+    Absent,
+    Single(&'a [u8]),
+    Repeated,
+}
+
+impl<'a> Occurrence<'a> {
+    fn and(self, value: &'a [u8]) -> Self {
+        match self {
+            Self::Absent => Self::Single(value),
+            Self::Single(_) | Self::Repeated => Self::Repeated,
+        }
+    }
+}
+
+/// The heap of a list of headers, in bytes.
+fn bytes_of(headers: &Vec<(&'static str, String)>) -> usize {
+    let list = heap::of_box(headers.capacity().saturating_mul(size_of::<(&str, String)>()));
+    headers.iter().fold(list, |sum, (_, value)| sum.saturating_add(heap::of_box(value.capacity())))
+}
+
 /// `GET /{app}/get/{token}`: looks a session up.
 #[must_use]
-pub fn lookup(service: &Service, app: &str, token: &Token, request: &Headers) -> CallRequest {
-    let mut call = call(service, ("GET", "get"), app, token, request);
+pub fn lookup(service: &Service, app: &str, token: &Token, idle: IdleQuery, trace: Trace) -> CallRequest {
+    let mut call = call(service, ("GET", "get"), app, token, trace);
+    if let Some(max_idle_s) = idle.max_idle_s
+        && let Some((_, path)) = call.headers.iter_mut().find(|(name, _)| *name == ":path")
+    {
+        path.push_str("?max_idle=");
+        path.push_str(&max_idle_s.to_string());
+    }
     if service.retries > 0 {
         // Envoy's router retries after a refused or reset connection ("x-envoy-retry-on" in the router filter's
-        // documentation). A response is never retried, whatever its status.
-        call.headers.push(("x-envoy-retry-on", "connect-failure,refused-stream,reset".to_owned()));
+        // documentation). A response is never retried, whatever its status. After a reset, the service may have served
+        // the lookup.
+        let retry_on =
+            if idle.only_once { "connect-failure,refused-stream" } else { "connect-failure,refused-stream,reset" };
+        call.headers.push(("x-envoy-retry-on", retry_on.to_owned()));
         call.headers.push(("x-envoy-max-retries", service.retries.to_string()));
     }
     call
@@ -65,14 +153,14 @@ pub fn lookup(service: &Service, app: &str, token: &Token, request: &Headers) ->
 
 /// `DELETE /{app}/kill/{token}`: ends a session.
 #[must_use]
-pub fn kill(service: &Service, app: &str, token: &Token, request: &Headers) -> CallRequest {
-    call(service, ("DELETE", "kill"), app, token, request)
+pub fn kill(service: &Service, app: &str, token: &Token, trace: Trace) -> CallRequest {
+    call(service, ("DELETE", "kill"), app, token, trace)
 }
 
 /// `POST /{app}/set/{token}`: changes a session. `body` is a JSON object of keys and new values, `null` to remove a key.
 #[must_use]
-pub fn set(service: &Service, app: &str, token: &Token, body: String, request: &Headers) -> CallRequest {
-    let mut call = call(service, ("POST", "set"), app, token, request);
+pub fn set(service: &Service, app: &str, token: &Token, body: String, trace: Trace) -> CallRequest {
+    let mut call = call(service, ("POST", "set"), app, token, trace);
     // rest-sessions reads a body of another type as empty.
     call.headers.push(("content-type", "application/json".to_owned()));
     call.headers.push(("content-length", body.len().to_string()));
@@ -81,20 +169,14 @@ pub fn set(service: &Service, app: &str, token: &Token, body: String, request: &
 }
 
 /// A request for a session, with the trace headers of the client's request.
-fn call(service: &Service, (method, verb): (&str, &str), app: &str, token: &Token, request: &Headers) -> CallRequest {
+fn call(service: &Service, (method, verb): (&str, &str), app: &str, token: &Token, trace: Trace) -> CallRequest {
     let mut headers = vec![
         (":method", method.to_owned()),
         (":path", format!("{}/{app}/{verb}/{}", service.path_prefix, token.reveal())),
         (":authority", service.authority.clone()),
         ("accept", "application/json".to_owned()),
     ];
-    for (name, max_length) in TRACE_HEADERS {
-        let value = request.single(name).filter(|value| value.len() <= max_length && !value.is_empty());
-        let visible = value.filter(|value| value.iter().all(u8::is_ascii_graphic));
-        if let Some(value) = visible.and_then(|value| std::str::from_utf8(value).ok()) {
-            headers.push((name, value.to_owned()));
-        }
-    }
+    headers.extend(trace.0);
     CallRequest { cluster: Rc::clone(&service.cluster), headers, body: None }
 }
 
@@ -117,7 +199,21 @@ mod tests {
 
     fn headers_of(service: &Service, request: &[(&str, &[u8])]) -> Vec<(&'static str, String)> {
         let token = Token::parse(token_made_at(NOW_MS).as_bytes(), &|| NOW_MS).unwrap();
-        lookup(service, "myapp", &token, &Headers::from_pairs(request)).headers
+        lookup(service, "myapp", &token, IdleQuery::default(), Trace::of(&Headers::from_pairs(request))).headers
+    }
+
+    #[test]
+    fn a_lookup_under_an_idle_limit_names_it_and_is_not_retried_after_a_reset_if_it_counts_as_a_use() {
+        let token = Token::parse(token_made_at(NOW_MS).as_bytes(), &|| NOW_MS).unwrap();
+        let call = |idle| lookup(&service(), "myapp", &token, idle, Trace::default());
+        let asked = call(IdleQuery { max_idle_s: Some(1_800), only_once: true });
+        assert_eq!(asked.header(":path"), format!("/at/rs/myapp/get/{}?max_idle=1800", token_made_at(NOW_MS)));
+        assert_eq!(asked.token(), token_made_at(NOW_MS));
+        assert_eq!(asked.header("x-envoy-retry-on"), "connect-failure,refused-stream");
+        assert_eq!(asked.header("x-envoy-max-retries"), "1");
+        let unlimited = call(IdleQuery { max_idle_s: None, only_once: false });
+        assert!(!unlimited.header(":path").contains('?'));
+        assert!(unlimited.header("x-envoy-retry-on").ends_with(",reset"));
     }
 
     #[test]
@@ -140,7 +236,7 @@ mod tests {
         let token = Token::parse(token_made_at(NOW_MS).as_bytes(), &|| NOW_MS).unwrap();
         let request = Headers::from_pairs(&[("x-request-id", "abc"), ("cookie", "a=b")]);
         assert_eq!(
-            kill(&service(), "myapp", &token, &request).headers,
+            kill(&service(), "myapp", &token, Trace::of(&request)).headers,
             [
                 (":method", "DELETE".to_owned()),
                 (":path", format!("/at/rs/myapp/kill/{}", token_made_at(NOW_MS))),
@@ -154,7 +250,7 @@ mod tests {
     #[test]
     fn a_change_is_a_post_of_json_without_retries() {
         let token = Token::parse(token_made_at(NOW_MS).as_bytes(), &|| NOW_MS).unwrap();
-        let call = set(&service(), "myapp", &token, "{\"a\":\"\u{fc}\"}".to_owned(), &Headers::default());
+        let call = set(&service(), "myapp", &token, "{\"a\":\"\u{fc}\"}".to_owned(), Trace::default());
         assert_eq!(
             call.headers,
             [

@@ -16,6 +16,8 @@ pub enum CalloutResponse {
         status: u16,
         /// Whether the service sent the response. Envoy's own 503 and 504 have no `x-envoy-upstream-service-time`.
         from_service: bool,
+        /// `x-max-idle`: the service has ended the session if it was idle for more than so many seconds.
+        max_idle_s: Option<u64>,
         /// The content of the response, if its size permits.
         body: Body,
     },
@@ -30,6 +32,12 @@ pub enum Body {
 }
 
 impl CalloutResponse {
+    /// The longest idle time, in seconds, that the service has enforced. `None`: it ignores `max_idle`.
+    #[must_use]
+    pub fn max_idle_s(&self) -> Option<u64> {
+        if let Self::Complete { status: 200, max_idle_s, .. } = self { *max_idle_s } else { None }
+    }
+
     /// The body of a response with status 200. `late`: the call's timeout has passed.
     ///
     /// # Errors
@@ -63,13 +71,15 @@ mod tests {
     use super::*;
 
     fn status(status: u16, from_service: bool) -> Result<Vec<u8>, Failure> {
-        let response = CalloutResponse::Complete { status, from_service, body: Body::Read(b"{}".to_vec()) };
+        let response =
+            CalloutResponse::Complete { status, from_service, max_idle_s: None, body: Body::Read(b"{}".to_vec()) };
         response.body(false).map(<[u8]>::to_vec)
     }
 
     #[test]
     fn a_body_that_is_too_large_is_a_bad_response() {
-        let response = CalloutResponse::Complete { status: 200, from_service: true, body: Body::TooLarge };
+        let response =
+            CalloutResponse::Complete { status: 200, from_service: true, max_idle_s: None, body: Body::TooLarge };
         assert_eq!(response.body(false), Err(Failure::Bad(BadResponse::TooLarge)));
     }
 

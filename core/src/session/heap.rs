@@ -1,4 +1,4 @@
-//! What values take on the heap: the cache counts it against its limit of bytes.
+//! What values take on the heap: the limits of bytes count it.
 
 /// What an allocator adds to each allocation, in bytes.
 const ALLOCATION: usize = 8;
@@ -7,12 +7,12 @@ const ALLOCATION: usize = 8;
 const COUNTS: usize = 2 * size_of::<usize>();
 
 /// The heap that an `Rc` of a value of `size` bytes takes, in bytes.
-pub(super) const fn of_rc(size: usize) -> usize {
+pub(crate) const fn of_rc(size: usize) -> usize {
     ALLOCATION.saturating_add(COUNTS).saturating_add(size)
 }
 
 /// The heap that a `Box` of a value of `size` bytes takes, in bytes. A box of nothing allocates nothing.
-pub(super) const fn of_box(size: usize) -> usize {
+pub(crate) const fn of_box(size: usize) -> usize {
     if size == 0 { 0 } else { ALLOCATION.saturating_add(size) }
 }
 

@@ -6,8 +6,11 @@ use std::rc::Rc;
 
 use crate::session::heap;
 
-/// The tolerated clock skew for creation times in the future, in milliseconds.
-const MAX_AHEAD_MS: u64 = 60_000;
+/// How far in the future a creation time may lie, in milliseconds. The clocks of servers differ.
+const MAX_AHEAD_MS: u64 = 24 * 3_600_000;
+
+/// The clock skew that is expected between servers, in milliseconds.
+const EXPECTED_SKEW_MS: u64 = 60_000;
 
 /// 55 random characters, the letter `Z`, the creation time in milliseconds in base 36.
 const LENGTH: usize = 64;
@@ -24,7 +27,7 @@ impl Token {
     /// The heap that a token takes, in bytes.
     pub const HEAP_BYTES: usize = heap::of_rc(LENGTH);
 
-    /// Parses a token. `None` if it is malformed, or if its creation time is more than 60 s in the future. `now_ms` is
+    /// Parses a token. `None` if it is malformed, or if its creation time is more than 24 h in the future. `now_ms` is
     /// called at most once, and only for a well-formed token with a creation time.
     #[must_use]
     pub fn parse(bytes: &[u8], now_ms: &dyn Fn() -> u64) -> Option<Self> {
@@ -40,6 +43,21 @@ impl Token {
     #[must_use]
     pub fn created_ms(&self) -> Option<u64> {
         created_ms(self.0.as_bytes())
+    }
+
+    /// The time since its creation, in milliseconds; 0 if its creation time is in the future. `None` if it has no creation
+    /// time.
+    #[must_use]
+    pub fn age_ms(&self, now_ms: u64) -> Option<u64> {
+        self.created_ms().map(|created_ms| now_ms.saturating_sub(created_ms))
+    }
+
+    /// How far in the future its creation time is, in milliseconds, if that is more than 60 s: then the clock of the server
+    /// that created it differs from this one. `None` if not.
+    #[must_use]
+    pub fn ahead_ms(&self, now_ms: u64) -> Option<u64> {
+        let ahead_ms = self.created_ms()?.saturating_sub(now_ms);
+        (ahead_ms > EXPECTED_SKEW_MS).then_some(ahead_ms)
     }
 
     /// The token's text, for the path of a call to rest-sessions alone.
@@ -146,10 +164,25 @@ pub mod tests {
     }
 
     #[test]
-    fn a_token_created_more_than_a_minute_in_the_future_is_refused() {
-        assert!(Token::parse(token_made_at(NOW_MS + 60_000).as_bytes(), &|| NOW_MS).is_some());
-        assert!(Token::parse(token_made_at(NOW_MS + 60_001).as_bytes(), &|| NOW_MS).is_none());
+    fn a_token_created_more_than_24_hours_in_the_future_is_refused() {
+        assert!(Token::parse(token_made_at(NOW_MS + 86_400_000).as_bytes(), &|| NOW_MS).is_some());
+        assert!(Token::parse(token_made_at(NOW_MS + 86_400_001).as_bytes(), &|| NOW_MS).is_none());
         assert!(Token::parse(format!("{}Z{}", "a".repeat(55), "zzzzzzzz").as_bytes(), &|| NOW_MS).is_none());
+    }
+
+    #[test]
+    fn the_age_of_a_token_from_the_future_is_0() {
+        let age = |made_at| Token::parse(token_made_at(made_at).as_bytes(), &|| NOW_MS).unwrap().age_ms(NOW_MS);
+        assert_eq!([NOW_MS - 1_500, NOW_MS, NOW_MS + 1, NOW_MS + 86_400_000].map(age), [1_500, 0, 0, 0].map(Some));
+        assert_eq!(Token::parse(&[b'a'; 64], &|| NOW_MS).unwrap().age_ms(NOW_MS), None);
+    }
+
+    #[test]
+    fn a_creation_time_more_than_a_minute_in_the_future_is_noticed() {
+        let ahead = |made_at| Token::parse(token_made_at(made_at).as_bytes(), &|| NOW_MS).unwrap().ahead_ms(NOW_MS);
+        assert_eq!([NOW_MS - 1, NOW_MS, NOW_MS + 60_000].map(ahead), [None; 3]);
+        assert_eq!([NOW_MS + 60_001, NOW_MS + 86_400_000].map(ahead), [60_001, 86_400_000].map(Some));
+        assert_eq!(Token::parse(&[b'a'; 64], &|| NOW_MS).unwrap().ahead_ms(NOW_MS), None);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::session::token::Digest;
 pub enum Level {
     /// A client can cause the line at will.
     Debug,
-    /// Trouble with rest-sessions.
+    /// Trouble with rest-sessions, or with its clock.
     Warn,
     /// The host has refused what it takes to judge a request.
     Error,
@@ -56,6 +56,15 @@ pub enum LogLine {
         /// The number of suppressed lines of this cause since the last one.
         held_back: u64,
     },
+    /// An active session has a token whose creation time is more than 60 s in the future.
+    ClockAhead {
+        /// Envoy's name of the cluster that returned the session.
+        cluster: Rc<str>,
+        /// How far in the future it is, in seconds.
+        ahead_s: u64,
+        /// The number of suppressed lines since the last one.
+        held_back: u64,
+    },
     /// The host refused a host call that a request or its response depends on.
     HostCallRefused {
         /// The status of the host call (proxy-wasm ABI 0.2.1, `proxy_result_t`).
@@ -72,7 +81,7 @@ impl LogLine {
             | Self::StreamClosed { .. }
             | Self::ChangeIgnored { .. }
             | Self::UnknownCall { .. } => Level::Debug,
-            Self::CallFailed { .. } => Level::Warn,
+            Self::CallFailed { .. } | Self::ClockAhead { .. } => Level::Warn,
             Self::HostCallRefused { .. } => Level::Error,
         }
     }
@@ -98,14 +107,20 @@ impl fmt::Display for LogLine {
                 }
                 write!(f, " held_back={held_back}")
             }
+            Self::ClockAhead { cluster, ahead_s, held_back } => {
+                write!(f, "event=clock_ahead cluster={cluster:?} seconds={ahead_s} held_back={held_back}")
+            }
             Self::HostCallRefused { status } => write!(f, "event=host_call_refused status=Refused({status})"),
         }
     }
 }
 
-/// Keeps failed calls from flooding the log: one line a second for each cause.
+/// Keeps lines from flooding the log: of failed calls, one a second for each cause; of clocks, one a minute.
 #[derive(Debug, Default)]
-pub struct Throttle([Throttled; Cause::COUNT]);
+pub struct Throttle {
+    causes: [Throttled; Cause::COUNT],
+    clock: Throttled,
+}
 
 #[derive(Debug, Default)]
 struct Throttled {
@@ -117,13 +132,23 @@ impl Throttle {
     /// Admits a line of this cause, with the number of lines that were held back since the last; `None` if the line is
     /// held back.
     pub fn admit(&mut self, cause: Cause, now_ms: u64) -> Option<u64> {
-        let of_cause = self.0.get_mut(cause as usize)?;
-        if now_ms < of_cause.next_ms {
-            of_cause.held_back = of_cause.held_back.saturating_add(1);
+        self.causes.get_mut(cause as usize)?.admit(now_ms, 1_000)
+    }
+
+    /// As [`Self::admit`], for [`LogLine::ClockAhead`].
+    pub fn admit_clock(&mut self, now_ms: u64) -> Option<u64> {
+        self.clock.admit(now_ms, 60_000)
+    }
+}
+
+impl Throttled {
+    fn admit(&mut self, now_ms: u64, pause_ms: u64) -> Option<u64> {
+        if now_ms < self.next_ms {
+            self.held_back = self.held_back.saturating_add(1);
             return None;
         }
-        of_cause.next_ms = now_ms.saturating_add(1_000);
-        Some(std::mem::take(&mut of_cause.held_back))
+        self.next_ms = now_ms.saturating_add(pause_ms);
+        Some(std::mem::take(&mut self.held_back))
     }
 }
 
@@ -150,6 +175,14 @@ mod tests {
         assert_eq!(throttle.admit(Cause::Connect, 5_999), None);
         assert_eq!(throttle.admit(Cause::Timeout, 5_500), Some(0));
         assert_eq!(throttle.admit(Cause::Connect, 6_000), Some(2));
+    }
+
+    #[test]
+    fn one_line_a_minute_is_admitted_for_a_clock() {
+        let mut throttle = Throttle::default();
+        assert_eq!(throttle.admit_clock(5_000), Some(0));
+        assert_eq!(throttle.admit_clock(64_999), None);
+        assert_eq!(throttle.admit_clock(65_000), Some(1));
     }
 
     #[test]

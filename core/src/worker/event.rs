@@ -56,7 +56,8 @@ pub enum Event {
     Wakeup,
     /// The host has refused an [`Action::Wakeup`].
     WakeupRefused,
-    /// The timer of the root, see [`Worker::tick_period_ms`](super::Worker::tick_period_ms).
+    /// The timer of the root, see [`Worker::tick_period_ms`](super::Worker::tick_period_ms) and
+    /// [`Action::Timer`](crate::action::Action::Timer).
     Tick,
     /// The host has refused to read or to change a header map of a stream.
     Refused {

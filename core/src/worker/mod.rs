@@ -5,9 +5,12 @@
 //! - `responses`: the headers of an upstream's response.
 //! - `recheck`: streams that are open for long.
 //! - `sessions`: the cache and the calls to rest-sessions.
+//! - `ledger`: what this worker has added to the gauges.
 //! - `pending`: the streams that wait. The calls that they wait for are in `sessions`.
 
 mod event;
+mod gauges;
+pub mod ledger;
 mod pending;
 mod recheck;
 mod requests;
@@ -19,7 +22,7 @@ mod tests;
 use std::hash::RandomState;
 use std::rc::Rc;
 
-use crate::action::{Action, Completion, HeaderMap, StreamId, StreamRef};
+use crate::action::{Action, HeaderMap, StreamId, StreamRef};
 use crate::cache::shared_data::{LocalData, Unavailable};
 use crate::config::Config;
 use crate::exchange::{self, Context, Effects, Environment, Refused};
@@ -29,6 +32,7 @@ use crate::rest_sessions::response::CalloutResponse;
 use crate::telemetry::{Counter, Gauge, LogLine, Outcome};
 
 pub use event::Event;
+use gauges::{Gauges, Levels};
 pub use pending::Expectations;
 use pending::PendingStreams;
 use sessions::Sessions;
@@ -53,45 +57,45 @@ pub struct Worker {
     own_data: Option<LocalData>,
     streams: PendingStreams,
     sessions: Sessions,
+    gauges: Gauges,
     next_generation: u64,
     /// How many streams may still be completed in this callback of the host.
     completions_left: usize,
+    /// Rechecks are due that go on in a callback of their own.
+    has_due: bool,
 }
 
 impl Worker {
-    /// Starts a worker. `actions` are to be carried out before the first event.
+    /// Starts a worker.
     ///
     /// # Errors
     ///
     /// If the host has no shared data.
-    pub fn new(
-        config: Rc<Config>,
-        seeds: Seeds,
-        environment: &dyn Environment,
-        actions: &mut Vec<Action>,
-    ) -> Result<Self, Unavailable> {
+    pub fn new(config: Rc<Config>, seeds: Seeds, environment: &dyn Environment) -> Result<Self, Unavailable> {
         // Without a cache the shared data is used too: a request must not join a call that began before another worker saw
         // the session end.
         let shares_nothing = config.cache.as_ref().is_some_and(|cache| !cache.shared);
         let own_data = shares_nothing.then(LocalData::default);
         let shared_data = own_data.as_ref().map_or(environment.shared_data(), |own| own);
-        let mut sessions = Sessions::new(config.cache.as_ref(), config.limits, shared_data, seeds.random)?;
-        sessions.report_cache(actions);
+        let host_data = environment.shared_data();
+        let sessions = Sessions::new(config.cache.as_ref(), config.limits, shared_data, host_data, seeds.random)?;
         Ok(Self {
             config,
             digest_key: seeds.digest_key,
             own_data,
             streams: PendingStreams::default(),
             sessions,
+            gauges: Gauges::default(),
             next_generation: 0,
             completions_left: 0,
+            has_due: false,
         })
     }
 
-    /// How often [`Event::Tick`] must come, in milliseconds. `None`: never.
+    /// How often [`Event::Tick`] must come, in milliseconds.
     #[must_use]
-    pub fn tick_period_ms(&self) -> Option<u32> {
-        self.config.tick_ms()
+    pub fn tick_period_ms(&self) -> u32 {
+        self.config.tick_ms().unwrap_or(ledger::PERIOD_MS).min(ledger::PERIOD_MS)
     }
 
     /// Whether responses must be handed in.
@@ -115,6 +119,25 @@ impl Worker {
 
     /// Handles an event. The actions are to be carried out before the next event.
     pub fn handle(&mut self, event: Event, environment: &dyn Environment, actions: &mut Vec<Action>) {
+        let is_tick = matches!(event, Event::Tick);
+        self.take_event(event, environment, actions);
+        let evictions = self.sessions.take_evictions();
+        actions.extend((0..evictions).map(|_| Action::Count(Counter::CacheEvictions)));
+        let levels = Levels { cache: self.sessions.cache_size(), pending_bytes: self.pending_bytes() };
+        self.gauges.show(levels, is_tick, actions);
+    }
+
+    /// What requests that wait, or whose response is to come, hold of the memory, in bytes.
+    fn pending_bytes(&self) -> usize {
+        self.streams.bytes().saturating_add(self.sessions.pending_bytes())
+    }
+
+    /// Whether one more request may wait. What it holds is limited by itself, so the total stays close to the limit.
+    fn has_room(&self) -> bool {
+        self.pending_bytes() < self.config.max_pending_bytes
+    }
+
+    fn take_event(&mut self, event: Event, environment: &dyn Environment, actions: &mut Vec<Action>) {
         if let Event::StreamEnded(stream) = event {
             if self.streams.end(stream) {
                 actions.push(Action::Count(Counter::Outcome(Outcome::Abandoned)));
@@ -128,6 +151,7 @@ impl Worker {
         let cx = &Context::new(&config, environment, shared_data, &digest_key);
         match event {
             Event::RequestHeaders { stream, headers, end_of_stream } => {
+                self.gauges.start();
                 self.request_headers(cx, stream, headers, end_of_stream, actions);
             }
             Event::ResponseHeaders { stream, headers } => self.response_headers(cx, stream, &headers, actions),
@@ -159,14 +183,15 @@ impl Worker {
             Event::StreamGone(completion) => self.stream_gone(cx, completion, actions),
             Event::Wakeup => {
                 self.completions_left = COMPLETIONS;
-                self.emit_completions(actions);
+                self.go_on(cx, actions);
             }
             Event::WakeupRefused => {
                 // A deep stack is better than a stream that is never completed.
                 self.completions_left = usize::MAX;
+                self.has_due = false;
                 self.emit_completions(actions);
             }
-            Event::Tick => self.recheck(cx, actions),
+            Event::Tick => self.tick(cx, actions),
             Event::Refused { stream, map, status, undone } => {
                 for action in undone {
                     match action {
@@ -181,7 +206,7 @@ impl Worker {
                 self.refused(stream, map, status, actions);
             }
             Event::Retired => {
-                self.sessions.retire(actions);
+                self.gauges.retire(self.sessions.retire(), actions);
                 let abandoned = self.streams.clear_shadows();
                 actions.extend((0..abandoned).map(|_| Action::Count(Counter::Outcome(Outcome::Abandoned))));
             }
@@ -201,10 +226,10 @@ impl Worker {
         if ready.is_empty() {
             return;
         }
-        let Some(own) = callback else { return self.make_ready(ready, actions) };
-        // In the callback of a stream, nothing may be done to another one: the host would stop the stream.
         self.streams.make_ready(ready);
-        self.sessions.report_cache(actions);
+        // No recheck follows at once: the host may refuse its call as well, and so on, ever deeper on the stack.
+        let Some(own) = callback else { return self.emit_completions(actions) };
+        // In the callback of a stream, nothing may be done to another one: the host would stop the stream.
         actions.extend(self.streams.take_ready(own).map(Action::Complete));
     }
 
@@ -218,33 +243,36 @@ impl Worker {
         actions: &mut Vec<Action>,
     ) {
         self.completions_left = COMPLETIONS;
-        let Some(pending) = self.sessions.take(call) else {
+        let Some(mut pending) = self.sessions.take(call) else {
             actions.push(Action::Log(LogLine::UnknownCall { call }));
             return;
         };
         let now_ms = cx.now_ms_or(pending.deadline_ms());
         actions.push(Action::Gauge(Gauge::InFlight, -1));
         actions.push(Action::CallDuration(now_ms.saturating_sub(pending.started_ms())));
-        let outcome = pending.body(response, now_ms);
+        let outcome = self.sessions.read(&mut pending, response, now_ms);
         let ready = self.sessions.complete(cx, pending, outcome, actions);
-        self.make_ready(ready, actions);
+        self.streams.make_ready(ready);
+        self.go_on(cx, actions);
     }
 
+    /// In a callback of the root: rechecks what is due, where few completions come first, and completes streams.
     #[inline(never)]
-    fn make_ready(&mut self, ready: Vec<Completion>, actions: &mut Vec<Action>) {
-        self.streams.make_ready(ready);
-        self.sessions.report_cache(actions);
+    fn go_on(&mut self, cx: &Context<'_>, actions: &mut Vec<Action>) {
+        if self.streams.ready() < COMPLETIONS && self.streams.is_watching() {
+            self.recheck_due(cx, actions);
+        }
         self.emit_completions(actions);
     }
 
     /// Completes as many streams as this callback may, and the others in a later one.
     fn emit_completions(&mut self, actions: &mut Vec<Action>) {
         while self.completions_left > 0 {
-            let Some(completion) = self.streams.next_ready() else { return };
+            let Some(completion) = self.streams.next_ready() else { break };
             self.completions_left = self.completions_left.saturating_sub(1);
             actions.push(Action::Complete(completion));
         }
-        if self.streams.has_ready() {
+        if self.streams.ready() > 0 || self.has_due {
             actions.push(Action::Wakeup);
         }
     }

@@ -7,13 +7,23 @@ use std::mem;
 
 use crate::action::{Completion, Ready, StreamRef};
 use crate::exchange::{AwaitChange, AwaitKills, AwaitResponse, AwaitSession, FollowUp, Watch};
-use crate::int_map::IntMap;
+use crate::int_map::{IntMap, MAP_SLACK};
 use crate::session::lookup::{Failure, Lookup};
+use crate::session::token::Token;
+
+/// How many places of ended streams the order of rechecks may hold beside those of the open ones.
+const SPARE_PLACES: usize = 1_024;
 
 struct PendingStream {
     stream: StreamRef,
     exchange: Exchange,
+    /// What it counts for in [`PendingStreams::bytes`].
+    bytes: usize,
 }
+
+/// What a stream takes of the memory beside the heap of its exchange, in bytes: its place in the map, its place among the
+/// streams that are due, a list that may be half full, and its contexts in the shell and in the SDK.
+const STREAM_BYTES: usize = size_of::<(u64, PendingStream)>() * MAP_SLACK + size_of::<(u64, u64)>() * 2 + 256;
 
 /// What may still happen to a stream whose request went on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,10 +50,21 @@ pub enum Exchange {
     },
 }
 
-/// A stream that is rechecked at `due_ms`, in milliseconds since 1970; absent while its session is being looked up.
+/// A stream that is rechecked.
 pub struct Watched {
     watch: Watch,
-    due_ms: Option<u64>,
+    recheck: Recheck,
+}
+
+/// The next recheck of a stream.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Recheck {
+    /// It is due at this time, in milliseconds since 1970.
+    Due(u64),
+    /// Its session is being looked up.
+    UnderWay,
+    /// Its session is being looked up by a call that it has made.
+    Calling,
 }
 
 /// The upstream's response of a stream.
@@ -52,6 +73,28 @@ pub enum UpstreamResponse {
     Free,
     Awaited(AwaitResponse),
     Changing(AwaitChange),
+}
+
+impl Exchange {
+    fn heap_bytes(&self) -> usize {
+        match self {
+            Self::Session(exchange) | Self::Shadow { exchange, .. } => exchange.heap_bytes(),
+            Self::Kills(exchange) => exchange.heap_bytes(),
+            Self::Open { watch, response } => {
+                let watch = if watch.is_some() { Token::HEAP_BYTES } else { 0 };
+                watch.saturating_add(match response {
+                    UpstreamResponse::Free => 0,
+                    UpstreamResponse::Awaited(exchange) => exchange.heap_bytes(),
+                    UpstreamResponse::Changing(exchange) => exchange.heap_bytes(),
+                })
+            }
+        }
+    }
+
+    /// Nothing more can happen to it.
+    fn is_over(&self) -> bool {
+        matches!(self, Self::Open { watch: None, response: UpstreamResponse::Free })
+    }
 }
 
 /// An exchange that goes on, with what it waited for.
@@ -77,18 +120,37 @@ pub struct PendingStreams {
     streams: IntMap<u64, PendingStream>,
     /// When the watched streams are due, with their generations.
     due: BinaryHeap<Reverse<(u64, u64)>>,
+    /// How many rechecks have made a call that is not over.
+    calling: usize,
     ready: VecDeque<Completion>,
+    bytes: usize,
 }
 
 impl PendingStreams {
     pub fn insert(&mut self, stream: StreamRef, exchange: Exchange) {
-        self.streams.insert(stream.generation, PendingStream { stream, exchange });
+        let bytes = STREAM_BYTES.saturating_add(exchange.heap_bytes());
+        self.take(stream);
+        self.bytes = self.bytes.saturating_add(bytes);
+        self.streams.insert(stream.generation, PendingStream { stream, exchange, bytes });
+    }
+
+    /// What the streams hold of the memory, in bytes.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    fn take(&mut self, stream: StreamRef) -> Option<Exchange> {
+        let PendingStream { exchange, bytes, .. } = self.streams.remove(&stream.generation)?;
+        self.bytes = self.bytes.saturating_sub(bytes);
+        Some(exchange)
     }
 
     /// Follows a request that goes on, if there is a reason to. Returns whether there is.
     pub fn follow(&mut self, stream: StreamRef, follow_up: FollowUp, due_ms: Option<u64>) -> bool {
-        let watch = follow_up.watch.map(|watch| Watched { watch, due_ms });
-        self.due.extend(due_ms.map(|due_ms| Reverse((due_ms, stream.generation))));
+        let watch = follow_up.watch.zip(due_ms).map(|(watch, due_ms)| {
+            self.push_due(due_ms, stream.generation);
+            Watched { watch, recheck: Recheck::Due(due_ms) }
+        });
         let response = match follow_up.response {
             Some(exchange) => UpstreamResponse::Awaited(exchange),
             None if watch.is_none() => return false,
@@ -100,8 +162,7 @@ impl PendingStreams {
 
     /// Takes what awaits the response of a stream.
     pub fn take_response(&mut self, stream: StreamRef) -> Option<AwaitResponse> {
-        let (_, response) = self.open(stream)?;
-        match mem::replace(response, UpstreamResponse::Free) {
+        match self.set_response(stream, UpstreamResponse::Free)? {
             UpstreamResponse::Awaited(exchange) => Some(exchange),
             UpstreamResponse::Free | UpstreamResponse::Changing(_) => None,
         }
@@ -109,17 +170,74 @@ impl PendingStreams {
 
     /// The response of a stream waits for its session's change.
     pub fn await_change(&mut self, stream: StreamRef, exchange: AwaitChange) {
-        if let Some((_, response)) = self.open(stream) {
-            *response = UpstreamResponse::Changing(exchange);
+        if self.open(stream).is_none() {
+            return self.insert(stream, Exchange::Open { watch: None, response: UpstreamResponse::Changing(exchange) });
+        }
+        self.set_response(stream, UpstreamResponse::Changing(exchange));
+    }
+
+    /// Replaces what is awaited of the response of a stream that is open. A stream to which nothing more can happen is
+    /// forgotten.
+    fn set_response(&mut self, stream: StreamRef, next: UpstreamResponse) -> Option<UpstreamResponse> {
+        let (_, response) = self.open(stream)?;
+        let before = mem::replace(response, next);
+        let exchange = self.take(stream)?;
+        if !exchange.is_over() {
+            self.insert(stream, exchange);
+        }
+        Some(before)
+    }
+
+    /// The next recheck of a stream. A recheck under way is over.
+    pub fn schedule(&mut self, stream: StreamRef, due_ms: u64) {
+        self.recheck_is_over(stream);
+        if let Some((Some(watched), _)) = self.open(stream) {
+            watched.recheck = Recheck::Due(due_ms);
+            self.push_due(due_ms, stream.generation);
         }
     }
 
-    /// The next recheck of a stream.
-    pub fn schedule(&mut self, stream: StreamRef, due_ms: u64) {
-        if let Some((Some(watched), _)) = self.open(stream) {
-            watched.due_ms = Some(due_ms);
-            self.due.push(Reverse((due_ms, stream.generation)));
+    #[inline(never)]
+    fn push_due(&mut self, due_ms: u64, generation: u64) {
+        self.due.push(Reverse((due_ms, generation)));
+        // Streams that have ended leave their places behind, for as long as their interval is.
+        if self.due.len() > self.streams.len().saturating_mul(2).saturating_add(SPARE_PLACES) {
+            let streams = &self.streams;
+            self.due.retain(|Reverse((_, generation))| streams.contains_key(generation));
         }
+    }
+
+    /// The recheck of a stream has made a call.
+    pub fn note_call(&mut self, stream: StreamRef) {
+        if let Some((Some(watched), _)) = self.open(stream) {
+            watched.recheck = Recheck::Calling;
+            self.calling = self.calling.saturating_add(1);
+        }
+    }
+
+    /// The recheck of a stream is over.
+    pub fn recheck_is_over(&mut self, stream: StreamRef) {
+        if let Some((Some(watched), _)) = self.open(stream)
+            && watched.recheck == Recheck::Calling
+        {
+            watched.recheck = Recheck::UnderWay;
+            self.calling = self.calling.saturating_sub(1);
+        }
+    }
+
+    /// How many rechecks have made a call that is not over.
+    pub fn calling(&self) -> usize {
+        self.calling
+    }
+
+    /// Whether there are streams to recheck, some time.
+    pub fn is_watching(&self) -> bool {
+        !self.due.is_empty()
+    }
+
+    /// Whether a recheck is due.
+    pub fn is_due(&self, now_ms: u64) -> bool {
+        self.due.peek().is_some_and(|Reverse((due_ms, _))| *due_ms <= now_ms)
     }
 
     fn open(&mut self, stream: StreamRef) -> Option<(&mut Option<Watched>, &mut UpstreamResponse)> {
@@ -129,24 +247,20 @@ impl PendingStreams {
         }
     }
 
-    /// The watches that are due, `limit` at most, the longest overdue first: a stream that waits becomes ever more overdue,
-    /// so each one's turn comes. They are not due again until [`Self::schedule`].
-    pub fn take_due(&mut self, now_ms: u64, limit: usize) -> Vec<(StreamRef, Watch)> {
-        let mut taken = Vec::new();
-        while taken.len() < limit
-            && let Some(Reverse((due_ms, generation))) = self.due.peek().copied()
-            && due_ms <= now_ms
-        {
-            self.due.pop();
+    /// The watch that is overdue for longest. It is not due again until [`Self::schedule`].
+    pub fn take_due(&mut self, now_ms: u64) -> Option<(StreamRef, Watch)> {
+        while self.is_due(now_ms) {
+            let Reverse((due_ms, generation)) = self.due.pop()?;
             // A stream that has ended leaves its place here behind.
-            if let Some(PendingStream { stream, exchange: Exchange::Open { watch: Some(watched), .. } }) =
+            if let Some(PendingStream { stream, exchange: Exchange::Open { watch: Some(watched), .. }, .. }) =
                 self.streams.get_mut(&generation)
-                && watched.due_ms.take_if(|due| *due == due_ms).is_some()
+                && watched.recheck == Recheck::Due(due_ms)
             {
-                taken.push((*stream, watched.watch.clone()));
+                watched.recheck = Recheck::UnderWay;
+                return Some((*stream, watched.watch.clone()));
             }
         }
-        taken
+        None
     }
 
     /// The host is done with a stream. Returns whether its request was still to be decided.
@@ -158,8 +272,14 @@ impl PendingStreams {
             *has_ended = true;
             return false;
         }
-        let ended = self.streams.remove(&stream.generation);
-        ended.is_some_and(|ended| matches!(ended.exchange, Exchange::Session(_) | Exchange::Kills(_)))
+        match self.take(stream) {
+            Some(Exchange::Open { watch: Some(Watched { recheck: Recheck::Calling, .. }), .. }) => {
+                self.calling = self.calling.saturating_sub(1);
+                false
+            }
+            Some(Exchange::Session(_) | Exchange::Kills(_)) => true,
+            _ => false,
+        }
     }
 
     /// A stream was answered 503, since the host refused a change of its trailers or of its response. Returns whether its
@@ -173,21 +293,33 @@ impl PendingStreams {
 
     /// Forgets a stream whose request was answered otherwise.
     pub fn remove(&mut self, stream: StreamRef) {
-        self.streams.remove(&stream.generation);
+        self.take(stream);
     }
 
     /// Removes the streams in shadow, whose lookups will not be over. Returns how many there were.
     pub fn clear_shadows(&mut self) -> usize {
-        self.streams.extract_if(|_, pending| matches!(pending.exchange, Exchange::Shadow { .. })).count()
+        let shadows = self.streams.extract_if(|_, pending| matches!(pending.exchange, Exchange::Shadow { .. }));
+        let (count, bytes) = shadows.fold((0_usize, 0_usize), |(count, sum), (_, pending)| {
+            (count.saturating_add(1), sum.saturating_add(pending.bytes))
+        });
+        self.bytes = self.bytes.saturating_sub(bytes);
+        count
     }
 
-    /// What streams wait for is ready. A logout goes on with the last of its kills.
+    /// What streams wait for is ready. A request goes on with the last of its lookups, a logout with the last of its kills.
     pub fn make_ready(&mut self, completions: impl IntoIterator<Item = Completion>) {
         for completion in completions {
             let is_ready = match (self.streams.get_mut(&completion.stream.generation), &completion.ready) {
                 (Some(PendingStream { exchange: Exchange::Kills(exchange), .. }), Ready::Mutation(outcome)) => {
                     exchange.record(*outcome)
                 }
+                (
+                    Some(PendingStream {
+                        exchange: Exchange::Session(exchange) | Exchange::Shadow { exchange, .. },
+                        ..
+                    }),
+                    Ready::Lookup(position, lookup),
+                ) => exchange.record(*position, lookup),
                 (pending, _) => pending.is_some(),
             };
             if is_ready {
@@ -212,39 +344,43 @@ impl PendingStreams {
         self.ready.remove(place)
     }
 
-    pub fn has_ready(&self) -> bool {
-        !self.ready.is_empty()
+    /// How many completions are ready.
+    pub fn ready(&self) -> usize {
+        self.ready.len()
     }
 
     /// Takes the exchange that goes on with a completion, if the stream still waits for it.
     pub fn resume(&mut self, completion: Completion) -> Option<Resumed> {
         let Completion { stream, ready } = completion;
-        let pending = self.streams.get_mut(&stream.generation)?;
-        match (&mut pending.exchange, ready) {
-            (Exchange::Open { watch, .. }, Ready::Lookup(lookup)) => {
+        match (&self.streams.get(&stream.generation)?.exchange, ready) {
+            (Exchange::Open { watch, .. }, Ready::Lookup(_, lookup)) => {
                 watch.as_ref().map(|watched| Resumed::Recheck(watched.watch.clone(), lookup))
             }
-            (Exchange::Open { response, .. }, Ready::Mutation(outcome)) => {
-                match mem::replace(response, UpstreamResponse::Free) {
+            (Exchange::Open { response: UpstreamResponse::Changing(_), .. }, Ready::Mutation(outcome)) => {
+                match self.set_response(stream, UpstreamResponse::Free)? {
                     UpstreamResponse::Changing(exchange) => Some(Resumed::Change(exchange, outcome)),
                     UpstreamResponse::Free | UpstreamResponse::Awaited(_) => None,
                 }
             }
-            (Exchange::Session(_) | Exchange::Shadow { .. }, Ready::Lookup(lookup)) => {
-                match self.streams.remove(&stream.generation)?.exchange {
-                    Exchange::Session(exchange) => Some(Resumed::Session(exchange, lookup)),
-                    Exchange::Shadow { exchange, has_ended } => Some(Resumed::Shadow { exchange, has_ended, lookup }),
-                    Exchange::Kills(_) | Exchange::Open { .. } => None,
-                }
-            }
-            (Exchange::Kills(_), Ready::Mutation(_)) => match self.streams.remove(&stream.generation)?.exchange {
+            (Exchange::Session(_) | Exchange::Shadow { .. }, Ready::Lookup(_, lookup)) => match self.take(stream)? {
+                Exchange::Session(exchange) => Some(Resumed::Session(exchange, lookup)),
+                Exchange::Shadow { exchange, has_ended } => Some(Resumed::Shadow { exchange, has_ended, lookup }),
+                Exchange::Kills(_) | Exchange::Open { .. } => None,
+            },
+            (Exchange::Kills(_), Ready::Mutation(_)) => match self.take(stream)? {
                 Exchange::Kills(exchange) => Some(Resumed::Kills(exchange)),
                 _ => None,
             },
             // A stream waits for one or the other.
-            (Exchange::Kills(_), Ready::Lookup(_))
-            | (Exchange::Session(_) | Exchange::Shadow { .. }, Ready::Mutation(_)) => None,
+            (Exchange::Kills(_), Ready::Lookup(..))
+            | (Exchange::Session(_) | Exchange::Shadow { .. } | Exchange::Open { .. }, Ready::Mutation(_)) => None,
         }
+    }
+
+    /// How many places the order of rechecks has.
+    #[cfg(test)]
+    pub fn places(&self) -> usize {
+        self.due.len()
     }
 
     #[must_use]

@@ -4,10 +4,10 @@ use super::Worker;
 use super::pending::{Exchange, Resumed};
 use super::sessions::Waiter;
 use crate::action::{Action, Completion, HeaderMap, StreamRef};
-use crate::exchange::{self, Arrival, AwaitKills, AwaitSession, Context, Effects, SessionRequest, Verdict, Watch};
+use crate::exchange::{self, Arrival, AwaitKills, AwaitSession, Context, Effects, Verdict, Watch};
 use crate::http::headers::Headers;
 use crate::policy::session_change::Change;
-use crate::session::lookup::Lookup;
+use crate::session::lookup::{Failure, Lookup};
 use crate::telemetry::{Counter, Outcome};
 
 impl Worker {
@@ -33,25 +33,33 @@ impl Worker {
     }
 
     #[inline(never)]
-    fn look_up(&mut self, cx: &Context<'_>, stream: StreamRef, exchange: AwaitSession, actions: &mut Vec<Action>) {
-        let SessionRequest { rule, token, request } = exchange.subject();
-        let waiter = Waiter {
-            stream,
-            max_age_ms: rule.max_staleness_ms.unwrap_or(u64::MAX),
-            deadline_ms: cx.now_ms().saturating_add(rule.backend.service.timeout_ms),
-            in_shadow: rule.shadow,
-        };
-        match self.sessions.lookup(cx, &rule.backend, token, waiter, request.headers(), actions) {
+    fn look_up(&mut self, cx: &Context<'_>, stream: StreamRef, mut exchange: AwaitSession, actions: &mut Vec<Action>) {
+        let (in_shadow, may_wait) = (exchange.rule().shadow, self.has_room());
+        let known = exchange.look_up(|rule, request, position, token| {
+            let waiter = Waiter {
+                stream,
+                position,
+                max_age_ms: rule.max_staleness_ms.unwrap_or(u64::MAX),
+                deadline_ms: cx.now_ms().saturating_add(rule.backend.service.timeout_ms),
+                in_shadow,
+                may_wait,
+            };
+            self.sessions.lookup(cx, &rule.backend, token, waiter, &|| request.trace(), actions)
+        });
+        match known {
             Some(lookup) => {
-                self.sessions.report_cache(actions);
-                let verdict = exchange.judge(cx, &lookup, &mut Effects::new(cx.config, actions));
+                let lookup =
+                    if may_wait || !exchange.leaves_something() { lookup } else { Lookup::Failed(Failure::Busy) };
+                let verdict = exchange.judge(cx, lookup, &mut Effects::new(cx.config, actions));
                 self.conclude(cx, stream, verdict, actions);
             }
-            None if rule.shadow => {
+            None if in_shadow => {
+                exchange.reduce(cx.config);
                 self.streams.insert(stream, Exchange::Shadow { exchange, has_ended: false });
                 actions.extend([Action::Track, Action::ContinueRequest]);
             }
             None => {
+                exchange.reduce(cx.config);
                 self.streams.insert(stream, Exchange::Session(exchange));
                 actions.push(Action::Track);
             }
@@ -61,14 +69,16 @@ impl Worker {
     #[inline(never)]
     fn log_out(&mut self, cx: &Context<'_>, stream: StreamRef, mut exchange: AwaitKills, actions: &mut Vec<Action>) {
         for token in exchange.tokens().to_vec() {
-            let backend = &exchange.rule().backend;
-            let headers = exchange.request().headers();
-            let killed = self.sessions.mutate(cx, backend, &token, Change::Kill, stream, headers, actions);
-            if let Err(failure) = killed {
-                exchange.record(Err(failure));
+            let (backend, trace) = (&exchange.rule().backend, exchange.trace());
+            let known = if self.has_room() {
+                self.sessions.mutate(cx, backend, &token, Change::Kill, stream, trace, actions)
+            } else {
+                Some(Err(Failure::Busy))
+            };
+            if let Some(outcome) = known {
+                exchange.record(outcome);
             }
         }
-        self.sessions.report_cache(actions);
         if exchange.is_over() {
             let verdict = exchange.conclude(cx, &mut Effects::new(cx.config, actions));
             self.conclude(cx, stream, verdict, actions);
@@ -86,7 +96,7 @@ impl Worker {
         let mut effects = Effects::new(cx.config, actions);
         match resumed {
             Resumed::Session(exchange, lookup) => {
-                let verdict = exchange.judge(cx, &lookup, &mut effects);
+                let verdict = exchange.judge(cx, lookup, &mut effects);
                 self.conclude(cx, stream, verdict, actions);
             }
             Resumed::Kills(exchange) => {
@@ -94,7 +104,7 @@ impl Worker {
                 self.conclude(cx, stream, verdict, actions);
             }
             Resumed::Shadow { exchange, has_ended, lookup } => {
-                judge_shadow(cx, exchange, &lookup, has_ended, actions);
+                judge_shadow(cx, exchange, lookup, has_ended, actions);
             }
             Resumed::Recheck(watch, lookup) => self.rechecked(cx, stream, &watch, &lookup, actions),
             Resumed::Change(exchange, outcome) => {
@@ -107,11 +117,13 @@ impl Worker {
     /// The host does not know a stream any more that was to be completed.
     #[inline(never)]
     pub(super) fn stream_gone(&mut self, cx: &Context<'_>, completion: Completion, actions: &mut Vec<Action>) {
+        let stream = completion.stream;
         match self.streams.resume(completion) {
-            Some(Resumed::Shadow { exchange, lookup, .. }) => judge_shadow(cx, exchange, &lookup, true, actions),
+            Some(Resumed::Shadow { exchange, lookup, .. }) => judge_shadow(cx, exchange, lookup, true, actions),
             Some(resumed) if resumed.is_undecided() => {
                 actions.push(Action::Count(Counter::Outcome(Outcome::Abandoned)));
             }
+            Some(Resumed::Recheck(..)) => self.streams.recheck_is_over(stream),
             Some(_) | None => {}
         }
     }
@@ -132,7 +144,7 @@ impl Worker {
 }
 
 /// A request in shadow has gone on: its outcome is counted. Nothing else can be done for a stream that has ended.
-fn judge_shadow(cx: &Context<'_>, exchange: AwaitSession, lookup: &Lookup, has_ended: bool, actions: &mut Vec<Action>) {
+fn judge_shadow(cx: &Context<'_>, exchange: AwaitSession, lookup: Lookup, has_ended: bool, actions: &mut Vec<Action>) {
     let before = actions.len();
     exchange.judge(cx, lookup, &mut Effects::new(cx.config, actions));
     if has_ended {

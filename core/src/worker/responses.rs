@@ -2,9 +2,10 @@
 
 use super::Worker;
 use crate::action::{Action, StreamRef};
-use crate::exchange::{self, AwaitChange, Context, Effects, ResponseStart, ResponseVerdict, SessionRequest};
+use crate::exchange::{self, AwaitChange, Context, Effects, ResponseStart, ResponseVerdict};
 use crate::http::headers::Headers;
 use crate::policy::session_change::Change;
+use crate::session::lookup::Failure;
 
 impl Worker {
     #[inline(never)]
@@ -32,18 +33,22 @@ impl Worker {
         change: Change,
         actions: &mut Vec<Action>,
     ) {
-        let SessionRequest { rule, token, request } = exchange.subject();
-        let (backend, headers) = (&rule.backend, request.headers());
-        let changed = self.sessions.mutate(cx, backend, token, change, stream, headers, actions);
-        self.sessions.report_cache(actions);
-        match changed {
-            Ok(()) => {
+        let known = match change {
+            // A kill holds next to nothing, and ends the session.
+            Change::Set(_) if !self.has_room() => Some(Err(Failure::Busy)),
+            change => {
+                let (backend, token) = (&exchange.rule().backend, exchange.token());
+                self.sessions.mutate(cx, backend, token, change, stream, exchange.trace(), actions)
+            }
+        };
+        match known {
+            None => {
                 self.streams.await_change(stream, exchange);
                 actions.push(Action::Track);
             }
-            Err(failure) => {
+            Some(outcome) => {
                 let mut effects = Effects::new(cx.config, actions);
-                let verdict = exchange.conclude(cx.config, Err(failure), &mut effects);
+                let verdict = exchange.conclude(cx.config, outcome, &mut effects);
                 Self::conclude_response(verdict, actions);
             }
         }

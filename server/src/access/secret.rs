@@ -119,6 +119,31 @@ mod tests {
         assert_eq!(format!("{known:?}"), "Secret(..)");
     }
 
+    /// With `PartialEq`, which stops at the first difference, two implementations would apply, and this would not compile.
+    #[test]
+    fn secrets_can_be_compared_in_constant_time_alone() {
+        trait Comparison<Kind> {
+            fn exists() -> bool {
+                false
+            }
+        }
+        struct InVariableTime;
+        impl<T: ?Sized> Comparison<()> for T {}
+        impl<T: ?Sized + PartialEq> Comparison<InVariableTime> for T {}
+        assert!(!<Secret as Comparison<_>>::exists());
+        assert!(!<[u64; MAX / 8] as Comparison<InVariableTime>>::exists(), "what it wraps could be");
+    }
+
+    #[test]
+    fn a_difference_in_any_byte_is_found() {
+        let known = [b'a'; MAX];
+        for at in 0..MAX {
+            let mut other = known;
+            other[at] = b'b';
+            assert!(!Secret::parse(&known).unwrap().equals(&Secret::parse(&other).unwrap()), "byte {at}");
+        }
+    }
+
     #[test]
     fn one_header_of_the_scheme_bearer_bears_a_secret() {
         let bears = |values: &[&str]| {

@@ -158,10 +158,15 @@ async fn read(
         touch: params::touch(query.get("touch").as_deref())?,
         max_idle: params::max_idle(query.get("max_idle").as_deref())?,
     };
-    match api.store.get(&app, &token, read).await? {
-        Lookup::Active { session, .. } => Ok(response::session(Some(&session))),
-        Lookup::Ended | Lookup::Missing => Ok(response::session(None)),
+    let mut response = match api.store.get(&app, &token, read).await? {
+        Lookup::Active { session, .. } => response::session(Some(&session)),
+        Lookup::Ended | Lookup::Missing => response::session(None),
+    };
+    // The original ignores `max_idle`, so a caller must know whether it was enforced.
+    if let Some(max_idle) = read.max_idle {
+        response.headers_mut().insert(response::MAX_IDLE, max_idle.into());
     }
+    Ok(response)
 }
 
 async fn set(

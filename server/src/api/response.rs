@@ -1,13 +1,16 @@
 //! The bodies of responses. All have the content type of JSON, as in the original.
 
 use axum::body::Body;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use crate::session::Session;
 
 const CONTENT_TYPE: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
+
+/// The idle time, in seconds, by which a session was judged.
+pub const MAX_IDLE: HeaderName = HeaderName::from_static("x-max-idle");
 
 pub fn json(status: StatusCode, body: &impl Serialize) -> Response {
     match serde_json::to_vec(body) {

@@ -9,6 +9,7 @@ over_both_stores! {
     max_idle_counts_from_the_last_use
     a_read_without_touch_ends_an_idle_session_too
     an_invalid_max_idle_or_touch_is_refused
+    the_answer_says_that_max_idle_was_enforced
 }
 
 async fn get(service: &Service, token: &str, query: &str) -> String {
@@ -102,4 +103,18 @@ async fn an_invalid_max_idle_or_touch_is_refused(service: Service) {
     }
     let unchanged = r#"{"id":"u","r":1,"w":1,"ttl":7200,"idle":60,"ip":"1"}"#;
     assert_eq!(service.get("app1", &token).await, unchanged);
+}
+
+async fn the_answer_says_that_max_idle_was_enforced(service: Service) {
+    let token = service.create("/app1/create/u?ip=1", "").await;
+    let header = async |query: &str| {
+        let headers = service.headers("GET", &format!("/app1/get/{token}{query}")).await;
+        headers.get("x-max-idle").map(|value| value.to_str().unwrap().to_owned())
+    };
+    assert_eq!(header("").await, None);
+    assert_eq!(header("?touch=0").await, None);
+    assert_eq!(header("?max_idle=1800").await.as_deref(), Some("1800"));
+    service.advance(60);
+    assert_eq!(header("?max_idle=30&touch=0").await.as_deref(), Some("30"), "it has ended the session");
+    assert_eq!(header("?max_idle=30").await.as_deref(), Some("30"), "there is no session");
 }

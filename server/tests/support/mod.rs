@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::{Request, header};
+use axum::http::{HeaderMap, Request, header};
 use http_body_util::BodyExt;
 use rest_sessions::access::{Guard, guard};
 use rest_sessions::api::{Api, Endpoints, Timing, router};
@@ -111,6 +111,12 @@ impl Service {
         let bytes = response.into_body().collect().await.unwrap().to_bytes();
         let body = String::from_utf8(bytes.to_vec()).unwrap();
         Reply { status, content_type: content_type.unwrap_or_default(), body }
+    }
+
+    /// The headers of a response without a body in the request.
+    pub async fn headers(&self, method: &str, uri: &str) -> HeaderMap {
+        let request = Request::builder().method(method).uri(uri).body(Body::empty()).unwrap();
+        self.router.clone().oneshot(request).await.unwrap().headers().clone()
     }
 
     pub async fn call(&self, method: &str, uri: &str) -> Reply {

@@ -30,13 +30,13 @@ impl Random {
     }
 }
 
-/// A random request, and the session of its token.
+/// A random request, and the sessions of its tokens.
 pub struct Case {
     pub method: String,
     pub target: String,
     pub headers: Vec<(String, String)>,
-    pub token: String,
-    pub assumed: AssumedSession,
+    /// The request has the first token in every source, and in some the second one beside it.
+    pub sessions: [(String, AssumedSession); 2],
     host: String,
 }
 
@@ -52,9 +52,8 @@ impl Case {
             method: (*random.pick(&METHODS)).to_owned(),
             target: target(random, &token),
             headers: vec![("x-case".to_owned(), number.to_string())],
-            assumed: assumed(random),
+            sessions: [(token, assumed(random)), (token::fresh(), assumed(random))],
             host,
-            token,
         };
         case.add_tokens(random);
         case.add_browser_headers(random);
@@ -67,11 +66,11 @@ impl Case {
     }
 
     fn add_tokens(&mut self, random: &mut Random) {
-        let token = self.token.clone();
-        match random.below(12) {
+        let [token, other] = self.sessions.each_ref().map(|(token, _)| token.clone());
+        match random.below(13) {
             0..4 => self.add("cookie", format!("a=1; session-cookie={token}; b=2")),
             4 => self.add("cookie", format!("session-cookie=\"{token}\"")),
-            5 => self.add("cookie", format!("session-cookie={token}; session-cookie={}", token::fresh())),
+            5 => self.add("cookie", format!("session-cookie={token}; session-cookie={other}")),
             6 => self.add("cookie", format!("session-cookie={}; Session-Cookie={token}", &token[1..])),
             7 => {
                 self.add("cookie", "session-cookie=junk");
@@ -79,6 +78,10 @@ impl Case {
             }
             8 => self.add("authorization", format!("Basic {token}")),
             9 => self.add("x-api-token", token),
+            10 => {
+                self.add("cookie", format!("session-cookie={token}; session-cookie=\"{token}\""));
+                self.add("cookie", format!("a=1; session-cookie={other}"));
+            }
             _ => {}
         }
     }
@@ -89,7 +92,7 @@ impl Case {
             1 => self.add("accept", *random.pick(&["text/html,*/*;q=0.8", "application/json"])),
             2 => {
                 self.add("accept", "text/html");
-                self.add("x-requested-with", "XMLHttpRequest");
+                self.add("x-requested-with", *random.pick(&["XMLHttpRequest", "com.example.app"]));
             }
             _ => {}
         }
@@ -101,10 +104,13 @@ impl Case {
             );
         }
         if random.one_in(6) {
-            self.add("sec-fetch-site", *random.pick(&["cross-site", "same-origin", "none"]));
+            self.add("sec-fetch-site", *random.pick(&["cross-site", "same-site", "same-origin", "none"]));
         }
         if self.method == "OPTIONS" && !random.one_in(3) {
-            self.add("access-control-request-method", "PUT");
+            self.add("access-control-request-method", *random.pick(&["PUT", "POST"]));
+        }
+        if random.one_in(12) {
+            self.add("sec-purpose", "prefetch;prerender");
         }
         if self.method == "GET" && random.one_in(8) {
             self.add("connection", "Upgrade");
@@ -128,7 +134,7 @@ impl Case {
             self.add(name, "forged");
         }
         if random.one_in(8) {
-            self.add("x-forwarded-proto", *random.pick(&["https", "http", "ftp"]));
+            self.add("x-forwarded-proto", *random.pick(&["https", "http", "ftp", "wss", "HTTPS", "https,http"]));
         }
     }
 
@@ -153,7 +159,7 @@ impl Case {
             request: self.explain_request(),
             client: IpAddr::V4(Ipv4Addr::LOCALHOST),
             now_ms: now.as_millis().try_into().unwrap(),
-            assumed: Some(self.assumed.clone()),
+            assumed: self.sessions.each_ref().map(|(_, assumed)| assumed.clone()).into(),
         };
         explain(Config::parse(config.to_string().as_bytes()).unwrap(), &question).unwrap()
     }

@@ -34,10 +34,19 @@ pub struct Listener {
     pub buffer_limit: Option<u32>,
     /// The cluster that requests are routed to: `upstream`, `upstream-h2` or one that the filter may call.
     pub route_to: &'static str,
+    /// Further keys of the action of the route to `route_to`, such as `internal_redirect_policy`.
+    pub route_action: Value,
+    /// Routes that are tried before the one to `route_to`.
+    pub routes: Vec<Value>,
+    /// The HTTP filters that run before this one.
+    pub filters_before: Vec<Value>,
     /// The format of an access log, one line per request.
     pub access_log: Option<&'static str>,
     /// Whether the filter comes by ECDS, from a file that may change while Envoy runs.
     pub discovered: bool,
+    /// The module, that which ships by default.
+    pub module: PathBuf,
+    pub stream_idle_timeout: &'static str,
 }
 
 impl Listener {
@@ -48,8 +57,13 @@ impl Listener {
             packing: Packing::default(),
             buffer_limit: None,
             route_to: "upstream",
+            route_action: json!({}),
+            routes: Vec::new(),
+            filters_before: Vec::new(),
             access_log: None,
             discovered: false,
+            module: shipped_module(),
+            stream_idle_timeout: "15s",
         }
     }
 }
@@ -88,7 +102,12 @@ impl Cluster {
     }
 
     pub fn with_open_breaker(name: &'static str, endpoint: SocketAddr) -> Self {
-        Self { max_requests: 0, ..Self::new(name, endpoint) }
+        Self::with_max_requests(name, endpoint, 0)
+    }
+
+    /// With a circuit breaker for so many requests at once.
+    pub fn with_max_requests(name: &'static str, endpoint: SocketAddr, max_requests: u32) -> Self {
+        Self { max_requests, ..Self::new(name, endpoint) }
     }
 }
 
@@ -168,6 +187,21 @@ impl Envoy {
         self.process.output()
     }
 
+    /// The memory of all VMs, in bytes. V8 reserves 8 GiB or more for the memory of a module, of which it makes the first
+    /// part accessible as the module grows.
+    pub fn vm_bytes(&self) -> u64 {
+        const RESERVED: u64 = 4 << 30;
+        let maps = fs::read_to_string(format!("/proc/{}/maps", self.process.pid())).expect("Linux lists the mappings");
+        let mappings: Vec<(u64, u64, &str)> = maps.lines().filter_map(mapping).collect();
+        let memories = mappings.windows(2).filter_map(|pair| match pair {
+            [(start, end, "rw-p"), (next, last, "---p")] if end == next && last - next >= RESERVED => Some(end - start),
+            _ => None,
+        });
+        let bytes = memories.sum();
+        assert!(bytes > 0, "no VM was found in the mappings");
+        bytes
+    }
+
     /// Updates the configuration of a listener whose filter is discovered.
     pub fn reconfigure(&self, listener: &Listener) {
         write_discovery(self.folder.path(), listener);
@@ -192,12 +226,20 @@ pub fn validate(listener: &Listener, clusters: &[Cluster]) -> Output {
         .expect("Envoy can be run")
 }
 
+/// Start, end and permissions of a line of `/proc/PID/maps`.
+fn mapping(line: &str) -> Option<(u64, u64, &str)> {
+    let mut words = line.split(' ');
+    let (start, end) = words.next()?.split_once('-')?;
+    let number = |text| u64::from_str_radix(text, 16).ok();
+    Some((number(start)?, number(end)?, words.next()?))
+}
+
 fn admin_get(admin: SocketAddr, target: &str) -> Response {
     Connection::open(admin).send(&Request::get(target)).read(false)
 }
 
 /// The module that ships.
-fn module() -> PathBuf {
+pub fn shipped_module() -> PathBuf {
     let module = Path::new(env!("CARGO_MANIFEST_DIR")).join("dist/rest_sessions_filter.wasm");
     assert!(module.is_file(), "{} is missing; `make test` builds it before it runs these tests", module.display());
     module
@@ -244,6 +286,17 @@ fn write_bootstrap(folder: &Path, listeners: &[Listener], clusters: &[Cluster], 
 }
 
 fn listener(listener: &Listener, folder: &Path) -> Value {
+    let router = json!({"name": "envoy.filters.http.router", "typed_config": {
+        "@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router",
+    }});
+    let http_filters = [&listener.filters_before[..], &[filter(listener, folder), router]].concat();
+    let mut action = listener.route_action.clone();
+    action["cluster"] = listener.route_to.into();
+    let everything = [
+        json!({"match": {"prefix": "/"}, "route": action}),
+        json!({"match": {"connect_matcher": {}}, "route": {"cluster": listener.route_to}}),
+    ];
+    let routes: Vec<Value> = listener.routes.iter().cloned().chain(everything).collect();
     let access_log = listener.access_log.map(|format| {
         json!({
             "name": "envoy.access_loggers.file",
@@ -262,25 +315,13 @@ fn listener(listener: &Listener, folder: &Path) -> Value {
             "typed_config": {
                 "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
                 "stat_prefix": listener.name,
-                "stream_idle_timeout": "15s",
+                "stream_idle_timeout": listener.stream_idle_timeout,
                 "upgrade_configs": [{"upgrade_type": "websocket"}, {"upgrade_type": "CONNECT"}],
                 "http2_protocol_options": {"allow_connect": true},
                 "http_protocol_options": {"enable_trailers": true},
                 "access_log": access_log.into_iter().collect::<Vec<_>>(),
-                "http_filters": [
-                    filter(listener, folder),
-                    {"name": "envoy.filters.http.router", "typed_config": {
-                        "@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router",
-                    }},
-                ],
-                "route_config": {"virtual_hosts": [{
-                    "name": "all",
-                    "domains": ["*"],
-                    "routes": [
-                        {"match": {"prefix": "/"}, "route": {"cluster": listener.route_to}},
-                        {"match": {"connect_matcher": {}}, "route": {"cluster": listener.route_to}},
-                    ],
-                }]},
+                "http_filters": http_filters,
+                "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": routes}]},
             },
         }]}],
     });
@@ -319,7 +360,7 @@ fn plugin(listener: &Listener) -> Value {
             "vm_config": {
                 "vm_id": "rest_sessions",
                 "runtime": "envoy.wasm.runtime.v8",
-                "code": {"local": {"filename": module()}},
+                "code": {"local": {"filename": listener.module}},
             },
             "configuration": configuration,
         },
@@ -349,6 +390,8 @@ fn upstream_cluster(name: &str, address: SocketAddr, explicit: &Value) -> Value 
         "name": name,
         "connect_timeout": "1s",
         "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [endpoint(&address)]}]},
+        // Envoy's default is 1,024 each.
+        "circuit_breakers": {"thresholds": [{"max_connections": 4096, "max_requests": 4096, "max_pending_requests": 4096}]},
         "typed_extension_protocol_options": protocol(explicit, &json!({})),
     })
 }

@@ -3,7 +3,7 @@
 pub mod envoy;
 pub mod http2;
 pub mod mesh;
-mod runtime;
+pub mod runtime;
 pub mod sessions;
 pub mod stub;
 pub mod upstream;

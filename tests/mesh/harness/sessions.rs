@@ -67,12 +67,21 @@ impl RestSessions {
         self.set_last_activity(token, 1_000_000_000);
     }
 
-    /// Sets the last activity of a session in Redis, in seconds since 1970.
+    /// Sets the last activity of a session in Redis, in seconds since 1970: in the session, and among the app's sessions.
     pub fn set_last_activity(&self, token: &str, seconds: u64) {
         let mut redis = self.redis.as_ref().expect("the store of this service is Redis").connection();
-        let mut command = redis::cmd("HSET");
-        let added: i64 = command.arg(format!("rs:{APP}:{token}")).arg("la").arg(seconds).query(&mut redis).unwrap();
+        let session = format!("rs:{APP}:{token}");
+        let added: i64 = redis::cmd("HSET").arg(&session).arg("la").arg(seconds).query(&mut redis).unwrap();
         assert_eq!(added, 0, "the session has had a last activity");
+        let id: String = redis::cmd("HGET").arg(&session).arg("id").query(&mut redis).unwrap();
+        let mut command = redis::cmd("ZADD");
+        let added: i64 = command
+            .arg(format!("rs:{APP}:_sessions"))
+            .arg(seconds)
+            .arg(format!("{token}:{id}"))
+            .query(&mut redis)
+            .unwrap();
+        assert_eq!(added, 0, "the session was one of the app's");
     }
 }
 

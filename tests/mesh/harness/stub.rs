@@ -33,7 +33,7 @@ impl Call {
 
     /// The token in the path.
     pub fn token(&self) -> &str {
-        self.path.rsplit('/').next().unwrap_or_default()
+        self.path.rsplit('/').next().and_then(|segment| segment.split('?').next()).unwrap_or_default()
     }
 }
 
@@ -48,8 +48,12 @@ pub enum CalloutResponse {
     ResetBeforeHeaders,
     /// The headers and the first bytes of the body, then the end of the connection.
     EndMidBody,
+    /// The headers and the first bytes of the body, then a reset of the connection.
+    ResetMidBody,
     /// The headers, then the body byte by byte, for longer than any timeout in these tests.
     Drip,
+    /// The given response, after this time.
+    Late(Duration, Box<CalloutResponse>),
     /// The given response, after the latch is opened.
     After(Latch, Box<CalloutResponse>),
 }
@@ -200,13 +204,17 @@ fn respond(response: CalloutResponse, mut stream: &TcpStream, shared: &Shared) -
             false
         }
         CalloutResponse::ResetBeforeHeaders => {
-            // With a linger time of 0, closing sends RST instead of FIN.
-            SockRef::from(stream).set_linger(Some(Duration::ZERO)).expect("lingering can be switched off");
+            reset_on_close(stream);
             false
         }
         CalloutResponse::EndMidBody => {
             // Closed with FIN: after RST the peer may discard the bytes received before it.
             let _sent = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 5000\r\n\r\n{\"id\":");
+            false
+        }
+        CalloutResponse::ResetMidBody => {
+            let _sent = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 5000\r\n\r\n{\"id\":");
+            reset_on_close(stream);
             false
         }
         CalloutResponse::Drip => {
@@ -218,11 +226,20 @@ fn respond(response: CalloutResponse, mut stream: &TcpStream, shared: &Shared) -
             }
             false
         }
+        CalloutResponse::Late(time, response) => {
+            thread::sleep(time);
+            respond(*response, stream, shared)
+        }
         CalloutResponse::After(latch, response) => {
             latch.wait();
             respond(*response, stream, shared)
         }
     }
+}
+
+/// With a linger time of 0, closing sends RST instead of FIN.
+fn reset_on_close(stream: &TcpStream) {
+    SockRef::from(stream).set_linger(Some(Duration::ZERO)).expect("lingering can be switched off");
 }
 
 fn wait_for_close(mut stream: &TcpStream) {

@@ -1,7 +1,7 @@
 //! The counters of outcomes, named by the contract and not by the code that is tested.
 
 /// Each request raises exactly one of them, by one.
-pub const OUTCOMES: [&str; 20] = [
+pub const OUTCOMES: [&str; 21] = [
     "allowed_total",
     "anonymous_total",
     "off_total",
@@ -11,6 +11,7 @@ pub const OUTCOMES: [&str; 20] = [
     "denied_origin_total",
     "denied_ambiguous_path_total",
     "denied_bad_host_total",
+    "denied_bad_method_total",
     "denied_unknown_host_total",
     "denied_unavailable_total",
     "denied_busy_total",

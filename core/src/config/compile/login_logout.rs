@@ -29,6 +29,7 @@ impl Compiler<'_> {
                 domain: raw.cookie.domain.as_given().map(|domain| domain.0.0.clone()),
                 secure: *raw.cookie.secure,
                 same_site: *raw.cookie.same_site,
+                partitioned: *raw.cookie.partitioned,
             },
         }
     }

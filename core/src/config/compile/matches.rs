@@ -4,7 +4,8 @@ use super::super::problems::Path;
 use super::super::raw;
 use super::super::reader::Defaulted;
 use super::{Compiler, bare, is_valid};
-use crate::policy::matching::{Match, PathCase};
+use crate::http::path::PathCase;
+use crate::policy::matching::Match;
 
 impl Compiler<'_> {
     pub fn matches(&self, raw: &raw::Match, at: &Path<'_>) -> Match {

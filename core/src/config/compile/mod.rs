@@ -7,6 +7,7 @@ mod annotation;
 mod login_logout;
 mod matches;
 mod require;
+pub mod reserved;
 mod rule;
 mod services;
 mod tokens;
@@ -18,17 +19,15 @@ use super::compiled::Config;
 use super::problems::{Path, Problems};
 use super::raw::{self, List};
 use super::reader::Field;
-use super::values::{HeaderName, OrOff, Text};
+use super::values::{Integer, OrOff, Text};
 use crate::cache;
 use crate::http::authority::HostPattern;
 use crate::http::name::Alias;
-use crate::http::reserved::ReservedHeaders;
 use crate::policy::annotation::Annotation;
 use crate::policy::limits::Limits;
 use crate::policy::login::Login;
-use crate::policy::rules::{FailureMode, Rules};
+use crate::policy::rules::FailureMode;
 use crate::policy::token_source::Source;
-use crate::policy::write_back::WriteBack;
 use crate::rest_sessions::backend::Service;
 use services::Backends;
 
@@ -36,9 +35,8 @@ use services::Backends;
 /// a request's headers.
 const WRITE_BACK_NAMES: [&str; 2] = ["x-session-set", "x-session-kill"];
 
-/// Headers by which a client can make some upstreams use another method or path than the one that rules matched.
-const METHOD_OVERRIDES: [&str; 3] = ["x-http-method-override", "x-http-method", "x-method-override"];
-const PATH_OVERRIDES: [&str; 2] = ["x-original-url", "x-rewrite-url"];
+/// Of the 1 GiB that V8 gives a VM, what the cache and waiting requests may take: 768 MiB.
+const MAX_VM_BYTES: usize = 805_306_368;
 
 struct Compiler<'a> {
     problems: &'a Problems,
@@ -105,12 +103,19 @@ pub fn compile(raw: &raw::Plugin, problems: &Problems) -> Config {
         problems.note(&root.key("limits").key("idle"), message);
     }
     Config {
+        reserved: reserved::headers(
+            &rules,
+            hosts.is_some() || rules.uses_hosts(),
+            &defaults.annotation,
+            write_back.as_ref(),
+            &raw.remove_headers,
+        ),
         hosts,
-        reserved: reserved(&rules, &defaults.annotation, write_back.as_ref(), &raw.remove_headers),
         rules,
         forward_token: *raw.forward_token,
         cors_preflight: *raw.cors_preflight,
         filter_state: *raw.filter_state,
+        max_pending_bytes: compiler.max_pending_bytes(&raw.max_pending_bytes, cache.as_ref(), &root),
         cache,
         limits,
         logout,
@@ -130,6 +135,25 @@ impl Compiler<'_> {
             self.note(at, "found an empty list, expected at least one entry, or the key left out");
         }
         items(list)
+    }
+
+    /// Both limits together leave memory for what neither counts, such as the headers of requests that do not wait.
+    fn max_pending_bytes(
+        &self,
+        raw: &Integer<1_048_576, 536_870_912>,
+        cache: Option<&cache::Settings>,
+        root: &Path<'_>,
+    ) -> usize {
+        let max_pending_bytes = usize::try_from(raw.0).unwrap_or(usize::MAX);
+        let sum = cache.map_or(0, |cache| cache.max_bytes).saturating_add(max_pending_bytes);
+        if sum > MAX_VM_BYTES {
+            let message = format!(
+                "is {max_pending_bytes}, with cache.max_bytes {sum} together; expected at most {MAX_VM_BYTES} together, \
+                 since a VM of Envoy has 1 GiB"
+            );
+            self.note(&root.key("max_pending_bytes"), message);
+        }
+        max_pending_bytes
     }
 
     fn cache(&self, raw: &raw::Cache, at: &Path<'_>) -> cache::Settings {
@@ -161,25 +185,4 @@ fn is_valid<T>(list: &Field<List<T>>) -> bool {
 /// The parsed values of strings.
 fn bare<T: Clone>(texts: Vec<&Text<T>>) -> Vec<T> {
     texts.into_iter().map(|text| text.0.clone()).collect()
-}
-
-/// The headers that are removed from every request.
-fn reserved(
-    rules: &Rules,
-    annotation: &Annotation,
-    write_back: Option<&WriteBack>,
-    removed: &Field<List<Text<HeaderName>>>,
-) -> ReservedHeaders {
-    let all = rules.iter().map(|rule| &rule.annotation).chain([annotation]);
-    let annotated = all.flat_map(|annotation| annotation.headers.iter().map(|(name, _)| &**name));
-    let removed: Vec<&str> = match removed.as_given() {
-        Some(names) => items(names).into_iter().map(|name| name.0.0.as_str()).collect(),
-        None => {
-            let methods = METHOD_OVERRIDES.into_iter().filter(|_| rules.uses_methods());
-            methods.chain(PATH_OVERRIDES.into_iter().filter(|_| rules.uses_paths())).collect()
-        }
-    };
-    let fixed = annotation::NAMES.into_iter().chain(WRITE_BACK_NAMES);
-    let named = write_back.into_iter().flat_map(|named| [named.set_header.as_str(), named.kill_header.as_str()]);
-    ReservedHeaders::new(fixed.chain(named).chain(annotated).chain(removed))
 }

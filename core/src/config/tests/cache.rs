@@ -192,3 +192,25 @@ fn every_mistake_within_a_breaker_or_a_cache_is_reported_at_once() {
         ]
     );
 }
+
+#[test]
+fn what_waiting_requests_may_hold_fits_into_a_vm_together_with_the_cache() {
+    let with = |pending: u64, cache: Value| problems(json!({"max_pending_bytes": pending, "cache": cache}));
+    let cache = |max_bytes: u64| json!({"ttl": "5s", "max_bytes": max_bytes});
+    for (pending, cache) in [(536_870_912, json!({"ttl": "5s"})), (268_435_456, cache(536_870_912))] {
+        let config = parsed(json!({"max_pending_bytes": pending, "cache": cache}));
+        assert_eq!(config.max_pending_bytes, pending);
+    }
+    assert_eq!(parsed(json!({})).max_pending_bytes, 134_217_728);
+    assert_eq!(
+        with(268_435_457, cache(536_870_912)),
+        [
+            "max_pending_bytes: is 268435457, with cache.max_bytes 805306369 together; expected at most 805306368 together, \
+          since a VM of Envoy has 1 GiB"
+        ]
+    );
+    for wrong in [1_048_575, 536_870_913] {
+        let expected = format!("max_pending_bytes: found {wrong}, expected an integer from 1048576 to 536870912");
+        assert_eq!(with(wrong, json!({"ttl": "5s"})), [expected]);
+    }
+}

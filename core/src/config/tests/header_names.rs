@@ -1,6 +1,9 @@
 //! Headers that the filter reserves, and names that no annotation and no token source may have.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::*;
+use crate::config::compile::reserved;
 
 #[test]
 fn names_that_annotations_may_not_have_are_refused() {
@@ -47,24 +50,28 @@ fn a_reserved_header_cannot_be_a_token_source() {
 }
 
 #[test]
-fn headers_that_override_what_rules_match_are_removed() {
-    let reserved = |config: &Config, name: &str| config.reserved.contains(name.as_bytes());
+fn headers_that_override_what_rules_match_are_removed_where_rules_name_it() {
+    let of_rule = |matches: Value| parsed(json!({"rules": [{"session": "off", "match": matches}]}));
     let plain = parsed(json!({}));
-    let methods = parsed(json!({"rules": [{"session": "off", "match": {"methods": ["GET"]}}]}));
-    let paths = parsed(json!({"rules": [{"session": "off", "match": {"paths": ["/a"]}}]}));
+    let methods = of_rule(json!({"methods": ["GET"]}));
+    let paths = of_rule(json!({"paths": ["/a"]}));
+    let hosts = of_rule(json!({"hosts": ["a.example"]}));
+    let served = parsed(json!({"hosts": ["a.example"]}));
     let own = parsed(json!({"rules": [{"session": "off", "match": {"paths": ["/a"], "methods": ["GET"]}}],
-                            "remove_headers": ["X-Mine"]}));
-    for name in ["x-http-method-override", "X-HTTP-Method", "x_method_override"] {
-        assert!(
-            reserved(&methods, name) && !reserved(&plain, name) && !reserved(&paths, name) && !reserved(&own, name)
-        );
+                            "hosts": ["a.example"], "remove_headers": ["X-Mine"]}));
+    let removed_by = |name: &str| {
+        [&plain, &methods, &paths, &hosts, &served, &own].map(|config| config.reserved.contains(name.as_bytes()))
+    };
+    for name in ["x-http-method-override", "X-HTTP-Method", "x_method_override", "X_FORWARDED_METHOD"] {
+        assert_eq!(removed_by(name), [false, true, false, false, false, false], "{name}");
     }
-    for name in ["x-original-url", "x-rewrite-url"] {
-        assert!(
-            reserved(&paths, name) && !reserved(&plain, name) && !reserved(&methods, name) && !reserved(&own, name)
-        );
+    for name in ["x-original-url", "X-Rewrite-Url", "SCRIPT_NAME", "PATH_INFO", "Daphne-Root-Path", "x.script.name"] {
+        assert_eq!(removed_by(name), [false, false, true, false, false, false], "{name}");
     }
-    assert!(reserved(&own, "x-mine"));
+    for name in ["X-Forwarded-Host", "FORWARDED", "x_host", "x-original_host"] {
+        assert_eq!(removed_by(name), [false, false, false, true, true, false], "{name}");
+    }
+    assert_eq!(removed_by("x_mine"), [false, false, false, false, false, true]);
 }
 
 #[test]
@@ -95,4 +102,38 @@ fn the_default_names_stay_reserved_where_others_are_configured() {
         assert!(own.reserved.contains(name.as_bytes()), "{name} is a default and not reserved");
     }
     assert_eq!(names.len(), 4);
+}
+
+/// The table in docs/security.md: the headers in it, by what rules have to name for their removal.
+fn documented_overrides() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
+    let page = include_str!("../../../../docs/security.md");
+    let (_, table) = page.split_once("| removed where rules name |\n").unwrap();
+    let mut found = BTreeMap::<_, BTreeSet<_>>::new();
+    for row in table.lines().skip(1).take_while(|line| line.starts_with('|')) {
+        let cells: Vec<&str> = row.trim_matches('|').split(" | ").map(str::trim).collect();
+        let [names, _, named] = cells[..] else { panic!("a row of three cells: {row}") };
+        for name in names.split('`').skip(1).step_by(2) {
+            assert!(found.entry(named).or_default().insert(name), "{name} is listed twice");
+        }
+    }
+    found
+}
+
+#[test]
+fn the_documentation_lists_exactly_the_headers_that_are_removed_by_default() {
+    let documented = documented_overrides();
+    assert_eq!(documented.keys().copied().collect::<Vec<_>>(), ["hosts", "methods", "no", "paths"]);
+    for (named, defaults) in [
+        ("methods", &crate::http::method::OVERRIDE_HEADERS[..]),
+        ("paths", &reserved::PATH_OVERRIDES[..]),
+        ("hosts", &reserved::HOST_OVERRIDES[..]),
+    ] {
+        assert_eq!(documented[named], defaults.iter().copied().collect(), "{named}");
+    }
+    let all = parsed(json!({"rules": [
+        {"session": "off", "match": {"paths": ["/a"], "methods": ["GET"], "hosts": ["a.example"]}},
+    ]}));
+    for name in &documented["no"] {
+        assert!(!all.reserved.contains(name.as_bytes()), "{name}");
+    }
 }

@@ -29,8 +29,11 @@ fn every_key_of_login_and_logout_is_read() {
         secure: false,
         same_site: SameSite::Strict,
         domain: Some(".example.com".to_owned()),
+        partitioned: false,
     };
     assert_eq!(logout.cookie, cookie);
+    let partitioned = parsed(json!({"logout": {"path": "/bye", "cookie": {"partitioned": true, "same_site": "None"}}}));
+    assert!(partitioned.logout.unwrap().cookie.partitioned);
     let rules: Vec<_> = config.rules.iter().collect();
     assert!(rules[0].login.is_none());
     assert!(!rules[1].login.as_ref().unwrap().has_return_url());
@@ -75,6 +78,10 @@ fn invalid_values_are_reported_with_what_is_expected() {
          "logout.cookie.same_site: \"lax\" is none of Strict, Lax, None".to_owned()),
         (json!({"logout": {"path": "/a", "cookie": {"same_site": "None", "secure": false}}}),
          "logout.cookie: session-cookie would not be deleted: browsers refuse SameSite=None without secure".to_owned()),
+        (json!({"logout": {"path": "/a", "cookie": {"partitioned": true, "secure": false}}}),
+         "logout.cookie: session-cookie would not be deleted: browsers refuse Partitioned without secure".to_owned()),
+        (json!({"logout": {"path": "/a", "cookie": {"partitioned": "yes"}}}),
+         "logout.cookie.partitioned: found \"yes\", expected true or false".to_owned()),
         (json!({"logout": {"path": "/a", "cookie": {"domain": "a.example"}}, "token_from": [{"cookie": "__Host-a"}]}),
          "logout.cookie: __Host-a would not be deleted: browsers take a cookie named __Host-… only with secure, path \"/\" and no domain".to_owned()),
         (json!({"limits": {"idle": "5s"}, "cache": {"ttl": "5s"}}),

@@ -26,8 +26,8 @@ fn every_mistake_is_reported_at_once() {
         r#"rules[0].session: "requierd" is none of required, optional, off"#,
         "default.match: unknown key; expected one of session, app, rest_sessions, token_from, annotate, \
              failure_mode, origins, max_staleness, require, on_forbidden, login, recheck, write_back, shadow",
-        "sessions: unknown key; expected one of app, rest_sessions, hosts, token_from, forward_token, rules, default, \
-             path_case, annotate, failure_mode, cors_preflight, remove_headers, filter_state, cache, limits, login, \
+        "sessions: unknown key; expected one of app, rest_sessions, max_pending_bytes, hosts, token_from, forward_token, \
+             rules, default, path_case, annotate, failure_mode, cors_preflight, remove_headers, filter_state, cache, limits, login, \
              logout, write_back, shadow",
         r#"rest_sessions.authority: is missing; "" is no host, so it cannot be taken from cluster"#,
         "rules[0].match.methods: found an empty list, expected at least one entry, or the key left out",

@@ -2,15 +2,20 @@
 
 use std::rc::Rc;
 
-use super::{Purpose, Sessions, received};
+use super::idle::{IdleCheck, IdleVerdict};
+use super::{Purpose, Sessions, Target, received};
 use crate::action::{Action, Completion, Ready, StreamRef};
 use crate::cache::invalidation::{KeyHash, Version};
 use crate::cache::session_cache::{CachedLookup, Query};
+use crate::cache::shared_data::{SharedData, Unavailable};
 use crate::exchange::Context;
-use crate::http::headers::Headers;
+use crate::rest_sessions::admission::CallKind;
 use crate::rest_sessions::backend::{Backend, SessionKey};
+use crate::rest_sessions::body;
 use crate::rest_sessions::client::{CallInfo, PendingCall};
-use crate::rest_sessions::{body, request};
+use crate::rest_sessions::request::{self, Trace};
+use crate::session::candidates::Position;
+use crate::session::heap;
 use crate::session::lookup::{Failure, Lookup, Outage};
 use crate::session::token::Token;
 use crate::telemetry::Counter;
@@ -19,12 +24,16 @@ use crate::telemetry::Counter;
 #[derive(Clone, Copy, Debug)]
 pub struct Waiter {
     pub stream: StreamRef,
+    /// Which of the stream's tokens is looked up.
+    pub position: Position,
     /// How old a cached session may be, in milliseconds.
     pub max_age_ms: u64,
     /// Until when it waits, in milliseconds since 1970.
     pub deadline_ms: u64,
     /// Its rule is in shadow, so nothing may change because of it.
     pub in_shadow: bool,
+    /// There is memory for it to wait.
+    pub may_wait: bool,
 }
 
 /// What the response to a lookup is for.
@@ -32,8 +41,21 @@ pub struct PendingLookup {
     hash: KeyHash,
     /// Absent if the shared data was not available. Then the session is not cached, and no further request joins.
     version: Option<Version>,
+    /// Absent without `limits.idle`.
+    pub(super) idle: Option<IdleCheck>,
     /// The stream that caused the call first. A stream that has ended stays in the list, and the call goes on.
-    waiters: Vec<Waiter>,
+    pub(super) waiters: Vec<Waiter>,
+}
+
+impl PendingLookup {
+    /// The earliest of the waiters' deadlines, in milliseconds since 1970.
+    pub(super) fn deadline_ms(&self) -> u64 {
+        self.waiters.iter().map(|waiter| waiter.deadline_ms).min().unwrap_or(0)
+    }
+
+    pub(super) fn heap_bytes(&self) -> usize {
+        heap::of_box(self.waiters.capacity().saturating_mul(size_of::<Waiter>()))
+    }
 }
 
 impl Sessions {
@@ -44,7 +66,7 @@ impl Sessions {
         backend: &Rc<Backend>,
         token: &Token,
         waiter: Waiter,
-        request: &Headers,
+        trace: &dyn Fn() -> Trace,
         actions: &mut Vec<Action>,
     ) -> Option<Lookup> {
         let target = self.target(backend, token);
@@ -69,27 +91,78 @@ impl Sessions {
                 return lookup;
             }
         }
-        if let (Ok(epoch), Some(Purpose::Lookup(pending))) = (epoch, self.client.joinable(key, waiter.deadline_ms))
-            && let Some(version) = &mut pending.version
-            && version.is_current(data, hash, epoch)
+        if !waiter.may_wait {
+            return Some(Lookup::Failed(Failure::Busy));
+        }
+        if let Ok(epoch) = epoch
+            && self.join_lookup(data, key, hash, epoch, waiter.deadline_ms, &[waiter])
         {
-            pending.waiters.push(waiter);
             actions.push(Action::Count(Counter::Coalesced));
             return None;
         }
-        match self.client.admit(backend, now_ms) {
-            Ok(permit) => {
-                let version = epoch.and_then(|epoch| Version::read(data, hash, epoch)).ok();
-                let call = request::lookup(&backend.service, &backend.namespace.app, token, request);
-                let pending = PendingLookup { hash, version, waiters: vec![waiter] };
-                self.begin(target.call_info(call, now_ms), Purpose::Lookup(pending), permit, actions);
-                None
+        self.call(cx, &target, epoch, waiter, trace, actions)
+    }
+
+    /// Looks a session up by a call.
+    #[inline(never)]
+    fn call(
+        &mut self,
+        cx: &Context<'_>,
+        target: &Target<'_>,
+        epoch: Result<u64, Unavailable>,
+        waiter: Waiter,
+        trace: &dyn Fn() -> Trace,
+        actions: &mut Vec<Action>,
+    ) -> Option<Lookup> {
+        let (backend, key, hash) = (target.backend, &target.key, target.hash);
+        let (data, now_ms) = (cx.shared_data, cx.now_ms());
+        let failure = match self.check_idle(cx, target, waiter.in_shadow) {
+            Ok((query, idle)) => match self.client.admit(backend, CallKind::Lookup, now_ms) {
+                Ok(permit) => {
+                    let version = epoch.and_then(|epoch| Version::read(data, hash, epoch)).ok();
+                    let call = request::lookup(&backend.service, &backend.namespace.app, &key.token, query, trace());
+                    let pending = PendingLookup { hash, version, idle, waiters: vec![waiter] };
+                    self.begin(
+                        target.call_info(CallKind::Lookup, call, now_ms),
+                        Purpose::Lookup(pending),
+                        permit,
+                        actions,
+                    );
+                    return None;
+                }
+                Err(failure) => {
+                    self.forget_idle(cx, target, idle);
+                    failure
+                }
+            },
+            Err(failure) => failure,
+        };
+        self.report_failure(cx, failure, backend, actions);
+        Some(self.or_stale(cx, key, hash, waiter, Lookup::Failed(failure), actions))
+    }
+
+    /// Lets waiters join the lookup of the session that is in flight, if it began after the session's last invalidation.
+    /// Returns whether they have joined one.
+    fn join_lookup(
+        &mut self,
+        data: &dyn SharedData,
+        key: &SessionKey,
+        hash: KeyHash,
+        epoch: u64,
+        deadline_ms: u64,
+        waiters: &[Waiter],
+    ) -> bool {
+        let joined = self.client.join(CallKind::Lookup, key, deadline_ms, |purpose| {
+            let Purpose::Lookup(PendingLookup { version: Some(version), waiters: others, .. }) = purpose else {
+                return false;
+            };
+            let is_current = version.is_current(data, hash, epoch);
+            if is_current {
+                others.extend(waiters);
             }
-            Err(failure) => {
-                self.report_failure(cx, failure, backend, actions);
-                Some(self.or_stale(cx, key, hash, waiter, Lookup::Failed(failure), actions))
-            }
-        }
+            is_current
+        });
+        joined == Some(true)
     }
 
     /// A lookup is over: `outcome` is the body of its response.
@@ -104,27 +177,35 @@ impl Sessions {
         let failure = if let Lookup::Failed(failure) = lookup { Some(failure) } else { None };
         let now_ms = cx.now_ms();
         self.client.report(&call, failure, now_ms);
-        let PendingCall { info, purpose: Purpose::Lookup(pending), .. } = call else { return Vec::new() };
+        let PendingCall { info, purpose: Purpose::Lookup(mut pending), .. } = call else { return Vec::new() };
         if let Some(failure) = failure {
             self.report_failure(cx, failure, &info.backend, actions);
         }
+        if let Lookup::Active(_) = &lookup {
+            self.report_clock(&info, now_ms, actions);
+        }
+        let verdict = self.judge_idle(cx, &info, &mut pending, &lookup);
         let data = cx.shared_data;
         let current = pending.version.and_then(|mut version| {
             let epoch = data.epoch().ok()?;
             version.is_current(data, pending.hash, epoch).then_some(version)
         });
         match (&lookup, current) {
-            (Lookup::Active(_), None) if pending.version.is_some() => {
-                return self.look_up_again(cx, info, pending, actions);
-            }
-            (Lookup::Active(session), _)
-                if self.limits.exceeded_by(session, &info.key.token, now_ms) || self.over_limit.contains(&info.key) =>
+            (Lookup::Active(_), _)
+                if verdict == IdleVerdict::Exceeded || self.limits.age_exceeded(&info.key.token, now_ms) =>
             {
                 let only_shadows = pending.waiters.iter().all(|waiter| waiter.in_shadow);
                 if !only_shadows {
                     self.end_over_limit(cx, &info, pending.hash, actions);
                 }
                 return completions(&pending.waiters, &Lookup::None);
+            }
+            (Lookup::Active(_), _) if verdict == IdleVerdict::Undecided => {
+                self.await_others(info, pending, actions);
+                return Vec::new();
+            }
+            (Lookup::Active(_), None) if pending.version.is_some() => {
+                return self.look_up_again(cx, info, pending, actions);
             }
             (Lookup::Active(session), Some(version)) => {
                 if let Some(cache) = &mut self.cache {
@@ -137,7 +218,7 @@ impl Sessions {
         }
         let ready = pending.waiters.iter().map(|waiter| {
             let lookup = self.or_stale(cx, &info.key, pending.hash, *waiter, lookup.clone(), actions);
-            Completion { stream: waiter.stream, ready: Ready::Lookup(lookup) }
+            completion(waiter, lookup)
         });
         ready.collect()
     }
@@ -165,9 +246,10 @@ impl Sessions {
         }
     }
 
-    /// The session was invalidated while it was looked up: the response is discarded, and the lookup repeated for all
-    /// waiters until the earliest of their deadlines.
-    fn look_up_again(
+    /// The session was invalidated while it was looked up, or other lookups decide about it: the response is discarded, and
+    /// the lookup repeated for all waiters until the earliest of their deadlines. Other workers need not know of it, since
+    /// the first lookup was a use already.
+    pub(super) fn look_up_again(
         &mut self,
         cx: &Context<'_>,
         info: CallInfo,
@@ -176,18 +258,16 @@ impl Sessions {
     ) -> Vec<Completion> {
         let data = cx.shared_data;
         let (epoch, now_ms, hash) = (data.epoch(), cx.now_ms(), pending.hash);
-        let deadline_ms = pending.waiters.iter().map(|waiter| waiter.deadline_ms).min().unwrap_or(now_ms);
-        if let (Ok(epoch), Some(Purpose::Lookup(other))) = (epoch, self.client.joinable(&info.key, deadline_ms))
-            && let Some(version) = &mut other.version
-            && version.is_current(data, hash, epoch)
+        let deadline_ms = pending.deadline_ms();
+        if let Ok(epoch) = epoch
+            && self.join_lookup(data, &info.key, hash, epoch, deadline_ms, &pending.waiters)
         {
-            other.waiters.extend(pending.waiters);
             return Vec::new();
         }
         let permit = if deadline_ms <= now_ms {
             Err(Failure::Outage(Outage::Timeout))
         } else {
-            self.client.admit(&info.backend, now_ms)
+            self.client.admit(&info.backend, CallKind::Lookup, now_ms)
         };
         match permit {
             Ok(permit) => {
@@ -205,6 +285,9 @@ impl Sessions {
 }
 
 fn completions(waiters: &[Waiter], lookup: &Lookup) -> Vec<Completion> {
-    let ready = |waiter: &Waiter| Completion { stream: waiter.stream, ready: Ready::Lookup(lookup.clone()) };
-    waiters.iter().map(ready).collect()
+    waiters.iter().map(|waiter| completion(waiter, lookup.clone())).collect()
+}
+
+fn completion(waiter: &Waiter, lookup: Lookup) -> Completion {
+    Completion { stream: waiter.stream, ready: Ready::Lookup(waiter.position, lookup) }
 }

@@ -1,8 +1,10 @@
 //! The sessions of a worker: looked up in the cache, else by joining a call in flight, else by a call of their own; ended
 //! and changed by calls, and invalidated in all workers.
 
+mod idle;
 mod lookups;
 mod mutations;
+mod sets;
 
 use std::rc::Rc;
 
@@ -13,15 +15,17 @@ use crate::cache::session_cache::{Received, SessionCache, Size};
 use crate::cache::shared_data::{SharedData, Unavailable};
 use crate::exchange::Context;
 use crate::policy::limits::Limits;
+use crate::rest_sessions::admission::CallKind;
 use crate::rest_sessions::backend::{Backend, SessionKey};
 use crate::rest_sessions::breaker::Permit;
-use crate::rest_sessions::client::{CallId, CallInfo, Client, Dispatch, Dispatched, PendingCall};
+use crate::rest_sessions::client::{self, CallId, CallInfo, Client, Dispatch, Dispatched, PendingCall};
 use crate::rest_sessions::request::CallRequest;
 use crate::rest_sessions::response::{CalloutResponse, is_late};
 use crate::session::lookup::{Failure, Outage};
 use crate::session::token::Token;
 use crate::telemetry::{Cause, Counter, Gauge, LogLine, Throttle};
 
+use idle::IdleLimit;
 use lookups::PendingLookup;
 use mutations::PendingMutation;
 
@@ -33,18 +37,24 @@ pub struct Sessions {
     cache: Option<SessionCache>,
     invalidations: Invalidations,
     limits: Limits,
-    /// Sessions beyond a limit whose kill was not confirmed yet. The lookup that found them has reset their idle time, so
-    /// `limits` alone would accept them.
-    over_limit: Vec<SessionKey>,
+    /// Absent without `limits.idle`.
+    idle: Option<IdleLimit>,
     throttle: Throttle,
-    /// The cache's size as the gauges show it.
-    reported: Size,
 }
 
 /// What a call is for.
 enum Purpose {
     Lookup(PendingLookup),
     Mutation(PendingMutation),
+}
+
+impl client::Purpose for Purpose {
+    fn heap_bytes(&self) -> usize {
+        match self {
+            Self::Lookup(lookup) => lookup.heap_bytes(),
+            Self::Mutation(mutation) => mutation.heap_bytes(),
+        }
+    }
 }
 
 /// A call whose response came.
@@ -58,7 +68,8 @@ struct Target<'a> {
 }
 
 impl Sessions {
-    /// `random`: four numbers that cannot be predicted.
+    /// `shared_data`: where `cache.shared: false`, this worker's own; `host_data`: the host's in any case. `random`: four
+    /// numbers that cannot be predicted.
     ///
     /// # Errors
     ///
@@ -67,17 +78,17 @@ impl Sessions {
         settings: Option<&Settings>,
         limits: Limits,
         shared_data: &dyn SharedData,
+        host_data: &dyn SharedData,
         random: [u64; 4],
     ) -> Result<Self, Unavailable> {
         let invalidations = Invalidations::new(shared_data, random)?;
         Ok(Self {
             client: Client::default(),
-            cache: settings.cloned().map(|settings| SessionCache::new(settings, limits.age_ms)),
+            cache: settings.cloned().map(|settings| SessionCache::new(settings, limits.age_ms, limits.idle_ms)),
             invalidations,
             limits,
-            over_limit: Vec::new(),
+            idle: IdleLimit::new(limits, host_data, random)?,
             throttle: Throttle::default(),
-            reported: Size::default(),
         })
     }
 
@@ -107,6 +118,20 @@ impl Sessions {
         self.client.take(call).map(Call)
     }
 
+    /// The body of the response to a call.
+    ///
+    /// # Errors
+    ///
+    /// Why the response does not answer the call.
+    pub fn read<'r>(&self, call: &mut Call, response: &'r CalloutResponse, now_ms: u64) -> Result<&'r [u8], Failure> {
+        if let (Some(limit), Purpose::Lookup(PendingLookup { idle: Some(check), .. })) =
+            (&self.idle, &mut call.0.purpose)
+        {
+            check.is_enforced = check.is_asked && limit.is_enforced(response.max_idle_s());
+        }
+        response.body(is_late(now_ms, call.deadline_ms()))
+    }
+
     /// A call is over: `outcome` is the body of its response. Returns what is ready for the streams that waited for it.
     pub fn complete(
         &mut self,
@@ -121,30 +146,25 @@ impl Sessions {
         }
     }
 
-    /// Forgets all calls, and takes what the gauges show of this worker back.
-    pub fn retire(&mut self, actions: &mut Vec<Action>) {
-        let in_flight = self.client.clear();
-        actions.push(Action::Gauge(Gauge::InFlight, delta(in_flight, 0)));
-        self.report_size(Size::default(), actions);
+    /// Forgets all calls. Returns how many were in flight.
+    pub fn retire(&mut self) -> usize {
+        self.clear_waiting();
+        self.client.clear()
     }
 
-    /// Reports the cache's size and evictions to the metrics, if they have changed.
-    pub fn report_cache(&mut self, actions: &mut Vec<Action>) {
-        let Some(cache) = &mut self.cache else { return };
-        let (size, evictions) = (cache.size(), cache.take_evictions());
-        actions.extend((0..evictions).map(|_| Action::Count(Counter::CacheEvictions)));
-        self.report_size(size, actions);
+    /// The cache's size.
+    pub fn cache_size(&self) -> Size {
+        self.cache.as_ref().map_or(Size::default(), SessionCache::size)
     }
 
-    fn report_size(&mut self, size: Size, actions: &mut Vec<Action>) {
-        let before = std::mem::replace(&mut self.reported, size);
-        for (gauge, before, now) in
-            [(Gauge::CacheBytes, before.bytes, size.bytes), (Gauge::CacheEntries, before.entries, size.entries)]
-        {
-            if now != before {
-                actions.push(Action::Gauge(gauge, delta(before, now)));
-            }
-        }
+    /// How many useful entries the cache has evicted since the last call.
+    pub fn take_evictions(&mut self) -> usize {
+        self.cache.as_mut().map_or(0, SessionCache::take_evictions)
+    }
+
+    /// The memory of the calls in flight, in bytes, with those that wait for them and the changes that follow.
+    pub fn pending_bytes(&self) -> usize {
+        self.client.bytes()
     }
 
     fn target<'a>(&self, backend: &'a Rc<Backend>, token: &Token) -> Target<'a> {
@@ -155,9 +175,8 @@ impl Sessions {
 
     /// Begins an admitted call. The shell dispatches it when it carries the actions out.
     fn begin(&mut self, info: CallInfo, purpose: Purpose, permit: Permit, actions: &mut Vec<Action>) {
-        let is_joinable = matches!(purpose, Purpose::Lookup(_));
         actions.push(Action::Count(Counter::Calls));
-        actions.push(Action::Dispatch(self.client.begin(info, purpose, permit, is_joinable)));
+        actions.push(Action::Dispatch(self.client.begin(info, purpose, permit)));
     }
 
     /// Counts a call that could not be made, or whose response is not usable, and logs it at most once a second for each
@@ -168,6 +187,17 @@ impl Sessions {
         let cluster = &backend.service.cluster;
         if let Some(held_back) = self.throttle.admit(cause, cx.now_ms()) {
             actions.push(Action::Log(LogLine::CallFailed { failure, cluster: Rc::clone(cluster), held_back }));
+        }
+    }
+
+    /// Reports a session whose token is created in the future, at most once a minute: the clock of its server is wrong, or
+    /// this one.
+    fn report_clock(&mut self, info: &CallInfo, now_ms: u64, actions: &mut Vec<Action>) {
+        if let Some(ahead_ms) = info.key.token.ahead_ms(now_ms)
+            && let Some(held_back) = self.throttle.admit_clock(now_ms)
+        {
+            let cluster = Rc::clone(&info.backend.service.cluster);
+            actions.push(Action::Log(LogLine::ClockAhead { cluster, ahead_s: ahead_ms / 1_000, held_back }));
         }
     }
 }
@@ -182,20 +212,12 @@ impl Call {
     pub fn deadline_ms(&self) -> u64 {
         self.0.info.deadline_ms
     }
-
-    /// The body of its response.
-    ///
-    /// # Errors
-    ///
-    /// Why the response does not answer the call.
-    pub fn body<'r>(&self, response: &'r CalloutResponse, now_ms: u64) -> Result<&'r [u8], Failure> {
-        response.body(is_late(now_ms, self.deadline_ms()))
-    }
 }
 
 impl Target<'_> {
-    fn call_info(&self, request: CallRequest, now_ms: u64) -> CallInfo {
+    fn call_info(&self, kind: CallKind, request: CallRequest, now_ms: u64) -> CallInfo {
         CallInfo {
+            kind,
             backend: Rc::clone(self.backend),
             key: self.key.clone(),
             request: Rc::new(request),
@@ -208,10 +230,4 @@ impl Target<'_> {
 /// Where the response of a call belongs in the cache.
 fn received<'a>(data: &'a dyn SharedData, info: &'a CallInfo, hash: KeyHash, now_ms: u64) -> Received<'a> {
     Received { data, namespace: &info.backend.namespace, key: &info.key, hash, requested_ms: info.started_ms, now_ms }
-}
-
-/// The difference between two sizes, as gauges take it.
-fn delta(from: usize, to: usize) -> i64 {
-    let signed = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
-    signed(to).saturating_sub(signed(from))
 }

@@ -2,33 +2,37 @@
 
 use std::rc::Rc;
 
+use super::sets::{self, Queue};
 use super::{Purpose, Sessions, Target, received};
 use crate::action::{Action, Completion, Ready, StreamRef};
 use crate::cache::invalidation::{KeyHash, Version};
-use crate::cache::session_cache::SessionCache;
+use crate::cache::session_cache::{Query, SessionCache};
 use crate::exchange::Context;
-use crate::http::headers::Headers;
 use crate::policy::session_change::Change;
+use crate::rest_sessions::admission::CallKind;
 use crate::rest_sessions::backend::Backend;
+use crate::rest_sessions::body;
 use crate::rest_sessions::client::{CallInfo, PendingCall};
-use crate::rest_sessions::{body, request};
+use crate::rest_sessions::request::{self, Trace};
+use crate::session::heap;
 use crate::session::lookup::{Failure, Lookup};
 use crate::session::token::Token;
 use crate::telemetry::Counter;
 
-/// How many sessions beyond a limit may wait for their kill. Only during an outage are there any.
-const MAX_OVER_LIMIT: usize = 1_024;
+/// How old the answer that a token has no session may be for a kill of it to be spared, in milliseconds. It is short, so
+/// that a wrong answer, such as that of a replica that lags behind, hides a session from a logout for no longer.
+const MAX_NONE_AGE_MS: u64 = 1_000;
 
 /// What the response to a kill or a set is for.
 pub struct PendingMutation {
-    hash: KeyHash,
-    /// Absent if a limit ends the session.
-    stream: Option<StreamRef>,
-    mutation: Mutation,
+    pub(super) hash: KeyHash,
+    /// The streams that wait for it. A stream that has ended stays in the list, and the call goes on. Empty if a limit ends
+    /// the session.
+    pub(super) waiters: Vec<StreamRef>,
+    pub(super) mutation: Mutation,
 }
 
-#[derive(Clone, Copy)]
-enum Mutation {
+pub enum Mutation {
     Kill {
         /// The end was published to all workers before the call went out, and counted.
         was_published: bool,
@@ -36,16 +40,25 @@ enum Mutation {
     Set {
         /// The version from after the invalidation before the call; absent if the shared data was not available.
         version: Option<Version>,
+        /// The changes that follow once this call is over.
+        queue: Queue,
     },
 }
 
+impl PendingMutation {
+    pub(super) fn heap_bytes(&self) -> usize {
+        let queue = match &self.mutation {
+            Mutation::Kill { .. } => 0,
+            Mutation::Set { queue, .. } => sets::heap_bytes(queue),
+        };
+        heap::of_box(self.waiters.capacity().saturating_mul(size_of::<StreamRef>())).saturating_add(queue)
+    }
+}
+
 impl Sessions {
-    /// Ends or changes a session for a stream, which gets a completion. From now on, and whatever becomes of the call, no
+    /// Ends or changes a session for a stream. Returns the outcome if it is known at once: whether there was a session, or
+    /// why no call is made. `None`: the stream gets a completion. From then on, and whatever becomes of the call, no
     /// worker serves what was known of the session before.
-    ///
-    /// # Errors
-    ///
-    /// Why no call is made. Then there is no completion.
     #[expect(clippy::too_many_arguments, reason = "what to do to which session, and for whom")]
     pub fn mutate(
         &mut self,
@@ -54,41 +67,71 @@ impl Sessions {
         token: &Token,
         change: Change,
         stream: StreamRef,
-        request: &Headers,
+        trace: &Trace,
         actions: &mut Vec<Action>,
-    ) -> Result<(), Failure> {
-        let Target { key, hash, .. } = &self.target(backend, token);
+    ) -> Option<Result<bool, Failure>> {
+        match change {
+            Change::Kill => self.kill(cx, backend, token, stream, trace, actions),
+            Change::Set(body) => self.set(cx, backend, token, body, stream, trace, actions).map(Err),
+        }
+    }
+
+    fn kill(
+        &mut self,
+        cx: &Context<'_>,
+        backend: &Rc<Backend>,
+        token: &Token,
+        stream: StreamRef,
+        trace: &Trace,
+        actions: &mut Vec<Action>,
+    ) -> Option<Result<bool, Failure>> {
+        let target = self.target(backend, token);
+        let (key, hash) = (&target.key, target.hash);
         let data = cx.shared_data;
         let now_ms = cx.now_ms();
-        let may_be_held = self.cache.as_mut().is_some_and(|cache| cache.remove(data, key, *hash, now_ms));
-        let Backend { service, namespace, .. } = &**backend;
-        let (call, mutation) = match change {
-            Change::Kill => {
-                if may_be_held {
-                    let key_bytes = namespace.key_bytes(token);
-                    SessionCache::invalidate(data, &mut self.invalidations, *hash, &key_bytes);
-                    actions.push(Action::Count(Counter::Ends));
-                }
+        let mut may_be_held = false;
+        if let Some(cache) = &mut self.cache {
+            let epoch = data.epoch().unwrap_or_default();
+            if cache.knows_none(Query { data, key, hash, epoch, max_age_ms: MAX_NONE_AGE_MS, now_ms }) {
+                return Some(Ok(false));
+            }
+            may_be_held = cache.remove(data, key, hash, now_ms);
+        }
+        if may_be_held {
+            let key_bytes = backend.namespace.key_bytes(token);
+            SessionCache::invalidate(data, &mut self.invalidations, hash, &key_bytes);
+        }
+        let deadline_ms = now_ms.saturating_add(backend.service.timeout_ms);
+        // The session of a token that is being ended cannot begin again, so one kill serves all.
+        let joined = self.client.join(CallKind::Kill, key, deadline_ms, |purpose| {
+            let Purpose::Mutation(PendingMutation { waiters, mutation: Mutation::Kill { was_published }, .. }) =
+                purpose
+            else {
+                return false;
+            };
+            waiters.push(stream);
+            std::mem::replace(was_published, *was_published || may_be_held)
+        });
+        if may_be_held && joined != Some(true) {
+            actions.push(Action::Count(Counter::Ends));
+        }
+        if joined.is_some() {
+            return None;
+        }
+        match self.client.admit(backend, CallKind::Kill, now_ms) {
+            Ok(permit) => {
+                let call = request::kill(&backend.service, &backend.namespace.app, token, trace.clone());
+                let info = target.call_info(CallKind::Kill, call, now_ms);
                 let mutation = Mutation::Kill { was_published: may_be_held };
-                (request::kill(service, &namespace.app, token, request), mutation)
+                let pending = PendingMutation { hash, waiters: vec![stream], mutation };
+                self.begin(info, Purpose::Mutation(pending), permit, actions);
+                None
             }
-            Change::Set(body) => {
-                let invalidated = self.invalidations.invalidate(data, *hash);
-                let version = invalidated.and_then(|()| Version::read(data, *hash, data.epoch()?)).ok();
-                (request::set(service, &namespace.app, token, body, request), Mutation::Set { version })
-            }
-        };
-        let permit = match self.client.admit(backend, now_ms) {
-            Ok(permit) => permit,
             Err(failure) => {
                 self.report_failure(cx, failure, backend, actions);
-                return Err(failure);
+                Some(Err(failure))
             }
-        };
-        let info = Target { backend, key: key.clone(), hash: *hash }.call_info(call, now_ms);
-        let pending = PendingMutation { hash: *hash, stream: Some(stream), mutation };
-        self.begin(info, Purpose::Mutation(pending), permit, actions);
-        Ok(())
+        }
     }
 
     /// A kill or a set is over: `outcome` is the body of its response.
@@ -99,10 +142,9 @@ impl Sessions {
         outcome: Result<&[u8], Failure>,
         actions: &mut Vec<Action>,
     ) -> Vec<Completion> {
-        let Purpose::Mutation(PendingMutation { mutation, .. }) = &call.purpose else { return Vec::new() };
-        let lookup = match mutation {
-            Mutation::Kill { .. } => None,
-            Mutation::Set { .. } => Some(outcome.map_or_else(Lookup::Failed, body::lookup)),
+        let lookup = match call.info.kind {
+            CallKind::Set => Some(outcome.map_or_else(Lookup::Failed, body::lookup)),
+            CallKind::Lookup | CallKind::Kill => None,
         };
         let existed = match &lookup {
             None => outcome.and_then(body::killed),
@@ -115,17 +157,20 @@ impl Sessions {
         if let Err(failure) = existed {
             self.report_failure(cx, failure, &info.backend, actions);
         }
-        match (pending.mutation, &lookup) {
-            (Mutation::Set { version }, Some(lookup)) => {
+        let PendingMutation { hash, waiters, mutation } = pending;
+        let mut ready: Vec<_> = completions(&waiters, existed).collect();
+        match (mutation, &lookup) {
+            (Mutation::Set { version, queue }, Some(lookup)) => {
                 let body = outcome.unwrap_or_default();
-                self.complete_set(cx, &info, pending.hash, version, lookup, body, actions);
+                self.complete_set(cx, &info, hash, version, lookup, body, actions);
+                ready.extend(self.set_next(cx, &info, hash, queue, actions));
             }
             (Mutation::Kill { was_published }, _) => {
-                self.complete_kill(cx, &info, pending.hash, was_published, existed, actions);
+                self.complete_kill(cx, &info, hash, was_published, existed, actions);
             }
             (Mutation::Set { .. }, None) => {}
         }
-        pending.stream.map(|stream| Completion { stream, ready: Ready::Mutation(existed) }).into_iter().collect()
+        ready
     }
 
     fn complete_kill(
@@ -138,7 +183,7 @@ impl Sessions {
         actions: &mut Vec<Action>,
     ) {
         if existed.is_ok() {
-            self.over_limit.retain(|key| *key != info.key);
+            self.end_condemned(cx, info);
         }
         // Once more: a lookup that began in between may have found the session. After a failure it is unknown whether
         // the session has ended.
@@ -148,42 +193,8 @@ impl Sessions {
             if !was_published && existed == Ok(true) {
                 actions.push(Action::Count(Counter::Ends));
             }
-        }
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "the call, and all that its response says")]
-    fn complete_set(
-        &mut self,
-        cx: &Context<'_>,
-        info: &CallInfo,
-        hash: KeyHash,
-        version: Option<Version>,
-        lookup: &Lookup,
-        body: &[u8],
-        actions: &mut Vec<Action>,
-    ) {
-        let data = cx.shared_data;
-        // Once more: a lookup that began in between may have found the session unchanged. After a failure it is unknown
-        // whether the session has changed.
-        let version = match version {
-            Some(version) => self.invalidations.invalidate_answered(data, hash, version),
-            None => {
-                let _ = self.invalidations.invalidate(data, hash);
-                None
-            }
-        };
-        match lookup {
-            Lookup::Active(session) => {
-                actions.push(Action::Count(Counter::Ends));
-                let now_ms = cx.now_ms();
-                if let (Some(cache), Some(version)) = (&mut self.cache, version)
-                    && !self.limits.exceeded_by(session, &info.key.token, now_ms)
-                {
-                    cache.insert(received(data, info, hash, now_ms), session, body, version);
-                }
-            }
-            Lookup::None => self.learn_none(cx, info, hash, version.is_some(), actions),
-            Lookup::Failed(_) => {}
+        } else if let Some(cache) = &mut self.cache {
+            cache.insert_none(received(cx.shared_data, info, hash, cx.now_ms()), true);
         }
     }
 
@@ -223,16 +234,22 @@ impl Sessions {
             let _ = self.invalidations.invalidate(data, hash);
         }
         actions.push(Action::Count(Counter::Ends));
-        if self.over_limit.len() < MAX_OVER_LIMIT && !self.over_limit.contains(&info.key) {
-            self.over_limit.push(info.key.clone());
-        }
         let now_ms = cx.now_ms();
-        if let Ok(permit) = self.client.admit(&info.backend, now_ms) {
+        if self.client.join(CallKind::Kill, &info.key, u64::MAX, |_| ()).is_some() {
+            return;
+        }
+        if let Ok(permit) = self.client.admit(&info.backend, CallKind::Kill, now_ms) {
             let Backend { service, namespace, .. } = &*info.backend;
-            let call = request::kill(service, &namespace.app, &info.key.token, &Headers::default());
+            let call = request::kill(service, &namespace.app, &info.key.token, Trace::default());
             let target = Target { backend: &info.backend, key: info.key.clone(), hash };
-            let pending = PendingMutation { hash, stream: None, mutation: Mutation::Kill { was_published: true } };
-            self.begin(target.call_info(call, now_ms), Purpose::Mutation(pending), permit, actions);
+            let mutation = Mutation::Kill { was_published: true };
+            let pending = PendingMutation { hash, waiters: Vec::new(), mutation };
+            self.begin(target.call_info(CallKind::Kill, call, now_ms), Purpose::Mutation(pending), permit, actions);
         }
     }
+}
+
+/// A mutation is over for these streams.
+pub fn completions(waiters: &[StreamRef], existed: Result<bool, Failure>) -> impl Iterator<Item = Completion> {
+    waiters.iter().map(move |stream| Completion { stream: *stream, ready: Ready::Mutation(existed) })
 }

@@ -1,6 +1,7 @@
 //! Streams that wait: each is completed once, few in one callback, and counted once also if it has ended.
 
 use super::*;
+use crate::action::Completion;
 use crate::worker::Event;
 
 /// `/shadow` beside the default, which requires a session.
@@ -108,6 +109,16 @@ fn a_stream_that_the_host_does_not_know_any_more_is_counted_as_abandoned_once() 
     }
 }
 
+/// The only completion among these actions.
+fn completion(actions: &mut Vec<Action>) -> Completion {
+    let mut completions = actions
+        .drain(..)
+        .filter_map(|action| if let Action::Complete(completion) = action { Some(completion) } else { None });
+    let completion = completions.next().expect("a stream goes on");
+    assert!(completions.next().is_none());
+    completion
+}
+
 #[test]
 fn a_shadow_request_whose_stream_is_gone_counts_its_decision_and_does_nothing_else() {
     for (response, outcome) in
@@ -124,8 +135,7 @@ fn a_shadow_request_whose_stream_is_gone_counts_its_decision_and_does_nothing_el
             let mut actions = Vec::new();
             let event = Event::CalloutResponse { call: call.id, response: response.callout_response() };
             shell.worker.handle(event, &shell.environment, &mut actions);
-            let Some(Action::Complete(completion)) = actions.pop() else { panic!("{actions:?}") };
-            actions.clear();
+            let completion = completion(&mut actions);
             shell.worker.handle(Event::StreamGone(completion), &shell.environment, &mut actions);
             let [Action::Count(Counter::Outcome(counted))] = &actions[..] else { panic!("{actions:?}") };
             assert_eq!(*counted, outcome);
@@ -143,7 +153,7 @@ fn a_stream_that_ends_while_it_waits_is_counted_as_abandoned_once() {
         shell.end(stream);
         shell.respond(&response);
         assert_eq!((shell.outcomes(), shell.completed.len()), (vec![Outcome::Abandoned], 0), "{path}");
-        assert_eq!(shell.gauges(), [0; 3], "the call is over");
+        assert_eq!(shell.gauges(), [0; 4], "the call is over");
     }
 }
 
@@ -155,9 +165,8 @@ fn a_completion_of_a_stream_that_ends_before_it_is_carried_out_does_nothing() {
     let mut actions = Vec::new();
     let event = Event::CalloutResponse { call: call.id, response: session().callout_response() };
     shell.worker.handle(event, &shell.environment, &mut actions);
-    let Some(Action::Complete(completion)) = actions.pop() else { panic!("{actions:?}") };
+    let completion = completion(&mut actions);
     shell.end(stream);
-    actions.clear();
     shell.worker.handle(Event::Complete(completion), &shell.environment, &mut actions);
     assert!(actions.is_empty(), "{actions:?}");
     assert_eq!(shell.outcomes(), [Outcome::Abandoned]);
@@ -200,15 +209,15 @@ fn a_worker_that_retires_takes_its_gauges_back_and_counts_shadow_requests_as_aba
     let waiting = shell.request(&[("cookie", &cookie(0))]);
     let shadows = [1, 2].map(|age_ms| shell.request(&[("cookie", &cookie(age_ms)), (":path", "/shadow")]));
     shell.end(shadows[0]);
-    let [in_flight, bytes, entries] = shell.gauges();
+    let [in_flight, bytes, entries, pending_bytes] = shell.gauges();
     assert_eq!((in_flight, entries), (3, 1));
-    assert!(bytes > 0);
+    assert!(bytes > 0 && pending_bytes > 0);
     assert_eq!(shell.outcomes(), [Outcome::Allowed]);
     shell.retire();
-    assert_eq!(shell.gauges(), [0; 3]);
+    assert_eq!(shell.gauges(), [0; 4]);
     assert_eq!(shell.outcomes(), [Outcome::Allowed, Outcome::Abandoned, Outcome::Abandoned]);
     shell.end(waiting);
     shell.end(shadows[1]);
     assert_eq!(shell.outcomes()[3..], [Outcome::Abandoned], "the one that waited");
-    assert_eq!(shell.gauges(), [0; 3]);
+    assert_eq!(shell.gauges(), [0; 4]);
 }

@@ -39,22 +39,6 @@ fn a_session_within_its_limit_is_not_ended() {
 }
 
 #[test]
-fn a_session_beyond_a_limit_stays_none_until_its_kill_is_confirmed() {
-    let mut shell = limited().shell();
-    request(&mut shell, "/");
-    shell.respond(&idle(61));
-    shell.respond(&Response::Reset);
-    request(&mut shell, "/");
-    shell.respond(&idle(0));
-    assert_eq!(shell.outcomes(), [Outcome::DeniedNoSession; 2], "the first lookup has reset its idle time");
-    assert_eq!(shell.calls[0].request.method(), "DELETE");
-    shell.respond(&killed(true));
-    request(&mut shell, "/");
-    shell.respond(&idle(0));
-    assert_eq!(shell.outcomes()[2..], [Outcome::Allowed], "there is a new session of the same token");
-}
-
-#[test]
 fn a_session_beyond_a_limit_is_not_ended_for_requests_in_shadow_alone() {
     let mut shell = limited().shell();
     request(&mut shell, "/shadow");

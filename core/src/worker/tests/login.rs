@@ -33,6 +33,8 @@ fn a_navigation_is_redirected_to_log_in_and_any_other_request_gets_401() {
         ("fetch of the same origin", vec![("sec-fetch-mode", "same-origin"), ("accept", "*/*")], denied()),
         ("an image", vec![("sec-fetch-mode", "no-cors"), ("accept", "image/*")], denied()),
         ("an old XHR", vec![html, ("x-requested-with", "XMLHttpRequest")], denied()),
+        ("an Android WebView", vec![html, ("x-requested-with", "com.example.app")], to_login()),
+        ("a client that refuses HTML", vec![("accept", "application/json, text/html;q=0")], denied()),
         ("curl", vec![("accept", "*/*")], denied()),
         ("a client without accept", vec![], denied()),
         ("a JSON client", vec![("accept", "application/json")], denied()),
@@ -109,7 +111,10 @@ fn the_url_to_return_to_has_the_scheme_that_the_client_used() {
     let at = |scheme: &str| to_login(&format!("{scheme}%3A%2F%2Fshop.example%2F"));
     assert_eq!(scheme(&[(":scheme", "http")]), at("http"));
     assert_eq!(scheme(&[(":scheme", "http"), ("x-forwarded-proto", "https")]), at("https"));
-    for wrong in ["javascript", "https, http", "", "HTTPS "] {
+    for (forwarded, used) in [("https, http", "https"), ("HTTPS", "https"), ("http,https", "http")] {
+        assert_eq!(scheme(&[("x-forwarded-proto", forwarded)]), at(used), "{forwarded}");
+    }
+    for wrong in ["javascript", "", "ftp, https"] {
         assert_eq!(scheme(&[("x-forwarded-proto", wrong)]), denied(), "{wrong:?}");
     }
 }

@@ -6,15 +6,19 @@
 mod arrival;
 mod completions;
 mod decision;
+mod idle;
 mod limits;
 mod login;
 mod logout;
+mod mutations;
+mod pending_bytes;
 mod property;
 mod recheck;
 mod refused;
 mod require;
 mod response;
 mod responses;
+mod several_tokens;
 mod shadow;
 mod shell;
 mod watch;
@@ -35,6 +39,9 @@ use crate::telemetry::{Counter, FilterState, Outcome};
 
 /// The default of `rest_sessions.max_in_flight`.
 const MAX_IN_FLIGHT: u64 = 256;
+
+/// The limit of kills in flight that follows from it.
+const MAX_KILLS_IN_FLIGHT: u64 = 64;
 
 struct Site {
     config: Rc<Config>,
@@ -209,6 +216,16 @@ fn exhaust_calls_in_flight(shell: &mut Shell, cookie: &str, free: u64) {
         shell.request(&[("cookie", &format!("{cookie}={token}")), (":path", "/somewhere")]);
     }
     assert_eq!(u64::try_from(shell.calls.len()), Ok(MAX_IN_FLIGHT - free));
+}
+
+/// Begins logouts with other tokens in this cookie, until `free` further kills are admitted.
+fn exhaust_kills_in_flight(shell: &mut Shell, cookie: &str, free: u64) {
+    let before = shell.calls.len();
+    for number in 0..MAX_KILLS_IN_FLIGHT - free {
+        let cookie = format!("{cookie}={}", token_made_at(NOW_MS - 2_000_000 - number));
+        shell.request(&[("cookie", &cookie), (":path", "/logout"), (":method", "POST")]);
+    }
+    assert_eq!(u64::try_from(shell.calls.len() - before), Ok(MAX_KILLS_IN_FLIGHT - free));
 }
 
 fn text(bytes: &[u8]) -> String {

@@ -48,7 +48,7 @@ impl Responded {
                 Action::ContinueResponse => responded.continues = true,
                 Action::Reply(reply) => responded.status = Some(reply.status),
                 Action::CallDuration(_)
-                | Action::Gauge(Gauge::InFlight, _)
+                | Action::Gauge(Gauge::InFlight | Gauge::PendingBytes, _)
                 | Action::Count(Counter::Calls | Counter::CallFailures(_) | Counter::Ends)
                 | Action::Log(LogLine::CallFailed { .. }) => {}
                 other => panic!("{other:?}"),
@@ -163,6 +163,7 @@ fn a_malformed_change_is_dropped_and_the_response_goes_on() {
 fn concluded(site: &Site, headers: &[(&str, &str)], response: &Response) -> Responded {
     let Handled { mut shell, stream } = site.settle(&session());
     match response {
+        Response::Busy if headers == KILL => exhaust_kills_in_flight(&mut shell, "session-cookie", 0),
         Response::Busy => exhaust_calls_in_flight(&mut shell, "session-cookie", 0),
         Response::NotDispatched => shell.refuses_dispatches = true,
         _ => {}
@@ -208,8 +209,10 @@ fn the_cookies_of_an_ended_session_are_deleted_except_those_that_the_response_se
 fn a_failed_change_lets_the_response_go_on_or_replaces_it_as_configured() {
     for failure in [Response::Timeout, Response::Busy, Response::TooLarge, Response::NotDispatched] {
         for headers in [KILL, SET] {
-            let pass = writing(json!({}));
-            let deny = writing(json!({"write_back": {"on_failure": "deny"}}));
+            let site = |on_failure: &str| {
+                writing(json!({"write_back": {"on_failure": on_failure}, "logout": {"path": "/logout"}}))
+            };
+            let (pass, deny) = (site("pass"), site("deny"));
             for (site, status) in [(pass, None), (deny, Some(503))] {
                 let responded = concluded(&site, &headers, &failure);
                 assert_eq!(responded.cookies, [""; 0], "{failure:?}");

@@ -9,6 +9,8 @@ use crate::rest_sessions::response::{Body, CalloutResponse};
 pub enum Response {
     /// Status 200 with this body.
     Json(Value),
+    /// As `Json`, by a service that has judged the idle time by so many seconds.
+    Judged(u64, Value),
     /// This status of rest-sessions.
     Status(u16),
     /// Status 200 with a body that is too large.
@@ -24,9 +26,16 @@ pub enum Response {
 
 impl Response {
     pub fn callout_response(&self) -> CalloutResponse {
-        let complete = |status, from_service, body| CalloutResponse::Complete { status, from_service, body };
+        let complete =
+            |status, from_service, body| CalloutResponse::Complete { status, from_service, max_idle_s: None, body };
         let read = |body: &[u8]| Body::Read(body.to_vec());
         match self {
+            Self::Judged(max_idle_s, value) => CalloutResponse::Complete {
+                status: 200,
+                from_service: true,
+                max_idle_s: Some(*max_idle_s),
+                body: read(value.to_string().as_bytes()),
+            },
             Self::Json(value) => complete(200, true, read(value.to_string().as_bytes())),
             Self::Status(status) => complete(*status, true, read(b"")),
             Self::TooLarge => complete(200, true, Body::TooLarge),

@@ -117,6 +117,18 @@ fn an_ambiguous_request_goes_on_only_if_every_rule_that_may_apply_is_in_shadow()
         assert_eq!(rules(shadow).path("/a/%00"), path, "{shadow:?}");
         assert_eq!(rules(shadow).verdict(&[(":authority", "a,b")]), host, "{shadow:?}");
     }
+    let methods = |shadow: [bool; 2]| {
+        site(json!({"rules": [{"match": {"methods": ["DELETE"]}, "session": "required", "shadow": shadow[0]}],
+                    "default": {"session": "off", "shadow": shadow[1]}}))
+    };
+    for (shadow, verdict) in [
+        ([true, true], unchanged()),
+        ([true, false], reply(400, "bad_method")),
+        ([false, true], reply(400, "bad_method")),
+    ] {
+        assert_eq!(methods(shadow).verdict(&[(":method", "delete")]), verdict, "{shadow:?}");
+        assert_eq!(methods(shadow).path("/a?_method=delete"), verdict, "{shadow:?}");
+    }
     let handled = rules([true, true]).begin(&[(":path", "/a/%00")]);
     assert_eq!(handled.verdict(), unchanged());
     assert_eq!(handled.outcomes(), [Outcome::ShadowDenied]);

@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::collections::HashSet;
 use std::hash::RandomState;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::responses::Response;
 use crate::action::{Action, HeaderMap, StreamId, StreamRef};
@@ -71,7 +72,7 @@ pub struct Shell {
     pub worker: Worker,
     pub environment: TestEnvironment,
     now_ms: u64,
-    /// All actions but `Dispatch`, `Complete`, `Track` and `Wakeup`, each with its stream.
+    /// All actions but `Dispatch`, `Complete`, `Track`, `Timer` and `Wakeup`, each with its stream.
     pub carried_out: Vec<(Option<StreamRef>, Action)>,
     /// The streams that were completed, in their order.
     pub completed: Vec<StreamRef>,
@@ -81,6 +82,8 @@ pub struct Shell {
     pub dispatches: usize,
     /// Items in the worker's queue.
     pub wakeups: usize,
+    /// The interval of ticks that the worker has set last.
+    pub timer_ms: Option<u32>,
     /// Streams whose end is reported.
     tracked: HashSet<StreamRef>,
     /// Streams that the host does not know any more.
@@ -105,10 +108,12 @@ impl Shell {
             clock_reads: Cell::new(0),
             refuses_clock: Cell::new(false),
         };
-        let seeds = Seeds { digest_key: RandomState::new(), random: [1, 2, 3, 4] };
-        let mut actions = Vec::new();
-        let worker = Worker::new(Rc::clone(config), seeds, &environment, &mut actions).expect("there is shared data");
-        let mut shell = Self {
+        // No two workers have the same random numbers.
+        static WORKERS: AtomicU64 = AtomicU64::new(1);
+        let own = WORKERS.fetch_add(1, Ordering::Relaxed) << 32;
+        let seeds = Seeds { digest_key: RandomState::new(), random: [1, 2, own, own] };
+        let worker = Worker::new(Rc::clone(config), seeds, &environment).expect("there is shared data");
+        Self {
             worker,
             environment,
             now_ms: NOW_MS,
@@ -117,15 +122,14 @@ impl Shell {
             calls: Vec::new(),
             dispatches: 0,
             wakeups: 0,
+            timer_ms: None,
             tracked: HashSet::new(),
             gone: HashSet::new(),
             refuses_dispatches: false,
             refuses_wakeups: false,
             refuses_changes_of: None,
             next_stream: 1,
-        };
-        shell.apply(actions, Callback::Root);
-        shell
+        }
     }
 
     pub fn advance(&mut self, ms: u64) {
@@ -158,6 +162,11 @@ impl Shell {
     pub fn respond(&mut self, response: &Response) {
         assert!(!self.calls.is_empty(), "no call is in flight");
         let call = self.calls.remove(0);
+        self.handle(Event::CalloutResponse { call: call.id, response: response.callout_response() }, None);
+    }
+
+    /// Hands the response to a call in that a test has taken out of [`Self::calls`].
+    pub fn respond_to_call(&mut self, call: &Call, response: &Response) {
         self.handle(Event::CalloutResponse { call: call.id, response: response.callout_response() }, None);
     }
 
@@ -240,6 +249,7 @@ impl Shell {
                 }
                 Action::Wakeup if self.refuses_wakeups => self.handle_in(Event::WakeupRefused, callback),
                 Action::Wakeup => self.wakeups += 1,
+                Action::Timer(period_ms) => self.timer_ms = Some(period_ms),
                 Action::Track => {
                     self.tracked.insert(stream.expect("a stream is tracked"));
                 }

@@ -67,16 +67,23 @@ fn a_stream_stays_open_while_its_session_is_active_or_its_lookup_fails() {
 }
 
 #[test]
-fn a_recheck_that_is_not_admitted_is_repeated_at_the_next_tick() {
+fn a_recheck_that_is_not_admitted_is_repeated_once_a_call_is_over_or_at_the_next_tick() {
     for mode in ["required", "optional"] {
-        let (mut handled, actions) = rechecked(&watched(json!({"session": mode})), &Response::Busy);
-        assert!(actions.is_empty(), "{actions:?}");
-        handled.shell.respond(&none());
-        let before = handled.shell.dispatches;
-        handled.shell.tick();
-        assert_eq!(handled.shell.dispatches, before + 1, "{mode}");
-        handled.shell.tick();
-        assert_eq!(handled.shell.dispatches, before + 1, "{mode}: it is being looked up");
+        for by_tick in [true, false] {
+            let (mut handled, actions) = rechecked(&watched(json!({"session": mode})), &Response::Busy);
+            assert!(actions.is_empty(), "{actions:?}");
+            let shell = &mut handled.shell;
+            let before = shell.dispatches;
+            if by_tick {
+                shell.tick();
+                assert_eq!(shell.dispatches, before, "{mode}: it is not admitted still");
+            }
+            shell.advance(1);
+            shell.respond(&none());
+            assert_eq!(shell.dispatches, before + 1, "{mode}");
+            shell.tick();
+            assert_eq!(shell.dispatches, before + 1, "{mode}: it is being looked up");
+        }
     }
 }
 

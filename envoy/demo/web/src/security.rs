@@ -19,7 +19,7 @@ pub fn secured(app: Router, form_targets: &[String]) -> Router {
     let headers: [(HeaderName, HeaderValue); 3] = [
         (header::CONTENT_SECURITY_POLICY, policy),
         (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
-        // With `no-referrer`, browsers would send `Origin: null` with forms, and the filter would refuse them.
+        // With `no-referrer`, browsers would send `Origin: null` with forms, which the filter refuses over plain http.
         (header::REFERRER_POLICY, HeaderValue::from_static("same-origin")),
     ];
     app.layer(map_response(move |mut response: Response| {
