@@ -23,6 +23,8 @@ VENV := .venv/.installed
 # Optimises the module (https://github.com/WebAssembly/binaryen).
 BINARYEN := .tools/module/.installed
 BINARYEN_BIN := .tools/module/node_modules/binaryen/bin
+CARGO_FUZZ_VERSION := 0.13.2
+CARGO_FUZZ := $(CURDIR)/.tools/cargo-fuzz-$(CARGO_FUZZ_VERSION)/bin/cargo-fuzz
 SELENE_VERSION := 0.31.0
 SELENE := $(CURDIR)/.tools/selene-$(SELENE_VERSION)/bin/selene
 # Checks the crates (https://github.com/EmbarkStudios/cargo-deny).
@@ -82,6 +84,22 @@ test: lint test-rust test-deploy test-browser test-django test-services test-pat
 .PHONY: soak
 soak: $(REDIS) test-programs programs ## run the long fault tests of the session server, in some minutes
 	cargo test --package rest-sessions --locked -- --ignored --nocapture --test-threads 1
+
+# Each target ends after so many runs, or seconds.
+FUZZ_TARGETS := configuration headers cookies paths answers shared_entries worker
+FUZZ_RUNS ?= 1000000
+FUZZ_SECONDS ?= 300
+
+# The corpora are in the repository; what a run finds beside them is kept below .tools.
+.PHONY: fuzz
+fuzz: $(CARGO_FUZZ) ## fuzz the core: configuration, headers, cookies, paths, answers, events; in some minutes each
+	@for target in $(FUZZ_TARGETS); do mkdir -p .tools/fuzz/$$target; \
+	  PATH="$(dir $(CARGO_FUZZ)):$$PATH" cargo +nightly fuzz run --fuzz-dir tests/fuzz --target-dir .tools/fuzz/target $$target \
+	    .tools/fuzz/$$target tests/fuzz/corpus/$$target -- -runs=$(FUZZ_RUNS) -max_total_time=$(FUZZ_SECONDS) || exit 1; done
+
+$(CARGO_FUZZ): | toolchain
+	@rustup run nightly rustc --version >/dev/null 2>&1 || rustup toolchain install nightly --profile minimal
+	cargo install --locked --root "$(CURDIR)/.tools/cargo-fuzz-$(CARGO_FUZZ_VERSION)" cargo-fuzz@$(CARGO_FUZZ_VERSION)
 
 .PHONY: run
 run: $(MODULE) $(VENV) programs ## run the demo: Envoy with the filter before a login and a shop; Ctrl-C ends it

@@ -14,7 +14,9 @@ fuzz_target!(|bytes: &[u8]| {
             assert_eq!(parsed["id"].as_str(), Some(session.id()));
             assert!(!session.id().is_empty() && parsed["ttl"].is_number());
             let data: Value = serde_json::from_str(session.data_json()).expect("d is JSON");
-            assert!(data.as_object().expect("d is an object").values().all(|value| !value.is_object() && !value.is_array()));
+            assert!(
+                data.as_object().expect("d is an object").values().all(|value| !value.is_object() && !value.is_array())
+            );
         }
         Lookup::None => assert_eq!(parsed, Some(Value::Object(serde_json::Map::new()))),
         Lookup::Failed(_) => {}

@@ -24,12 +24,17 @@ fuzz_target!(|bytes: &[u8]| {
     let environment = LocalEnvironment::new(1_760_000_000_000, None, LocalData::default());
     let seeds = Seeds { digest_key: RandomState::new(), random: [1, 2, 3, 4] };
     let mut actions = Vec::new();
-    let Ok(mut worker) = Worker::new(config, seeds, &environment, &mut actions) else { panic!("there is shared data") };
+    let Ok(mut worker) = Worker::new(config, seeds, &environment) else { panic!("there is shared data") };
     for (method, path) in [("GET", "/"), ("POST", "/a/%62;c"), ("OPTIONS", "*"), ("CONNECT", "")] {
         let token = "a".repeat(64);
         let cookie = format!("session-cookie={token}");
-        let pairs =
-            [(":method", method), (":scheme", "https"), (":authority", "a.example"), (":path", path), ("cookie", &cookie)];
+        let pairs = [
+            (":method", method),
+            (":scheme", "https"),
+            (":authority", "a.example"),
+            (":path", path),
+            ("cookie", &cookie),
+        ];
         let stream = worker.admit(1);
         let headers = Headers::from_pairs(&pairs);
         worker.handle(Event::RequestHeaders { stream, headers, end_of_stream: true }, &environment, &mut actions);

@@ -36,7 +36,10 @@ fuzz_target!(|bytes: &[u8]| {
     assert!(removals(&sources, view).is_empty(), "a second removal finds more");
     // Other cookies stay as they were.
     let others = |headers: &Headers| -> Vec<Vec<u8>> {
-        headers.all("cookie").flat_map(|line| cookie::values(line, "t").map(<[u8]>::to_vec).collect::<Vec<_>>()).collect()
+        headers
+            .all("cookie")
+            .flat_map(|line| cookie::values(line, "t").map(<[u8]>::to_vec).collect::<Vec<_>>())
+            .collect()
     };
     assert_eq!(others(&left), others(&headers));
 });

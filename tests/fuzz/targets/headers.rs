@@ -10,7 +10,8 @@ fuzz_target!(|bytes: &[u8]| {
     let again = Headers::from_pairs(&pairs);
     assert_eq!(again.iter().collect::<Vec<_>>(), pairs);
     for (name, known) in [(":path", Known::Path), (":method", Known::Method), ("cookie", Known::Cookie)] {
-        let values: Vec<_> = pairs.iter().filter(|(other, _)| *other == name.as_bytes()).map(|(_, value)| *value).collect();
+        let values: Vec<_> =
+            pairs.iter().filter(|(other, _)| *other == name.as_bytes()).map(|(_, value)| *value).collect();
         assert_eq!(headers.all(name).collect::<Vec<_>>(), values);
         assert_eq!(headers.all_known(known).collect::<Vec<_>>(), values);
         assert_eq!(headers.first_known(known), values.first().copied());

@@ -2,10 +2,10 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use rest_sessions_core::http::path::{MAX_READINGS, is_plain, readings};
+use rest_sessions_core::http::path::{MAX_READINGS, PathCase, is_plain, readings};
 
 fuzz_target!(|path: &[u8]| {
-    let Ok(all) = readings(path) else {
+    let Ok(all) = readings(path, PathCase::Ignore) else {
         assert!(!is_plain(path), "a plain path is refused");
         return;
     };
@@ -64,6 +64,7 @@ fn merged(path: &[u8]) -> Vec<u8> {
 
 fn without_parameters(path: &[u8]) -> Vec<u8> {
     let segments = path.split(|byte| *byte == b'/');
-    let names: Vec<&[u8]> = segments.map(|segment| segment.split(|byte| *byte == b';').next().unwrap_or_default()).collect();
+    let names: Vec<&[u8]> =
+        segments.map(|segment| segment.split(|byte| *byte == b';').next().unwrap_or_default()).collect();
     names.join(&b'/')
 }

@@ -38,7 +38,8 @@ impl Store {
 
     /// Does what a call asks, and answers it. The second value is the number of a session that the answer says is active.
     pub fn answer(&mut self, call: &CallRequest, answer: Answer) -> (CalloutResponse, Option<usize>) {
-        let complete = |status, from_service, body| CalloutResponse::Complete { status, from_service, body };
+        let complete =
+            |status, from_service, body| CalloutResponse::Complete { status, from_service, max_idle_s: None, body };
         let read = |text: &str| complete(200, true, Body::Read(text.as_bytes().to_vec()));
         let idle = match answer {
             Answer::True => 0,

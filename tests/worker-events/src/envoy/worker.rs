@@ -56,9 +56,8 @@ impl WorkerThread {
         let client = "203.0.113.7:1234".parse().ok();
         let environment = LocalEnvironment::new(known.now_ms, client, shared_data.clone());
         let seeds = Seeds { digest_key: RandomState::new(), random: [seed, 2, 3, 4] };
-        let mut actions = Vec::new();
-        let worker = Worker::new(Rc::clone(config), seeds, &environment, &mut actions);
-        let mut thread = Self {
+        let worker = Worker::new(Rc::clone(config), seeds, &environment);
+        Self {
             worker: worker.unwrap_or_else(|_| panic!("there is shared data")),
             environment,
             streams: Vec::new(),
@@ -71,9 +70,7 @@ impl WorkerThread {
             gauges: Vec::new(),
             outcomes: 0,
             depth: 0,
-        };
-        thread.apply(actions, Callback::Root, known);
-        thread
+        }
     }
 
     pub fn set_now(&self, known: &Known) {
@@ -180,7 +177,7 @@ impl WorkerThread {
                 Action::Log(line) => known.assert_no_token(line.to_string().as_bytes(), "a log line"),
                 Action::Count(counter) => self.outcomes += usize::from(matches!(counter, Counter::Outcome(_))),
                 Action::Gauge(gauge, delta) => self.gauges.push((gauge, delta)),
-                Action::CallDuration(_) | Action::Track => {}
+                Action::CallDuration(_) | Action::Track | Action::Timer(_) => {}
                 Action::Dispatch(dispatch) => {
                     self.dispatches += 1;
                     let dispatched = if self.refuses_calls {
@@ -194,8 +191,7 @@ impl WorkerThread {
                 }
                 Action::Complete(completion) => {
                     let completed = completion.stream;
-                    let (is_own, has_ended) =
-                        (matches!(callback, Callback::Own(_)), self.stream(completed).has_ended);
+                    let (is_own, has_ended) = (matches!(callback, Callback::Own(_)), self.stream(completed).has_ended);
                     if is_own {
                         assert_eq!(Some(completed), own, "another stream is completed in the callback of a stream");
                         self.handle(Event::Complete(completion), callback, known);
