@@ -79,11 +79,12 @@ help: ## list the targets
 build: $(MODULE) ## build the filter: dist/rest_sessions_filter.wasm, the module that Envoy loads
 
 .PHONY: test
-test: lint test-rust test-deploy test-browser test-django test-services test-paths ## run lint and every test: Rust, real Envoy, browser, Django, README, other servers
+test: lint test-rust test-deploy test-browser test-django test-services ## run lint and every test: Rust, real Envoy, browser, Django, README
 
 .PHONY: soak
-soak: $(REDIS) test-programs programs ## run the long fault tests of the session server, in some minutes
+soak: $(MODULE) $(TRAPS) $(VENV) $(REDIS) test-programs programs ## run the long fault tests, in some minutes
 	cargo test --package rest-sessions --locked -- --ignored --nocapture --test-threads 1
+	cargo test --test mesh --locked -- --ignored --nocapture --test-threads 1
 
 # Each target ends after so many runs, or seconds.
 FUZZ_TARGETS := configuration headers cookies paths answers shared_entries worker

@@ -67,7 +67,7 @@ def test_a_broken_link_would_be_noticed() -> None:
     missing = ("docs/missing.md", "../README.md", "#no-such-heading", "docs/paths.md#no-such-heading")
     for link in (*missing, "http://example.com"):
         assert broken(readme, link), link
-    for link in ("docs/paths.md", "#security", "docs/paths.md#paths", "docs", "https://example.com"):
+    for link in ("docs/paths.md", "#security", "docs/paths.md#methods", "docs", "https://example.com"):
         assert not broken(readme, link), link
 
 

@@ -166,6 +166,7 @@ fn the_retry_of_a_lookup_goes_to_another_instance_so_that_a_killed_one_loses_non
 }
 
 #[test]
+#[ignore = "needs a machine of its own: run by make soak"]
 fn an_instance_that_hangs_is_ejected_at_its_first_lookup_without_a_response() {
     let mut pair = Pair::start();
     let load = pair.under_load(usize::MAX, |pair, passed| {

@@ -246,6 +246,7 @@ fn the_paused_streams_of_a_vm_that_traps_end_within_the_idle_timeout_and_reach_n
 /// The trap springs at each host call of a logout in turn: while slots are read and written, before and after the epoch is
 /// raised, between the call and its response.
 #[test]
+#[ignore = "long: run by make soak"]
 fn a_logout_whose_vm_traps_at_any_host_call_succeeds_for_all_workers_or_not_at_all() {
     const CONNECTIONS: usize = 12;
     let ended = Arc::new(Mutex::new(HashSet::new()));
