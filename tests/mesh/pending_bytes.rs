@@ -75,8 +75,9 @@ fn many_requests_whose_responses_are_to_come_leave_the_vm_small() {
     let token = token::fresh();
     let (grown, floods) = growth(&mesh, || flood(&mesh, &token, || mesh.counter("allowed_total") == total()));
     assert!(grown < 8 * MIB, "the filter's VMs have grown by {grown} bytes");
-    let pending_bytes = mesh.counter("pending_bytes");
-    assert!((total() * 500..total() * 4_000).contains(&pending_bytes), "{pending_bytes}");
+    // Small moves are shown at the next tick.
+    let expected = total() * 400..total() * 4_000;
+    wait::until_true("the gauge to show them", || expected.contains(&mesh.counter("pending_bytes")));
     drop(floods);
     wait::until_equal("the memory to be given back", &0, || mesh.counter("pending_bytes"));
 }
