@@ -1,8 +1,8 @@
 //! Runs the filter's workers through any order of events, and checks what must always hold.
 //!
 //! [`run`] reads a configuration and events from bytes, so that a property test and a fuzzer drive the same code. Two
-//! workers of one Envoy share their data; [`envoy`] carries their actions out in memory and answers their calls from a
-//! [`store`] of sessions that end and never come back.
+//! workers of one Envoy share their data; `envoy` carries their actions out in memory and answers their calls from a
+//! `store` of sessions that end and never come back.
 //!
 //! What must hold, whatever the events and their order:
 //!
