@@ -84,7 +84,7 @@ def remove_place(place: Place) -> None:
 
 
 def environment(place: Place) -> dict[str, str]:
-    """What the programs in servers/ are told."""
+    """The arguments of the programs in servers/."""
     routes = json.dumps({"routes": list(ROUTES.items()), "folder": str(place.files)})
     lines = "\n".join(f"{name} {path}" for name, path in ROUTES.items())
     return {**os.environ, "ROUTES": routes, "ROUTE_LINES": lines, "FOLDER": str(place.files)}

@@ -72,7 +72,7 @@ impl Origin {
     ///
     /// Host and port are equal; an authority without a port has the default port of this origin's scheme. The scheme is
     /// equal too, but an https page may have sent a request that reached Envoy as http, since TLS may end before Envoy.
-    /// The reverse is not allowed: whoever controls the network controls http pages.
+    /// The reverse is not allowed: an attacker on the network can change an http page.
     #[must_use]
     pub fn is_own(&self, scheme: Scheme, authority: &Authority) -> bool {
         let schemes_agree = self.scheme == scheme.as_str() || (scheme == Scheme::Http && self.scheme == "https");
