@@ -193,7 +193,7 @@ clean: ## remove all that was built or installed here
 
 .PHONY: test-rust
 test-rust: $(MODULE) $(TRAPS) $(VENV) $(REDIS) test-programs programs
-	cargo test --workspace --locked
+	cargo test --workspace --locked --no-fail-fast
 
 .PHONY: test-deploy
 test-deploy: $(MODULE) $(VENV) programs bench-noop
