@@ -10,14 +10,12 @@ use std::future::{Ready, ready};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use axum::Router;
 use axum::extract::Request;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::future::Either;
 use thiserror::Error;
 use tower::Service;
-use tower::layer::layer_fn;
 
 pub use self::callers::{AccessFiles, Callers};
 pub use self::certificate::ClientCertificate;
@@ -50,9 +48,9 @@ pub enum Refusal {
 }
 
 /// Checks each request before `app` sees it.
-pub fn guard(app: Router, guard: Guard, metrics: &Metrics) -> Router {
-    let checks = Arc::new(Checks { guard, refused: Telemetry::new(metrics.route(REFUSED), None) });
-    app.layer(layer_fn(move |app| Guarded { app, checks: Arc::clone(&checks) }))
+pub fn guard<S>(app: S, guard: Guard, metrics: &Metrics) -> Guarded<S> {
+    let checks = Checks { guard, refused: Telemetry::new(metrics.route(REFUSED), None) };
+    Guarded { app, checks: Arc::new(checks) }
 }
 
 struct Checks {
@@ -62,7 +60,7 @@ struct Checks {
 
 /// A service behind the checks. By hand, because axum's middleware costs several allocations a request.
 #[derive(Clone)]
-struct Guarded<S> {
+pub struct Guarded<S> {
     app: S,
     checks: Arc<Checks>,
 }

@@ -13,10 +13,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::handler::Handler;
 use axum::http::StatusCode;
-use axum::middleware::from_fn_with_state;
 use axum::response::Response;
 use axum::routing::{MethodRouter, delete, get, post, put};
 use tower::util::MapRequest;
@@ -26,7 +25,7 @@ pub use self::error::{ApiError, error_response};
 use self::health::Readiness;
 use self::request::{PathParams, QueryParams, normalize};
 use self::response::{Activity, Created, Killed};
-use self::telemetry::observe;
+use self::telemetry::Observe;
 pub use self::telemetry::{Observation, Telemetry};
 use crate::data::{Change, Data};
 use crate::metrics::{MeteredStore, Metrics};
@@ -96,8 +95,11 @@ fn contract() -> [Route; 10] {
     ]
 }
 
+/// The endpoints of one listener, for paths as clients write them.
+pub type Routes = MapRequest<Router, fn(Request) -> Request>;
+
 /// The endpoints of one listener.
-pub fn router(api: Arc<Api>, endpoints: Endpoints) -> Router {
+pub fn router(api: Arc<Api>, endpoints: Endpoints) -> Routes {
     let mut routes = Vec::from(probes());
     if endpoints != Endpoints::Admin {
         routes.extend(contract());
@@ -107,13 +109,13 @@ pub fn router(api: Arc<Api>, endpoints: Endpoints) -> Router {
     }
     let observed = |pattern| {
         let telemetry = Telemetry::new(api.metrics.route(pattern), api.timing.slow_request);
-        from_fn_with_state(Arc::new(telemetry), observe)
+        Observe(Arc::new(telemetry))
     };
     let mut router = Router::new().fallback(not_found.layer(observed(UNKNOWN)));
     for (pattern, endpoint) in routes {
         router = router.route(pattern, endpoint.fallback(not_found).layer(observed(pattern)));
     }
-    Router::new().fallback_service(MapRequest::new(router.with_state(api), normalize))
+    MapRequest::new(router.with_state(api), normalize)
 }
 
 async fn not_found() -> ApiError {

@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use axum::Router;
+use axum::body::Body;
 use axum::http::{HeaderValue, Request, header};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -19,7 +19,7 @@ use tokio_rustls::server::TlsStream;
 use tower::ServiceExt;
 
 use super::tls::TlsConfigs;
-use super::{Accepted, Drain, Limits};
+use super::{Accepted, App, Drain, Limits};
 use crate::access::ClientCertificate;
 
 /// Bytes of a request line and its headers.
@@ -29,8 +29,8 @@ const MAX_HEAD: usize = 64 * 1024;
 const LAST_HEAD_TIME: Duration = Duration::from_millis(250);
 
 /// A connection, apart from its stream.
-struct Context {
-    app: Router,
+struct Context<A> {
+    app: A,
     limits: Limits,
     drain: Drain,
     /// Set with TLS alone. Its configuration is the one of the handshake, unless it has changed.
@@ -39,7 +39,7 @@ struct Context {
 }
 
 /// Serves one connection until it ends, or until the service stops.
-pub async fn serve(accepted: Accepted, app: Router, limits: Limits, drain: Drain) {
+pub async fn serve(accepted: Accepted, app: impl App, limits: Limits, drain: Drain) {
     let context = Context { app, limits, drain, tls: None, client: None };
     match accepted {
         Accepted::Tcp(stream) => {
@@ -83,7 +83,7 @@ async fn handshake(stream: TcpStream, acceptor: &TlsAcceptor, timeout: Duration)
     }
 }
 
-impl Context {
+impl<A: App> Context<A> {
     /// Whether a client should go on over a new connection: the process ends, or the authorities that its certificate
     /// was verified with have changed.
     fn is_closing(&self) -> bool {
@@ -97,7 +97,7 @@ impl Context {
             if let Some(client) = &self.client {
                 request.extensions_mut().insert(client.clone());
             }
-            let answer = self.app.clone().oneshot(request);
+            let answer = self.app.clone().oneshot(request.map(Body::new));
             let context = &self;
             async move {
                 let mut answer = answer.await?;

@@ -10,6 +10,7 @@ use axum::middleware::map_response;
 use axum::response::Response;
 use axum::routing::get_service;
 
+use super::App;
 use crate::api::error_response;
 
 /// For such a connection, from its first byte to its last.
@@ -20,7 +21,7 @@ pub const TIME_LIMIT: Duration = Duration::from_secs(2);
 const MAX_DRAINED: usize = 1 << 16;
 
 /// Answers 503, but lets `app` answer for the process alone: a supervisor must not end a process that is busy.
-pub fn router(app: Router) -> Router {
+pub fn router(app: impl App) -> Router {
     Router::new().route("/livez", get_service(app)).fallback(refuse).layer(map_response(close))
 }
 

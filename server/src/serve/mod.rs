@@ -7,12 +7,16 @@ mod full;
 mod listener;
 pub mod tls;
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::Request;
+use axum::response::Response;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
+use tower::Service;
 
 pub use self::capacity::{Capacity, raise_open_files};
 pub use self::drain::{Drain, Signals};
@@ -25,6 +29,17 @@ const QUIET_TIME: Duration = Duration::from_millis(10);
 
 /// For clients that wait to be accepted when the service stops.
 const LINGER_TIME: Duration = Duration::from_millis(200);
+
+/// What a listener serves. Not a [`Router`], since each router around another one costs allocations a request.
+pub trait App:
+    Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + Sync + 'static
+{
+}
+
+impl<S> App for S where
+    S: Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + Sync + 'static
+{
+}
 
 /// Limits on connections.
 #[derive(Debug, Clone, Copy)]
@@ -39,7 +54,7 @@ pub struct Limits {
 }
 
 /// Serves until `drain` stops, then waits for the requests in flight, at most for the shutdown timeout.
-pub async fn serve(listener: Listener, app: Router, limits: Limits, drain: Drain, metrics: Arc<Metrics>) {
+pub async fn serve(listener: Listener, app: impl App, limits: Limits, drain: Drain, metrics: Arc<Metrics>) {
     let connections = Connections {
         full: full::router(app.clone()),
         app,
@@ -70,8 +85,8 @@ pub async fn serve(listener: Listener, app: Router, limits: Limits, drain: Drain
 }
 
 /// The connections of one listener.
-struct Connections {
-    app: Router,
+struct Connections<A> {
+    app: A,
     /// For connections beyond the limit.
     full: Router,
     limits: Limits,
@@ -82,7 +97,7 @@ struct Connections {
     open: TaskTracker,
 }
 
-impl Connections {
+impl<A: App> Connections<A> {
     /// Serves the connection; beyond the limit, answers 503; beyond the limit of those, closes it.
     fn admit(&self, accepted: Accepted) {
         if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {

@@ -88,12 +88,14 @@ impl Service {
         let metered = MeteredStore::new(store.clone(), Arc::clone(&metrics));
         let timing = Timing { body_timeout: Duration::from_secs(5), slow_request: None };
         let api = Api::new(metered.clone(), Arc::clone(&metrics), Drain::default(), timing);
-        Self { router: router(Arc::new(api), Endpoints::All), store, metered, metrics, millis }
+        let routes = router(Arc::new(api), Endpoints::All);
+        Self { router: Router::new().fallback_service(routes), store, metered, metrics, millis }
     }
 
     /// This service, with what is checked before each request.
     pub fn guarded(&self, by: Guard) -> Self {
-        Self { router: guard(self.router.clone(), by, &self.metrics), ..self.clone() }
+        let guarded = guard(self.router.clone(), by, &self.metrics);
+        Self { router: Router::new().fallback_service(guarded), ..self.clone() }
     }
 
     pub fn now(&self) -> i64 {
