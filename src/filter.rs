@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::hash::{BuildHasher, RandomState};
 use std::rc::Rc;
 
+use proxy_wasm::types::StreamType;
 use rest_sessions_core::action::{Action, Completion, HeaderMap, StreamRef};
 use rest_sessions_core::cache::shared_data::SharedData;
 use rest_sessions_core::config::Config;
@@ -162,8 +163,8 @@ impl Filter {
     fn apply_rare(&self, action: Action, callback: &mut Callback) {
         match action {
             Action::Count(_) | Action::ChangeHeader(..) => {}
-            Action::ContinueRequest => report("event=resume_refused", host::resume_request()),
-            Action::ContinueResponse => report("event=resume_refused", host::resume_response()),
+            Action::ContinueRequest => report("event=resume_refused", host::resume(StreamType::HttpRequest)),
+            Action::ContinueResponse => report("event=resume_refused", host::resume(StreamType::HttpResponse)),
             Action::Reply(reply) => send(&reply),
             Action::Close => report("event=close_refused", host::close_request()),
             Action::Track => callback.is_tracked = true,

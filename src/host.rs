@@ -167,16 +167,10 @@ pub fn reply(reply: &LocalReply) -> Outcome<()> {
     })
 }
 
-/// Lets the request of the effective context go on.
-pub fn resume_request() -> Outcome<()> {
+/// Lets the request or the response of the effective context go on.
+pub fn resume(stream: StreamType) -> Outcome<()> {
     // SAFETY: no memory is passed.
-    checked(unsafe { proxy_continue_stream(StreamType::HttpRequest as u32) })
-}
-
-/// Lets the response of the effective context go on.
-pub fn resume_response() -> Outcome<()> {
-    // SAFETY: no memory is passed.
-    checked(unsafe { proxy_continue_stream(StreamType::HttpResponse as u32) })
+    checked(unsafe { proxy_continue_stream(stream as u32) })
 }
 
 /// Closes the stream of the effective context: a WebSocket, or a response that is under way.
