@@ -37,7 +37,7 @@ fn every_problem_is_reported_with_its_path() {
             "standard input: app: is given twice; expected once",
             "standard input: rule: unknown key; expected one of app, rest_sessions, max_pending_bytes, hosts, token_from, \
              forward_token, rules, default, path_case, annotate, failure_mode, cors_preflight, remove_headers, \
-             filter_state, cache, limits, login, logout, write_back, shadow",
+             filter_state, cache, limits, login, cookie, logout, write_back, shadow",
             "standard input: app: found \"my app\", expected 3 to 20 letters, digits, `_` or `-`",
             "standard input: rules[0].session: \"requierd\" is none of required, optional, off",
             "standard input: rest_sessions: is missing; expected an object with at least cluster",

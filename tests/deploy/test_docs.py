@@ -120,7 +120,8 @@ def known_keys() -> dict[str, set[str]]:
         "cache": other,
         "limits": other,
         "login": other,
-        "logout": {**other, "cookie": other},
+        "cookie": other,
+        "logout": other,
         "write_back": other,
         "rules": [{**other, "match": other, "require": [other]}],
         "default": other,
@@ -132,7 +133,7 @@ def known_keys() -> dict[str, set[str]]:
 
 def test_the_table_of_keys_lists_what_the_filter_takes(known_keys: dict[str, set[str]]) -> None:
     top = set(known_keys[""])
-    for parent in ("rest_sessions", "annotate", "cache", "limits", "login", "logout", "logout.cookie", "write_back"):
+    for parent in ("rest_sessions", "annotate", "cache", "limits", "login", "cookie", "logout", "write_back"):
         top.remove(parent)
         top |= {f"{parent}.{key}" for key in known_keys[parent]}
     # It has a line of its own beside those of its keys, since it may be "off" as a whole.

@@ -176,6 +176,6 @@ fn each_tenant_has_sessions_cookies_and_a_login_of_its_own() {
     let call = vm.call();
     assert_eq!((call.cluster.as_str(), call.path()), ("coffee-sessions", format!("/coffee-shop/kill/{coffee}")));
     vm.respond(&call, 200, r#"{"kill":1}"#);
-    let deleted = "__Host-coffee=; Max-Age=0; Path=/; Secure; SameSite=Lax";
+    let deleted = "__Host-coffee=; Max-Age=0; Path=/; Secure; HttpOnly; SameSite=Lax";
     assert_eq!(stream.local_reply().unwrap().header("set-cookie").as_deref(), Some(deleted));
 }

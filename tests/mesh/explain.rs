@@ -41,8 +41,8 @@ fn full_configuration(keys: Value) -> Value {
         "filter_state": true,
         "limits": {"idle": "30m", "age": "12h"},
         "login": {"url": "https://login.example.com/?next={url}"},
-        "logout": {"path": "/logout", "methods": ["POST", "GET"], "redirect": "/bye",
-            "cookie": {"path": "/", "same_site": "Strict", "domain": "example.com"}},
+        "logout": {"path": "/logout", "methods": ["POST", "GET"], "redirect": "/bye"},
+        "cookie": {"path": "/", "same_site": "Strict", "domain": "example.com"},
         "rules": [
             {"name": "assets", "match": {"paths": ["/static/*", "/favicon.ico"], "methods": ["GET"]}, "session": "off"},
             {"name": "home", "match": {"paths": ["/", "/products/*", "/login"]}, "session": "optional"},

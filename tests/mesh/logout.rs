@@ -13,7 +13,7 @@ use test_support::http1::{Request, Response};
 use test_support::token;
 use test_support::wait;
 
-const DELETION: &str = "session-cookie=; Max-Age=0; Path=/; Secure; SameSite=Lax";
+const DELETION: &str = "session-cookie=; Max-Age=0; Path=/; Secure; HttpOnly; SameSite=Lax";
 
 fn logout_config(keys: Value) -> Value {
     let logout = json!({"path": "/logout", "redirect": "/"});
@@ -112,7 +112,10 @@ fn every_session_of_a_logout_request_ends() {
         .header("x-token", tokens[3].clone());
     let response = mesh.send(&request);
     assert_eq!(response.status, 303, "{}", response.text());
-    assert_eq!(response.values("set-cookie"), [DELETION, "old-cookie=; Max-Age=0; Path=/; Secure; SameSite=Lax"]);
+    assert_eq!(
+        response.values("set-cookie"),
+        [DELETION, "old-cookie=; Max-Age=0; Path=/; Secure; HttpOnly; SameSite=Lax"]
+    );
     for token in &tokens {
         assert!(!is_known(&sessions, token));
     }
@@ -122,24 +125,24 @@ fn every_session_of_a_logout_request_ends() {
 fn cookies_are_deleted_with_their_attributes_and_logout_without_redirect_replies_204() {
     let sessions = RestSessions::in_memory();
     let cookie = json!({"path": "/app", "secure": false, "same_site": "Strict", "domain": "example.com"});
-    let mesh = start(&sessions, json!({"logout": {"path": "/logout", "methods": ["DELETE"], "cookie": cookie}}));
+    let mesh = start(&sessions, json!({"logout": {"path": "/logout", "methods": ["DELETE"]}, "cookie": cookie}));
     let request = Request::new("DELETE", "/logout").session(&sessions.create("user1", &Value::Null));
     let response = mesh.send(&request);
     assert_eq!((response.status, response.text().as_str()), (204, ""), "{}", response.text());
     assert_eq!(response.header("location"), None);
     assert_eq!(
         response.values("set-cookie"),
-        ["session-cookie=; Max-Age=0; Path=/app; Domain=example.com; SameSite=Strict"]
+        ["session-cookie=; Max-Age=0; Path=/app; Domain=example.com; HttpOnly; SameSite=Strict"]
     );
     // With another method it is an ordinary request.
     mesh.denies(&logout(), 401, "session_required");
     // A page that other sites embed has a cookie for each of them.
     let partitioned = json!({"same_site": "None", "partitioned": true});
-    let mesh = start(&sessions, json!({"logout": {"path": "/logout", "cookie": partitioned}}));
+    let mesh = start(&sessions, json!({"logout": {"path": "/logout"}, "cookie": partitioned}));
     let response = mesh.send(&logout().session(&sessions.create("user1", &Value::Null)));
     assert_eq!(
         response.values("set-cookie"),
-        ["session-cookie=; Max-Age=0; Path=/; Secure; SameSite=None; Partitioned"]
+        ["session-cookie=; Max-Age=0; Path=/; Secure; HttpOnly; SameSite=None; Partitioned"]
     );
 }
 
@@ -327,7 +330,7 @@ fn logout_ends_the_session_of_the_matching_rule() {
     let both = format!("session-cookie={member}; admin-cookie={admin}");
     let at_admin = logout().host("admin.example.com").header("cookie", both.clone());
     let response = mesh.send(&at_admin);
-    assert_eq!(response.values("set-cookie"), ["admin-cookie=; Max-Age=0; Path=/; Secure; SameSite=Lax"]);
+    assert_eq!(response.values("set-cookie"), ["admin-cookie=; Max-Age=0; Path=/; Secure; HttpOnly; SameSite=Lax"]);
     assert!(is_known(&sessions, &member));
     mesh.denies(&Request::get("/").host("admin.example.com").header("cookie", both.clone()), 401, "session_required");
     // The same under a rule with `session: off`.

@@ -101,7 +101,7 @@ fn one_token_in_two_stores_is_two_sessions() {
     let logout = Request::new("POST", "/logout").host(red.host).header("cookie", format!("{}={token}", red.cookie));
     let response = mesh.send(&logout);
     assert_eq!(response.status, 204);
-    assert_eq!(response.values("set-cookie"), ["red-session=; Max-Age=0; Path=/; Secure; SameSite=Lax"]);
+    assert_eq!(response.values("set-cookie"), ["red-session=; Max-Age=0; Path=/; Secure; HttpOnly; SameSite=Lax"]);
     for _ in 0..12 {
         mesh.denies(&at_red, 401, "session_required");
         assert_eq!(mesh.passes(&at_blue).header("x-blue-user").as_deref(), Some("blue-user"));

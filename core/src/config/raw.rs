@@ -61,6 +61,8 @@ object! {
         limits: Limits,
         /// The login page: navigations without a session are redirected there instead of denied.
         login: Login,
+        /// The attributes with which the session's cookie is set and deleted.
+        cookie: Cookie [Nested] = {},
         /// A route that ends the session, with a local reply. Absent: no such route.
         logout: Logout,
         /// Response headers by which upstreams change and end sessions. Absent: upstreams cannot.
@@ -147,8 +149,6 @@ object! {
         methods: List<Text<Method>> [Filled] = ["POST"],
         /// The target of the redirect (303) after logout. Absent: the reply is 204.
         redirect: Text<Redirect>,
-        /// The attributes that the session's cookies were set with.
-        cookie: CookieAttributes [Nested] = {},
     }
 }
 
@@ -168,18 +168,23 @@ object! {
 }
 
 object! {
-    /// The attributes that the session's cookies were set with: a browser deletes a cookie only if they are the same.
-    pub struct CookieAttributes {
+    /// The attributes with which the session's cookie is set and deleted: a browser deletes a cookie only if name, path
+    /// and domain are the same.
+    pub struct Cookie {
         /// `Path` of the cookie.
         path: Text<CookiePath> = "/",
         /// Whether the cookie is `Secure`.
         secure: bool = true,
+        /// Whether the cookie is `HttpOnly`: hidden from the scripts of pages.
+        http_only: bool = true,
         /// `SameSite` of the cookie.
         same_site: SameSite = "Lax",
         /// Whether the cookie is `Partitioned`: set by a page that other sites embed. It needs `secure`.
         partitioned: bool = false,
         /// `Domain` of the cookie. Absent: the host alone.
         domain: Text<CookieDomain>,
+        /// `Max-Age` of the cookie, in whole seconds. Absent: the cookie is gone with the browser.
+        max_age: Millis<1_000, YEAR>,
     }
 }
 
@@ -265,6 +270,8 @@ object! {
         on_forbidden: OnForbidden = "deny",
         /// As at the top level, or `off`.
         login: OrOff<Login>,
+        /// The attributes of the session's cookie, in place of the whole object at the top level.
+        cookie: Cookie,
         /// The interval at which open streams, such as WebSockets, are rechecked; they are closed if they would no
         /// longer be allowed.
         recheck: Millis<1_000, MONTH>,

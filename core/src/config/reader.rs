@@ -111,8 +111,13 @@ impl<'a> Node<'a> {
         entries.retain(|(key, _)| {
             let known = keys.contains(&key.as_str());
             if !known {
-                let message = format!("unknown key; expected one of {}", keys.join(", "));
-                self.problems.note(&self.at.key(key), message);
+                let at = self.at.key(key);
+                let moved = MOVED.iter().find(|(before, _)| at.to_string() == *before);
+                let message = match moved {
+                    Some((_, now)) => format!("has moved to {now}"),
+                    None => format!("unknown key; expected one of {}", keys.join(", ")),
+                };
+                self.problems.note(&at, message);
             }
             known
         });
@@ -128,6 +133,9 @@ impl<'a> Node<'a> {
         Node { json, at: self.at.index(index), problems: self.problems }
     }
 }
+
+/// Keys of earlier versions, and where their values belong now.
+const MOVED: [(&str, &str); 1] = [("logout.cookie", "cookie, at the top level or in a rule")];
 
 /// The number as an integer, if it has no fraction.
 fn whole(number: f64) -> Option<u64> {

@@ -78,7 +78,7 @@ impl AwaitKills {
         let token = self.tokens.first().map(|token| token.digest(cx.digest_key));
         let (kind, outcome) = match (self.failure, &cx.config.logout) {
             (None, Some(logout)) => {
-                let cookies = self.rule.cookie_names().map(|name| logout.cookie.deletion(name)).collect();
+                let cookies = self.rule.cookie_names().map(|name| self.rule.cookie.deletion(name)).collect();
                 (ReplyKind::LoggedOut { redirect: logout.redirect.as_deref(), cookies }, Outcome::Logout)
             }
             (failure, _) => {

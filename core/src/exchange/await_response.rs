@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::http::change::HeaderChange;
 use crate::http::headers::Headers;
 use crate::http::local_reply::LocalReply;
-use crate::http::set_cookie::{self, Attributes};
+use crate::http::set_cookie;
 use crate::policy::decision::denial_of;
 use crate::policy::rules::Rule;
 use crate::policy::session_change::{self, Change};
@@ -84,14 +84,13 @@ pub fn response_headers(
     if spellings.is_empty() {
         return ResponseStart::Continue;
     }
-    change_request(config, write_back, awaited, headers, spellings, effects)
+    change_request(write_back, awaited, headers, spellings, effects)
 }
 
 /// A response with a header that changes its session, in whatever spelling. Apart from the above, which every response goes
 /// through.
 #[inline(never)]
 fn change_request(
-    config: &Config,
     write_back: &WriteBack,
     awaited: Option<AwaitResponse>,
     headers: &Headers,
@@ -106,8 +105,7 @@ fn change_request(
         None => "not_allowed",
         Some(subject) => match session_change::read(sets, kills, &|key| write_back.keys.contain(key)) {
             Ok(Some(change)) => {
-                let cookies =
-                    if change == Change::Kill { deletions(config, &subject.rule, headers) } else { Vec::new() };
+                let cookies = if change == Change::Kill { deletions(&subject.rule, headers) } else { Vec::new() };
                 return ResponseStart::Change(AwaitChange { subject, cookies }, change);
             }
             Ok(None) => "another_spelling",
@@ -121,11 +119,9 @@ fn change_request(
 
 /// Values of `set-cookie` that delete the cookies of an ended session, except a cookie that the response itself sets: that
 /// one belongs to a new session.
-fn deletions(config: &Config, rule: &Rule, headers: &Headers) -> Vec<String> {
-    let default = Attributes::default();
-    let attributes = config.logout.as_ref().map_or(&default, |logout| &logout.cookie);
+fn deletions(rule: &Rule, headers: &Headers) -> Vec<String> {
     let is_set = |name: &str| headers.all("set-cookie").any(|value| set_cookie::name(value) == name.as_bytes());
-    rule.cookie_names().filter(|name| !is_set(name)).map(|name| attributes.deletion(name)).collect()
+    rule.cookie_names().filter(|name| !is_set(name)).map(|name| rule.cookie.deletion(name)).collect()
 }
 
 /// Removes change requests from a response's trailers. In trailers they have no effect.

@@ -1,5 +1,5 @@
-//! `set-cookie`: deleting a cookie, which takes the name, domain and path that it was set with (RFC 6265, section 5.3,
-//! step 11).
+//! `set-cookie`: setting a cookie, and deleting it, which takes the name, domain and path that it was set with (RFC 6265,
+//! section 5.3, step 11).
 
 /// The cookie attribute `SameSite` (RFC 6265bis, section 4.1.2.7).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,7 +23,7 @@ impl SameSite {
     }
 }
 
-/// The attributes that a session cookie was set with.
+/// The attributes with which a session's cookie is set and deleted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attributes {
     /// `Path`, which starts with `/`.
@@ -32,31 +32,47 @@ pub struct Attributes {
     pub domain: Option<String>,
     /// `Secure`.
     pub secure: bool,
+    /// `HttpOnly`.
+    pub http_only: bool,
     /// `SameSite`.
     pub same_site: SameSite,
     /// `Partitioned`: the cookie belongs to the site of the address bar too (CHIPS). A deletion without it leaves the
     /// cookie.
     pub partitioned: bool,
-}
-
-/// The defaults of `logout.cookie`, for deletions without a logout route; a test of the configuration compares them.
-impl Default for Attributes {
-    fn default() -> Self {
-        Self { path: "/".to_owned(), domain: None, secure: true, same_site: SameSite::default(), partitioned: false }
-    }
+    /// `Max-Age` in seconds. `None`: the cookie is gone with the browser.
+    pub max_age_s: Option<u64>,
 }
 
 impl Attributes {
+    /// The value of `set-cookie` that sets the cookie of this name.
+    #[must_use]
+    pub fn setting(&self, name: &str, value: &str) -> String {
+        self.set_cookie(name, value, self.max_age_s)
+    }
+
     /// The value of `set-cookie` that deletes the cookie of this name.
     #[must_use]
     pub fn deletion(&self, name: &str) -> String {
-        let mut value = format!("{name}=; Max-Age=0; Path={}", self.path);
+        self.set_cookie(name, "", Some(0))
+    }
+
+    fn set_cookie(&self, name: &str, value: &str, max_age_s: Option<u64>) -> String {
+        let mut value = format!("{name}={value}");
+        if let Some(max_age_s) = max_age_s {
+            value.push_str("; Max-Age=");
+            value.push_str(&max_age_s.to_string());
+        }
+        value.push_str("; Path=");
+        value.push_str(&self.path);
         if let Some(domain) = &self.domain {
             value.push_str("; Domain=");
             value.push_str(domain);
         }
         if self.secure {
             value.push_str("; Secure");
+        }
+        if self.http_only {
+            value.push_str("; HttpOnly");
         }
         value.push_str("; SameSite=");
         value.push_str(self.same_site.as_str());
@@ -99,26 +115,45 @@ pub fn name(value: &[u8]) -> &[u8] {
 mod tests {
     use super::*;
 
+    fn plain() -> Attributes {
+        Attributes {
+            path: "/".to_owned(),
+            domain: None,
+            secure: true,
+            http_only: true,
+            same_site: SameSite::Lax,
+            partitioned: false,
+            max_age_s: None,
+        }
+    }
+
     #[test]
-    fn a_deletion_has_the_attributes_of_the_cookie() {
-        assert_eq!(Attributes::default().deletion("sid"), "sid=; Max-Age=0; Path=/; Secure; SameSite=Lax");
+    fn a_cookie_is_set_and_deleted_with_the_same_attributes() {
+        let short_lived = Attributes { max_age_s: Some(3_600), ..plain() };
         let other = Attributes {
             path: "/app".to_owned(),
             domain: Some("example.com".to_owned()),
             secure: false,
+            http_only: false,
             same_site: SameSite::Strict,
             partitioned: false,
+            max_age_s: None,
         };
-        assert_eq!(other.deletion("a"), "a=; Max-Age=0; Path=/app; Domain=example.com; SameSite=Strict");
-        let none = Attributes { same_site: SameSite::None, ..Attributes::default() };
-        assert_eq!(none.deletion("a"), "a=; Max-Age=0; Path=/; Secure; SameSite=None");
-        let partitioned = Attributes { partitioned: true, ..none };
-        assert_eq!(partitioned.deletion("a"), "a=; Max-Age=0; Path=/; Secure; SameSite=None; Partitioned");
+        let embedded = Attributes { same_site: SameSite::None, partitioned: true, ..plain() };
+        for (attributes, max_age, rest) in [
+            (plain(), "", "; Path=/; Secure; HttpOnly; SameSite=Lax"),
+            (short_lived, "; Max-Age=3600", "; Path=/; Secure; HttpOnly; SameSite=Lax"),
+            (other, "", "; Path=/app; Domain=example.com; SameSite=Strict"),
+            (embedded, "", "; Path=/; Secure; HttpOnly; SameSite=None; Partitioned"),
+        ] {
+            assert_eq!(attributes.setting("sid", "a1"), format!("sid=a1{max_age}{rest}"));
+            assert_eq!(attributes.deletion("sid"), format!("sid=; Max-Age=0{rest}"));
+        }
     }
 
     #[test]
     fn cookies_that_browsers_reject_are_known() {
-        let plain = Attributes::default();
+        let plain = plain();
         let open = Attributes { secure: false, ..plain.clone() };
         let deep = Attributes { path: "/a".to_owned(), ..plain.clone() };
         let wide = Attributes { domain: Some("example.com".to_owned()), ..plain.clone() };

@@ -2,7 +2,6 @@
 
 use super::matching::{PathPattern, method_matches};
 use crate::http::path::PathCase;
-use crate::http::set_cookie::Attributes;
 
 /// A route whose requests end their sessions and get a local reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,8 +12,6 @@ pub struct Logout {
     pub methods: Vec<String>,
     /// The `location` of the 303. `None`: the reply is 204.
     pub redirect: Option<String>,
-    /// The attributes that the session's cookies were set with.
-    pub cookie: Attributes,
 }
 
 /// The maximum number of sessions that one request ends. A browser has one, or two with cookies of different paths.
@@ -38,7 +35,6 @@ mod tests {
             path: PathPattern::parse("/logout").unwrap(),
             methods: vec!["POST".to_owned(), "GET".to_owned()],
             redirect: None,
-            cookie: Attributes::default(),
         };
         for (method, path, asked) in [
             ("POST", "/logout", true),

@@ -8,6 +8,7 @@ use super::path_index::PathIndex;
 use super::requirements::Requirement;
 use crate::http::origin::Origin;
 use crate::http::path::PathCase;
+use crate::http::set_cookie::Attributes;
 use crate::policy::annotation::Annotation;
 use crate::policy::token_source::Source;
 use crate::rest_sessions::backend::Backend;
@@ -75,6 +76,8 @@ pub struct Rule {
     pub on_forbidden: OnForbidden,
     /// The login page for navigations without a session. `None`: they get 401.
     pub login: Option<Login>,
+    /// The attributes with which the session's cookie is set and deleted.
+    pub cookie: Rc<Attributes>,
     /// The interval of rechecks of open streams, in milliseconds. `None`: no recheck.
     pub recheck_ms: Option<u64>,
     /// Whether responses may change the session.

@@ -15,7 +15,7 @@ use crate::setup::extended;
 const SET: &str = "x-session-set";
 const KILL: &str = "x-session-kill";
 
-const DELETION: &str = "session-cookie=; Max-Age=0; Path=/; Secure; SameSite=Lax";
+const DELETION: &str = "session-cookie=; Max-Age=0; Path=/; Secure; HttpOnly; SameSite=Lax";
 
 /// A configuration with write-back and these keys.
 fn write_back(keys: Value) -> Value {

@@ -158,15 +158,15 @@ fn a_renewed_sessions_cookie_is_not_deleted_with_the_old_session() {
 }
 
 #[test]
-fn the_deleted_cookie_has_the_attributes_of_the_logout_cookie() {
+fn the_deleted_cookie_has_the_configured_attributes() {
     let sessions = RestSessions::over_redis();
-    let logout = json!({"path": "/logout", "cookie": {"path": "/app", "same_site": "Strict", "domain": "example.com"}});
-    let mesh = Setup::new(write_back(json!({"logout": logout}))).sessions(sessions.address()).start();
+    let cookie = json!({"path": "/app", "same_site": "Strict", "domain": "example.com"});
+    let mesh = Setup::new(write_back(json!({"cookie": cookie}))).sessions(sessions.address()).start();
     mesh.upstream.respond_with(|_| UpstreamResponse::default().header(KILL, "1"));
     let response = mesh.send(&Request::get("/").session(&sessions.create("user1", &Value::Null)));
     assert_eq!(
         response.values("set-cookie"),
-        ["session-cookie=; Max-Age=0; Path=/app; Domain=example.com; Secure; SameSite=Strict"]
+        ["session-cookie=; Max-Age=0; Path=/app; Domain=example.com; Secure; HttpOnly; SameSite=Strict"]
     );
 }
 
@@ -226,7 +226,7 @@ fn an_upstream_changes_only_sessions_of_the_matching_rules_app() {
     mesh.upstream.respond_with(|_| UpstreamResponse::default().header(KILL, "1"));
     let both = format!("session-cookie={member}; admin-cookie={admin}");
     let response = mesh.send(&Request::get("/").host("admin.example.com").header("cookie", both));
-    assert_eq!(response.values("set-cookie"), ["admin-cookie=; Max-Age=0; Path=/; Secure; SameSite=Lax"]);
+    assert_eq!(response.values("set-cookie"), ["admin-cookie=; Max-Age=0; Path=/; Secure; HttpOnly; SameSite=Lax"]);
     assert_eq!(stored(&sessions, &member), json!({}));
     let gone = sessions.call("GET", &format!("/backoffice/get/{admin}"), "");
     assert_eq!(gone.text(), "{}");

@@ -1,15 +1,13 @@
-//! Compiles `login` and `logout`, and checks that the login page needs no session and that browsers delete the cookies.
+//! Compiles `login` and `logout`, and checks that the login page needs no session.
 
 use super::super::problems::Path;
 use super::super::raw;
 use super::{Compiler, Defaults};
 use crate::http::authority::{Host, HostPattern};
-use crate::http::set_cookie::Attributes;
 use crate::policy::login::Login;
 use crate::policy::logout::Logout;
 use crate::policy::matching::{PathPattern, Target};
 use crate::policy::rules::{Rule, Rules, SessionMode};
-use crate::policy::token_source::Source;
 
 impl Compiler<'_> {
     pub fn login(&self, raw: &raw::Login, at: &Path<'_>) -> Option<Login> {
@@ -24,28 +22,6 @@ impl Compiler<'_> {
             path: path.map_or_else(|| PathPattern::Exact(String::new()), |path| path.0.0.clone()),
             methods: methods.into_iter().map(|method| method.0.0.clone()).collect(),
             redirect: raw.redirect.as_given().map(|redirect| redirect.0.0.clone()),
-            cookie: Attributes {
-                path: raw.cookie.path.0.0.clone(),
-                domain: raw.cookie.domain.as_given().map(|domain| domain.0.0.clone()),
-                secure: *raw.cookie.secure,
-                same_site: *raw.cookie.same_site,
-                partitioned: *raw.cookie.partitioned,
-            },
-        }
-    }
-
-    /// Notes session cookies that browsers would not delete on logout.
-    pub fn check_cookies(&self, logout: &Logout, rules: &Rules, at: &Path<'_>) {
-        let mut seen: Vec<&str> = Vec::new();
-        for source in rules.iter().flat_map(|rule| &rule.sources) {
-            if let Source::Cookie(name) = source
-                && !seen.contains(&name.as_str())
-            {
-                seen.push(name);
-                if let Some(rejection) = logout.cookie.rejection(name) {
-                    self.note(&at.key("cookie"), format!("{name} would not be deleted: {rejection}"));
-                }
-            }
         }
     }
 

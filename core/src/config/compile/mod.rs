@@ -4,6 +4,7 @@
 //! absent here, and the search for further problems goes on.
 
 mod annotation;
+mod cookie;
 mod login_logout;
 mod matches;
 mod require;
@@ -23,6 +24,7 @@ use super::values::{Integer, OrOff, Text};
 use crate::cache;
 use crate::http::authority::HostPattern;
 use crate::http::name::Alias;
+use crate::http::set_cookie::Attributes;
 use crate::policy::annotation::Annotation;
 use crate::policy::limits::Limits;
 use crate::policy::login::Login;
@@ -53,6 +55,7 @@ struct Defaults {
     annotation: Annotation,
     failure_mode: FailureMode,
     login: Option<Login>,
+    cookie: Rc<Attributes>,
     writes_back: bool,
     shadow: bool,
 }
@@ -72,6 +75,7 @@ pub fn compile(raw: &raw::Plugin, problems: &Problems) -> Config {
         annotation: compiler.annotation(&raw.annotate, &root.key("annotate")),
         failure_mode: *raw.failure_mode,
         login: raw.login.as_given().and_then(|login| compiler.login(login, &root.key("login"))),
+        cookie: compiler.cookie(&raw.cookie),
         writes_back: raw.write_back.as_given().is_some(),
         shadow: *raw.shadow,
     };
@@ -86,9 +90,7 @@ pub fn compile(raw: &raw::Plugin, problems: &Problems) -> Config {
     if rules_are_valid && is_valid(&raw.hosts) {
         compiler.check_login_pages(&rules, &defaults, &known_hosts, hosts.is_some());
     }
-    if let Some(logout) = &logout {
-        compiler.check_cookies(logout, &rules, &root.key("logout"));
-    }
+    compiler.check_cookies(raw, &rules);
     let write_back = raw.write_back.as_given();
     let write_back = write_back.map(|given| compiler.write_back(given, &rules, &root.key("write_back")));
     let cache = raw.cache.as_given().map(|cache| compiler.cache(cache, &root.key("cache")));

@@ -69,6 +69,10 @@ impl Compiler<'_> {
                 Some(OrOff::Off) => None,
                 None => defaults.login.clone(),
             },
+            cookie: match raw.cookie.as_given() {
+                Some(cookie) => self.cookie(cookie),
+                None => Rc::clone(&defaults.cookie),
+            },
             recheck_ms: raw.recheck.copied().map(|duration| duration.0),
             writes_back: defaults.writes_back && *raw.write_back,
             shadow: *raw.shadow || defaults.shadow,

@@ -11,8 +11,7 @@ fn every_key_of_login_and_logout_is_read() {
         "cache": {"ttl": "5s"},
         "limits": {"idle": "30m", "age": "12h"},
         "login": {"url": "https://login.example.com/?next={url}"},
-        "logout": {"path": "/bye", "methods": ["POST", "GET"], "redirect": "https://shop.example.com/",
-                   "cookie": {"path": "/app", "secure": false, "same_site": "Strict", "domain": ".example.com"}},
+        "logout": {"path": "/bye", "methods": ["POST", "GET"], "redirect": "https://shop.example.com/"},
         "shadow": true,
         "rules": [{"match": {"paths": ["/a"]}, "session": "required", "login": "off"},
                   {"match": {"paths": ["/b"]}, "session": "required", "login": {"url": "/in"}, "on_forbidden": "login",
@@ -24,16 +23,6 @@ fn every_key_of_login_and_logout_is_read() {
     assert_eq!(logout.path, PathPattern::Exact("/bye".to_owned()));
     assert_eq!(logout.methods, ["POST", "GET"]);
     assert_eq!(logout.redirect.as_deref(), Some("https://shop.example.com/"));
-    let cookie = Attributes {
-        path: "/app".to_owned(),
-        secure: false,
-        same_site: SameSite::Strict,
-        domain: Some(".example.com".to_owned()),
-        partitioned: false,
-    };
-    assert_eq!(logout.cookie, cookie);
-    let partitioned = parsed(json!({"logout": {"path": "/bye", "cookie": {"partitioned": true, "same_site": "None"}}}));
-    assert!(partitioned.logout.unwrap().cookie.partitioned);
     let rules: Vec<_> = config.rules.iter().collect();
     assert!(rules[0].login.is_none());
     assert!(!rules[1].login.as_ref().unwrap().has_return_url());
@@ -47,8 +36,79 @@ fn a_logout_needs_only_a_path() {
     let config = parsed(json!({"logout": {"path": "/logout"}}));
     let logout = config.logout.unwrap();
     assert_eq!((logout.methods, logout.redirect), (vec!["POST".to_owned()], None));
-    assert_eq!(logout.cookie, Attributes::default());
-    assert!(logout.cookie.secure && logout.cookie.same_site == SameSite::Lax);
+}
+
+#[test]
+fn a_rule_has_the_cookie_of_the_top_level_or_wholly_its_own() {
+    let config = parsed(json!({
+        "cookie": {"path": "/app", "secure": false, "http_only": false, "same_site": "Strict", "domain": ".example.com",
+                   "max_age": "1500ms"},
+        "rules": [{"match": {"paths": ["/a"]}, "session": "required", "cookie": {}},
+                  {"match": {"paths": ["/b"]}, "session": "required",
+                   "cookie": {"partitioned": true, "same_site": "None", "max_age": "30d"}}]
+    }));
+    let cookies: Vec<_> = config.rules.iter().map(|rule| (*rule.cookie).clone()).collect();
+    let plain = Attributes {
+        path: "/".to_owned(),
+        domain: None,
+        secure: true,
+        http_only: true,
+        same_site: SameSite::Lax,
+        partitioned: false,
+        max_age_s: None,
+    };
+    let embedded =
+        Attributes { partitioned: true, same_site: SameSite::None, max_age_s: Some(2_592_000), ..plain.clone() };
+    let top = Attributes {
+        path: "/app".to_owned(),
+        domain: Some(".example.com".to_owned()),
+        secure: false,
+        http_only: false,
+        same_site: SameSite::Strict,
+        partitioned: false,
+        max_age_s: Some(1),
+    };
+    assert_eq!(cookies, [plain, embedded, top]);
+}
+
+#[test]
+fn cookies_that_browsers_refuse_are_reported_where_their_attributes_are() {
+    let host = "browsers take a cookie named __Host-… only with secure, path \"/\" and no domain";
+    for (changes, expected) in [
+        (
+            json!({"cookie": {"same_site": "None", "secure": false}}),
+            vec!["cookie: session-cookie would not be taken: browsers refuse SameSite=None without secure".to_owned()],
+        ),
+        (
+            json!({"cookie": {"partitioned": true, "secure": false}}),
+            vec!["cookie: session-cookie would not be taken: browsers refuse Partitioned without secure".to_owned()],
+        ),
+        (
+            json!({"cookie": {"domain": "a.example"}, "token_from": [{"cookie": "__Host-a"}],
+                "rules": [{"session": "required", "match": {"paths": ["/a"]}}]}),
+            vec![format!("cookie: __Host-a would not be taken: {host}")],
+        ),
+        (
+            json!({"token_from": [{"cookie": "__Host-a"}],
+                "rules": [{"session": "required", "match": {"paths": ["/a"]}, "cookie": {"path": "/a"}}],
+                "default": {"session": "required", "cookie": {"domain": "a.example"}}}),
+            vec![
+                format!("rules[0].cookie: __Host-a would not be taken: {host}"),
+                format!("default.cookie: __Host-a would not be taken: {host}"),
+            ],
+        ),
+    ] {
+        assert_eq!(problems(changes), expected);
+    }
+    parsed(json!({"cookie": {"domain": "a.example"}, "token_from": [{"header": "__host-token"}]}));
+}
+
+#[test]
+fn the_former_place_of_the_cookie_is_refused_and_the_new_one_named() {
+    assert_eq!(
+        problems(json!({"logout": {"path": "/a", "cookie": {"path": "/"}}})),
+        ["logout.cookie: has moved to cookie, at the top level or in a rule"]
+    );
 }
 
 #[test]
@@ -70,20 +130,16 @@ fn invalid_values_are_reported_with_what_is_expected() {
         (json!({"logout": {"path": "/a", "redirect": "\\\\evil.example"}}), format!("logout.redirect: found \"\\\\\\\\evil.example\", expected {to}")),
         (json!({"logout": {"path": "/a", "methods": []}}),
          "logout.methods: found an empty list, expected at least one entry, or the key left out".to_owned()),
-        (json!({"logout": {"path": "/a", "cookie": {"path": "/;x"}}}),
-         "logout.cookie.path: found \"/;x\", expected a path that starts with `/`, in visible ASCII without `;`".to_owned()),
-        (json!({"logout": {"path": "/a", "cookie": {"domain": "a;b"}}}),
-         "logout.cookie.domain: found \"a;b\", expected a domain, such as \"example.com\"".to_owned()),
-        (json!({"logout": {"path": "/a", "cookie": {"same_site": "lax"}}}),
-         "logout.cookie.same_site: \"lax\" is none of Strict, Lax, None".to_owned()),
-        (json!({"logout": {"path": "/a", "cookie": {"same_site": "None", "secure": false}}}),
-         "logout.cookie: session-cookie would not be deleted: browsers refuse SameSite=None without secure".to_owned()),
-        (json!({"logout": {"path": "/a", "cookie": {"partitioned": true, "secure": false}}}),
-         "logout.cookie: session-cookie would not be deleted: browsers refuse Partitioned without secure".to_owned()),
-        (json!({"logout": {"path": "/a", "cookie": {"partitioned": "yes"}}}),
-         "logout.cookie.partitioned: found \"yes\", expected true or false".to_owned()),
-        (json!({"logout": {"path": "/a", "cookie": {"domain": "a.example"}}, "token_from": [{"cookie": "__Host-a"}]}),
-         "logout.cookie: __Host-a would not be deleted: browsers take a cookie named __Host-… only with secure, path \"/\" and no domain".to_owned()),
+        (json!({"cookie": {"path": "/;x"}}),
+         "cookie.path: found \"/;x\", expected a path that starts with `/`, in visible ASCII without `;`".to_owned()),
+        (json!({"cookie": {"domain": "a;b"}}),
+         "cookie.domain: found \"a;b\", expected a domain, such as \"example.com\"".to_owned()),
+        (json!({"cookie": {"same_site": "lax"}}),
+         "cookie.same_site: \"lax\" is none of Strict, Lax, None".to_owned()),
+        (json!({"cookie": {"partitioned": "yes"}}),
+         "cookie.partitioned: found \"yes\", expected true or false".to_owned()),
+        (json!({"cookie": {"max_age": "999ms"}}),
+         "cookie.max_age: found \"999ms\", expected a duration from 1s to 365d, such as \"250ms\", \"5s\", \"10m\"".to_owned()),
         (json!({"limits": {"idle": "5s"}, "cache": {"ttl": "5s"}}),
          "limits.idle: is no more than cache.ttl, so sessions in use would end; expected a longer one".to_owned()),
         (json!({"limits": {"age": "1ms"}}),

@@ -25,10 +25,10 @@ fn every_mistake_is_reported_at_once() {
         r#"rules[0].match.paths[0]: found "/a*", expected "/exact" or "/prefix/*" of letters, digits and -._~!$&'()*+,=:@/ (without empty or dot segments, and `*` only as the last segment)"#,
         r#"rules[0].session: "requierd" is none of required, optional, off"#,
         "default.match: unknown key; expected one of session, app, rest_sessions, token_from, annotate, \
-             failure_mode, origins, max_staleness, require, on_forbidden, login, recheck, write_back, shadow",
+             failure_mode, origins, max_staleness, require, on_forbidden, login, cookie, recheck, write_back, shadow",
         "sessions: unknown key; expected one of app, rest_sessions, max_pending_bytes, hosts, token_from, forward_token, \
              rules, default, path_case, annotate, failure_mode, cors_preflight, remove_headers, filter_state, cache, limits, login, \
-             logout, write_back, shadow",
+             cookie, logout, write_back, shadow",
         r#"rest_sessions.authority: is missing; "" is no host, so it cannot be taken from cluster"#,
         "rules[0].match.methods: found an empty list, expected at least one entry, or the key left out",
         "rules[1].session: is missing; expected one of required, optional, off",
@@ -84,8 +84,9 @@ fn wrong_types_are_refused_everywhere() {
         "remove_headers": ["a"], "filter_state": true, "cache": {"ttl": "1s", "negative_ttl": "1s",
         "stale_if_error": "1s", "max_bytes": 65536, "shared": true},
         "limits": {"idle": "2s", "age": "1h"}, "login": {"url": "https://a.b/"}, "shadow": true,
-        "logout": {"path": "/a", "methods": ["GET"], "redirect": "/", "cookie": {"path": "/", "secure": false,
-        "same_site": "Lax", "domain": "a.b"}}
+        "logout": {"path": "/a", "methods": ["GET"], "redirect": "/"},
+        "cookie": {"path": "/", "secure": false, "http_only": true, "same_site": "Lax", "domain": "a.b",
+        "partitioned": false, "max_age": "1s"}
     });
     Config::parse(right.to_string().as_bytes()).unwrap();
     let mut pointers = Vec::new();

@@ -84,7 +84,10 @@ fn a_logout_redirects_and_deletes_the_cookies_of_the_rule() {
     assert_eq!(handled.outcomes(), [Outcome::Logout]);
     assert_eq!(
         handled.reply_header("set-cookie"),
-        ["sid=; Max-Age=0; Path=/; Secure; SameSite=Lax", "old=; Max-Age=0; Path=/; Secure; SameSite=Lax"]
+        [
+            "sid=; Max-Age=0; Path=/; Secure; HttpOnly; SameSite=Lax",
+            "old=; Max-Age=0; Path=/; Secure; HttpOnly; SameSite=Lax"
+        ]
     );
     assert_eq!(handled.reply_header("cache-control"), ["no-store"]);
     assert_eq!(handled.filter_state(FilterState::Decision), Some("allow"));
@@ -93,11 +96,11 @@ fn a_logout_redirects_and_deletes_the_cookies_of_the_rule() {
 
 #[test]
 fn without_a_redirect_the_reply_is_empty_and_cookies_are_deleted_with_their_configured_attributes() {
-    let site = site(json!({"logout": {"path": "/logout", "cookie":
-        {"path": "/app", "domain": "shop.example", "secure": false, "same_site": "Strict"}}}));
+    let cookie = json!({"path": "/app", "domain": "shop.example", "secure": false, "same_site": "Strict"});
+    let site = site(json!({"logout": {"path": "/logout"}, "cookie": cookie}));
     let handled = ended(site.begin(&post(&[])), &[]);
     assert_eq!(handled.verdict(), reply(204, ""));
-    let deleted = "session-cookie=; Max-Age=0; Path=/app; Domain=shop.example; SameSite=Strict";
+    let deleted = "session-cookie=; Max-Age=0; Path=/app; Domain=shop.example; HttpOnly; SameSite=Strict";
     assert_eq!(handled.reply_header("set-cookie"), [deleted]);
 }
 
@@ -222,7 +225,7 @@ fn the_rule_says_which_tokens_end_and_which_origins_may_log_out() {
     let handled = with_cookie(&[authority, partner, ("sec-fetch-site", "cross-site")]);
     assert_eq!(handled.verdict(), Verdict::AwaitsKills(1));
     let handled = ended(handled, &[killed(true)]);
-    assert_eq!(handled.reply_header("set-cookie"), ["f=; Max-Age=0; Path=/; Secure; SameSite=Lax"]);
+    assert_eq!(handled.reply_header("set-cookie"), ["f=; Max-Age=0; Path=/; Secure; HttpOnly; SameSite=Lax"]);
     assert_eq!(handled.reply_header("access-control-allow-origin"), ["https://partner.example"]);
     let refused = with_cookie(&[authority, ("origin", "https://evil.example"), ("sec-fetch-site", "same-site")]);
     assert_eq!(refused.verdict(), reply(403, "bad_origin"));

@@ -189,8 +189,10 @@ fn the_cookies_of_an_ended_session_are_deleted_except_those_that_the_response_se
     };
     let sources = json!([{"cookie": "session-cookie"}, {"header": "x-token"}, {"cookie": "old"}]);
     let site = writing(json!({"token_from": sources}));
-    let both =
-        ["session-cookie=; Max-Age=0; Path=/; Secure; SameSite=Lax", "old=; Max-Age=0; Path=/; Secure; SameSite=Lax"];
+    let both = [
+        "session-cookie=; Max-Age=0; Path=/; Secure; HttpOnly; SameSite=Lax",
+        "old=; Max-Age=0; Path=/; Secure; HttpOnly; SameSite=Lax",
+    ];
     for existed in [true, false] {
         is_done(concluded(&site, &KILL, &killed(existed)), &both);
     }
@@ -198,10 +200,10 @@ fn the_cookies_of_an_ended_session_are_deleted_except_those_that_the_response_se
     // A response that ends a session and begins another sets its cookie too.
     let renewed = [KILL[0], ("set-cookie", "old=new; Path=/"), ("set-cookie", "theme=session-cookie")];
     is_done(concluded(&site, &renewed, &killed(true)), &both[..1]);
-    let logout = json!({"path": "/logout", "cookie": {"path": "/app", "domain": "example.com", "same_site": "Strict"}});
+    let cookie = json!({"path": "/app", "domain": "example.com", "same_site": "Strict"});
     is_done(
-        concluded(&writing(json!({"logout": logout})), &KILL, &killed(true)),
-        &["session-cookie=; Max-Age=0; Path=/app; Domain=example.com; Secure; SameSite=Strict"],
+        concluded(&writing(json!({"cookie": cookie})), &KILL, &killed(true)),
+        &["session-cookie=; Max-Age=0; Path=/app; Domain=example.com; Secure; HttpOnly; SameSite=Strict"],
     );
 }
 
