@@ -39,7 +39,8 @@ fn keys(schema: &Value, prefix: &str, into: &mut BTreeMap<String, Value>) {
         let path = format!("{prefix}{name}");
         // Rules, sources and requirements have their own tables; keys that a rule shares with the top level are
         // described at the top level.
-        let shared = ["rest_sessions", "annotate", "login", "cookie"].contains(&name.as_str()) && into.contains_key("session");
+        let shared =
+            ["rest_sessions", "annotate", "login", "cookie"].contains(&name.as_str()) && into.contains_key("session");
         let inner = if name == "default" || shared { BTreeMap::new() } else { properties(&root, &of_key) };
         if inner.is_empty() || of_key["anyOf"].is_array() {
             into.insert(path.clone(), of_key.clone());

@@ -19,6 +19,7 @@ pub fn everything() -> Value {
                 "paths": ["/", "/static/*", "/a.b/~c/", "/*"]}, "session": "off"},
             {"match": {"paths": ["/b"]}, "session": "required", "app": "backoffice",
                 "rest_sessions": {"cluster": "other", "breaker": "off"}, "token_from": [{"header": "x-token"}],
+                "cookie": {"path": "/b"},
                 "annotate": {"headers": {"x-role": "d.role", "x-odd": "d.a b.\u{e9}"}, "max_bytes": 1}, "failure_mode": "deny",
                 "origins": ["https://shop.example.com", "capacitor://localhost", "http://[::1]:8080"],
                 "max_staleness": "0s", "on_forbidden": "login", "login": {"url": "https://login.example.com:8443/?next={url}#x"},
