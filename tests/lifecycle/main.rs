@@ -28,6 +28,7 @@ mod streams;
 mod struct_value;
 mod telemetry;
 mod tokens;
+mod touch;
 mod write_back;
 mod write_back_interleavings;
 

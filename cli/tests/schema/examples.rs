@@ -24,7 +24,7 @@ pub fn everything() -> Value {
                 "annotate": {"headers": {"x-role": "d.role", "x-odd": "d.a b.\u{e9}"}, "max_bytes": 1}, "failure_mode": "deny",
                 "origins": ["https://shop.example.com", "capacitor://localhost", "http://[::1]:8080"],
                 "max_staleness": "0s", "on_forbidden": "login", "login": {"url": "https://login.example.com:8443/?next={url}#x"},
-                "recheck": "30d", "write_back": false, "shadow": true,
+                "recheck": "30d", "touch": false, "write_back": false, "shadow": true,
                 "require": [{"field": "d.role", "one_of": ["admin", 1, true, -1.5]}, {"field": "id", "equals": "u1"},
                     {"field": "d", "present": true}, {"field": "age", "at_most": "12h"},
                     {"field": "ttl", "at_least": 1.5}, {"field": "d.auth_time", "within": "365d"},

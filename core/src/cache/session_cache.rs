@@ -127,10 +127,10 @@ impl SessionCache {
         if query.max_age_ms == 0 {
             return None;
         }
-        match self.store.get(query.hash.0, query.key) {
+        match self.store.get(place(query.hash, query.key), query.key) {
             Some(Entry::Session(cached)) => {
                 if !cached.version.is_current(query.data, query.hash, query.epoch) {
-                    self.store.remove(query.hash.0, query.key);
+                    self.store.remove(place(query.hash, query.key), query.key);
                 } else if query.now_ms < cached.lifetime.fresh_until_ms && query.accepts(cached.requested_ms) {
                     return Some(CachedLookup::Hit(Rc::clone(&cached.session)));
                 }
@@ -148,7 +148,8 @@ impl SessionCache {
     /// Whether rest-sessions said so recently that the token has no session, and no worker may hold one: ending it is
     /// not needed.
     pub fn knows_none(&mut self, query: Query<'_>) -> bool {
-        let Some(Entry::None { requested_ms, until_ms }) = self.store.get(query.hash.0, query.key) else {
+        let Some(Entry::None { requested_ms, until_ms }) = self.store.get(place(query.hash, query.key), query.key)
+        else {
             return false;
         };
         let is_recent = query.now_ms < *until_ms && query.accepts(*requested_ms);
@@ -163,7 +164,7 @@ impl SessionCache {
         }
         let (entry, _) = query.data.read(query.hash.entry_slot()).ok()?;
         let shared = SharedEntry::parse(&entry).response;
-        let shared = shared.filter(|response| response.key == namespace.key_bytes(&query.key.token))?;
+        let shared = shared.filter(|response| response.key == shared_key(namespace, query.key))?;
         let version = Version::read(query.data, query.hash, query.epoch).ok();
         let version = version.filter(|version| version.tag() == shared.tag)?;
         let Lookup::Active(session) = body::lookup(&shared.body) else { return None };
@@ -183,7 +184,7 @@ impl SessionCache {
     /// A cached session past its time that may be used during an outage. `None`: there is none, it is too old for the
     /// query, or it was invalidated.
     pub fn get_stale(&mut self, query: Query<'_>) -> Option<Rc<Session>> {
-        let Some(Entry::Session(cached)) = self.store.get(query.hash.0, query.key) else { return None };
+        let Some(Entry::Session(cached)) = self.store.get(place(query.hash, query.key), query.key) else { return None };
         let is_usable = query.max_age_ms > 0
             && query.now_ms < cached.lifetime.stale_until_ms
             && query.accepts(cached.requested_ms)
@@ -196,7 +197,7 @@ impl SessionCache {
         let Received { data, namespace, key, hash, requested_ms, now_ms } = received;
         let lifetime = self.lifetime(session, key, requested_ms);
         if lifetime.stale_until_ms <= now_ms {
-            self.store.remove(hash.0, key);
+            self.store.remove(place(hash, key), key);
             return;
         }
         // Recorded before it is cached: a worker that learns of the session's end must know that it may be held. If it
@@ -206,7 +207,7 @@ impl SessionCache {
             entry.record(hash.0, lifetime.stale_until_ms, now_ms);
             if self.settings.shared && body.len() <= MAX_SHARED {
                 entry.response = Some(SharedResponse {
-                    key: namespace.key_bytes(&key.token),
+                    key: shared_key(namespace, key),
                     tag: version.tag(),
                     requested_ms,
                     fresh_until_ms: lifetime.fresh_until_ms,
@@ -233,7 +234,7 @@ impl SessionCache {
 
     /// Removes what this worker has cached of a session. Returns whether any worker may hold the session.
     pub fn remove(&mut self, data: &dyn SharedData, key: &SessionKey, hash: KeyHash, now_ms: u64) -> bool {
-        let was_cached = match (self.store.remove(hash.0, key), data.epoch()) {
+        let was_cached = match (self.store.remove(place(hash, key), key), data.epoch()) {
             (Some(Entry::Session(mut cached)), Ok(epoch)) => cached.version.is_current(data, hash, epoch),
             (Some(Entry::Session(_)), Err(_)) => true,
             (Some(Entry::None { .. }) | None, _) => false,
@@ -264,7 +265,12 @@ impl SessionCache {
         };
         let lifetime = Lifetime::of(session, requested_ms, &self.settings);
         let lifetime = until(lifetime, key.token.created_ms(), self.max_session_age_ms);
-        until(lifetime, Some(requested_ms), self.max_idle_ms)
+        if key.touches {
+            return until(lifetime, Some(requested_ms), self.max_idle_ms);
+        }
+        // The lookup was no use, so the session has been idle for longer.
+        let used_ms = requested_ms.saturating_sub(session.idle_ms().unwrap_or_default());
+        until(until(lifetime, Some(used_ms), Some(session.ttl_ms())), Some(used_ms), self.max_idle_ms)
     }
 
     fn put(&mut self, key: &SessionKey, hash: KeyHash, entry: Entry, now_ms: u64) {
@@ -274,9 +280,24 @@ impl SessionCache {
         };
         let heap_bytes = bytes.saturating_add(Token::HEAP_BYTES);
         let item = Item { value: entry, class, heap_bytes, useful_until_ms };
-        let evicted = self.store.put(hash.0, key.clone(), item, now_ms);
+        let evicted = self.store.put(place(hash, key), key.clone(), item, now_ms);
         self.evictions = self.evictions.saturating_add(evicted);
     }
+}
+
+/// The place of a session in the store, of which each holds one entry.
+fn place(hash: KeyHash, key: &SessionKey) -> u64 {
+    if key.touches { hash.0 } else { !hash.0 }
+}
+
+/// The key of a shared entry. What a lookup brought that was no use serves such lookups alone, in other workers too.
+fn shared_key(namespace: &Namespace, key: &SessionKey) -> Vec<u8> {
+    let mut bytes = namespace.key_bytes(&key.token);
+    if !key.touches {
+        // No token has this byte.
+        bytes.push(0);
+    }
+    bytes
 }
 
 #[cfg(test)]
@@ -295,7 +316,7 @@ mod tests {
         let mut grows_by = |age_ms, entry| {
             let token = Token::parse(token_made_at(NOW_MS - age_ms).as_bytes(), &|| NOW_MS).unwrap();
             let before = cache.size().bytes;
-            cache.put(&SessionKey { namespace: NamespaceId(0), token }, KeyHash(age_ms), entry, NOW_MS);
+            cache.put(&SessionKey { namespace: NamespaceId(0), token, touches: true }, KeyHash(age_ms), entry, NOW_MS);
             cache.size().bytes - before
         };
         let each = Store::<SessionKey, Entry>::ENTRY_BYTES + Token::HEAP_BYTES;
@@ -320,7 +341,7 @@ mod tests {
         };
         let cache = SessionCache::new(settings.clone(), Some(10_000), None);
         let token = Token::parse(token_made_at(NOW_MS - 8_000).as_bytes(), &|| NOW_MS).unwrap();
-        let key = SessionKey { namespace: NamespaceId(0), token };
+        let key = SessionKey { namespace: NamespaceId(0), token, touches: true };
         let session: Rc<Session> = Parts { id: "user123".into(), ttl: "7200", ..Parts::default() }.into();
         let end_ms = NOW_MS + 2_000;
         let expected = Lifetime { fresh_until_ms: end_ms, stale_until_ms: end_ms };

@@ -275,6 +275,8 @@ object! {
         /// The interval at which open streams, such as WebSockets, are rechecked; they are closed if they would no
         /// longer be allowed.
         recheck: Millis<1_000, MONTH>,
+        /// Whether lookups count as a use of the session. `false` is for polling; the service has to know it.
+        touch: bool = true,
         /// Whether responses may change the session, if `write_back` is given at the top level.
         write_back: bool = true,
         /// Shadow mode: requests pass unchanged, and decisions are only counted.

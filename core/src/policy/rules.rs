@@ -80,6 +80,8 @@ pub struct Rule {
     pub cookie: Rc<Attributes>,
     /// The interval of rechecks of open streams, in milliseconds. `None`: no recheck.
     pub recheck_ms: Option<u64>,
+    /// Whether lookups count as a use of the session.
+    pub touches: bool,
     /// Whether responses may change the session.
     pub writes_back: bool,
     /// Shadow mode: requests pass unchanged, and the decision is only counted.

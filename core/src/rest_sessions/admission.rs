@@ -186,7 +186,7 @@ mod tests {
 
     fn session(number: u64) -> SessionKey {
         let token = Token::parse(token_made_at(NOW_MS - number).as_bytes(), &|| NOW_MS).unwrap();
-        SessionKey { namespace: NamespaceId(0), token }
+        SessionKey { namespace: NamespaceId(0), token, touches: true }
     }
 
     /// Makes a call at 0 ms that fails or not.

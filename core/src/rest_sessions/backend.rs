@@ -106,6 +106,8 @@ pub struct SessionKey {
     pub namespace: NamespaceId,
     /// The token, compared in constant time.
     pub token: Token,
+    /// Whether lookups of the session count as a use of it.
+    pub touches: bool,
 }
 
 /// Tests of namespaces and of their hashes.

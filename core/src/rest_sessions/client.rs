@@ -253,7 +253,7 @@ mod tests {
 
     fn key(namespace: usize, age_ms: u64) -> SessionKey {
         let token = Token::parse(token_made_at(NOW_MS - age_ms).as_bytes(), &|| NOW_MS).unwrap();
-        SessionKey { namespace: NamespaceId(namespace), token }
+        SessionKey { namespace: NamespaceId(namespace), token, touches: true }
     }
 
     fn backend(breaker: Option<breaker::Settings>) -> Rc<Backend> {

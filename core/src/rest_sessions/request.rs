@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::backend::Service;
+use super::backend::{Service, SessionKey};
 use crate::http::headers::Headers;
 use crate::session::heap;
 use crate::session::token::Token;
@@ -131,13 +131,16 @@ fn bytes_of(headers: &Vec<(&'static str, String)>) -> usize {
 
 /// `GET /{app}/get/{token}`: looks a session up.
 #[must_use]
-pub fn lookup(service: &Service, app: &str, token: &Token, idle: IdleQuery, trace: Trace) -> CallRequest {
-    let mut call = call(service, ("GET", "get"), app, token, trace);
-    if let Some(max_idle_s) = idle.max_idle_s
-        && let Some((_, path)) = call.headers.iter_mut().find(|(name, _)| *name == ":path")
-    {
-        path.push_str("?max_idle=");
-        path.push_str(&max_idle_s.to_string());
+pub fn lookup(service: &Service, app: &str, key: &SessionKey, idle: IdleQuery, trace: Trace) -> CallRequest {
+    let mut call = call(service, ("GET", "get"), app, &key.token, trace);
+    if let Some((_, path)) = call.headers.iter_mut().find(|(name, _)| *name == ":path") {
+        if let Some(max_idle_s) = idle.max_idle_s {
+            path.push_str("?max_idle=");
+            path.push_str(&max_idle_s.to_string());
+        }
+        if !key.touches {
+            path.push_str(if idle.max_idle_s.is_some() { "&touch=0" } else { "?touch=0" });
+        }
     }
     if service.retries > 0 {
         // Envoy's router retries after a refused or reset connection ("x-envoy-retry-on" in the router filter's
@@ -182,6 +185,7 @@ fn call(service: &Service, (method, verb): (&str, &str), app: &str, token: &Toke
 
 #[cfg(test)]
 mod tests {
+    use super::super::backend::NamespaceId;
     use super::*;
     use crate::session::token::tests::{NOW_MS, token_made_at};
 
@@ -198,14 +202,17 @@ mod tests {
     }
 
     fn headers_of(service: &Service, request: &[(&str, &[u8])]) -> Vec<(&'static str, String)> {
+        lookup(service, "myapp", &key(true), IdleQuery::default(), Trace::of(&Headers::from_pairs(request))).headers
+    }
+
+    fn key(touches: bool) -> SessionKey {
         let token = Token::parse(token_made_at(NOW_MS).as_bytes(), &|| NOW_MS).unwrap();
-        lookup(service, "myapp", &token, IdleQuery::default(), Trace::of(&Headers::from_pairs(request))).headers
+        SessionKey { namespace: NamespaceId(0), token, touches }
     }
 
     #[test]
     fn a_lookup_under_an_idle_limit_names_it_and_is_not_retried_after_a_reset_if_it_counts_as_a_use() {
-        let token = Token::parse(token_made_at(NOW_MS).as_bytes(), &|| NOW_MS).unwrap();
-        let call = |idle| lookup(&service(), "myapp", &token, idle, Trace::default());
+        let call = |idle| lookup(&service(), "myapp", &key(true), idle, Trace::default());
         let asked = call(IdleQuery { max_idle_s: Some(1_800), only_once: true });
         assert_eq!(asked.header(":path"), format!("/at/rs/myapp/get/{}?max_idle=1800", token_made_at(NOW_MS)));
         assert_eq!(asked.token(), token_made_at(NOW_MS));
@@ -214,6 +221,17 @@ mod tests {
         let unlimited = call(IdleQuery { max_idle_s: None, only_once: false });
         assert!(!unlimited.header(":path").contains('?'));
         assert!(unlimited.header("x-envoy-retry-on").ends_with(",reset"));
+    }
+
+    #[test]
+    fn a_lookup_that_is_no_use_says_so() {
+        let path = |max_idle_s| {
+            let idle = IdleQuery { max_idle_s, only_once: false };
+            lookup(&service(), "myapp", &key(false), idle, Trace::default()).header(":path").to_owned()
+        };
+        let get = format!("/at/rs/myapp/get/{}", token_made_at(NOW_MS));
+        assert_eq!(path(None), format!("{get}?touch=0"));
+        assert_eq!(path(Some(60)), format!("{get}?max_idle=60&touch=0"));
     }
 
     #[test]

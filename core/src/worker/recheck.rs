@@ -53,6 +53,7 @@ impl Worker {
                 position: Position::default(),
                 max_age_ms: rule.max_staleness_ms.unwrap_or(u64::MAX).min(watch.every_ms()),
                 deadline_ms: now_ms.saturating_add(rule.backend.service.timeout_ms),
+                touches: rule.touches,
                 in_shadow: false,
                 may_wait: true,
             };

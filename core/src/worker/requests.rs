@@ -41,6 +41,7 @@ impl Worker {
                 position,
                 max_age_ms: rule.max_staleness_ms.unwrap_or(u64::MAX),
                 deadline_ms: cx.now_ms().saturating_add(rule.backend.service.timeout_ms),
+                touches: rule.touches,
                 in_shadow,
                 may_wait,
             };

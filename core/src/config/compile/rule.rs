@@ -74,6 +74,7 @@ impl Compiler<'_> {
                 None => Rc::clone(&defaults.cookie),
             },
             recheck_ms: raw.recheck.copied().map(|duration| duration.0),
+            touches: *raw.touch,
             writes_back: defaults.writes_back && *raw.write_back,
             shadow: *raw.shadow || defaults.shadow,
         };

@@ -25,7 +25,7 @@ fn every_mistake_is_reported_at_once() {
         r#"rules[0].match.paths[0]: found "/a*", expected "/exact" or "/prefix/*" of letters, digits and -._~!$&'()*+,=:@/ (without empty or dot segments, and `*` only as the last segment)"#,
         r#"rules[0].session: "requierd" is none of required, optional, off"#,
         "default.match: unknown key; expected one of session, app, rest_sessions, token_from, annotate, \
-             failure_mode, origins, max_staleness, require, on_forbidden, login, cookie, recheck, write_back, shadow",
+             failure_mode, origins, max_staleness, require, on_forbidden, login, cookie, recheck, touch, write_back, shadow",
         "sessions: unknown key; expected one of app, rest_sessions, max_pending_bytes, hosts, token_from, forward_token, \
              rules, default, path_case, annotate, failure_mode, cors_preflight, remove_headers, filter_state, cache, limits, login, \
              cookie, logout, write_back, shadow",

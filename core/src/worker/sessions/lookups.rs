@@ -30,6 +30,8 @@ pub struct Waiter {
     pub max_age_ms: u64,
     /// Until when it waits, in milliseconds since 1970.
     pub deadline_ms: u64,
+    /// The lookup counts as a use of the session.
+    pub touches: bool,
     /// Its rule is in shadow, so nothing may change because of it.
     pub in_shadow: bool,
     /// There is memory for it to wait.
@@ -69,7 +71,8 @@ impl Sessions {
         trace: &dyn Fn() -> Trace,
         actions: &mut Vec<Action>,
     ) -> Option<Lookup> {
-        let target = self.target(backend, token);
+        let mut target = self.target(backend, token);
+        target.key.touches = waiter.touches;
         let (key, hash) = (&target.key, target.hash);
         let data = cx.shared_data;
         let now_ms = cx.now_ms();
@@ -120,7 +123,7 @@ impl Sessions {
             Ok((query, idle)) => match self.client.admit(backend, CallKind::Lookup, now_ms) {
                 Ok(permit) => {
                     let version = epoch.and_then(|epoch| Version::read(data, hash, epoch)).ok();
-                    let call = request::lookup(&backend.service, &backend.namespace.app, &key.token, query, trace());
+                    let call = request::lookup(&backend.service, &backend.namespace.app, key, query, trace());
                     let pending = PendingLookup { hash, version, idle, waiters: vec![waiter] };
                     self.begin(
                         target.call_info(CallKind::Lookup, call, now_ms),

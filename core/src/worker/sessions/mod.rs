@@ -169,7 +169,7 @@ impl Sessions {
 
     fn target<'a>(&self, backend: &'a Rc<Backend>, token: &Token) -> Target<'a> {
         let hash = self.invalidations.hash(&backend.namespace, token);
-        let key = SessionKey { namespace: backend.namespace.id, token: token.clone() };
+        let key = SessionKey { namespace: backend.namespace.id, token: token.clone(), touches: true };
         Target { backend, key, hash }
     }
 

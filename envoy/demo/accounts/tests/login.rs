@@ -37,7 +37,7 @@ impl System {
         let metrics = Arc::new(Metrics::new().unwrap());
         let timing = Timing { body_timeout: Duration::from_secs(5), slow_request: None };
         let api = Api::new(MeteredStore::new(store, Arc::clone(&metrics)), metrics, Drain::default(), timing);
-        let sessions = api::router(Arc::new(api), Endpoints::Sessions);
+        let sessions = Router::new().fallback_service(api::router(Arc::new(api), Endpoints::Sessions));
         Self { login: login_at(serve(sessions.clone()).await), sessions }
     }
 
