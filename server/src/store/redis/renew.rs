@@ -52,6 +52,17 @@ impl RedisStore {
         others: bool,
     ) -> Result<Renewal, StoreError> {
         let turn = self.turn(Arc::new((app.clone(), token.clone()))).await?;
+        let renewal = self.renew_in_turn(&turn.key, change, others).await;
+        renewal.inspect_err(|error| {
+            // Not if only this change is too large.
+            if let StoreError::Unavailable(_) | StoreError::Full = error {
+                self.sets.fail(&turn.key, *error);
+            }
+        })
+    }
+
+    async fn renew_in_turn(&self, key: &Key, change: Option<Change>, others: bool) -> Result<Renewal, StoreError> {
+        let (app, token) = key.as_ref();
         let deadline = self.connection.deadline();
         let Some(Old { id, mut found }) = self.old(app, token, deadline).await? else { return Ok(Renewal::default()) };
         // In its turn: a renewal of the same session that comes first would make another session of the user.
@@ -66,8 +77,7 @@ impl RedisStore {
             if let Some(error) = merged.refusal() {
                 return Err(error);
             }
-            let replaced = self.replace_token(&turn.key, &id, &new, &found, &merged).await;
-            match replaced.inspect_err(|error| self.sets.fail(&turn.key, *error))? {
+            match self.replace_token(key, &id, &new, &found, &merged).await? {
                 Renewed::Missing => return Ok(Renewal { token: None, others }),
                 Renewed::Done => return Ok(Renewal { token: Some(new), others }),
                 Renewed::Conflict(present) => found = present,
