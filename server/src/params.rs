@@ -96,6 +96,15 @@ pub fn touch(text: Option<&str>) -> Result<bool, InvalidParam> {
     }
 }
 
+/// Whether a renewal ends the other sessions of the user: `1`, or absent.
+pub fn others(text: Option<&str>) -> Result<bool, InvalidParam> {
+    match text {
+        None => Ok(false),
+        Some("1") => Ok(true),
+        Some(_) => Err(InvalidParam::Value("others must be 1".to_owned())),
+    }
+}
+
 fn one_line(name: &'static str, text: &str, max: usize) -> Result<String, InvalidParam> {
     let is_line_break = |c| matches!(c, '\n' | '\r' | '\u{2028}' | '\u{2029}');
     if text.is_empty() || text.chars().count() > max || text.contains(is_line_break) {
@@ -202,6 +211,14 @@ mod tests {
         assert_eq!((touch(None), touch(Some("1")), touch(Some("0"))), (Ok(true), Ok(true), Ok(false)));
         for bad in ["", "2", "false", "0,0"] {
             assert!(touch(Some(bad)).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn others_is_1_or_absent() {
+        assert_eq!((others(None), others(Some("1"))), (Ok(false), Ok(true)));
+        for bad in ["", "0", "2", "true", "1,1"] {
+            assert!(others(Some(bad)).is_err(), "{bad}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Who may call: attacks on secrets, roles and hosts.
+//! Who may call: attacks on secrets and roles.
 
 mod support;
 
@@ -14,7 +14,7 @@ use rest_sessions::access::{AccessFiles, Callers, Guard};
 use support::Service;
 use support::process::{Server, command};
 use tempfile::TempDir;
-use test_support::http1::{self, Connection};
+use test_support::http1;
 use test_support::wait::until_true;
 
 const OWNER: &str = "owner-owner-owner-owner";
@@ -36,7 +36,7 @@ verbs = ["get", "set"]
 name = "the same filters elsewhere"
 secret_file = "filter"
 apps = ["app3"]
-verbs = ["activity"]
+verbs = ["activity", "renew"]
 
 [[caller]]
 name = "nobody"
@@ -95,6 +95,8 @@ async fn a_caller_may_do_what_one_of_its_entries_permits() {
         (FILTER, "GET", "/app3/activity?dt=60".to_owned(), 200),
         (FILTER, "GET", "/app1/activity?dt=60".to_owned(), 403),
         (FILTER, "GET", format!("/app3/get/{token}"), 403),
+        (FILTER, "POST", format!("/app1/renew/{token}"), 403),
+        (FILTER, "POST", format!("/app3/Renew/{token}?others=1"), 200),
         (FILTER, "DELETE", format!("/app1/kill/{token}"), 403),
         (FILTER, "PUT", "/app1/create/user?ip=1".to_owned(), 403),
         (OWNER, "PUT", "/app1/create/user?ip=1".to_owned(), 200),
@@ -139,6 +141,9 @@ async fn no_spelling_of_a_path_reaches_a_forbidden_verb_or_app() {
         format!("/app1%2f..%2fapp2/get/{foreign}"),
         format!("/app1,app2/get/{foreign}"),
         format!("/APP2/get/{foreign}"),
+        format!("/app1/renew/{own}"),
+        format!("/app1/RENEW/{own}/?others=1"),
+        format!("/app3/../app1/renew/{own}"),
         "/app1/killall".to_owned(),
         "/app1/KillAll/".to_owned(),
         "/app1/killsoid/user".to_owned(),
@@ -172,6 +177,8 @@ fn whatever_the_router_serves_is_refused_to_a_caller_without_permission() {
         "killall",
         "killsoid",
         "set",
+        "renew",
+        "Renew",
         "soid",
         "soapp",
         "Activity",
@@ -338,62 +345,4 @@ fn files_with_mistakes_are_refused_at_start_in_one_line() {
         assert!(text.starts_with("rest-sessions: --") && text.contains(expected), "{text}");
         assert!(!text.contains(OWNER));
     }
-}
-
-#[test]
-fn a_host_that_is_not_its_own_is_answered_421() {
-    let server = Server::start(&["--allowed-host", "*.example.com", "--allowed-host", "sessions.test"]);
-    let own = server.address().to_string();
-    for (host, expected) in [
-        (Some("localhost"), 200),
-        (Some(own.as_str()), 200),
-        (Some("rest-sessions"), 200),
-        (Some("Sessions.Test.:80"), 200),
-        (Some("a.example.com"), 200),
-        (None, 421),
-        (Some(""), 421),
-        (Some("evil.test"), 421),
-        (Some("example.com"), 421),
-        (Some("localhost.evil.test"), 421),
-        (Some("192.0.2.1"), 421),
-    ] {
-        let mut request = http1::Request::get("/app1/activity?dt=60").without_host();
-        request.host = host.map(str::to_owned);
-        let answer = request.send_to(server.address());
-        assert_eq!(answer.status, expected, "{host:?}");
-        if expected == 421 {
-            assert!(answer.text().starts_with(r#"{"name":"misdirectedRequest","message":""#), "{}", answer.text());
-        }
-        request.target = "/ping".to_owned();
-        assert_eq!(status(&server, &request), 200, "{host:?}");
-    }
-    let ask = http1::Request::get("/app1/activity?dt=60").host("localhost");
-    assert_eq!(status(&server, &ask.clone().header("host", "localhost")), 421);
-    assert_eq!(status(&server, &ask.clone().header("host", "evil.test")), 421);
-    let mut absolute = ask.clone();
-    absolute.target = "http://evil.test/app1/activity?dt=60".to_owned();
-    assert_eq!(status(&server, &absolute), 421);
-    let mut old = Connection::open(server.address());
-    old.write(b"GET /app1/killall HTTP/1.0\r\n\r\n");
-    assert_eq!(old.read(false).status, 421);
-}
-
-#[test]
-fn on_a_wildcard_address_every_address_is_its_own_and_it_warns_unless_callers_are_known() {
-    let warning = "WARN every client that reaches this address can read, change and end every session";
-    let any = |flags: &[&str]| Server::start_command(command(&[&["--listen", "0.0.0.0:0"], flags].concat()));
-    let server = any(&[]);
-    assert!(server.log().contains(warning), "{}", server.log());
-    assert!(server.log().trim_end().ends_with("store=memory"));
-    let ask = |host: &str| {
-        let loopback = (std::net::Ipv4Addr::LOCALHOST, server.address().port()).into();
-        http1::Request::get("/app1/activity?dt=60").host(host).send_to(loopback).status
-    };
-    assert_eq!([ask("192.0.2.1"), ask("[2001:db8::1]:3000"), ask("evil.test")], [200, 200, 421]);
-
-    let folder = folder();
-    let secret = folder.path().join("owner");
-    let server = any(&["--secret-file", secret.to_str().unwrap()]);
-    assert!(!server.log().contains("WARN"), "{}", server.log());
-    assert!(!Server::start(&[]).log().contains("WARN"));
 }

@@ -97,7 +97,27 @@ fn the_contract_holds_and_an_app_is_spread_over_slots_and_masters(version: Redis
     assert_eq!(get(&tokens[10]), "{}");
     until_true("it is swept", || cluster.query::<i64>(&hash, &["EXISTS", &hash]) == 0);
 
-    assert_eq!(ok(&server, "DELETE", "/app1/killall", ""), r#"{"kill":295}"#);
+    // Renewed sessions stay in the slot of their user, where killsoid and soid find them.
+    let renew = |path: &str| -> String {
+        let renewed = ok(&server, "POST", &format!("/app1/renew/{path}"), r#"{"renewed":true}"#);
+        renewed[r#"{"token":""#.len()..][..64].to_owned()
+    };
+    let renewed: Vec<_> = (20..80).map(|n| (n, renew(&tokens[n]))).collect();
+    for (n, token) in &renewed {
+        assert_eq!(get(&tokens[*n]), "{}");
+        let session = get(token);
+        assert!(session.contains(&format!(r#""id":"u:{n}","r":1,"w":1,"ttl":7200,"#)), "{session}");
+        assert!(session.ends_with(&format!(r#","d":{{"n":{n},"renewed":true}}}}"#)), "{session}");
+    }
+    assert_eq!(listed(&server, "/app1/soid/u:20").into_iter().collect::<BTreeSet<_>>(), BTreeSet::from([20, 120, 220]));
+    for (n, token) in renewed.iter().take(20) {
+        renew(&format!("{token}?others=1"));
+        assert_eq!(listed(&server, &format!("/app1/soid/u:{n}")), [*n as u64]);
+    }
+    assert_eq!(ok(&server, "POST", &format!("/app1/renew/{}?others=1", tokens[8]), ""), "{}");
+    assert_eq!(half_sessions(&cluster.masters()), [""; 0]);
+
+    assert_eq!(ok(&server, "DELETE", "/app1/killall", ""), r#"{"kill":255}"#);
     assert_eq!(ok(&server, "GET", "/app1/soapp?dt=600", ""), r#"{"sessions":[]}"#);
     assert!(ok(&server, "GET", &format!("/app2/get/{other}"), "").contains(r#""n":1000"#));
     assert_eq!(half_sessions(&cluster.masters()), [""; 0]);
@@ -113,11 +133,12 @@ struct Life {
 enum End {
     Lives,
     Killed,
-    /// The kill was answered 503.
+    /// The kill or the renewal was answered 503.
     Unknown,
 }
 
-/// Creates a session, sets six keys, reads it, and ends every second one. `None` if it was not created.
+/// Creates a session, sets six keys, reads it, renews every third one, and ends every second one. `None` if it was not
+/// created.
 fn life(client: &mut Client, number: usize, n: usize) -> Option<Life> {
     let checked = |answer: Answer| {
         assert!([200, 503].contains(&answer.status), "{answer:?}");
@@ -125,16 +146,23 @@ fn life(client: &mut Client, number: usize, n: usize) -> Option<Life> {
         answer
     };
     let created = checked(client.call("PUT", &format!("/app1/create/user-{number}-{}?ip=1", n % 7), r#"{"n":0}"#));
-    let token = created.body.strip_prefix(r#"{"token":""#)?[..64].to_owned();
+    let mut token = created.body.strip_prefix(r#"{"token":""#)?[..64].to_owned();
     let sets = (0..6).filter(|set| {
         let path = format!("/app1/set/{token}");
         let answer = checked(client.call("POST", &path, &format!(r#"{{"k{set}":{set}}}"#)));
         assert!(answer.status == 503 || answer.body.contains(&format!(r#""k{set}":{set}"#)), "{answer:?}");
         answer.status == 200
     });
-    let sets = sets.collect();
+    let sets: Vec<_> = sets.collect();
     let read = checked(client.call("GET", &format!("/app1/get/{token}"), ""));
     assert!(read.status == 503 || read.body.contains(r#""n":0"#), "a live session is missing: {read:?}");
+    if n.is_multiple_of(3) {
+        let renewed = checked(client.call("POST", &format!("/app1/renew/{token}"), ""));
+        if renewed.status == 503 {
+            return Some(Life { token, sets, end: End::Unknown });
+        }
+        token = renewed.body.strip_prefix(r#"{"token":""#).expect("a live session is renewed")[..64].to_owned();
+    }
     if n.is_multiple_of(2) {
         return Some(Life { token, sets, end: End::Lives });
     }

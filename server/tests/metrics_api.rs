@@ -58,13 +58,23 @@ async fn sessions_are_counted_by_what_began_changed_and_ended_them() {
     let idle = create("/app1/create/d?ip=1").await;
     service.advance(100);
     assert_eq!(service.ok("GET", &format!("/app1/get/{idle}?max_idle=50")).await, "{}");
+    let renewed = create("/app1/create/f?ip=1").await;
+    create("/app1/create/f?ip=1").await;
+    create("/app1/create/f?ip=1").await;
+    let renewed = service.renew("app1", &renewed, "").await.unwrap();
+    let renewed = service.renew("app1", &format!("{renewed}?others=1"), "").await.unwrap();
+    service.kill("app1", &renewed).await;
+    assert_eq!(service.renew("app1", &format!("{renewed}?others=1"), "").await, None);
     create("/app1/create/e?ip=1&ttl=10").await;
     service.advance(11);
     assert_eq!(service.metered.sweep().await, Ok(1));
     let text = metrics(&service).await;
     for (sample, expected) in [
-        ("rest_sessions_sessions_created_total", 8),
-        (r#"rest_sessions_sessions_ended_total{by="kill"}"#, 1),
+        ("rest_sessions_sessions_created_total", 13),
+        (r#"rest_sessions_sessions_ended_total{by="renew"}"#, 4),
+        (r#"rest_sessions_sessions_ended_total{by="kill"}"#, 2),
+        (r#"rest_sessions_store_duration_seconds_count{operation="renew"}"#, 3),
+        (r#"rest_sessions_requests_total{route="/{app}/renew/{token}",status="200"}"#, 3),
         (r#"rest_sessions_sessions_ended_total{by="killsoid"}"#, 2),
         (r#"rest_sessions_sessions_ended_total{by="killall"}"#, 3),
         (r#"rest_sessions_sessions_ended_total{by="max_idle"}"#, 1),
@@ -82,11 +92,13 @@ async fn labels_do_not_grow_with_what_clients_send() {
     let token = service.create("/app1/create/u?ip=1", "").await;
     service.call("GET", "/nowhere").await;
     service.get("app1", &token).await;
+    service.renew("app2", &token, "").await;
     let before = series(&metrics(&service).await);
     for n in 0..50 {
         service.call("GET", &format!("/path{n}/{token}")).await;
         service.call(&format!("METHOD{n}"), &format!("/{n}")).await;
         service.get(&format!("app{n}"), &token).await;
+        service.call("POST", &format!("/app{n}/renew/{token}")).await;
     }
     let text = metrics(&service).await;
     let after: BTreeSet<_> = series(&text);

@@ -236,7 +236,7 @@ proptest! {
     #[test]
     fn no_request_crashes_it(
         requests in prop::collection::vec(
-            ("(GET|PUT|POST|DELETE)", "/[a-c1%_.:]{1,6}/(create|get|set|kill|soid|killsoid|activity)/?[!-~]{0,70}", "[{\\[\" a-c:,0-9eE.+nulltrue\\]}-]{0,60}"),
+            ("(GET|PUT|POST|DELETE)", "/[a-c1%_.:]{1,6}/(create|get|set|renew|kill|soid|killsoid|activity)/?[!-~]{0,70}", "[{\\[\" a-c:,0-9eE.+nulltrue\\]}-]{0,60}"),
             8,
         )
     ) {

@@ -12,6 +12,7 @@ pub enum Verb {
     Create,
     Get,
     Set,
+    Renew,
     Kill,
     KillSoid,
     KillAll,
@@ -21,10 +22,11 @@ pub enum Verb {
 }
 
 impl Verb {
-    const NAMES: [(&str, Self); 9] = [
+    const NAMES: [(&str, Self); 10] = [
         ("create", Self::Create),
         ("get", Self::Get),
         ("set", Self::Set),
+        ("renew", Self::Renew),
         ("kill", Self::Kill),
         ("killsoid", Self::KillSoid),
         ("killall", Self::KillAll),
@@ -87,6 +89,7 @@ mod tests {
             ("/ReadyZ", Target::Health),
             ("/metrics/", Target::Metrics),
             ("/app1/kill/t", endpoint("app1", Verb::Kill)),
+            ("/app1/Renew/t", endpoint("app1", Verb::Renew)),
             ("/app1/KillSOID/u/", endpoint("app1", Verb::KillSoid)),
             ("/%61pp%31/killall/", endpoint("app1", Verb::KillAll)),
             ("//ping", Target::Other),

@@ -18,6 +18,7 @@ use axum::handler::Handler;
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{MethodRouter, delete, get, post, put};
+use serde_json::value::RawValue;
 use tower::util::MapRequest;
 
 use self::body::JsonBody;
@@ -80,12 +81,13 @@ fn probes() -> [Route; 2] {
     [("/livez", get(health::livez)), ("/readyz", get(health::readyz))]
 }
 
-fn contract() -> [Route; 10] {
+fn contract() -> [Route; 11] {
     [
         ("/ping", get(ping)),
         ("/{app}/create/{id}", put(create)),
         ("/{app}/get/{token}", get(read)),
         ("/{app}/set/{token}", post(set)),
+        ("/{app}/renew/{token}", post(renew)),
         ("/{app}/kill/{token}", delete(kill)),
         ("/{app}/killsoid/{id}", delete(kill_user)),
         ("/{app}/killall", delete(kill_all)),
@@ -138,14 +140,18 @@ async fn create(
     let ip = params::ip(query.get("ip").as_deref())?;
     let ttl = params::ttl(query.get("ttl").as_deref())?;
     let mut data = Data::default();
-    if let Some(body) = body.filter(|body| !is_empty(body.get())) {
-        data.apply(&Change::parse(&body)?);
+    if let Some(change) = optional_change(body)? {
+        data.apply(&change);
     }
     let token = api.store.create(&app, NewSession { id, ip, ttl, data }).await?;
     Ok(response::json(StatusCode::OK, &Created { token: token.as_str() }))
 }
 
-/// When a session is created, `{}` and `[]` count as no data.
+/// When a session is created or renewed, `{}` and `[]` count as no data.
+fn optional_change(body: Option<Box<RawValue>>) -> Result<Option<Change>, ApiError> {
+    Ok(body.filter(|body| !is_empty(body.get())).map(|body| Change::parse(&body)).transpose()?)
+}
+
 fn is_empty(body: &str) -> bool {
     matches!(body.bytes().filter(|byte| !byte.is_ascii_whitespace()).nth(1), Some(b'}' | b']'))
 }
@@ -183,6 +189,21 @@ async fn set(
     };
     let session = api.store.set(&app, &token, change).await?;
     Ok(response::session(session.as_ref()))
+}
+
+async fn renew(
+    State(api): State<Arc<Api>>,
+    PathParams((app, token)): PathParams<(String, String)>,
+    query: QueryParams,
+    JsonBody(body): JsonBody,
+) -> ApiResult {
+    let (app, token) = (App::parse(&app)?, Token::parse(&token)?);
+    let others = params::others(query.get("others").as_deref())?;
+    let change = optional_change(body)?;
+    Ok(match api.store.renew(&app, &token, change, others).await? {
+        Some(token) => response::json(StatusCode::OK, &Created { token: token.as_str() }),
+        None => response::session(None),
+    })
 }
 
 async fn kill(State(api): State<Arc<Api>>, PathParams((app, token)): PathParams<(String, String)>) -> ApiResult {

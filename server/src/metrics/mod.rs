@@ -42,6 +42,7 @@ struct StoreSeconds {
     create: Histogram,
     get: Histogram,
     set: Histogram,
+    renew: Histogram,
     kill: Histogram,
     kill_user: Histogram,
     kill_all: Histogram,
@@ -55,6 +56,7 @@ struct StoreSeconds {
 
 /// Sessions that a caller ended, by what ended them.
 struct Ended {
+    renew: IntCounter,
     kill: IntCounter,
     kill_user: IntCounter,
     kill_all: IntCounter,
@@ -167,6 +169,7 @@ impl StoreSeconds {
             create: operation("create")?,
             get: operation("get")?,
             set: operation("set")?,
+            renew: operation("renew")?,
             kill: operation("kill")?,
             kill_user: operation("killsoid")?,
             kill_all: operation("killall")?,
@@ -183,7 +186,13 @@ impl StoreSeconds {
 impl Ended {
     fn new(ended: &IntCounterVec) -> Result<Self> {
         let by = |call: &str| ended.get_metric_with_label_values(&[call]);
-        Ok(Self { kill: by("kill")?, kill_user: by("killsoid")?, kill_all: by("killall")?, max_idle: by("max_idle")? })
+        Ok(Self {
+            renew: by("renew")?,
+            kill: by("kill")?,
+            kill_user: by("killsoid")?,
+            kill_all: by("killall")?,
+            max_idle: by("max_idle")?,
+        })
     }
 }
 

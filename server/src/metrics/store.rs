@@ -10,7 +10,7 @@ use super::Metrics;
 use crate::data::Change;
 use crate::params::App;
 use crate::session::Session;
-use crate::store::{Lookup, NewSession, Read, Store, StoreError};
+use crate::store::{Lookup, NewSession, Read, Renewal, Store, StoreError};
 use crate::token::Token;
 
 type Outcome<T> = Result<T, StoreError>;
@@ -51,6 +51,23 @@ impl MeteredStore {
             self.metrics.sets.inc();
         }
         Ok(session)
+    }
+
+    pub async fn renew(
+        &self,
+        app: &App,
+        token: &Token,
+        change: Option<Change>,
+        others: bool,
+    ) -> Outcome<Option<Token>> {
+        let renew = self.store.renew(app, token, change, others);
+        let Renewal { token, others } = self.timed(&self.metrics.store_seconds.renew, renew).await?;
+        counted(&self.metrics.ended.renew, others);
+        if token.is_some() {
+            self.metrics.created.inc();
+            self.metrics.ended.renew.inc();
+        }
+        Ok(token)
     }
 
     pub async fn kill(&self, app: &App, token: &Token) -> Outcome<u64> {

@@ -45,6 +45,15 @@ pub enum Lookup {
     Missing,
 }
 
+/// What became of a renewal.
+#[derive(Debug, Default)]
+pub struct Renewal {
+    /// The new token; `None` if there is no such session.
+    pub token: Option<Token>,
+    /// Other sessions of the user that were ended.
+    pub others: u64,
+}
+
 /// One of the two stores. Clones share it.
 #[derive(Clone)]
 pub enum Store {
@@ -85,6 +94,22 @@ impl Store {
         match self {
             Self::Memory(memory) => memory.set(app, token, &change).await,
             Self::Redis(redis) => redis.set(app, token, change).await,
+        }
+    }
+
+    /// Gives a session a new token, in one atomic step: a new session with the same user, address, end and `d`, changed by
+    /// `change`, takes its place. With `others`, first ends all other sessions of the user, also if the renewal then fails.
+    /// Fails with [`StoreError::TooLarge`] if `d` would become too large.
+    pub async fn renew(
+        &self,
+        app: &App,
+        token: &Token,
+        change: Option<Change>,
+        others: bool,
+    ) -> Result<Renewal, StoreError> {
+        match self {
+            Self::Memory(memory) => memory.renew(app, token, change.as_ref(), others).await,
+            Self::Redis(redis) => redis.renew(app, token, change, others).await,
         }
     }
 

@@ -18,6 +18,7 @@ macro_rules! over_both_stores {
 mod concurrency;
 mod memory;
 mod reads;
+mod renewals;
 mod requests;
 mod sessions;
 mod size;

@@ -17,6 +17,8 @@ over_redis_versions! {
     a_set_whose_answer_is_lost_is_counted_once
     a_kill_whose_answer_is_lost_is_not_answered_0
     a_create_whose_answer_is_lost_makes_one_session
+    a_renewal_whose_answer_is_lost_is_done_once_and_loses_no_session
+    renewals_survive_connections_that_are_cut_at_any_time
     sets_and_kills_survive_connections_that_are_cut_at_any_time
 }
 
@@ -99,6 +101,86 @@ fn a_create_whose_answer_is_lost_makes_one_session(version: RedisVersion) {
         let count = sessions["sessions"].as_array().unwrap().len();
         assert!(matches!((created.status, count), (200, 1) | (503, 0 | 1)), "{created:?}, {count} sessions");
     }
+    assert_eq!(half_sessions(&[&redis]), [""; 0]);
+}
+
+/// The sessions of a user, as soon as the store answers.
+fn sessions_of(server: &Server, user: &str) -> Vec<Value> {
+    let list = || server.call("GET", &format!("/app1/soid/{user}"), "");
+    let list = until("the sessions of the user", || Some(list()).filter(|list| list.0 == 200));
+    let list: Value = serde_json::from_str(&list.1).unwrap();
+    list["sessions"].as_array().unwrap().clone()
+}
+
+fn a_renewal_whose_answer_is_lost_is_done_once_and_loses_no_session(version: RedisVersion) {
+    let redis = RedisServer::start_version(version, &[]);
+    let forwarder = Forwarder::start(redis.address());
+    // Nothing is slow here but the machine.
+    let server = Server::start(&["--store", &forwarder.url(), "--store-timeout", "5000"]);
+    let mut client = Client::new(&server);
+    for round in 0..40 {
+        let user = format!("user-{round}");
+        let create = format!("/app1/create/{user}?ip=1");
+        let [token, _other] = [r#"{"a":1}"#, r#"{"b":1}"#].map(|data| {
+            let created = client.call("PUT", &create, data);
+            created.body[r#"{"token":""#.len()..][..64].to_owned()
+        });
+        let (query, kept) = if round % 2 == 0 { ("?others=1", 1) } else { ("", 2) };
+        let value = format!("renewed-{round}.");
+        // The script that renews is the first command that contains the value.
+        forwarder.swallow_answers_to(&value, 1);
+        let path = format!("/app1/renew/{token}{query}");
+        let renewed = client.call("POST", &path, &format!(r#"{{"v":"{value}"}}"#));
+        assert_eq!(renewed.status, 200, "round {round}: {renewed:?}");
+        let new = renewed.body.strip_prefix(r#"{"token":""#).unwrap_or_else(|| panic!("round {round}: {renewed:?}"));
+        let session = client.call("GET", &format!("/app1/get/{}", &new[..64]), "");
+        assert!(session.body.ends_with(&format!(r#""d":{{"a":1,"v":"{value}"}}}}"#)), "round {round}: {session:?}");
+        assert_eq!(client.call("GET", &format!("/app1/get/{token}"), "").body, "{}", "round {round}");
+        assert_eq!(sessions_of(&server, &user).len(), kept, "round {round}");
+    }
+    assert_eq!(forwarder.swallowed(), 40);
+    assert_eq!(half_sessions(&[&redis]), [""; 0]);
+}
+
+fn renewals_survive_connections_that_are_cut_at_any_time(version: RedisVersion) {
+    let Setup { redis, forwarder, server } = setup(version);
+    forwarder.delay(Duration::from_millis(2));
+    // Each round is a user with one session, its token renewed until an answer is 503.
+    let life = |client: &mut Client, number: usize, n: usize| {
+        let user = format!("user-{number}-{n}");
+        let created = client.call("PUT", &format!("/app1/create/{user}?ip=1"), "");
+        let mut token = created.body.strip_prefix(r#"{"token":""#)?[..64].to_owned();
+        let mut acknowledged = 0;
+        for renewal in 0..8 {
+            let query = if renewal % 2 == 0 { "" } else { "?others=1" };
+            let change = format!(r#"{{"k{renewal}":{renewal}}}"#);
+            let renewed = client.call("POST", &format!("/app1/renew/{token}{query}"), &change);
+            let Some(new) = renewed.body.strip_prefix(r#"{"token":""#) else {
+                assert_eq!(renewed.status, 503, "{renewed:?}");
+                break;
+            };
+            token = new[..64].to_owned();
+            acknowledged += 1;
+        }
+        Some((user, acknowledged))
+    };
+    let ((), lives) = beside(&server, 4, life, || {
+        for _ in 0..80 {
+            thread::sleep(Duration::from_millis(25));
+            forwarder.cut();
+        }
+    });
+    forwarder.delay(Duration::ZERO);
+    let lives: Vec<_> = lives.into_iter().flatten().flatten().collect();
+    for (user, acknowledged) in &lives {
+        let sessions = sessions_of(&server, user);
+        assert_eq!(sessions.len(), 1, "{user}, {acknowledged} renewals acknowledged");
+        let missing = (0..*acknowledged).find(|n| sessions[0]["d"][format!("k{n}")] != *n);
+        assert_eq!(missing, None, "{user}, {acknowledged} renewals acknowledged: {sessions:?}");
+    }
+    let acknowledged: i32 = lives.iter().map(|(_, acknowledged)| acknowledged).sum();
+    eprintln!("{} sessions, {acknowledged} renewals acknowledged", lives.len());
+    assert!(acknowledged >= 20, "{acknowledged} renewals acknowledged");
     assert_eq!(half_sessions(&[&redis]), [""; 0]);
 }
 

@@ -33,6 +33,12 @@ fn assert_every_call_works(server: &Server) {
     assert_eq!(read("GET", "/app1/activity?dt=600"), r#"{"activity":1}"#);
     assert!(read("GET", "/app1/soapp?dt=600").contains("some-user"));
     assert!(read("GET", "/app1/soid/some-user").contains("some-user"));
+    server.create();
+    let renewed = read("POST", &format!("/app1/renew/{token}?others=1"));
+    let token = renewed[r#"{"token":""#.len()..][..64].to_owned();
+    assert!(read("GET", &format!("/app1/get/{token}")).ends_with(r#""d":{"a":1,"b":2}}"#));
+    assert_eq!(read("GET", &format!("/app1/get/{other}")), "{}");
+    let other = server.create();
     assert_eq!(read("DELETE", &format!("/app1/kill/{token}")), r#"{"kill":1}"#);
     assert_eq!(read("DELETE", "/app1/killsoid/some-user"), r#"{"kill":1}"#);
     assert_eq!(read("GET", &format!("/app1/get/{other}")), "{}");

@@ -49,6 +49,8 @@ fn check(
         assert_eq!((status, error["name"].as_str()), (503, Some(name)), "{body}");
     };
     refused(server.call("POST", &format!("/app1/set/{live}"), r#"{"b":2}"#));
+    refused(server.call("POST", &format!("/app1/renew/{live}"), r#"{"b":2}"#));
+    assert_eq!(stored(&live), before, "a renewal that is refused changes nothing");
     refused(server.call("PUT", "/app1/create/u?ip=1", r#"{"b":2}"#));
     // Redis takes what needs no memory: a kill is done, or refused.
     let killed = server.call("DELETE", &format!("/app1/kill/{doomed}"), "");

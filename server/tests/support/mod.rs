@@ -42,6 +42,14 @@ pub struct Reply {
     pub body: String,
 }
 
+impl Reply {
+    /// The token of a session that was created or renewed.
+    pub fn token(&self) -> Option<String> {
+        let token = self.body.strip_prefix(r#"{"token":""#).and_then(|rest| rest.strip_suffix(r#""}"#));
+        token.map(str::to_owned)
+    }
+}
+
 /// The service over one store, called in this process.
 #[derive(Clone)]
 pub struct Service {
@@ -140,8 +148,15 @@ impl Service {
     pub async fn create(&self, uri: &str, body: &str) -> String {
         let reply = self.call_with("PUT", uri, body.to_owned()).await;
         assert_eq!(reply.status, 200, "{uri}: {reply:?}");
-        let token = reply.body.strip_prefix(r#"{"token":""#).and_then(|rest| rest.strip_suffix(r#""}"#));
-        token.unwrap_or_else(|| panic!("no token in {reply:?}")).to_owned()
+        reply.token().unwrap_or_else(|| panic!("no token in {reply:?}"))
+    }
+
+    /// The new token of a session; `None` if there is no such session. A query may follow the token.
+    pub async fn renew(&self, app: &str, token: &str, body: &str) -> Option<String> {
+        let reply = self.call_with("POST", &format!("/{app}/renew/{token}"), body.to_owned()).await;
+        assert_eq!(reply.status, 200, "{reply:?}");
+        assert!(reply.body == "{}" || reply.token().is_some(), "{reply:?}");
+        reply.token()
     }
 
     pub async fn set(&self, app: &str, token: &str, body: &str) -> String {

@@ -88,6 +88,14 @@ impl Entry {
         self.last_use.saturating_add(self.ttl) < now
     }
 
+    /// Whether `d` is this very text.
+    pub fn holds(&self, expected: Option<&Text>) -> bool {
+        match (&self.data, expected) {
+            (Some(found), Some(expected)) => found.is(expected),
+            (found, expected) => found.is_none() && expected.is_none(),
+        }
+    }
+
     pub fn touch(&mut self, now: i64) {
         self.last_use = now;
         if now.saturating_sub(self.last_activity) > BURST_SECONDS {

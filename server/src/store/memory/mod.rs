@@ -11,9 +11,9 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use self::entry::{Entry, User};
-use self::table::{Found, Page, Replaced, Scope, Table};
+use self::table::{Found, Page, Renewed, Replaced, Scope, Table};
 use self::text::Text;
-use super::{Lookup, NewSession, Read, StoreError};
+use super::{Lookup, NewSession, Read, Renewal, StoreError};
 use crate::clock::Clock;
 use crate::data::{Change, Data};
 use crate::params::App;
@@ -93,12 +93,7 @@ impl MemoryStore {
             let Some(before) = self.lock().live(app, token, now).map(|entry| entry.data.clone()) else {
                 return Ok(None);
             };
-            let text = before.as_ref().map(Text::to_raw).transpose().map_err(|_| StoreError::Corrupt)?;
-            let mut data = Data::from_text(text.as_deref()).map_err(|_| StoreError::Corrupt)?;
-            data.apply(change);
-            // A session that is too large already may become smaller step by step.
-            let longest = self.max_session_bytes.max(text.as_ref().map_or(0, |text| text.get().len()));
-            let data = data.to_bounded_text(longest)?.map(Text::new);
+            let data = self.merged(before.as_ref(), Some(change))?;
             let replace = |table: &mut Table| table.replace(app, token, now, before.as_ref(), data.as_ref());
             match self.with_room(replace).await? {
                 Replaced::Done(changed) => return Ok(changed.view(now)),
@@ -106,6 +101,53 @@ impl MemoryStore {
                 Replaced::Conflict => {}
             }
         }
+    }
+
+    /// Merges as [`Self::set`] does.
+    pub async fn renew(
+        &self,
+        app: &App,
+        token: &Token,
+        change: Option<&Change>,
+        others: bool,
+    ) -> Result<Renewal, StoreError> {
+        let now = self.now();
+        let Some(user) = self.lock().live(app, token, now).map(|entry| Arc::clone(&entry.user)) else {
+            return Ok(Renewal::default());
+        };
+        // Another renewal that comes first makes another session of the user, which is not to be ended.
+        let is_there = |table: &Table| others && table.live(app, token, now).is_some();
+        let is_other = |(other, _): &Found| **other != *token.as_str();
+        let others = self.remove_while(is_there, &Scope::User(user), is_other).await;
+        let new = Token::generate(self.clock.millis()).map_err(|_| StoreError::NoRandomness)?;
+        let key = Arc::from(new.as_str());
+        loop {
+            let Some(before) = self.lock().live(app, token, now).map(|entry| entry.data.clone()) else {
+                return Ok(Renewal { token: None, others });
+            };
+            let data = self.merged(before.as_ref(), change)?;
+            let renew = |table: &mut Table| table.renew(app, token, now, before.as_ref(), data.as_ref(), &key);
+            match self.with_room(renew).await? {
+                Renewed::Done(ended) => {
+                    drop(ended);
+                    return Ok(Renewal { token: Some(new), others });
+                }
+                Renewed::Missing => return Ok(Renewal { token: None, others }),
+                Renewed::Conflict => {}
+            }
+        }
+    }
+
+    /// `d` after a change.
+    fn merged(&self, before: Option<&Text>, change: Option<&Change>) -> Result<Option<Text>, StoreError> {
+        let text = before.map(Text::to_raw).transpose().map_err(|_| StoreError::Corrupt)?;
+        let mut data = Data::from_text(text.as_deref()).map_err(|_| StoreError::Corrupt)?;
+        if let Some(change) = change {
+            data.apply(change);
+        }
+        // A session that is too large already may become smaller step by step.
+        let longest = self.max_session_bytes.max(text.as_ref().map_or(0, |text| text.get().len()));
+        Ok(data.to_bounded_text(longest)?.map(Text::new))
     }
 
     pub fn kill(&self, app: &App, token: &Token) -> u64 {
@@ -124,14 +166,14 @@ impl MemoryStore {
     }
 
     pub async fn kill_all(&self, app: &App) -> u64 {
-        self.remove(&Scope::All, |entry| entry.belongs_to(app)).await
+        self.remove(&Scope::All, |(_, entry)| entry.belongs_to(app)).await
     }
 
     pub async fn active_users(&self, app: &App, dt: i64) -> u64 {
         let since = self.now().saturating_sub(dt);
         #[expect(clippy::mutable_key_type, reason = "the order depends on app and id, which do not change")]
         let mut users = BTreeSet::new();
-        let is_active = |entry: &Entry| entry.belongs_to(app) && entry.user.last_use() >= since;
+        let is_active = |(_, entry): &Found| entry.belongs_to(app) && entry.user.last_use() >= since;
         self.visit(&Scope::All, is_active, |found| {
             users.extend(found.into_iter().map(|(_, entry)| Arc::clone(&entry.user)));
         })
@@ -143,7 +185,7 @@ impl MemoryStore {
         let now = self.now();
         let since = now.saturating_sub(dt);
         let mut sessions = Vec::new();
-        let was_used = |entry: &Entry| entry.belongs_to(app) && entry.last_use >= since;
+        let was_used = |(_, entry): &Found| entry.belongs_to(app) && entry.last_use >= since;
         self.visit(&Scope::All, was_used, |found| {
             sessions
                 .extend(found.into_iter().filter_map(|(token, entry)| Some((entry.last_use, token, entry.view(now)?))));
@@ -168,7 +210,7 @@ impl MemoryStore {
     }
 
     pub async fn sweep(&self, now: i64) -> u64 {
-        self.remove(&Scope::All, |entry| entry.has_expired(now)).await
+        self.remove(&Scope::All, |(_, entry)| entry.has_expired(now)).await
     }
 
     /// The bytes that all sessions take.
@@ -203,14 +245,27 @@ impl MemoryStore {
     }
 
     /// Passes the sessions that match to `see`, a page at a time, without the lock.
-    async fn visit(&self, scope: &Scope, matches: impl Fn(&Entry) -> bool, see: impl FnMut(Vec<Found>)) {
+    async fn visit(&self, scope: &Scope, matches: impl Fn(&Found) -> bool, see: impl FnMut(Vec<Found>)) {
         self.in_pages(|table, after| table.page(scope, after, &matches), see).await;
     }
 
     /// Ends the sessions that match and returns their number.
-    async fn remove(&self, scope: &Scope, matches: impl Fn(&Entry) -> bool) -> u64 {
+    async fn remove(&self, scope: &Scope, matches: impl Fn(&Found) -> bool) -> u64 {
+        self.remove_while(|_| true, scope, matches).await
+    }
+
+    /// As [`Self::remove`], until `goes_on` does not hold, which is looked at with each page.
+    async fn remove_while(
+        &self,
+        goes_on: impl Fn(&Table) -> bool,
+        scope: &Scope,
+        matches: impl Fn(&Found) -> bool,
+    ) -> u64 {
         let mut removed = 0usize;
         let remove_page = |table: &mut Table, after| {
+            if !goes_on(table) {
+                return Page { found: Vec::new(), last: None };
+            }
             let page = table.page(scope, after, &matches);
             for (token, _) in &page.found {
                 table.remove(token);

@@ -55,6 +55,15 @@ pub enum Replaced {
     Missing,
 }
 
+/// What became of a renewal.
+pub enum Renewed {
+    /// The session that ended. The caller drops it after it has released the lock.
+    Done(Option<Found>),
+    /// `d` has another text than the change is based on.
+    Conflict,
+    Missing,
+}
+
 impl Table {
     pub fn new(max_bytes: usize) -> Self {
         Self { by_token: BTreeMap::new(), by_user: BTreeSet::new(), bytes: EMPTY, max_bytes }
@@ -108,11 +117,7 @@ impl Table {
         data: Option<&Text>,
     ) -> Result<Replaced, StoreError> {
         let Some(entry) = self.live(app, token, now) else { return Ok(Replaced::Missing) };
-        let unchanged = match (&entry.data, expected) {
-            (Some(found), Some(expected)) => found.is(expected),
-            (found, expected) => found.is_none() && expected.is_none(),
-        };
-        if !unchanged {
+        if !entry.holds(expected) {
             return Ok(Replaced::Conflict);
         }
         let writes = entry.writes.saturating_add(1);
@@ -130,6 +135,37 @@ impl Table {
         Ok(Replaced::Done(changed))
     }
 
+    /// Puts a new session with `data` in the place of one, if its `d` still is `expected`.
+    pub fn renew(
+        &mut self,
+        app: &App,
+        token: &Token,
+        now: i64,
+        expected: Option<&Text>,
+        data: Option<&Text>,
+        new: &Arc<str>,
+    ) -> Result<Renewed, StoreError> {
+        let Some(entry) = self.live(app, token, now) else { return Ok(Renewed::Missing) };
+        if !entry.holds(expected) {
+            return Ok(Renewed::Conflict);
+        }
+        let renewed = Entry {
+            reads: 1,
+            writes: 1,
+            last_activity: now,
+            last_use: now,
+            data: data.cloned(),
+            ..Entry::clone(entry)
+        };
+        let (before, after) = (entry.size(), renewed.size());
+        if after > before {
+            self.fits(after.saturating_sub(before))?;
+        }
+        let ended = self.remove(token.as_str());
+        self.insert(new, &renewed)?;
+        Ok(Renewed::Done(ended))
+    }
+
     /// Removes a session. The caller drops it after it has released the lock.
     pub fn remove(&mut self, token: &str) -> Option<Found> {
         let (token, entry) = self.by_token.remove_entry(token)?;
@@ -143,7 +179,7 @@ impl Table {
     }
 
     /// Looks at the next [`PAGE`] sessions after a token, and returns those that match.
-    pub fn page(&self, scope: &Scope, after: Option<Arc<str>>, matches: impl Fn(&Entry) -> bool) -> Page {
+    pub fn page(&self, scope: &Scope, after: Option<Arc<str>>, matches: impl Fn(&Found) -> bool) -> Page {
         let after = after.map_or(Bound::Unbounded, Bound::Excluded);
         let mut found: Vec<Found> = match scope {
             Scope::All => {
@@ -156,7 +192,7 @@ impl Table {
             }
         };
         let last = if found.len() < PAGE { None } else { found.last().map(|(token, _)| Arc::clone(token)) };
-        found.retain(|(_, entry)| matches(entry));
+        found.retain(matches);
         Page { found, last }
     }
 

@@ -99,6 +99,47 @@ async fn a_session_is_not_created_larger_than_the_bound() {
 }
 
 #[tokio::test]
+async fn a_full_store_renews_a_session_that_does_not_grow_and_leaves_one_that_would() {
+    let fixture = Fixture::new(1 << 14, 1000);
+    let (store, app) = (&fixture.store, &fixture.app);
+    let mut token = fixture.create("{}").await.unwrap();
+    while fixture.create("{}").await.is_ok() {}
+    let bytes = store.bytes();
+    for _ in 0..100 {
+        token = store.renew(app, &token, None, false).await.unwrap().token.unwrap();
+    }
+    assert_eq!(store.bytes(), bytes);
+    let text = format!(r#"{{"a":"{}"}}"#, "x".repeat(900));
+    let larger = Change::parse(&RawValue::from_string(text).unwrap()).unwrap();
+    assert_eq!(store.renew(app, &token, Some(&larger), false).await.unwrap_err(), StoreError::Full);
+    assert_eq!((fixture.reads(&token), store.bytes()), (Some(1), bytes));
+    let renewal = store.renew(app, &token, Some(&larger), true).await.unwrap();
+    assert!(renewal.others > 10 && renewal.token.is_some(), "the others make room");
+    store.kill(app, &renewal.token.unwrap());
+    assert_eq!(store.bytes(), MemoryStore::new(0, 0, store.clock.clone()).bytes());
+}
+
+#[tokio::test]
+async fn a_renewal_that_ends_the_others_spares_the_session_of_one_that_comes_first() {
+    let fixture = Fixture::new(usize::MAX, 1000);
+    let (store, app) = (&fixture.store, &fixture.app);
+    let token = fixture.create("{}").await.unwrap();
+    for _ in 1..PAGE * 3 {
+        fixture.create("{}").await.unwrap();
+    }
+    let mut first = None;
+    let (_, last) = interleaved(store.renew(app, &token, None, true), || {
+        if first.is_none() {
+            first = interleaved(store.renew(app, &token, None, false), || {}).1.unwrap().token;
+        }
+    });
+    let last = last.unwrap();
+    // The session itself may be in the first page.
+    assert!(last.token.is_none() && [PAGE - 1, PAGE].contains(&usize::try_from(last.others).unwrap()), "{last:?}");
+    assert_eq!(fixture.reads(&first.unwrap()), Some(1));
+}
+
+#[tokio::test]
 async fn a_full_store_is_swept_once_a_second_and_ready_again() {
     let fixture = Fixture::new(1 << 14, 1000);
     assert_eq!(fixture.store.ready().await, Ok(()));

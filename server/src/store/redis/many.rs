@@ -14,6 +14,7 @@ use super::script::Arg;
 use crate::params::App;
 use crate::session::Session;
 use crate::store::{Cause, StoreError};
+use crate::token::Token;
 
 /// Sessions that one command reads or ends. Bounds how long one command blocks Redis.
 const CHUNK: usize = 500;
@@ -28,8 +29,14 @@ type Pair = (String, String);
 
 impl RedisStore {
     pub async fn kill_user(&self, app: &App, id: &str) -> Result<u64, StoreError> {
+        self.kill_user_except(app, id, None).await
+    }
+
+    /// Ends all sessions of a user but one.
+    pub async fn kill_user_except(&self, app: &App, id: &str, kept: Option<&Token>) -> Result<u64, StoreError> {
         let keys = self.layout.of_user(app, id);
-        let tokens = self.user_tokens(&keys, app, id).await?;
+        let mut tokens = self.user_tokens(&keys, app, id).await?;
+        tokens.retain(|token| kept.is_none_or(|kept| kept.as_str() != token));
         let pairs: Vec<Pair> = tokens.into_iter().map(|token| (token, id.to_owned())).collect();
         let mut killed = 0u64;
         for chunk in pairs.chunks(CHUNK) {

@@ -15,6 +15,7 @@ pub struct Scripts {
     pub create: Script,
     pub get: Script,
     pub set: Script,
+    pub renew: Script,
     pub kill: Script,
     pub kill_many: Script,
     pub read_many: Script,
@@ -31,9 +32,10 @@ macro_rules! lua {
 impl Scripts {
     pub fn new() -> Self {
         Self {
-            create: lua!("seconds", "net", "create"),
+            create: lua!("seconds", "net", "add", "create"),
             get: lua!("seconds", "live", "net", "touch", "get", "remove", "end_idle"),
             set: lua!("seconds", "live", "net", "touch", "set"),
+            renew: lua!("seconds", "live", "net", "add", "remove", "renew"),
             kill: lua!("seconds", "live", "remove", "kill"),
             kill_many: lua!("remove", "kill_many"),
             read_many: lua!("read_many"),

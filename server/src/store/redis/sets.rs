@@ -1,25 +1,19 @@
-//! Changes of sessions, one writer a session: a call writes its own change; changes that arrive meanwhile wait, and a
+//! Changes of sessions: a call writes its own change; changes that arrive meanwhile wait in the queue of the session, and a
 //! task writes them together.
-//!
-//! So the callers of one session do not compete, and as many of them as come are served by a few round trips to Redis.
-//! Conflicts are left between instances of the service.
 //!
 //! A caller waits as long as the writer gets on, whose commands are bounded by the timeout of the store. If one fails,
 //! all who wait for this session are told so at once.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use redis::{FromRedisValue, Value};
 use serde_json::value::RawValue;
-use tokio::runtime::Handle;
-use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::RedisStore;
 use super::connection::Kind;
 use super::fields::{Fields, number, parse_data, parse_timed_session_without_data};
+use super::queue::{Key, Next, Set, Turn, Waiting};
 use super::script::Arg;
 use crate::data::{Change, Data};
 use crate::params::App;
@@ -27,121 +21,37 @@ use crate::session::{BURST_SECONDS, Session};
 use crate::store::{Cause, StoreError};
 use crate::token::Token;
 
-/// Changes that are written together. Bounds how long the caller of the first one waits for the others.
-const BATCH: usize = 128;
 /// Writes of other instances that come first, after which a batch fails.
-const MAX_CONFLICTS: usize = 100;
+pub const MAX_CONFLICTS: usize = 100;
 /// Callers that are answered before other tasks get their turn: each then has a response to write, and often a next
 /// request to read.
 const ANSWERS_AT_ONCE: usize = 8;
 /// Bytes of `d` that are written as text before other tasks get their turn.
 const BYTES_AT_ONCE: usize = 64 * 1024;
 
-type Key = Arc<(App, Token)>;
-type Outcome = Result<Option<Session>, StoreError>;
-
-struct Waiting {
-    change: Change,
-    answer: oneshot::Sender<Outcome>,
-}
-
-/// The changes that wait, by session. A session has an entry while a task writes its changes.
-#[derive(Default)]
-pub struct SetQueue(Mutex<HashMap<Key, Vec<Waiting>>>);
-
-impl SetQueue {
-    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Vec<Waiting>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// If a session is being written, lets the change wait and returns where its outcome comes from. If not, the caller
-    /// has to write it, and the next ones wait.
-    fn wait_or_write(&self, key: &Key, change: &Change) -> Option<oneshot::Receiver<Outcome>> {
-        match self.lock().entry(Arc::clone(key)) {
-            Entry::Occupied(mut queue) => {
-                let (answer, outcome) = oneshot::channel();
-                queue.get_mut().push(Waiting { change: change.clone(), answer });
-                Some(outcome)
-            }
-            Entry::Vacant(place) => {
-                place.insert(Vec::new());
-                None
-            }
-        }
-    }
-
-    /// Ends the turn of a writer. Returns whether others wait.
-    fn has_next(&self, key: &Key) -> bool {
-        match self.lock().entry(Arc::clone(key)) {
-            Entry::Occupied(queue) if queue.get().is_empty() => {
-                queue.remove();
-                false
-            }
-            Entry::Occupied(_) => true,
-            Entry::Vacant(_) => false,
-        }
-    }
-
-    /// The next changes to write; `None` if there are none, and the task has to end. Changes whose callers have given up
-    /// are dropped.
-    fn next(&self, key: &Key) -> Option<Vec<Waiting>> {
-        let mut queues = self.lock();
-        let queue = queues.get_mut(key)?;
-        queue.retain(|waiting| !waiting.answer.is_closed());
-        if queue.is_empty() {
-            queues.remove(key);
-            return None;
-        }
-        let rest = queue.split_off(queue.len().min(BATCH));
-        Some(std::mem::replace(queue, rest))
-    }
-
-    /// Answers all who wait, unless they can be written: they were not, when the answer to others was lost.
-    fn fail(&self, key: &Key, error: StoreError) {
-        if error == StoreError::Unavailable(Cause::UnknownOutcome) {
-            return;
-        }
-        let waiting = self.lock().get_mut(key).map(std::mem::take).unwrap_or_default();
-        for waiting in waiting {
-            // Fails if the caller has given up.
-            let _ = waiting.answer.send(Err(error));
-        }
-    }
-}
-
-/// The turn of a call that writes its own change.
-struct Turn {
-    store: Arc<RedisStore>,
-    key: Key,
-    /// What Redis holds after the write.
-    known: Option<Found>,
-}
-
-impl Drop for Turn {
-    fn drop(&mut self) {
-        if !self.store.sets.has_next(&self.key) {
-            return;
-        }
-        // Fails only while the program ends.
-        if let Ok(runtime) = Handle::try_current() {
-            let (store, key, known) = (Arc::clone(&self.store), self.key.clone(), self.known.take());
-            runtime.spawn(async move { store.write_all(&key, known).await });
-        }
-    }
-}
+pub type Outcome = Result<Option<Session>, StoreError>;
 
 /// What Redis holds of a session.
-struct Found {
+pub struct Found {
     /// `w` as Redis holds it.
-    w: Vec<u8>,
+    pub w: Vec<u8>,
     /// `d` as Redis holds it.
-    d: Vec<u8>,
+    pub d: Vec<u8>,
+}
+
+impl Found {
+    /// The values of `w` and `d`, as a script returns them.
+    pub fn of_pair(mut pair: Fields) -> Self {
+        let d = pair.pop().flatten().unwrap_or_default();
+        let w = pair.pop().flatten().unwrap_or_default();
+        Self { w, d }
+    }
 }
 
 /// What a batch of changes makes of a session.
-struct Merged {
+pub struct Merged {
     /// `d` after all changes.
-    text: Option<Box<RawValue>>,
+    pub text: Option<Box<RawValue>>,
     /// For each change why it was left out.
     refused: Vec<Option<StoreError>>,
 }
@@ -164,13 +74,8 @@ impl FromRedisValue for Written {
         if let Value::Int(_) = value {
             return Ok(Self::Unknown);
         }
-        let mut fields = Fields::from_redis_value(value)?;
-        if fields.len() > 2 {
-            return Ok(Self::Done(fields));
-        }
-        let d = fields.pop().flatten().unwrap_or_default();
-        let w = fields.pop().flatten().unwrap_or_default();
-        Ok(Self::Conflict(Found { w, d }))
+        let fields = Fields::from_redis_value(value)?;
+        Ok(if fields.len() > 2 { Self::Done(fields) } else { Self::Conflict(Found::of_pair(fields)) })
     }
 }
 
@@ -178,7 +83,8 @@ impl RedisStore {
     /// Changes `d`, together with the changes of other callers that wait for the same session.
     pub async fn set(self: &Arc<Self>, app: &App, token: &Token, change: Change) -> Outcome {
         let key = Arc::new((app.clone(), token.clone()));
-        let Some(outcome) = self.sets.wait_or_write(&key, &change) else {
+        let wait = |answer| Waiting::Set(Set { change: change.clone(), answer });
+        let Some(outcome) = self.sets.wait_or_write(&key, wait) else {
             // Nobody writes this session: this call does, and then starts a task for those who came meanwhile. That
             // also happens if this call is dropped halfway.
             let mut turn = Turn { store: Arc::clone(self), key, known: None };
@@ -191,11 +97,19 @@ impl RedisStore {
         outcome.await.unwrap_or(Err(StoreError::Unavailable(Cause::UnknownOutcome)))
     }
 
-    /// Writes what waits. `known` is what Redis held after the last write.
-    async fn write_all(&self, key: &Key, mut known: Option<Found>) {
-        while let Some(batch) = self.sets.next(key) {
-            let (changes, answers): (Vec<_>, Vec<_>) =
-                batch.into_iter().map(|waiting| (waiting.change, waiting.answer)).unzip();
+    /// Serves what waits. `known` is what Redis held after the last write.
+    pub async fn write_all(self: &Arc<Self>, key: &Key, mut known: Option<Found>) {
+        while let Some(next) = self.sets.next(key) {
+            let batch = match next {
+                Next::Sets(batch) => batch,
+                Next::Renewal(caller) => {
+                    // The end of its turn starts a task for the rest, also if the caller has given up.
+                    let turn = Turn { store: Arc::clone(self), key: Arc::clone(key), known };
+                    drop(caller.send(Ok(turn)));
+                    return;
+                }
+            };
+            let (changes, answers): (Vec<_>, Vec<_>) = batch.into_iter().map(|set| (set.change, set.answer)).unzip();
             let outcomes = match self.write(key, &changes, known.take()).await {
                 Ok((outcomes, found)) => {
                     known = found;
@@ -304,7 +218,7 @@ fn missing(changes: &[Change]) -> Vec<Outcome> {
 impl Merged {
     /// Merges all changes. Those that make the session too large are left out; that is looked at one by one only if the
     /// result is too large, to be quick: while changes are merged, another instance may write.
-    fn new(stored: &[u8], changes: &[Change], max_bytes: usize) -> Result<Self, StoreError> {
+    pub fn new(stored: &[u8], changes: &[Change], max_bytes: usize) -> Result<Self, StoreError> {
         let mut data = parse_data(stored)?;
         changes.iter().for_each(|change| data.apply(change));
         if let Ok(text) = data.to_bounded_text(max_bytes) {
@@ -331,6 +245,11 @@ impl Merged {
     /// Changes that were not left out.
     fn count(&self) -> i64 {
         i64::try_from(self.refused.iter().filter(|refused| refused.is_none()).count()).unwrap_or(i64::MAX)
+    }
+
+    /// Why a change was left out, if one was.
+    pub fn refusal(&self) -> Option<StoreError> {
+        self.refused.iter().copied().flatten().next()
     }
 
     /// The outcomes if every change was left out.

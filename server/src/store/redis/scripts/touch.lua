@@ -13,7 +13,7 @@ local function touch(fields, idle, left, app, token, now)
     if fields[8] == '1' then
       redis.call('HSET', KEYS[4], 'ttl', left)
     end
-    cast_net(left)
+    cast_net(KEYS[4], left)
   end
 end
 
