@@ -120,8 +120,20 @@ pub struct Envoy {
 }
 
 impl Envoy {
-    /// Starts Envoy and waits until it serves.
+    /// Starts Envoy and waits until it serves. The filter logs at level debug.
     pub fn start(
+        listeners: &[Listener],
+        clusters: &[Cluster],
+        upstream: SocketAddr,
+        concurrency: u32,
+        environment: &[(&'static str, String)],
+    ) -> Self {
+        Self::start_at_level("debug", listeners, clusters, upstream, concurrency, environment)
+    }
+
+    /// Starts Envoy, whose filter logs at this level, and waits until it serves.
+    pub fn start_at_level(
+        level: &str,
         listeners: &[Listener],
         clusters: &[Cluster],
         upstream: SocketAddr,
@@ -134,7 +146,13 @@ impl Envoy {
         let mut command = Command::new(program_from("ENVOY_BIN"));
         command
             .envs(environment.iter().map(|(name, value)| (name, value)))
-            .args(["--disable-hot-restart", "--log-level", "warning", "--component-log-level", "wasm:debug"])
+            .args([
+                "--disable-hot-restart",
+                "--log-level",
+                "warning",
+                "--component-log-level",
+                &format!("wasm:{level}"),
+            ])
             .args(["--concurrency", &concurrency.to_string(), "--file-flush-interval-msec", "20"])
             .arg("--config-path")
             .arg(bootstrap)
@@ -185,6 +203,14 @@ impl Envoy {
 
     pub fn log(&self) -> String {
         self.process.output()
+    }
+
+    /// The memory that the process holds, in bytes: `VmRSS`.
+    pub fn resident_bytes(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.process.pid());
+        let status = fs::read_to_string(path).expect("Linux tells of a running process");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a process has memory");
+        line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number of KiB") * 1024
     }
 
     /// The memory of all VMs, in bytes. V8 reserves 8 GiB or more for the memory of a module, of which it makes the first
