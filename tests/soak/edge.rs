@@ -11,6 +11,7 @@ use test_support::wait;
 use crate::harness::envoy::{Cluster, Envoy, Listener};
 use crate::harness::mesh::plugin;
 use crate::ledger::TTL;
+use crate::memory::{Memory, Sample};
 use crate::store::TIMEOUT;
 use crate::tally::Tally;
 use crate::upstream::START;
@@ -20,17 +21,31 @@ const WORKERS: u32 = 2;
 const CACHE_BYTES: u64 = 65_536;
 const METRICS: &str = "wasmcustom.rest_sessions.";
 
+/// What every soak raises.
+const HAPPENED: [&str; 17] = [
+    "allowed_total",
+    "anonymous_total",
+    "off_total",
+    "denied_no_session_total",
+    "denied_unavailable_total",
+    "logouts_total",
+    "abandoned_total",
+    "conflicts_total",
+    "coalesced_total",
+    "call_failures_breaker_total",
+    "call_failures_connect_total",
+    "call_failures_status_total",
+    "cache_hits_total",
+    "cache_shared_hits_total",
+    "cache_negative_hits_total",
+    "write_backs_total",
+    "recheck_closed_total",
+];
+
 pub struct Edge {
     envoy: Envoy,
     revision: u64,
-    samples: Vec<Sample>,
-}
-
-/// The memory of Envoy, and that of its VMs in it.
-struct Sample {
-    after: Duration,
-    resident: u64,
-    vms: u64,
+    pub memory: Memory,
 }
 
 impl Edge {
@@ -38,7 +53,7 @@ impl Edge {
         let clusters = [Cluster::new("rest-sessions", rest_sessions)];
         // At level debug, each refusal would be a line of the log.
         let envoy = Envoy::start_at_level("warning", &[listener(0)], &clusters, upstream, WORKERS, &[]);
-        Self { envoy, revision: 0, samples: Vec::new() }
+        Self { envoy, revision: 0, memory: Memory::default() }
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -59,7 +74,8 @@ impl Edge {
 
     pub fn sample(&mut self, after: Duration) {
         let (resident, vms) = (self.envoy.resident_bytes(), self.envoy.vm_bytes());
-        self.samples.push(Sample { after, resident, vms });
+        let invalidations = self.metric("ends_total");
+        self.memory.add(Sample { after, resident, vms, invalidations });
     }
 
     #[track_caller]
@@ -116,7 +132,6 @@ impl Edge {
     pub fn assert_counters_add_up(&self, tally: &Tally, arrived: u64) {
         let outcomes = self.outcomes();
         let of = |names: &[&str]| names.iter().map(|name| outcomes[*name]).sum::<u64>();
-        println!("{outcomes:#?}");
         let total = tally.total();
         let counted = outcomes.values().sum::<u64>();
         assert_eq!(counted, self.stat("http.main.downstream_rq_total"), "outcomes, and requests that Envoy counted");
@@ -137,8 +152,26 @@ impl Edge {
         // What arrived has passed, and what was answered with 200 has arrived.
         assert!(arrived <= passed, "{arrived} requests arrived at the upstream, {passed} passed");
         assert!(arrived + logouts >= total.passed, "{arrived} requests arrived, {} had a response", total.passed);
+        // A miss makes a call, joins one or is refused by the breaker. Changes and ends make calls too, unless they share
+        // one, and so does a lookup that an end overtakes.
+        let calls: u64 = ["calls_total", "coalesced_total", "call_failures_breaker_total"]
+            .iter()
+            .map(|name| self.metric(name))
+            .sum();
+        let misses = self.metric("cache_misses_total");
+        let changes = logouts + of(&["logout_failures_total"]) + self.metric("write_backs_total") + failed_changes;
+        let repeated = u64::from(WORKERS) * self.metric("ends_total");
+        within("calls", calls, misses, changes + repeated);
         let others = counted - passed - logouts - failed - of(&["denied_no_session_total", "abandoned_total"]);
         assert_eq!(others, 0, "these outcomes were not expected: {outcomes:?}");
+    }
+
+    /// Each part of the soak has taken place.
+    #[track_caller]
+    pub fn assert_complete(&self) {
+        for name in HAPPENED {
+            assert!(self.metric(name) > 0, "{name} is 0: a part of the soak did not take place");
+        }
     }
 
     fn outcomes(&self) -> BTreeMap<&'static str, u64> {
@@ -151,14 +184,6 @@ impl Edge {
             println!("{:<40} {count:>10}", name.trim_start_matches(METRICS));
         }
         println!("{:<40} {:>10}", "configurations", self.revision);
-    }
-
-    pub fn print_memory(&self) {
-        let step = self.samples.len().div_ceil(20).max(1);
-        for sample in self.samples.iter().step_by(step).chain(self.samples.last()) {
-            let (resident, vms) = (sample.resident >> 10, sample.vms >> 10);
-            println!("after {:>5} s: {resident:>8} KiB, of which VMs {vms:>7} KiB", sample.after.as_secs());
-        }
     }
 }
 

@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// `cache.ttl`: for so long a worker may use a session that has ended behind Envoy's back. It counts from the start of a
-/// lookup, which is before the end.
-pub const TTL: Duration = Duration::from_secs(1);
+/// lookup, which is before the end. A burst of h2load goes on for longer after the end of its session.
+pub const TTL: Duration = Duration::from_millis(300);
 
 /// Microseconds since 1970.
 pub fn now() -> u64 {

@@ -23,6 +23,7 @@ mod failures;
 mod leavers;
 mod ledger;
 mod load;
+mod memory;
 mod soak;
 mod sockets;
 mod store;
@@ -94,7 +95,7 @@ fn under_full_load_and_all_faults_every_request_that_passes_has_a_live_session()
     println!("{}", soak.tally);
     let (services, stores) = store.kills;
     println!("rest-sessions was killed {services} times, Redis {stores} times");
-    edge.print_memory();
+    edge.memory.print();
     edge.print_counters();
     soak.ledger
         .sessions()
@@ -102,10 +103,10 @@ fn under_full_load_and_all_faults_every_request_that_passes_has_a_live_session()
         .filter_map(|session| session.check().err())
         .for_each(|late| soak.failures.report(&late));
     soak.failures.assert_none();
-    println!("ended after {:?}", soak.failures.elapsed());
     edge.assert_no_stuck_stream();
-    println!("settled after {:?}", soak.failures.elapsed());
     edge.assert_sound();
+    edge.assert_complete();
+    edge.memory.assert_flat();
     edge.assert_counters_add_up(&soak.tally, upstream.arrived());
 }
 
