@@ -3,7 +3,7 @@
 use test_support::http1::Request;
 use test_support::token;
 
-use crate::ledger::{Session, now};
+use crate::ledger::{Session, TTL, now};
 use crate::soak::{Expect, FORGED_HEADERS, Soak};
 
 /// Changes of one session.
@@ -28,7 +28,10 @@ pub fn members(soak: &Soak) {
         let forged = FORGED_HEADERS.iter().fold(member(&session), |all, (name, value)| all.header(*name, *value));
         soak.ask("forged, with a session", &forged, Expect::Live(&session));
         match round % 3 {
-            0 => soak.kill(&session),
+            0 => {
+                soak.kill(&session);
+                soak.failures.pace(soak.failures.elapsed() + TTL);
+            }
             1 => soak.log_out(&session),
             _ => end_by_response(soak, &session),
         }
@@ -40,7 +43,7 @@ fn member(session: &Session) -> Request {
     Request::get(&format!("/member/{}", session.number)).session(&session.token)
 }
 
-/// The upstream knows whether it may arrive.
+/// Also after its end: the upstream knows whether it may arrive.
 fn use_once(soak: &Soak, session: &Session) {
     soak.ask("a session", &member(session), Expect::Live(session));
 }

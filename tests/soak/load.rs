@@ -12,10 +12,11 @@ use crate::ledger::now;
 use crate::soak::{Expect, FORGED_HEADERS, Soak};
 use crate::tally::Counts;
 
-/// Requests of a first burst, and the bounds of further ones.
+/// Requests of a first burst, and the bounds of further ones. The largest is over in time also if the machine is suddenly
+/// slow.
 const FIRST: u64 = 1_000;
 const FEWEST: u64 = 200;
-const MOST: u64 = 10_000;
+const MOST: u64 = 5_000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Kind {

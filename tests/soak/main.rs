@@ -107,7 +107,8 @@ fn under_full_load_and_all_faults_every_request_that_passes_has_a_live_session()
     edge.assert_sound();
     edge.assert_complete();
     edge.memory.assert_flat();
-    edge.assert_counters_add_up(&soak.tally, upstream.arrived());
+    edge.assert_outcomes_add_up(&soak.tally, upstream.arrived());
+    edge.assert_calls_add_up();
 }
 
 /// Faults and new configurations, second by second. In the end all is repaired.
