@@ -73,7 +73,7 @@ impl Edge {
     }
 
     pub fn sample(&mut self, after: Duration) {
-        let (resident, vms) = (self.envoy.resident_bytes(), self.envoy.vm_bytes());
+        let (resident, vms) = (resident_bytes(&self.envoy), self.envoy.vm_bytes());
         let invalidations = self.metric("ends_total");
         self.memory.add(Sample { after, resident, vms, invalidations });
     }
@@ -197,6 +197,13 @@ impl Edge {
         }
         println!("{:<40} {:>10}", "configurations", self.revision);
     }
+}
+
+/// The memory that the process holds.
+fn resident_bytes(envoy: &Envoy) -> u64 {
+    let status = envoy.proc_file("status");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a process has memory");
+    line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number of KiB") * 1024
 }
 
 /// The listener with a filter that comes by ECDS. Each revision is another configuration.

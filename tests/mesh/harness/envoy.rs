@@ -205,19 +205,16 @@ impl Envoy {
         self.process.output()
     }
 
-    /// The memory that the process holds, in bytes: `VmRSS`.
-    pub fn resident_bytes(&self) -> u64 {
-        let path = format!("/proc/{}/status", self.process.pid());
-        let status = fs::read_to_string(path).expect("Linux tells of a running process");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a process has memory");
-        line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number of KiB") * 1024
+    /// What Linux tells of the process: a file of `/proc/PID`.
+    pub fn proc_file(&self, name: &str) -> String {
+        fs::read_to_string(format!("/proc/{}/{name}", self.process.pid())).expect("Linux tells of a running process")
     }
 
     /// The memory of all VMs, in bytes. V8 reserves 8 GiB or more for the memory of a module, of which it makes the first
     /// part accessible as the module grows.
     pub fn vm_bytes(&self) -> u64 {
         const RESERVED: u64 = 4 << 30;
-        let maps = fs::read_to_string(format!("/proc/{}/maps", self.process.pid())).expect("Linux lists the mappings");
+        let maps = self.proc_file("maps");
         let mappings: Vec<(u64, u64, &str)> = maps.lines().filter_map(mapping).collect();
         let memories = mappings.windows(2).filter_map(|pair| match pair {
             [(start, end, "rw-p"), (next, last, "---p")] if end == next && last - next >= RESERVED => Some(end - start),
