@@ -169,13 +169,25 @@ impl Edge {
         let repeated = u64::from(WORKERS) * self.metric("ends_total");
         let range = misses..=misses + changes + repeated;
         assert!(range.contains(&calls), "{calls} calls, joined and refused ones; {range:?} were expected");
-        // Envoy counts each call once, whether it was retried or not.
-        let [completed, answered_5xx] = ["upstream_rq_completed", "upstream_rq_5xx"]
-            .map(|name| self.stat(&format!("cluster.rest-sessions.{name}")));
+        // Envoy counts each call once, whether it was retried or not, but none that is cut off in the middle of its response
+        // or with a replaced configuration.
+        let cluster = |name: &str| self.stat(&format!("cluster.rest-sessions.{name}"));
+        let cut = [
+            "upstream_cx_destroy_with_active_rq",
+            "upstream_rq_tx_reset",
+            "upstream_rq_rx_reset",
+            "upstream_rq_cancelled",
+        ];
+        let cut = cut.map(cluster).iter().sum::<u64>();
         let sent = self.metric("calls_total") - self.metric("call_failures_dispatch_total");
-        assert_eq!(sent, completed, "calls, and those that Envoy counted");
-        let failures = ["call_failures_timeout_total", "call_failures_connect_total", "call_failures_status_total"];
-        assert_eq!(sum(&failures), answered_5xx, "failed calls, and those that Envoy counted");
+        let failed = sum(&["call_failures_timeout_total", "call_failures_connect_total", "call_failures_status_total"]);
+        for (what, counted, seen) in
+            [("calls", sent, cluster("upstream_rq_completed")), ("failed calls", failed, cluster("upstream_rq_5xx"))]
+        {
+            let range = seen..=seen + cut;
+            assert!(range.contains(&counted), "{what}: {counted} counted, and by Envoy {seen}, with {cut} cut off");
+        }
+        assert_eq!(self.metric("cache_stale_total"), 0, "there is no stale_if_error");
     }
 
     /// Each part of the soak has taken place.
