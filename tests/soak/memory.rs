@@ -34,8 +34,8 @@ impl Memory {
         self.0.push(sample);
     }
 
-    /// Compares the time after the first third with the end. What leaks for each request, call, session, connection or
-    /// configuration is more than the bounds: at 5,000 requests a second, 100 bytes for each are 20 MiB after 40 s.
+    /// Compares the time after the first third with the end. What leaks for each request, lookup or
+    /// connection is more than the bounds: at 5,000 requests a second, 100 bytes for each are 20 MiB after 40 s.
     #[track_caller]
     pub fn assert_flat(&self) {
         let parts = self.0.len() / 6;
