@@ -2,11 +2,12 @@
 #
 # Each target installs what it needs, below .venv and .tools. Required are rustup, Python 3.10 or later (with venv) and
 # make. Variables:
-#   ENVOY_BIN, REDIS_SERVER_BIN, REDIS7_SERVER_BIN, PROMTOOL_BIN, FAKETIME_LIB, WRK_BIN, CHROMIUM_BIN
+#   ENVOY_BIN, REDIS_SERVER_BIN, REDIS7_SERVER_BIN, PROMTOOL_BIN, FAKETIME_LIB, H2LOAD_BIN, WRK_BIN, CHROMIUM_BIN
 #                                                        programs to use in place of the installed ones
 #   CARGO_TARGET_DIR                                     where Cargo builds
 #   IMAGE                                                the name of the image of `make image`
 #   CONFIG                                               the configuration for `make check`
+#   SOAK_SECONDS                                         how long `make soak` sends requests under faults; 600 by default
 #   ARGS                                                 options of `make run` (ports, --concurrency), `make bench`
 #                                                        (--rounds) and `make bench-server` (--rounds, --seconds,
 #                                                        --base REVISION); for `make test-django` and
@@ -63,13 +64,19 @@ endif
 REDIS7_SERVER_BIN ?= $(CURDIR)/.tools/redis-7/redis-server
 PROMTOOL_BIN ?= $(CURDIR)/.tools/prometheus/promtool
 FAKETIME_LIB ?= $(CURDIR)/.tools/faketime/libfaketime.so
+# The installed h2load; without one, Debian's.
+H2LOAD_BIN ?= $(shell command -v h2load 2>/dev/null)
+ifeq ($(H2LOAD_BIN),)
+  H2LOAD_BIN := $(CURDIR)/.tools/h2load/h2load
+  H2LOAD := .tools/h2load/h2load
+endif
 # The first installed browser that starts: on Ubuntu, one of these names is a stub that says how to install it.
 # Evaluated at each use, since `make chromium` may have installed it by then.
 CHROMIUM_BIN ?= $(shell for name in chromium chromium-browser google-chrome google-chrome-stable; do \
   $$name --version >/dev/null 2>&1 && command -v $$name && break; done)
 # The module of tests/mesh/traps.rs. It does not ship.
 TRAPS := $(CARGO_TARGET_DIR)/traps/rest_sessions_filter.wasm
-export CARGO_TARGET_DIR ENVOY_BIN REDIS_SERVER_BIN REDIS7_SERVER_BIN PROMTOOL_BIN FAKETIME_LIB
+export CARGO_TARGET_DIR ENVOY_BIN REDIS_SERVER_BIN REDIS7_SERVER_BIN PROMTOOL_BIN FAKETIME_LIB H2LOAD_BIN
 
 .PHONY: help
 help: ## list the targets
@@ -81,8 +88,11 @@ build: $(MODULE) ## build the filter: dist/rest_sessions_filter.wasm, the module
 .PHONY: test
 test: lint test-rust test-deploy test-browser test-django test-services ## run lint and every test: Rust, real Envoy, browser, Django, README
 
+SOAK_SECONDS ?= 600
+
 .PHONY: soak
-soak: $(MODULE) $(TRAPS) $(VENV) $(REDIS) test-programs programs ## run the long fault tests, in some minutes
+soak: $(MODULE) $(TRAPS) $(VENV) $(REDIS) test-programs programs ## run everything at once under full load and faults for ten minutes, then the long fault tests
+	SOAK_SECONDS=$(SOAK_SECONDS) cargo test --test soak --locked -- --nocapture
 	cargo test --package rest-sessions --locked -- --ignored --nocapture --test-threads 1
 	cargo test --test mesh --locked -- --ignored --nocapture --test-threads 1
 
@@ -373,11 +383,15 @@ endef
 	$(call unpack,libfaketime)
 	@ln -sf "$$(cd $(@D) && ls usr/lib/*/faketime/libfaketimeMT.so.1)" $@
 
+.tools/h2load/h2load:
+	$(call unpack,nghttp2-client $(call dependencies,nghttp2-client))
+	$(call run-unpacked,usr/bin/h2load)
+
 # Fails for none of them: without one, the tests that need it are skipped.
 .PHONY: test-programs
 test-programs:
 	@$(MAKE) --no-print-directory --keep-going .tools/redis-7/redis-server .tools/prometheus/promtool \
-	  .tools/faketime/libfaketime.so || echo "make: the tests that need these programs are skipped" >&2
+	  .tools/faketime/libfaketime.so $(H2LOAD) || echo "make: the tests that need these programs are skipped" >&2
 
 $(PATHS)/nginx/nginx:
 	$(call unpack,nginx-light $(call dependencies,nginx-light))

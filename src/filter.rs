@@ -82,7 +82,7 @@ impl Filter {
         let digest_key = RandomState::new();
         // A queue belongs to the root that registered its name last, so the name must be this worker's alone.
         let wakeup_queue = host::register_queue(&format!("rest_sessions.{:016x}", digest_key.hash_one(root_id)))?;
-        let metrics = Rc::new(Metrics::define()?);
+        let metrics = Metrics::of_this_vm()?;
         let environment = HostEnvironment { shared_data: HostSharedData(Rc::clone(&metrics)) };
         let secret = RandomState::new();
         let seeds = Seeds { digest_key, random: [0, 1, 2, 3].map(|number| secret.hash_one(number)) };

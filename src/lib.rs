@@ -39,5 +39,6 @@ use proxy_wasm::types::LogLevel;
 proxy_wasm::main! {{
     // The host filters by its own level.
     proxy_wasm::set_log_level(LogLevel::Trace);
+    metrics::Metrics::forget();
     proxy_wasm::set_root_context(|id| Box::new(root::Root::new(id)));
 }}

@@ -1,5 +1,8 @@
 //! The filter's metrics, by the numbers that the host gives them.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
 use proxy_wasm::types::MetricType;
 use rest_sessions_core::exchange::Refused;
 use rest_sessions_core::telemetry::{CALL_DURATION, Counter, ENDS_EPOCH, Gauge};
@@ -13,9 +16,27 @@ pub struct Metrics {
     call_duration: u32,
 }
 
+thread_local! {
+    static OF_THIS_VM: RefCell<Option<Rc<Metrics>>> = const { RefCell::new(None) };
+}
+
 impl Metrics {
+    /// The metrics of this VM. Envoy keeps every definition for as long as the VM lives, also a second one of the same
+    /// metric, so a VM defines them once and not for each configuration.
+    pub fn of_this_vm() -> Result<Rc<Self>, Refused> {
+        OF_THIS_VM.with_borrow_mut(|known| match known {
+            Some(metrics) => Ok(Rc::clone(metrics)),
+            None => Ok(Rc::clone(known.insert(Rc::new(Self::define()?)))),
+        })
+    }
+
+    /// At the start of a VM: it has no metrics. In native tests, VMs follow each other in one thread.
+    pub fn forget() {
+        OF_THIS_VM.set(None);
+    }
+
     /// Defines every metric, so that each is present at zero.
-    pub fn define() -> Result<Self, Refused> {
+    fn define() -> Result<Self, Refused> {
         let mut counters = [0; Counter::ALL.len()];
         for (id, counter) in counters.iter_mut().zip(Counter::ALL) {
             *id = host::define_metric(MetricType::Counter, counter.name())?;

@@ -47,6 +47,11 @@ impl Vm {
         with_host(|host| host.metrics.keys().cloned().collect())
     }
 
+    /// How often a metric was defined, also again under the same name.
+    pub fn metric_definitions(&self) -> usize {
+        with_host(|host| host.metric_names.len())
+    }
+
     pub fn log(&self) -> Vec<(Level, String)> {
         with_host(|host| host.log.clone())
     }

@@ -125,6 +125,25 @@ fn a_stale_session_is_served_in_an_outage_only_within_stale_if_error_and_max_sta
 }
 
 #[test]
+fn in_an_outage_a_session_that_another_lookup_has_just_cached_is_used_and_is_not_stale() {
+    let mut configuration = config(json!({"cache": {"ttl": "5s"}}));
+    configuration["rules"] = json!([
+        {"match": {"paths": ["/long-timeout"]}, "session": "required",
+         "rest_sessions": {"cluster": "rest-sessions", "timeout": "10s"}},
+    ]);
+    let mut vm = Vm::with_config(configuration);
+    let fails = request(&mut vm, "/long-timeout");
+    let failing = vm.call();
+    let succeeds = request(&mut vm, "/");
+    let [_, answered] = <[Call; 2]>::try_from(vm.calls()).expect("a shorter timeout makes a call of its own");
+    vm.respond(&answered, 200, SESSION);
+    assert!(succeeds.passed());
+    vm.refuse_connection(&failing);
+    assert!(fails.passed());
+    assert_counters(&vm, &[("allowed_total", 2), ("cache_misses_total", 2), ("call_failures_connect_total", 1)]);
+}
+
+#[test]
 fn an_invalid_response_does_not_serve_a_stale_session() {
     let mut vm = Vm::with_config(cached(json!({"ttl": "1s", "stale_if_error": "1h"})));
     resolved_request(&mut vm, "/", SESSION);

@@ -20,6 +20,17 @@ fn time_out(vm: &mut Vm) {
 }
 
 #[test]
+fn a_vm_defines_each_metric_once_since_the_host_keeps_every_definition() {
+    let mut vm = Vm::with_config(three_routes());
+    assert_eq!(vm.metric_definitions(), vm.metric_names().len());
+    for _ in 0..3 {
+        vm.configure(three_routes()).expect("the configuration is valid");
+    }
+    resolved_request(&mut vm, "/", SESSION);
+    assert_eq!((vm.metric_definitions(), vm.counter("allowed_total")), (vm.metric_names().len(), 1));
+}
+
+#[test]
 fn failed_calls_log_one_warning_per_second_and_cause() {
     let mut vm = Vm::with_config(without_a_breaker());
     for _ in 0..20 {

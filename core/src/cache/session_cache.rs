@@ -181,15 +181,15 @@ impl SessionCache {
         Some(session)
     }
 
-    /// A cached session past its time that may be used during an outage. `None`: there is none, it is too old for the
-    /// query, or it was invalidated.
-    pub fn get_stale(&mut self, query: Query<'_>) -> Option<Rc<Session>> {
+    /// A cached session that may be used during an outage, and whether it is past its time: a lookup may fail after another
+    /// one has cached the session. `None`: there is none, it is too old for the query, or it was invalidated.
+    pub fn get_in_outage(&mut self, query: Query<'_>) -> Option<(Rc<Session>, bool)> {
         let Some(Entry::Session(cached)) = self.store.get(place(query.hash, query.key), query.key) else { return None };
         let is_usable = query.max_age_ms > 0
             && query.now_ms < cached.lifetime.stale_until_ms
             && query.accepts(cached.requested_ms)
             && cached.version.is_current(query.data, query.hash, query.epoch);
-        is_usable.then(|| Rc::clone(&cached.session))
+        is_usable.then(|| (Rc::clone(&cached.session), query.now_ms >= cached.lifetime.fresh_until_ms))
     }
 
     /// Caches a session that was received. `version` is current.

@@ -120,8 +120,20 @@ pub struct Envoy {
 }
 
 impl Envoy {
-    /// Starts Envoy and waits until it serves.
+    /// Starts Envoy and waits until it serves. The filter logs at level debug.
     pub fn start(
+        listeners: &[Listener],
+        clusters: &[Cluster],
+        upstream: SocketAddr,
+        concurrency: u32,
+        environment: &[(&'static str, String)],
+    ) -> Self {
+        Self::start_at_level("debug", listeners, clusters, upstream, concurrency, environment)
+    }
+
+    /// Starts Envoy, whose filter logs at this level, and waits until it serves.
+    pub fn start_at_level(
+        level: &str,
         listeners: &[Listener],
         clusters: &[Cluster],
         upstream: SocketAddr,
@@ -134,7 +146,13 @@ impl Envoy {
         let mut command = Command::new(program_from("ENVOY_BIN"));
         command
             .envs(environment.iter().map(|(name, value)| (name, value)))
-            .args(["--disable-hot-restart", "--log-level", "warning", "--component-log-level", "wasm:debug"])
+            .args([
+                "--disable-hot-restart",
+                "--log-level",
+                "warning",
+                "--component-log-level",
+                &format!("wasm:{level}"),
+            ])
             .args(["--concurrency", &concurrency.to_string(), "--file-flush-interval-msec", "20"])
             .arg("--config-path")
             .arg(bootstrap)
@@ -187,11 +205,16 @@ impl Envoy {
         self.process.output()
     }
 
+    /// What Linux tells of the process: a file of `/proc/PID`.
+    pub fn proc_file(&self, name: &str) -> String {
+        fs::read_to_string(format!("/proc/{}/{name}", self.process.pid())).expect("Linux tells of a running process")
+    }
+
     /// The memory of all VMs, in bytes. V8 reserves 8 GiB or more for the memory of a module, of which it makes the first
     /// part accessible as the module grows.
     pub fn vm_bytes(&self) -> u64 {
         const RESERVED: u64 = 4 << 30;
-        let maps = fs::read_to_string(format!("/proc/{}/maps", self.process.pid())).expect("Linux lists the mappings");
+        let maps = self.proc_file("maps");
         let mappings: Vec<(u64, u64, &str)> = maps.lines().filter_map(mapping).collect();
         let memories = mappings.windows(2).filter_map(|pair| match pair {
             [(start, end, "rw-p"), (next, last, "---p")] if end == next && last - next >= RESERVED => Some(end - start),

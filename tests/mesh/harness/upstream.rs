@@ -270,7 +270,7 @@ async fn respond(
 }
 
 /// Serves an upgraded connection: echoes what arrives, so that a test sees bytes pass both ways.
-async fn echo(mut stream: impl AsyncReadExt + AsyncWriteExt + Unpin) {
+pub async fn echo(mut stream: impl AsyncReadExt + AsyncWriteExt + Unpin) {
     let mut buffer = [0; 1024];
     while let Ok(length @ 1..) = stream.read(&mut buffer).await {
         if stream.write_all(&buffer[..length]).await.is_err() {

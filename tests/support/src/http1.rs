@@ -89,7 +89,8 @@ impl Request {
         Connection::open(address).send(self).read(self.method == "HEAD")
     }
 
-    fn bytes(&self) -> Vec<u8> {
+    /// What is sent.
+    pub fn bytes(&self) -> Vec<u8> {
         let mut head = format!("{} {} HTTP/1.1\r\n", self.method, self.target).into_bytes();
         let mut line = |name: &[u8], value: &[u8]| head.extend_from_slice(&[name, b": ", value, b"\r\n"].concat());
         if let Some(host) = &self.host {

@@ -141,7 +141,7 @@ impl Sessions {
             Err(failure) => failure,
         };
         self.report_failure(cx, failure, backend, actions);
-        Some(self.or_stale(cx, key, hash, waiter, Lookup::Failed(failure), actions))
+        Some(self.or_cached(cx, key, hash, waiter, Lookup::Failed(failure), actions))
     }
 
     /// Lets waiters join the lookup of the session that is in flight, if it began after the session's last invalidation.
@@ -220,14 +220,14 @@ impl Sessions {
             _ => {}
         }
         let ready = pending.waiters.iter().map(|waiter| {
-            let lookup = self.or_stale(cx, &info.key, pending.hash, *waiter, lookup.clone(), actions);
+            let lookup = self.or_cached(cx, &info.key, pending.hash, *waiter, lookup.clone(), actions);
             completion(waiter, lookup)
         });
         ready.collect()
     }
 
-    /// The lookup, or in an outage a cached session past its time, if there is one that may be used.
-    fn or_stale(
+    /// The lookup, or in an outage a cached session, if there is one that may be used.
+    fn or_cached(
         &mut self,
         cx: &Context<'_>,
         key: &SessionKey,
@@ -240,9 +240,11 @@ impl Sessions {
         let data = cx.shared_data;
         let Ok(epoch) = data.epoch() else { return lookup };
         let query = Query { data, key, hash, epoch, max_age_ms: waiter.max_age_ms, now_ms: cx.now_ms() };
-        match cache.get_stale(query) {
-            Some(session) => {
-                actions.push(Action::Count(Counter::CacheStale));
+        match cache.get_in_outage(query) {
+            Some((session, is_stale)) => {
+                if is_stale {
+                    actions.push(Action::Count(Counter::CacheStale));
+                }
                 Lookup::Active(session)
             }
             None => lookup,
