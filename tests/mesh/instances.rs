@@ -172,6 +172,16 @@ fn the_retry_of_a_lookup_goes_to_another_instance_so_that_a_killed_one_loses_non
 }
 
 #[test]
+fn the_workers_learn_at_once_which_instances_are_healthy() {
+    let pair = Pair::start();
+    let stats = pair.mesh.envoy.stats("cluster_manager.cluster_updated");
+    assert!(stats["cluster_manager.cluster_updated"] > 0, "{stats:?}");
+    assert_eq!(stats["cluster_manager.cluster_updated_via_merge"], 0, "{stats:?}");
+    let delayed = pair.mesh.envoy.stats("cluster_manager.update");
+    assert_eq!(delayed.values().sum::<u64>(), 0, "{delayed:?}");
+}
+
+#[test]
 fn an_instance_that_hangs_is_ejected_at_its_first_lookup_without_a_response() {
     let mut pair = Pair::start();
     let ejections =
