@@ -37,6 +37,9 @@ SERVICES := .tools/services/.installed
 PATHS := .tools/paths
 PATH_SERVERS := $(PATHS)/node/.installed $(PATHS)/python/.installed $(PATHS)/nginx/nginx $(PATHS)/lighttpd/lighttpd \
   $(PATHS)/apache/apache2 $(PATHS)/php/php $(PATHS)/ruby/ruby $(PATHS)/go/paths $(PATHS)/java/paths
+JDK := $(if $(shell command -v javac 2>/dev/null),,default-jdk-headless)
+# What `make test` leaves to `make test-paths`: Go's compiler and, if there is none, a JDK. Each is some 100 MB to download.
+LARGE_PATHS := go $(if $(JDK),java)
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 
 # The image that envoy/istio names. For another registry: `make image IMAGE=registry.internal/sessions:1`.
@@ -86,7 +89,7 @@ help: ## list the targets
 build: $(MODULE) ## build the filter: dist/rest_sessions_filter.wasm, the module that Envoy loads
 
 .PHONY: test
-test: lint test-rust test-deploy test-browser test-django test-services ## run lint and every test: Rust, real Envoy, browser, Django, README
+test: lint test-rust test-deploy test-browser test-django test-services test-paths-small ## run lint and every test: Rust, real Envoy, browser, Django, README, paths
 
 SOAK_SECONDS ?= 600
 
@@ -94,7 +97,6 @@ SOAK_SECONDS ?= 600
 soak: $(MODULE) $(TRAPS) $(VENV) $(REDIS) test-programs programs ## run everything at once under full load and faults for ten minutes, then the long fault tests
 	SOAK_SECONDS=$(SOAK_SECONDS) cargo test --test soak --locked -- --nocapture
 	cargo test --package rest-sessions --locked -- --ignored --nocapture --test-threads 1
-	cargo test --test mesh --locked -- --ignored --nocapture --test-threads 1
 
 # Each target ends after so many runs, or seconds.
 FUZZ_TARGETS := configuration headers cookies paths answers shared_entries worker
@@ -225,14 +227,23 @@ test-services: $(MODULE) $(VENV) .venv/.django-installed .venv/.services-install
 
 # The filter's reading of paths against that of real servers. ARGS="--seed 7 --targets 20000" tries others, and more.
 .PHONY: test-paths
-test-paths: $(MODULE) $(VENV) .venv/.paths-installed path-servers | toolchain
-	cargo build --profile peers --locked --package path-decisions
+test-paths: $(MODULE) $(VENV) .venv/.paths-installed path-servers path-decisions
 	.venv/bin/python -m pytest -ra tests/paths $(ARGS)
 
-# Fails for none of them: without one, the tests that need it are skipped.
-.PHONY: path-servers
-path-servers:
-	@$(MAKE) --no-print-directory --keep-going $(PATH_SERVERS) || \
+.PHONY: test-paths-small
+test-paths-small: $(MODULE) $(VENV) .venv/.paths-installed small-path-servers path-decisions
+	.venv/bin/python -m pytest -ra tests/paths $(LARGE_PATHS:%=--without %) $(ARGS)
+
+.PHONY: path-decisions
+path-decisions: | toolchain
+	cargo build --profile peers --locked --package path-decisions
+
+# Fail for none of them: without one, the tests that need it are skipped.
+.PHONY: path-servers small-path-servers
+path-servers: WANTED := $(PATH_SERVERS)
+small-path-servers: WANTED := $(filter-out $(LARGE_PATHS:%=$(PATHS)/%/paths),$(PATH_SERVERS))
+path-servers small-path-servers:
+	@$(MAKE) --no-print-directory --keep-going $(WANTED) || \
 	  echo "make: the comparisons with these servers are skipped" >&2
 
 # Root on Debian or Ubuntu installs Chromium. Without it the browser tests are skipped and say why.
@@ -415,17 +426,18 @@ $(PATHS)/ruby/ruby: tests/paths/servers/ruby.sh
 	$(call unpack,$(RUBY) $(call dependencies,$(RUBY)))
 	@cp $< $@ && chmod +x $@
 
-# Go's routers are packaged as sources, and are built without modules.
+# Go's routers are packaged as sources, and are built without modules. The program alone is kept, not the 600 MB of the
+# compiler.
 GO := golang-go golang-github-gin-gonic-gin-dev golang-github-labstack-echo-dev golang-github-go-chi-chi-dev \
   golang-github-gorilla-mux-dev golang-github-julienschmidt-httprouter-dev
 $(PATHS)/go/paths: tests/paths/servers/go/main.go
 	$(call unpack,$(GO) $(call dependencies,$(GO)))
 	@root="$$(ls -d $(CURDIR)/$(@D)/usr/lib/go-[0-9]*)" && env -u GOFLAGS GOROOT="$$root" GO111MODULE=off CGO_ENABLED=0 \
 	  GOPATH=$(CURDIR)/$(@D)/usr/share/gocode GOCACHE=$(CURDIR)/$(@D)/cache "$$root/bin/go" build -o $@ $<
+	@rm -rf $(@D)/usr $(@D)/cache
 
 # An unpacked Java finds its settings by absolute links, which are turned to the unpacked files.
 JARS := libtomcat10-embed-java libjetty9-java libservlet-api-java libjakarta-annotation-api-java
-JDK := $(if $(shell command -v javac 2>/dev/null),,default-jdk-headless)
 $(PATHS)/java/paths: tests/paths/servers/java/Paths.java tests/paths/servers/java.sh
 	$(call unpack,$(JARS) $(if $(JDK),$(JDK) $(call dependencies,$(JDK))))
 	@cd $(@D) && find . -type l -lname '/etc/*' | while read -r link; do ln -sfn "$$PWD$$(readlink $$link)" $$link; done

@@ -99,6 +99,10 @@ def test_calls_go_to_instances_that_are_not_ready_only_if_none_is(sessions_clust
     assert sessions_cluster["common_lb_config"]["healthy_panic_threshold"] == {"value": 1}
 
 
+def test_no_change_of_the_instances_is_kept_from_the_workers(sessions_cluster: Json) -> None:
+    assert sessions_cluster["common_lb_config"]["update_merge_window"] == "0s"
+
+
 def test_half_of_the_instances_may_be_ejected_and_only_by_calls_without_a_response(sessions_cluster: Json) -> None:
     detection = sessions_cluster["outlier_detection"]
     assert detection["split_external_local_origin_errors"] is True

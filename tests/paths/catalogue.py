@@ -45,6 +45,11 @@ class Server:
     # It drops what follows a dot, as docs/paths.md says of format suffixes: targets with a dot are not sent.
     drops_suffix: bool = False
 
+    @property
+    def kind(self) -> str:
+        """The folder of what is installed for it: its language, or its own name."""
+        return self.needs.parent.name
+
     def suits(self, policy: Policy) -> bool:
         """Whether the documentation recommends such a configuration before such a server."""
         return not (policy.exact_case and self.ignores_case) and not (policy.exact_path and self.serves_below)

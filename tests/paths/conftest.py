@@ -20,6 +20,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--seed", type=int, default=1, help="what the targets follow from")
     parser.addoption("--targets", type=int, default=1500, help="how many targets each server gets, half of them random")
     parser.addoption("--server", action="append", help="only this server; may be repeated")
+    parser.addoption("--without", action="append", default=[], help="no server of this kind, such as go")
 
 
 def pytest_configure() -> None:
@@ -28,8 +29,8 @@ def pytest_configure() -> None:
 
 
 def chosen(config: pytest.Config) -> list[Server]:
-    names = config.getoption("--server")
-    return [server for server in SERVERS if not names or server.name in names]
+    names, kinds = config.getoption("--server"), config.getoption("--without")
+    return [server for server in SERVERS if (not names or server.name in names) and server.kind not in kinds]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -19,7 +19,7 @@ from tests.paths.conftest import passing
 from tests.paths.decisions import Decision, Decisions
 from tests.paths.http2 import Http2Client
 from tests.paths.regressions import regressions
-from tests.paths.routes import POLICIES, Policy, example
+from tests.paths.routes import OPEN, POLICIES, Policy, example
 from tests.paths.targets import random_targets, single_changes
 
 # Servers that read paths in ways of their own.
@@ -69,8 +69,10 @@ def host(name: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
-    servers = [server for server in SERVERS if server.name in SAMPLE and server.needs.exists()]
+def mesh(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
+    kinds = pytestconfig.getoption("--without")
+    sample = [server for server in SERVERS if server.name in SAMPLE and server.kind not in kinds]
+    servers = [server for server in sample if server.needs.exists()]
     if not servers:
         pytest.skip("no server is installed")
     with ExitStack() as stack:
@@ -95,6 +97,8 @@ def targets(pytestconfig: pytest.Config) -> list[bytes]:
     passed = passing(everything)
     refused = [target for target in everything if target not in set(passed)]
     known = [target for target, _ in regressions()]
+    # What the servers serve without a session in each of the policies.
+    known += [example(name).encode() for name in OPEN]
     return [*known, *chance.sample(passed, min(count, len(passed))), *chance.sample(refused, min(count, len(refused)))]
 
 
