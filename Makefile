@@ -94,7 +94,7 @@ test: lint test-rust test-deploy test-browser test-django test-services test-pat
 SOAK_SECONDS ?= 600
 
 .PHONY: soak
-soak: $(MODULE) $(TRAPS) $(VENV) $(REDIS) test-programs programs ## run everything at once under full load and faults for ten minutes, then the long fault tests
+soak: $(MODULE) $(VENV) $(REDIS) test-programs programs ## run everything at once under full load and faults for ten minutes, then the long fault tests
 	SOAK_SECONDS=$(SOAK_SECONDS) cargo test --test soak --locked -- --nocapture
 	cargo test --package rest-sessions --locked -- --ignored --nocapture --test-threads 1
 
