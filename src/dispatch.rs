@@ -76,7 +76,7 @@ fn call_host(request: &CallRequest, timeout: Duration) -> Option<CallId> {
 
 /// Reads the response to a call, in the root's callback.
 pub fn read_response(num_headers: usize, body_size: usize) -> CalloutResponse {
-    let headers = match host::headers(MapType::HttpCallResponseHeaders) {
+    let headers = match host::headers(MapType::HttpCallResponseHeaders as u32) {
         Ok(headers) if num_headers > 0 => headers,
         _ => return CalloutResponse::Reset,
     };

@@ -5,7 +5,7 @@
 
 use std::ptr;
 
-use proxy_wasm::types::{BufferType, LogLevel, MapType, MetricType, StreamType};
+use proxy_wasm::types::{BufferType, LogLevel, MetricType, StreamType};
 
 use rest_sessions_core::action::HeaderMap;
 use rest_sessions_core::exchange::Refused;
@@ -26,19 +26,13 @@ unsafe extern "C" {
     fn proxy_get_buffer_bytes(kind: u32, start: usize, max: usize, data: *mut *mut u8, size: *mut usize) -> u32;
     fn proxy_get_header_map_pairs(map: u32, data: *mut *mut u8, size: *mut usize) -> u32;
     fn proxy_remove_header_map_value(map: u32, name: *const u8, name_size: usize) -> u32;
-    fn proxy_add_header_map_value(
-        map: u32,
-        name: *const u8,
-        name_size: usize,
-        value: *const u8,
-        value_size: usize,
-    ) -> u32;
+    fn proxy_add_header_map_value(map: u32, name: *const u8, name_size: usize, value: *const u8, size: usize) -> u32;
     fn proxy_replace_header_map_value(
         map: u32,
         name: *const u8,
         name_size: usize,
         value: *const u8,
-        value_size: usize,
+        size: usize,
     ) -> u32;
     fn proxy_send_local_response(
         status: u32,
@@ -63,13 +57,7 @@ unsafe extern "C" {
     fn proxy_increment_metric(id: u32, offset: i64) -> u32;
     fn proxy_record_metric(id: u32, value: u64) -> u32;
     fn proxy_get_metric(id: u32, value: *mut u64) -> u32;
-    fn proxy_get_shared_data(
-        key: *const u8,
-        key_size: usize,
-        data: *mut *mut u8,
-        size: *mut usize,
-        cas: *mut u32,
-    ) -> u32;
+    fn proxy_get_shared_data(k: *const u8, k_size: usize, data: *mut *mut u8, size: *mut usize, cas: *mut u32) -> u32;
     fn proxy_set_shared_data(key: *const u8, key_size: usize, value: *const u8, value_size: usize, cas: u32) -> u32;
 }
 
@@ -112,24 +100,15 @@ pub fn buffer(kind: BufferType, size: usize) -> Outcome<Vec<u8>> {
     bytes(|data, length| unsafe { proxy_get_buffer_bytes(kind as u32, 0, size, data, length) })
 }
 
-/// A whole header map. A map that cannot be parsed counts as a refusal.
-pub fn headers(map: MapType) -> Outcome<Headers> {
+/// A whole header map, by its number in the ABI. A map that cannot be parsed counts as a refusal.
+pub fn headers(map: u32) -> Outcome<Headers> {
     // SAFETY: the pointers are valid for the call.
-    let serialized = bytes(|data, size| unsafe { proxy_get_header_map_pairs(map as u32, data, size) })?;
+    let serialized = bytes(|data, size| unsafe { proxy_get_header_map_pairs(map, data, size) })?;
     Headers::parse(serialized).ok_or(Refused(0))
 }
 
-pub fn map_type(map: HeaderMap) -> MapType {
-    match map {
-        HeaderMap::RequestHeaders => MapType::HttpRequestHeaders,
-        HeaderMap::RequestTrailers => MapType::HttpRequestTrailers,
-        HeaderMap::ResponseHeaders => MapType::HttpResponseHeaders,
-        HeaderMap::ResponseTrailers => MapType::HttpResponseTrailers,
-    }
-}
-
 pub fn change_header(map: HeaderMap, change: &HeaderChange) -> Outcome<()> {
-    let map = map_type(map) as u32;
+    let map = map as u32;
     // SAFETY: every pointer goes with its length, and the bytes outlive the call.
     checked(unsafe {
         match change {

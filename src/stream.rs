@@ -26,14 +26,18 @@ impl Stream {
         Self { id, filter, stream: None, is_tracked: false }
     }
 
-    /// Reads a header map, and hands it to the core.
+    /// Reads a header map, and hands it to the core, unless it is of a response and no response concerns the core.
     fn handle(&mut self, map: HeaderMap, event: impl FnOnce(StreamRef, Headers) -> Event) -> Action {
+        let reads_responses = self.filter.as_ref().is_some_and(|filter| filter.reads_responses);
+        if !reads_responses && matches!(map, HeaderMap::ResponseHeaders | HeaderMap::ResponseTrailers) {
+            return Action::Continue;
+        }
         let Some(filter) = &self.filter else {
             fail_closed("event=no_configuration");
             return Action::Pause;
         };
         let stream = *self.stream.get_or_insert_with(|| filter.admit(self.id));
-        let event = match host::headers(host::map_type(map)) {
+        let event = match host::headers(map as u32) {
             Ok(headers) => event(stream, headers),
             Err(status) => Event::Refused { stream, map, status, undone: Vec::new() },
         };
@@ -41,10 +45,6 @@ impl Stream {
         filter.handle(event, &mut callback);
         self.is_tracked |= callback.is_tracked;
         if callback.goes_on { Action::Continue } else { Action::Pause }
-    }
-
-    fn reads_responses(&self) -> bool {
-        self.filter.as_ref().is_some_and(|filter| filter.reads_responses)
     }
 }
 
@@ -69,16 +69,10 @@ impl HttpContext for Stream {
     }
 
     fn on_http_response_headers(&mut self, _num_headers: usize, _end_of_stream: bool) -> Action {
-        if !self.reads_responses() {
-            return Action::Continue;
-        }
         self.handle(HeaderMap::ResponseHeaders, |stream, headers| Event::ResponseHeaders { stream, headers })
     }
 
     fn on_http_response_trailers(&mut self, _num_trailers: usize) -> Action {
-        if !self.reads_responses() {
-            return Action::Continue;
-        }
         self.handle(HeaderMap::ResponseTrailers, |_, trailers| Event::ResponseTrailers(trailers))
     }
 }

@@ -20,17 +20,18 @@ pub struct StreamRef {
     pub generation: u64,
 }
 
-/// A header section or trailer section of a stream, which the host keeps.
+/// A header section or trailer section of a stream, which the host keeps. The numbers are those of the host
+/// (`proxy_map_type_t`, proxy-wasm ABI 0.2.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HeaderMap {
     /// The header section of the request, pseudo-headers included (RFC 9113, section 8.3.1).
-    RequestHeaders,
+    RequestHeaders = 0,
     /// The trailer section of the request (RFC 9110, section 6.5).
-    RequestTrailers,
+    RequestTrailers = 1,
     /// The header section of the response, `:status` included (RFC 9113, section 8.3.2).
-    ResponseHeaders,
+    ResponseHeaders = 2,
     /// The trailer section of the response (RFC 9110, section 6.5).
-    ResponseTrailers,
+    ResponseTrailers = 3,
 }
 
 /// One thing to do. Actions about a stream are about the stream of the event that they answer.
