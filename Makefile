@@ -8,6 +8,7 @@
 #   IMAGE                                                the name of the image of `make image`
 #   CONFIG                                               the configuration for `make check`
 #   SOAK_SECONDS                                         how long `make soak` sends requests under faults; 600 by default
+#   FUZZ_TARGETS, FUZZ_SECONDS, FUZZ_RUNS                what `make fuzz` runs; how long, or how often, each target at most
 #   ARGS                                                 options of `make run` (ports, --concurrency), `make bench`
 #                                                        (--rounds) and `make bench-server` (--rounds, --seconds,
 #                                                        --base REVISION); for `make test-django` and
