@@ -183,8 +183,6 @@ object! {
         partitioned: bool = false,
         /// `Domain` of the cookie. Absent: the host alone.
         domain: Text<CookieDomain>,
-        /// `Max-Age` of the cookie, in whole seconds. Absent: the cookie is gone with the browser.
-        max_age: Millis<1_000, YEAR>,
     }
 }
 

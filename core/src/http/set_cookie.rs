@@ -1,5 +1,5 @@
-//! `set-cookie`: setting a cookie, and deleting it, which takes the name, domain and path that it was set with (RFC 6265,
-//! section 5.3, step 11).
+//! `set-cookie`: deleting a cookie, which takes the name, domain and path that it was set with (RFC 6265, section 5.3,
+//! step 11).
 
 /// The cookie attribute `SameSite` (RFC 6265bis, section 4.1.2.7).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,31 +39,13 @@ pub struct Attributes {
     /// `Partitioned`: the cookie belongs to the site of the address bar too (CHIPS). A deletion without it leaves the
     /// cookie.
     pub partitioned: bool,
-    /// `Max-Age` in seconds. `None`: the cookie is gone with the browser.
-    pub max_age_s: Option<u64>,
 }
 
 impl Attributes {
-    /// The value of `set-cookie` that sets the cookie of this name.
-    #[must_use]
-    pub fn setting(&self, name: &str, value: &str) -> String {
-        self.set_cookie(name, value, self.max_age_s)
-    }
-
     /// The value of `set-cookie` that deletes the cookie of this name.
     #[must_use]
     pub fn deletion(&self, name: &str) -> String {
-        self.set_cookie(name, "", Some(0))
-    }
-
-    fn set_cookie(&self, name: &str, value: &str, max_age_s: Option<u64>) -> String {
-        let mut value = format!("{name}={value}");
-        if let Some(max_age_s) = max_age_s {
-            value.push_str("; Max-Age=");
-            value.push_str(&max_age_s.to_string());
-        }
-        value.push_str("; Path=");
-        value.push_str(&self.path);
+        let mut value = format!("{name}=; Max-Age=0; Path={}", self.path);
         if let Some(domain) = &self.domain {
             value.push_str("; Domain=");
             value.push_str(domain);
@@ -123,13 +105,11 @@ mod tests {
             http_only: true,
             same_site: SameSite::Lax,
             partitioned: false,
-            max_age_s: None,
         }
     }
 
     #[test]
-    fn a_cookie_is_set_and_deleted_with_the_same_attributes() {
-        let short_lived = Attributes { max_age_s: Some(3_600), ..plain() };
+    fn a_deletion_has_the_attributes_of_the_cookie() {
         let other = Attributes {
             path: "/app".to_owned(),
             domain: Some("example.com".to_owned()),
@@ -137,17 +117,14 @@ mod tests {
             http_only: false,
             same_site: SameSite::Strict,
             partitioned: false,
-            max_age_s: None,
         };
         let embedded = Attributes { same_site: SameSite::None, partitioned: true, ..plain() };
-        for (attributes, max_age, rest) in [
-            (plain(), "", "; Path=/; Secure; HttpOnly; SameSite=Lax"),
-            (short_lived, "; Max-Age=3600", "; Path=/; Secure; HttpOnly; SameSite=Lax"),
-            (other, "", "; Path=/app; Domain=example.com; SameSite=Strict"),
-            (embedded, "", "; Path=/; Secure; HttpOnly; SameSite=None; Partitioned"),
+        for (attributes, rest) in [
+            (plain(), "Path=/; Secure; HttpOnly; SameSite=Lax"),
+            (other, "Path=/app; Domain=example.com; SameSite=Strict"),
+            (embedded, "Path=/; Secure; HttpOnly; SameSite=None; Partitioned"),
         ] {
-            assert_eq!(attributes.setting("sid", "a1"), format!("sid=a1{max_age}{rest}"));
-            assert_eq!(attributes.deletion("sid"), format!("sid=; Max-Age=0{rest}"));
+            assert_eq!(attributes.deletion("sid"), format!("sid=; Max-Age=0; {rest}"));
         }
     }
 

@@ -17,7 +17,6 @@ impl Compiler<'_> {
             http_only: *raw.http_only,
             same_site: *raw.same_site,
             partitioned: *raw.partitioned,
-            max_age_s: raw.max_age.copied().map(|duration| duration.0 / 1_000),
         })
     }
 

@@ -41,11 +41,10 @@ fn a_logout_needs_only_a_path() {
 #[test]
 fn a_rule_has_the_cookie_of_the_top_level_or_wholly_its_own() {
     let config = parsed(json!({
-        "cookie": {"path": "/app", "secure": false, "http_only": false, "same_site": "Strict", "domain": ".example.com",
-                   "max_age": "1500ms"},
+        "cookie": {"path": "/app", "secure": false, "http_only": false, "same_site": "Strict", "domain": ".example.com"},
         "rules": [{"match": {"paths": ["/a"]}, "session": "required", "cookie": {}},
                   {"match": {"paths": ["/b"]}, "session": "required",
-                   "cookie": {"partitioned": true, "same_site": "None", "max_age": "30d"}}]
+                   "cookie": {"partitioned": true, "same_site": "None"}}]
     }));
     let cookies: Vec<_> = config.rules.iter().map(|rule| (*rule.cookie).clone()).collect();
     let plain = Attributes {
@@ -55,10 +54,8 @@ fn a_rule_has_the_cookie_of_the_top_level_or_wholly_its_own() {
         http_only: true,
         same_site: SameSite::Lax,
         partitioned: false,
-        max_age_s: None,
     };
-    let embedded =
-        Attributes { partitioned: true, same_site: SameSite::None, max_age_s: Some(2_592_000), ..plain.clone() };
+    let embedded = Attributes { partitioned: true, same_site: SameSite::None, ..plain.clone() };
     let top = Attributes {
         path: "/app".to_owned(),
         domain: Some(".example.com".to_owned()),
@@ -66,7 +63,6 @@ fn a_rule_has_the_cookie_of_the_top_level_or_wholly_its_own() {
         http_only: false,
         same_site: SameSite::Strict,
         partitioned: false,
-        max_age_s: Some(1),
     };
     assert_eq!(cookies, [plain, embedded, top]);
 }
@@ -138,8 +134,6 @@ fn invalid_values_are_reported_with_what_is_expected() {
          "cookie.same_site: \"lax\" is none of Strict, Lax, None".to_owned()),
         (json!({"cookie": {"partitioned": "yes"}}),
          "cookie.partitioned: found \"yes\", expected true or false".to_owned()),
-        (json!({"cookie": {"max_age": "999ms"}}),
-         "cookie.max_age: found \"999ms\", expected a duration from 1s to 365d, such as \"250ms\", \"5s\", \"10m\"".to_owned()),
         (json!({"limits": {"idle": "5s"}, "cache": {"ttl": "5s"}}),
          "limits.idle: is no more than cache.ttl, so sessions in use would end; expected a longer one".to_owned()),
         (json!({"limits": {"age": "1ms"}}),

@@ -86,7 +86,7 @@ fn wrong_types_are_refused_everywhere() {
         "limits": {"idle": "2s", "age": "1h"}, "login": {"url": "https://a.b/"}, "shadow": true,
         "logout": {"path": "/a", "methods": ["GET"], "redirect": "/"},
         "cookie": {"path": "/", "secure": false, "http_only": true, "same_site": "Lax", "domain": "a.b",
-        "partitioned": false, "max_age": "1s"}
+        "partitioned": false}
     });
     Config::parse(right.to_string().as_bytes()).unwrap();
     let mut pointers = Vec::new();
