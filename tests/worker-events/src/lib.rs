@@ -10,7 +10,8 @@
 //!   the request came, or no longer ago than the configuration lets an answer serve.
 //! - From the next request on after an end that one of the workers made, no worker serves the session.
 //! - In a request that goes on, every header with a reserved name, in any spelling, was set by the filter.
-//! - A request goes on or gets one local reply, once. So does its response. No stream waits after all calls are over.
+//! - A request goes on or gets one local reply, once. So does its response. No stream waits once all calls are over and
+//!   timers have run.
 //! - No token is in anything that the filter puts out, but in the path of a call. Without `forward_token`, none is in the
 //!   request that goes on.
 //! - Gauges are zero once the workers have retired.

@@ -132,11 +132,14 @@ impl Stream {
         self.request_phase == Phase::GoesOn && self.response_phase.is_none() && !self.has_ended && !self.is_closed
     }
 
+    pub fn is_waiting(&self) -> bool {
+        let waits = self.request_phase == Phase::Waits || self.response_phase == Some(Phase::Waits);
+        waits && !self.has_ended && !self.is_closed
+    }
+
     pub fn assert_does_not_wait(&self) {
-        if !self.has_ended && !self.is_closed {
-            assert_ne!(self.request_phase, Phase::Waits, "a request waits for ever");
-            assert_ne!(self.response_phase, Some(Phase::Waits), "a response waits for ever");
-        }
+        let (request, response) = (self.request_phase, self.response_phase);
+        assert!(!self.is_waiting(), "a stream waits for ever: request {request:?}, response {response:?}");
     }
 }
 
