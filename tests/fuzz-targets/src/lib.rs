@@ -10,8 +10,11 @@ pub mod headers;
 pub mod paths;
 pub mod shared_entries;
 
+/// Panics if something does not hold for the bytes.
+pub type Check = fn(&[u8]);
+
 /// The name of each target, which its corpus has too, and the function.
-pub const TARGETS: [(&str, fn(&[u8])); 7] = [
+pub const TARGETS: [(&str, Check); 7] = [
     ("answers", answers::check),
     ("configuration", configuration::check),
     ("cookies", cookies::check),
