@@ -108,7 +108,7 @@ $(CARGO_FUZZ): | toolchain
 MUTANTS ?= 0/1
 
 .PHONY: mutants
-mutants: $(CARGO_MUTANTS) ## change the core (paths, tokens, rules) in each way that should fail a test, in hours (MUTANTS=0/16: a part)
+mutants: $(CARGO_MUTANTS) ## change the core in small ways, in hours, and list what no test notices (MUTANTS=0/16: a part)
 	@mkdir -p .tools/mutants
 	env -u CARGO_TARGET_DIR CARGO_PROFILE_DEV_DEBUG=0 $(CARGO_MUTANTS) mutants --config tests/mutants.toml \
 	  --package rest-sessions-core --shard $(MUTANTS) --sharding round-robin --output .tools/mutants
