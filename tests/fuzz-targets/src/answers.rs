@@ -45,12 +45,13 @@ fn is_compact_session(answer: &Value, bytes: &[u8]) -> bool {
         && answer.to_string().as_bytes() == bytes
 }
 
-/// JSON allows white space around each token. `killed` takes no other spelling of the numbers.
+/// `killed` takes no other spelling of the numbers, and no repeated key: each would have a colon.
 fn read_kill(bytes: &[u8]) -> Option<bool> {
-    let fields: Vec<u8> = bytes.iter().copied().filter(|byte| !b" \t\r\n".contains(byte)).collect();
-    match &*fields {
-        br#"{"kill":0}"# => Some(false),
-        br#"{"kill":1}"# => Some(true),
+    let answer: Value = serde_json::from_slice(bytes).ok()?;
+    let members = bytes.iter().filter(|byte| **byte == b':').count();
+    match &*answer.to_string() {
+        r#"{"kill":0}"# if members == 1 => Some(false),
+        r#"{"kill":1}"# if members == 1 => Some(true),
         _ => None,
     }
 }

@@ -1,6 +1,8 @@
 //! Slots that workers share: any bytes are read, what was read and changed is written so that it reads the same, and no
 //! session that a worker recorded is forgotten before its time.
 
+use std::collections::BTreeMap;
+
 use rest_sessions_core::cache::shared_entry::SharedEntry;
 
 use crate::NOW_MS;
@@ -18,7 +20,7 @@ pub fn check(bytes: &[u8]) {
     let (changes, slot) = rest.split_at(rest.len().min(count * CHANGE));
     let mut entry = SharedEntry::parse(slot);
     assert_eq!(SharedEntry::parse(&entry.serialize()), entry);
-    let mut held: [Option<u64>; 256] = [None; 256];
+    let mut held: BTreeMap<u8, u64> = BTreeMap::new();
     for change in changes.chunks_exact(CHANGE) {
         let &[session, high, low, ends] = change else { unreachable!("a chunk is a change") };
         let hash = u64::from(session);
@@ -26,16 +28,16 @@ pub fn check(bytes: &[u8]) {
             let key = entry.response.as_ref().map(|response| response.key.clone()).unwrap_or_default();
             entry.remove(hash, &key);
             assert_eq!(entry.response, None, "the response of a session that has ended");
-            held[usize::from(session)] = None;
+            held.remove(&session);
         } else {
             let until_ms = NOW_MS + u64::from(u16::from_be_bytes([high, low]));
             entry.record(hash, until_ms, NOW_MS);
-            let held = &mut held[usize::from(session)];
-            *held = (*held).max(Some(until_ms));
+            let held = held.entry(session).or_default();
+            *held = (*held).max(until_ms);
         }
         entry = read_again(&entry);
-        for (hash, until_ms) in (0..).zip(held) {
-            let last_ms = until_ms.unwrap_or(0).saturating_sub(1);
+        for (session, until_ms) in &held {
+            let (hash, last_ms) = (u64::from(*session), until_ms - 1);
             assert!(last_ms < NOW_MS || entry.may_be_held(hash, last_ms), "a worker holds what is not recorded");
         }
     }
