@@ -7,7 +7,7 @@
 //! What must hold, whatever the events and their order:
 //!
 //! - A request is annotated as a user only if it carried the token of a session of this user, and the store said so: after
-//!   the request came, or no longer ago than the configuration lets an answer serve.
+//!   the request came, or no longer before it than the configuration lets an answer serve.
 //! - From the next request on after an end that one of the workers made, no worker serves the session.
 //! - In a request that goes on, every header with a reserved name, in any spelling, was set by the filter.
 //! - A request goes on or gets one local reply, once. So does its response. No stream waits once all calls are over and

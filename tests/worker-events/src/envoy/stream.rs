@@ -34,6 +34,7 @@ pub struct Stream {
     /// The numbers of the tokens that it carries where the filter looks.
     carried: Vec<usize>,
     arrived_step: usize,
+    arrived_ms: u64,
     /// Values of reserved headers that the filter set.
     set: Pairs,
     pub request_phase: Phase,
@@ -51,6 +52,7 @@ impl Stream {
             response: Vec::new(),
             carried: carried(request),
             arrived_step: known.step,
+            arrived_ms: known.now_ms,
             set: Vec::new(),
             request_phase: Phase::Waits,
             response_phase: None,
@@ -80,7 +82,10 @@ impl Stream {
         let number = number.unwrap_or_else(|| panic!("a request is annotated as {value:?}"));
         assert!(self.carried.contains(&number), "user {number} without its token: {:?}", self.carried);
         let (active_ms, active_step) = known.active[number].expect("the store never said that it is active");
-        let is_recent = known.now_ms.saturating_sub(active_ms) <= known.promises.may_serve_ms;
+        // A cached session is taken when the request comes, also if it then waits for the lookups of its other tokens.
+        let is_alone = self.carried.iter().all(|other| *other == number);
+        let taken_ms = if is_alone { known.now_ms } else { self.arrived_ms };
+        let is_recent = taken_ms.saturating_sub(active_ms) <= known.promises.may_serve_ms;
         let came_after = active_step >= self.arrived_step;
         assert!(came_after || (is_recent && known.promises.may_serve_ms > 0), "user {number} by an old answer");
         if let Some(ended) = known.ended[number] {
