@@ -1,3 +1,4 @@
+//! `fuzz_targets::cookies`, with the fuzzer's inputs.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| fuzz_targets::cookies::check(bytes));
