@@ -27,6 +27,8 @@ BINARYEN := .tools/module/.installed
 BINARYEN_BIN := .tools/module/node_modules/binaryen/bin
 CARGO_FUZZ_VERSION := 0.13.2
 CARGO_FUZZ := $(CURDIR)/.tools/cargo-fuzz-$(CARGO_FUZZ_VERSION)/bin/cargo-fuzz
+CARGO_MUTANTS_VERSION := 27.1.0
+CARGO_MUTANTS := $(CURDIR)/.tools/cargo-mutants-$(CARGO_MUTANTS_VERSION)/bin/cargo-mutants
 SELENE_VERSION := 0.31.0
 SELENE := $(CURDIR)/.tools/selene-$(SELENE_VERSION)/bin/selene
 # Checks the crates (https://github.com/EmbarkStudios/cargo-deny).
@@ -114,6 +116,19 @@ fuzz: $(CARGO_FUZZ) ## fuzz the core: configuration, headers, cookies, paths, an
 $(CARGO_FUZZ): | toolchain
 	@rustup run nightly rustc --version >/dev/null 2>&1 || rustup toolchain install nightly --profile minimal
 	cargo install --locked --root "$(CURDIR)/.tools/cargo-fuzz-$(CARGO_FUZZ_VERSION)" cargo-fuzz@$(CARGO_FUZZ_VERSION)
+
+# Which part of the mutants: every n-th, k/n.
+MUTANTS ?= 0/1
+
+.PHONY: mutants
+mutants: $(CARGO_MUTANTS) ## change the core in small ways, in hours, and list what no test notices (MUTANTS=0/16: a part)
+	@mkdir -p .tools/mutants
+	env -u CARGO_TARGET_DIR CARGO_PROFILE_DEV_DEBUG=0 $(CARGO_MUTANTS) mutants --config tests/mutants.toml \
+	  --package rest-sessions-core --shard $(MUTANTS) --sharding round-robin --output .tools/mutants
+
+$(CARGO_MUTANTS): | toolchain
+	env -u CARGO_TARGET_DIR cargo install --quiet --locked --root "$(CURDIR)/.tools/cargo-mutants-$(CARGO_MUTANTS_VERSION)" \
+	  cargo-mutants@$(CARGO_MUTANTS_VERSION)
 
 .PHONY: run
 run: $(MODULE) $(VENV) programs ## run the demo: Envoy with the filter before a login and a shop; Ctrl-C ends it

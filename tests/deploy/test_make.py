@@ -52,7 +52,7 @@ def test_help_is_the_default_and_lists_every_target(bare_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     targets = re.findall(r"^make ([a-z-]+)", done.stdout, re.MULTILINE)
     assert targets == [
-        *("help", "build", "test", "soak", "fuzz", "run", "bench", "bench-server", "simulate", "screenshot"),
+        *("help", "build", "test", "soak", "fuzz", "mutants", "run", "bench", "bench-server", "simulate", "screenshot"),
         *("validate", "check", "schema", "image", "lint", "clean"),
     ]
 

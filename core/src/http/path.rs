@@ -15,7 +15,7 @@ use super::percent::is_unreserved;
 use super::scan::split_before;
 
 pub use case::PathCase;
-pub use closure::{MAX_DECODINGS, MAX_LENGTH, MAX_READINGS};
+pub use closure::{FREE_BYTES, MAX_DECODINGS, MAX_LENGTH, MAX_PASSES, MAX_READINGS};
 
 /// Why a path is refused. The name describes the path or one of its readings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

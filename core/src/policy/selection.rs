@@ -202,3 +202,26 @@ impl<'c> Selector<'c> {
         Undecided { denial, in_shadow: self.rules.iter().all(|rule| rule.shadow) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    #[test]
+    fn a_method_is_refused_with_what_is_wrong_with_it() {
+        let config = br#"{"app": "myapp", "rest_sessions": {"cluster": "rs"},
+            "rules": [{"match": {"methods": ["DELETE"]}, "session": "required"}]}"#;
+        let config = Config::parse(config).unwrap();
+        let other = |method: &str, target: &str| {
+            let request = RequestLine { method: method.as_bytes(), target: target.as_bytes(), authority: b"a.example" };
+            config.selector().other_method(request).map_err(|refused| refused.to_string())
+        };
+        assert_eq!(other("GET", "/"), Ok(None));
+        assert_eq!(other("POST", "/?_method=DELETE"), Ok(Some(b"DELETE".to_vec())));
+        let malformed = "a method with other characters than capitals, digits, hyphens and underscores";
+        assert_eq!(other("delete", "/"), Err(malformed.to_owned()));
+        let unclear = "a query that names what is no method, or different ones";
+        assert_eq!(other("POST", "/?_method=DELETE&_method=PUT"), Err(unclear.to_owned()));
+    }
+}

@@ -193,10 +193,10 @@ impl<P: Purpose> Client<P> {
     }
 
     /// A call was begun and is not dispatched.
-    pub fn cancel(&mut self, dispatch: Dispatch) {
-        if let Some(call) = self.remove(dispatch.number) {
-            self.admission.cancel(&call.info.backend, call.info.kind, call.permit);
-        }
+    pub fn cancel(&mut self, dispatch: Dispatch) -> Option<PendingCall<P>> {
+        let call = self.remove(dispatch.number)?;
+        self.admission.cancel(&call.info.backend, call.info.kind, call.permit);
+        Some(call)
     }
 
     /// Forgets all calls, which the host has given up. Returns how many were in flight.

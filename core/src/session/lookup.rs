@@ -77,3 +77,24 @@ impl fmt::Display for BadResponse {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn log_lines_say_why_a_lookup_failed() {
+        for (outage, text) in [
+            (Outage::Timeout, "no answer in time"),
+            (Outage::Connect, "connection refused or reset"),
+            (Outage::Status(503), "status 503"),
+            (Outage::Dispatch, "no such cluster, no endpoint, or its circuit breaker is open"),
+            (Outage::Breaker, "too many outages in a row; the circuit breaker is open"),
+        ] {
+            assert_eq!(outage.to_string(), text);
+        }
+        assert_eq!(BadResponse::Status(404).to_string(), "status 404");
+        assert_eq!(BadResponse::TooLarge.to_string(), "more than 262144 bytes");
+        assert_eq!(BadResponse::Shape("`id` is missing").to_string(), "`id` is missing");
+    }
+}

@@ -203,6 +203,21 @@ pub mod tests {
     }
 
     #[test]
+    fn tokens_that_differ_anywhere_are_different() {
+        let token = |at: &[usize]| {
+            let mut text = [b'a'; 64];
+            at.iter().for_each(|at| text[*at] = b'b');
+            Token::parse(&text, &|| NOW_MS).unwrap()
+        };
+        assert!(token(&[]) == token(&[]));
+        for place in 0..64 {
+            assert!(token(&[]) != token(&[place]), "{place}");
+            // Words that differ in the same bits must not cancel each other out.
+            assert!(token(&[]) != token(&[place, (place + 8) % 64]), "{place}");
+        }
+    }
+
+    #[test]
     fn a_token_is_not_printed() {
         let token = Token::parse("a".repeat(64).as_bytes(), &|| NOW_MS).unwrap();
         assert_eq!(format!("{token:?}"), "Token(…)");

@@ -195,7 +195,7 @@ impl Worker {
             Event::Refused { stream, map, status, undone } => {
                 for action in undone {
                     match action {
-                        Action::Dispatch(dispatch) => self.sessions.cancel(dispatch),
+                        Action::Dispatch(dispatch) => self.sessions.cancel(cx, dispatch),
                         // What they say happened before the host refused.
                         Action::Gauge(..)
                         | Action::Count(Counter::CacheEvictions | Counter::Ends | Counter::CallFailures(_))

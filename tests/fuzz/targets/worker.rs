@@ -1,6 +1,4 @@
-//! The worker as a sequence of events. `worker_events` says what must hold.
+//! The worker as a sequence of events: `worker_events`, with the fuzzer's inputs.
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
-
-fuzz_target!(|bytes: &[u8]| worker_events::run(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| worker_events::run(bytes));

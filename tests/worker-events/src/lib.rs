@@ -7,10 +7,11 @@
 //! What must hold, whatever the events and their order:
 //!
 //! - A request is annotated as a user only if it carried the token of a session of this user, and the store said so: after
-//!   the request came, or no longer ago than the configuration lets an answer serve.
+//!   the request came, or no longer before it than the configuration lets an answer serve.
 //! - From the next request on after an end that one of the workers made, no worker serves the session.
 //! - In a request that goes on, every header with a reserved name, in any spelling, was set by the filter.
-//! - A request goes on or gets one local reply, once. So does its response. No stream waits after all calls are over.
+//! - A request goes on or gets one local reply, once. So does its response. No stream waits once all calls are over and
+//!   timers have run.
 //! - No token is in anything that the filter puts out, but in the path of a call. Without `forward_token`, none is in the
 //!   request that goes on.
 //! - Gauges are zero once the workers have retired.

@@ -8,6 +8,14 @@ fn pairs(headers: &Headers) -> Vec<(Vec<u8>, Vec<u8>)> {
 }
 
 #[test]
+fn a_map_takes_at_least_the_bytes_of_its_names_and_values() {
+    let value = "x".repeat(4_000);
+    let bytes = Headers::from_pairs(&[("x-filler", &value), ("cookie", &value)]).heap_bytes();
+    assert!((8_014..16_384).contains(&bytes), "{bytes}");
+    assert_eq!(Headers::default().heap_bytes(), 0);
+}
+
+#[test]
 fn every_pair_is_read_in_order_with_bytes_that_are_not_utf_8() {
     let given = [(&b":path"[..], &b"/"[..]), (b"x", b"\xff\xfe"), (b"x", b"")];
     let headers = Headers::parse(Headers::serialize(&given)).unwrap();

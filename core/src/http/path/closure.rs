@@ -18,8 +18,9 @@ pub const MAX_LENGTH: usize = 8 * 1024;
 ///
 /// With these bounds, a request with any path costs at most ten times one with a plain path of that length
 /// (`tests/counts` holds it). Every request has costs that do not depend on its path, which the bytes more stand for.
-const MAX_PASSES: usize = 3;
-const FREE_BYTES: usize = 640;
+pub const MAX_PASSES: usize = 3;
+/// See [`MAX_PASSES`].
+pub const FREE_BYTES: usize = 640;
 
 /// A search for the readings of one path.
 pub struct Closure {

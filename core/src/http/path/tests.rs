@@ -109,6 +109,26 @@ fn known_path_attacks_are_refused() {
 }
 
 #[test]
+fn the_reason_to_refuse_a_path_says_what_is_in_it() {
+    for (path, reason) in [
+        ("a", "a path that does not start with a slash"),
+        ("/a\tb", "a control character in the path"),
+        ("/100%", "a percent sign without two hexadecimal digits in the path"),
+        ("/%c0%af", "overlong UTF-8 in the path"),
+        ("/a/%2e%2e/b", "a dot segment in the path"),
+        ("//a", "a path that starts with two slashes"),
+        (
+            &format!("/{}", "%20".repeat(3_000)),
+            "a path of more than 8 KiB with characters that servers read differently",
+        ),
+        ("/%25252541", "a path that is percent-encoded more than three times"),
+        ("/x#?//b/c;%ff\\\u{17f}%c5", "a path that can be read in too many ways"),
+    ] {
+        assert_eq!(read(path).map_err(|ambiguity| ambiguity.to_string()), Err(reason.to_owned()), "{path}");
+    }
+}
+
+#[test]
 fn harmless_paths_have_every_reading_of_a_server() {
     let cases: [(&str, &[&str]); 20] = [
         ("/x%2fadmin", &["/x%2fadmin", "/x/admin"]),

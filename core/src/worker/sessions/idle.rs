@@ -12,11 +12,12 @@ use crate::cache::idle_registry::{self, IdleRegistry, LookupId, Registration, St
 use crate::cache::shared_data::{SharedData, Unavailable};
 use crate::exchange::Context;
 use crate::policy::limits::Limits;
-use crate::rest_sessions::backend::TargetId;
+use crate::rest_sessions::backend::{Backend, TargetId};
 use crate::rest_sessions::client::CallInfo;
 use crate::rest_sessions::request::IdleQuery;
 use crate::session::lookup::{Failure, Lookup};
 use crate::session::session::Session;
+use crate::session::token::Token;
 
 /// The interval, in milliseconds, at which it is checked whether the lookups that others wait for are over.
 const CHECK_EVERY_MS: u32 = 5;
@@ -119,9 +120,9 @@ impl Sessions {
     }
 
     /// A lookup that was to begin does not.
-    pub(super) fn forget_idle(&mut self, cx: &Context<'_>, target: &Target<'_>, check: Option<IdleCheck>) {
+    pub(super) fn forget_idle(&self, cx: &Context<'_>, backend: &Backend, token: &Token, check: Option<IdleCheck>) {
         if let (Some(limit), Some(IdleCheck { lookup: Some(lookup), .. })) = (&self.idle, check) {
-            let hash = limit.registry.hash(&target.backend.namespace, &target.key.token);
+            let hash = limit.registry.hash(&backend.namespace, token);
             let (data, now_ms) = (cx.environment.shared_data(), cx.now_ms());
             let _ = idle_registry::register(data, hash, Registration::End(lookup), now_ms, now_ms);
         }

@@ -134,7 +134,7 @@ impl Sessions {
                     return None;
                 }
                 Err(failure) => {
-                    self.forget_idle(cx, target, idle);
+                    self.forget_idle(cx, backend, &key.token, idle);
                     failure
                 }
             },

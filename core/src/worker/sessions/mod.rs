@@ -109,8 +109,12 @@ impl Sessions {
     }
 
     /// A call was not handed to the host.
-    pub fn cancel(&mut self, dispatch: Dispatch) {
-        self.client.cancel(dispatch);
+    pub fn cancel(&mut self, cx: &Context<'_>, dispatch: Dispatch) {
+        let Some(PendingCall { info, purpose: Purpose::Lookup(pending), .. }) = self.client.cancel(dispatch) else {
+            return;
+        };
+        // Lookups of other workers would wait for it.
+        self.forget_idle(cx, &info.backend, &info.key.token, pending.idle);
     }
 
     /// Takes the call that a response belongs to; `None` for a call that was not made here.

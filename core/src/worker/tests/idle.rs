@@ -119,6 +119,17 @@ fn an_answer_waits_for_the_lookup_of_another_worker_that_may_have_reset_the_idle
 }
 
 #[test]
+fn an_answer_does_not_wait_for_a_lookup_of_another_worker_that_was_not_made() {
+    let [mut first, mut second] = workers(json!({}));
+    first.refuses_changes_of = Some(HeaderMap::RequestHeaders);
+    first.request(&[("cookie", &cookie(0)), ("x-session-user", "root")]);
+    assert_eq!((first.outcomes(), first.dispatches), (vec![Outcome::DeniedUnavailable], 0));
+    request(&mut second, "/");
+    second.respond(&idle(0));
+    assert_eq!((second.outcomes(), second.timer_ms), (vec![Outcome::Allowed], None));
+}
+
+#[test]
 fn answers_that_begin_to_wait_do_not_put_the_end_of_a_wait_off() {
     let [mut first, mut second] = workers(json!({}));
     request(&mut first, "/");

@@ -47,6 +47,8 @@ pub struct WorkerThread {
     refuses_changes_of: Option<HeaderMap>,
     gauges: Vec<(Gauge, i64)>,
     outcomes: usize,
+    /// Whether the host calls the timer.
+    has_timer: bool,
     /// How deep actions have led to events.
     depth: usize,
 }
@@ -57,8 +59,10 @@ impl WorkerThread {
         let environment = LocalEnvironment::new(known.now_ms, client, shared_data.clone());
         let seeds = Seeds { digest_key: RandomState::new(), random: [seed, 2, 3, 4] };
         let worker = Worker::new(Rc::clone(config), seeds, &environment);
+        let worker = worker.unwrap_or_else(|_| panic!("there is shared data"));
         Self {
-            worker: worker.unwrap_or_else(|_| panic!("there is shared data")),
+            has_timer: worker.tick_period_ms() > 0,
+            worker,
             environment,
             streams: Vec::new(),
             calls: Vec::new(),
@@ -129,6 +133,12 @@ impl WorkerThread {
         self.handle(Event::Tick, Callback::Root, known);
     }
 
+    pub fn tick_if_asked(&mut self, known: &Known) {
+        if self.has_timer {
+            self.tick(known);
+        }
+    }
+
     fn stream(&mut self, stream: StreamRef) -> &mut Stream {
         let found = self.streams.iter_mut().find(|known| known.stream == stream);
         found.expect("an action is about a stream that began")
@@ -177,7 +187,8 @@ impl WorkerThread {
                 Action::Log(line) => known.assert_no_token(line.to_string().as_bytes(), "a log line"),
                 Action::Count(counter) => self.outcomes += usize::from(matches!(counter, Counter::Outcome(_))),
                 Action::Gauge(gauge, delta) => self.gauges.push((gauge, delta)),
-                Action::CallDuration(_) | Action::Track | Action::Timer(_) => {}
+                Action::CallDuration(_) | Action::Track => {}
+                Action::Timer(period_ms) => self.has_timer = period_ms > 0,
                 Action::Dispatch(dispatch) => {
                     self.dispatches += 1;
                     let dispatched = if self.refuses_calls {
@@ -205,6 +216,10 @@ impl WorkerThread {
                 Action::Wakeup => self.wakeups += 1,
             }
         }
+    }
+
+    pub fn has_waiting(&self) -> bool {
+        self.streams.iter().any(Stream::is_waiting)
     }
 
     pub fn assert_nothing_waits(&self) {
