@@ -71,6 +71,19 @@ fn a_forwarded_header_that_moves_the_path_is_removed_where_rules_name_paths() {
 }
 
 #[test]
+fn a_link_that_names_an_unsafe_method_is_checked_for_its_origin() {
+    let site = site(json!({"default": {"session": "optional", "origins": []}}));
+    let from = |page: &str, target: &str| site.verdict(&[(":path", target), ("sec-fetch-site", page)]);
+    for target in ["/cart?_method=DELETE", "/cart?x&_METHOD=post", "/cart?_method=GET&_method=PUT"] {
+        assert_eq!(from("cross-site", target), reply(403, "bad_origin"), "{target}");
+        assert_eq!(from("same-origin", target), unchanged(), "{target}");
+    }
+    for target in ["/cart?_method=GET", "/cart?method=DELETE", "/cart"] {
+        assert_eq!(from("cross-site", target), unchanged(), "{target}");
+    }
+}
+
+#[test]
 fn the_host_is_checked_first() {
     let site = site(json!({"hosts": ["shop.example", "*.shop.example"], "default": {"session": "off"}}));
     let host = |host: &str| site.verdict(&[(":authority", host)]);
