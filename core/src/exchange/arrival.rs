@@ -36,7 +36,9 @@ pub enum Arrival {
 /// selected, then come origins, logout, preflight, routes without sessions, and the tokens.
 pub fn request_headers(cx: &Context<'_>, headers: Headers, end_of_stream: bool, effects: &mut Effects<'_>) -> Arrival {
     let mut removed = cx.config.reserved.spoofed(&headers);
-    forwarded::push_malformed(&headers, &cx.config.forwarded, &mut removed);
+    if cx.config.checks_forwarded {
+        forwarded::push_malformed(&headers, &mut removed);
+    }
     for name in removed {
         effects.change_request(HeaderChange::Remove(name.to_vec().into()));
     }

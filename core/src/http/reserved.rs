@@ -30,10 +30,6 @@ impl ReservedHeaders {
         }
     }
 
-    pub(super) fn filter(&self) -> NameFilter {
-        self.filter
-    }
-
     /// Whether this is a spelling of a reserved name.
     #[must_use]
     pub fn contains(&self, name: &[u8]) -> bool {

@@ -104,12 +104,16 @@ pub fn compile(raw: &raw::Plugin, problems: &Problems) -> Config {
         let message = "is no more than cache.ttl, so sessions in use would end; expected a longer one";
         problems.note(&root.key("limits").key("idle"), message);
     }
-    let names_hosts = hosts.is_some() || rules.uses_hosts();
-    let reserved =
-        reserved::headers(&rules, names_hosts, &defaults.annotation, write_back.as_ref(), &raw.remove_headers);
     Config {
-        forwarded: reserved::forwarded(&rules, &reserved, &raw.remove_headers),
-        reserved,
+        reserved: reserved::headers(
+            &rules,
+            hosts.is_some() || rules.uses_hosts(),
+            &defaults.annotation,
+            write_back.as_ref(),
+            &raw.remove_headers,
+        ),
+        // A value that moves the path matters where rules name paths.
+        checks_forwarded: rules.uses_paths() && raw.remove_headers.as_given().is_none(),
         hosts,
         rules,
         forward_token: *raw.forward_token,

@@ -4,8 +4,8 @@ use super::{WRITE_BACK_NAMES, annotation, items};
 use crate::config::raw::List;
 use crate::config::reader::Field;
 use crate::config::values::{HeaderName, Text};
+use crate::http::method;
 use crate::http::reserved::ReservedHeaders;
-use crate::http::{forwarded, method};
 use crate::policy::annotation::Annotation;
 use crate::policy::rules::Rules;
 use crate::policy::write_back::WriteBack;
@@ -30,17 +30,6 @@ pub const PATH_OVERRIDES: [&str; 14] = [
 ];
 pub const HOST_OVERRIDES: [&str; 6] =
     ["x-forwarded-host", "x-host", "x-original-host", "forwarded", "x-forwarded-server", "x-http-host-override"];
-
-/// The headers that are removed from every request if their value is malformed, beside those that are removed whatever
-/// their value. A value that moves the path matters where rules name paths.
-pub fn forwarded(
-    rules: &Rules,
-    reserved: &ReservedHeaders,
-    removed: &Field<List<Text<HeaderName>>>,
-) -> ReservedHeaders {
-    let is_checked = rules.uses_paths() && removed.as_given().is_none();
-    ReservedHeaders::new(forwarded::NAMES.into_iter().filter(|name| is_checked && !reserved.contains(name.as_bytes())))
-}
 
 /// The headers that are removed from every request. `names_hosts` is whether rules or `hosts` name hosts.
 pub fn headers(

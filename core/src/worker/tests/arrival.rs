@@ -55,9 +55,9 @@ fn spoofed_headers_are_removed_from_trailers() {
 #[test]
 fn a_forwarded_header_that_moves_the_path_is_removed_where_rules_name_paths() {
     let moving = [
-        ("x-forwarded-host", "shop:80/admin?"),
-        ("x_forwarded-port", "80/admin?"),
         ("x-forwarded-proto", "http://shop/admin?"),
+        ("x-forwarded-port", "80/admin?"),
+        ("x-forwarded-host", "shop:80/admin?"),
     ];
     let usual = [("x-forwarded-host", "shop.example:80"), ("x-forwarded-port", "80"), ("x-forwarded-proto", "https")];
     let removed = Verdict::Forward(moving.map(|(name, _)| name.to_owned()).to_vec(), vec![]);
