@@ -22,6 +22,8 @@ pub struct Config {
     pub cors_preflight: CorsPreflight,
     /// The headers that are removed from every request.
     pub reserved: ReservedHeaders,
+    /// Whether forwarded headers are removed if their value is malformed (see [`crate::http::forwarded`]).
+    pub checks_forwarded: bool,
     /// Whether the decision is published as filter state.
     pub filter_state: bool,
     /// What requests that wait, or whose response is to come, may hold in a worker's memory, in bytes.

@@ -12,6 +12,7 @@ use super::verdict::{Recipient, ReplyKind, Verdict};
 use crate::action::HeaderMap;
 use crate::config::Config;
 use crate::http::change::HeaderChange;
+use crate::http::forwarded;
 use crate::http::headers::Headers;
 use crate::http::local_reply::Denial;
 use crate::policy::annotation::Status;
@@ -34,7 +35,11 @@ pub enum Arrival {
 /// Judges a request by its headers. The order is part of the contract: spoofed headers are removed, the rule is
 /// selected, then come origins, logout, preflight, routes without sessions, and the tokens.
 pub fn request_headers(cx: &Context<'_>, headers: Headers, end_of_stream: bool, effects: &mut Effects<'_>) -> Arrival {
-    for name in cx.config.reserved.spoofed(&headers) {
+    let mut removed = cx.config.reserved.spoofed(&headers);
+    if cx.config.checks_forwarded {
+        forwarded::push_malformed(&headers, &mut removed);
+    }
+    for name in removed {
         effects.change_request(HeaderChange::Remove(name.to_vec().into()));
     }
     let request = Request::new(headers);

@@ -79,7 +79,8 @@ impl Request {
     /// session. Where the rule checks no origins, pages of the same site may log out.
     pub(super) fn has_refused_origin(&self, rule: &Rule, is_logout: bool) -> bool {
         let listed = rule.origins.as_deref();
-        let is_checked = || origins::is_checked(self.known(Known::Method), self.is_websocket);
+        let is_checked =
+            || origins::is_checked(self.known(Known::Method), self.is_websocket) || self.names_unsafe_method();
         if !is_logout && (listed.is_none() || !is_checked()) {
             return false;
         }
@@ -87,6 +88,14 @@ impl Request {
             Page::Allowed => false,
             Page::SameSite => listed.is_some(),
             Page::Foreign => true,
+        }
+    }
+
+    /// Whether the query names a method whose requests are checked for their origin: a page can link to such a URL.
+    fn names_unsafe_method(&self) -> bool {
+        match method::named_in(self.known(Known::Path)) {
+            Ok(named) => named.is_some_and(|method| origins::is_checked(&method, false)),
+            Err(method::Unclear) => true,
         }
     }
 

@@ -4,6 +4,7 @@ pub mod authority;
 pub mod bytes;
 pub mod change;
 pub mod cookie;
+pub mod forwarded;
 pub mod headers;
 pub mod local_reply;
 pub mod method;

@@ -112,6 +112,8 @@ pub fn compile(raw: &raw::Plugin, problems: &Problems) -> Config {
             write_back.as_ref(),
             &raw.remove_headers,
         ),
+        // A value that moves the path matters where rules name paths.
+        checks_forwarded: rules.uses_paths() && raw.remove_headers.as_given().is_none(),
         hosts,
         rules,
         forward_token: *raw.forward_token,

@@ -145,7 +145,9 @@ impl Sessions {
         let own = check.lookup.take();
         let session = if let Lookup::Active(session) = lookup { Some(session) } else { None };
         let exceeding = session.filter(|session| limit.is_exceeded(session, *check));
-        if own.is_none() && (session.is_none() || (check.is_enforced && exceeding.is_none())) {
+        // The service lets lookups in shadow revive a session, of which it then knows nothing.
+        let is_judged = || check.is_enforced && exceeding.is_none() && cx.config.rules.iter().all(|rule| !rule.shadow);
+        if own.is_none() && (session.is_none() || is_judged()) {
             return IdleVerdict::Within;
         }
         let (data, now_ms) = (cx.environment.shared_data(), cx.now_ms());
@@ -153,10 +155,9 @@ impl Sessions {
         let lookup = own.unwrap_or_default();
         let change = match exceeding {
             // This lookup has restarted its time to live.
-            Some(session) if pending.waiters.iter().any(|waiter| !waiter.in_shadow) => {
-                Registration::Condemn(lookup, now_ms.saturating_add(session.ttl_ms().max(1)))
-            }
-            _ => Registration::End(lookup),
+            // In shadow too: nothing is ended, but a request that is not in shadow must not get in because of it.
+            Some(session) => Registration::Condemn(lookup, now_ms.saturating_add(session.ttl_ms().max(1))),
+            None => Registration::End(lookup),
         };
         let idle_ms = session.and_then(|session| session.idle_ms()).unwrap_or(0);
         let earlier_ms = check.earlier_ms.unwrap_or(idle_registry::latest_earlier_ms(idle_ms, now_ms));

@@ -53,6 +53,37 @@ fn spoofed_headers_are_removed_from_trailers() {
 }
 
 #[test]
+fn a_forwarded_header_that_moves_the_path_is_removed_where_rules_name_paths() {
+    let moving = [
+        ("x-forwarded-proto", "http://shop/admin?"),
+        ("x-forwarded-port", "80/admin?"),
+        ("x-forwarded-host", "shop:80/admin?"),
+    ];
+    let usual = [("x-forwarded-host", "shop.example:80"), ("x-forwarded-port", "80"), ("x-forwarded-proto", "https")];
+    let removed = Verdict::Forward(moving.map(|(name, _)| name.to_owned()).to_vec(), vec![]);
+    let rules = json!([{"match": {"paths": ["/admin/*"]}, "session": "required"}]);
+    let named = site(json!({"rules": rules, "default": {"session": "off"}}));
+    assert_eq!((named.verdict(&moving), named.verdict(&usual)), (removed, unchanged()));
+    let other = site(json!({"default": {"session": "off"}}));
+    assert_eq!(other.verdict(&moving), unchanged());
+    let own = site(json!({"rules": rules, "default": {"session": "off"}, "remove_headers": []}));
+    assert_eq!(own.verdict(&moving), unchanged());
+}
+
+#[test]
+fn a_link_that_names_an_unsafe_method_is_checked_for_its_origin() {
+    let site = site(json!({"default": {"session": "optional", "origins": []}}));
+    let from = |page: &str, target: &str| site.verdict(&[(":path", target), ("sec-fetch-site", page)]);
+    for target in ["/cart?_method=DELETE", "/cart?x&_METHOD=post", "/cart?_method=GET&_method=PUT"] {
+        assert_eq!(from("cross-site", target), reply(403, "bad_origin"), "{target}");
+        assert_eq!(from("same-origin", target), unchanged(), "{target}");
+    }
+    for target in ["/cart?_method=GET", "/cart?method=DELETE", "/cart"] {
+        assert_eq!(from("cross-site", target), unchanged(), "{target}");
+    }
+}
+
+#[test]
 fn the_host_is_checked_first() {
     let site = site(json!({"hosts": ["shop.example", "*.shop.example"], "default": {"session": "off"}}));
     let host = |host: &str| site.verdict(&[(":authority", host)]);

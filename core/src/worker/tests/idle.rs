@@ -51,6 +51,26 @@ fn a_request_in_shadow_does_not_let_the_service_end_the_session() {
 }
 
 #[test]
+fn a_request_in_shadow_does_not_revive_a_session_for_others() {
+    for keys in [json!({}), json!({"cache": {"ttl": "10s"}})] {
+        for is_known_to_enforce in [false, true] {
+            let [mut first, mut second] = workers(keys.clone());
+            if is_known_to_enforce {
+                second.request(&[("cookie", &cookie(1))]);
+                second.respond(&Response::Judged(60, session_idle_for(0)));
+            }
+            request(&mut first, "/shadow");
+            first.respond(&idle(61));
+            assert_eq!((first.outcomes(), first.calls.len()), (vec![Outcome::ShadowDenied], 0), "{keys}");
+            request(&mut second, "/");
+            second.respond(&Response::Judged(60, session_idle_for(0)));
+            assert_eq!(second.outcomes().last(), Some(&Outcome::DeniedNoSession), "{keys} {is_known_to_enforce}");
+            assert_eq!(second.calls[0].request.method(), "DELETE");
+        }
+    }
+}
+
+#[test]
 fn the_service_that_enforces_the_limit_judges_it() {
     let [mut shell] = workers(json!({}));
     request(&mut shell, "/");
