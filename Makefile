@@ -302,7 +302,7 @@ cargo rustc --profile module --locked --package rest-sessions-filter --lib --cra
 @.venv/bin/node $(BINARYEN_BIN)/wasm-metadce "$(1)/$(WASM_TARGET)/module/rest_sessions_filter.wasm" \
   --graph-file envoy/module/exports.json --output $@.new >/dev/null
 @.venv/bin/node $(BINARYEN_BIN)/wasm-opt $@.new --merge-similar-functions -O3 --converge --one-caller-inline-max-function-size=100 \
-  --strip-producers --strip-target-features --output $@.new
+  --reorder-functions --strip-producers --strip-target-features --output $@.new
 @mv $@.new $@
 @echo "$@: $$(wc -c < $@) bytes"
 endef
