@@ -5,6 +5,7 @@ mod support;
 use support::layout::half_sessions;
 use support::{NOW, Service};
 use test_support::redis::RedisServer;
+use tokio::task::JoinHandle;
 
 /// Lets the tasks that were spawned run until they wait for Redis.
 async fn let_others_run() {
@@ -88,15 +89,18 @@ async fn sessions_of_other_programs_are_renewed_as_they_are_read() {
     }
 }
 
+/// Begins to set one key of a session, another for each number.
+fn set_key(service: &Service, token: &str, number: usize) -> JoinHandle<String> {
+    let (service, token) = (service.clone(), token.to_owned());
+    tokio::spawn(async move { service.set("app1", &token, &format!(r#"{{"k{number}":1}}"#)).await })
+}
+
 #[tokio::test]
 async fn a_renewal_takes_its_turn_among_the_sets_of_its_session() {
     let redis = RedisServer::start();
     let service = Service::redis(&redis);
     let token = service.create("/app1/create/u?ip=1", r#"{"a":1}"#).await;
-    let set = |n: usize| {
-        let (service, token) = (service.clone(), token.clone());
-        tokio::spawn(async move { service.set("app1", &token, &format!(r#"{{"k{n}":1}}"#)).await })
-    };
+    let set = |n| set_key(&service, &token, n);
     // Scripts and connections are there.
     set(0).await.unwrap();
     redis.pause();
@@ -126,10 +130,7 @@ async fn a_caller_of_a_renewal_that_leaves_holds_up_nobody() {
     let redis = RedisServer::start();
     let service = Service::redis(&redis);
     let token = service.create("/app1/create/u?ip=1", r#"{"a":1}"#).await;
-    let set = |n: usize| {
-        let (service, token) = (service.clone(), token.clone());
-        tokio::spawn(async move { service.set("app1", &token, &format!(r#"{{"k{n}":1}}"#)).await })
-    };
+    let set = |n| set_key(&service, &token, n);
     set(0).await.unwrap();
     redis.pause();
     // One leaves while it waits for its turn, the other one while it reads the session.

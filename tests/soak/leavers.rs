@@ -25,8 +25,7 @@ pub fn over_http_1(soak: &Soak) {
             return;
         }
         let Some(session) = current(soak, &mut session, round) else { continue };
-        let target = if round.is_multiple_of(2) { "slow" } else { "member" };
-        let request = Request::get(&format!("/{target}/{}", session.number)).session(&session.token);
+        let request = with_session(session, round);
         let request = match round % 5 {
             0 => Request::get("/stranger").session(&token::fresh()),
             // An upload, of which a part is missing.
@@ -41,6 +40,12 @@ pub fn over_http_1(soak: &Soak) {
     }
 }
 
+/// A request with the session, every other one of which is answered slowly.
+fn with_session(session: &Session, round: u64) -> Request {
+    let target = if round.is_multiple_of(2) { "slow" } else { "member" };
+    Request::get(&format!("/{target}/{}", session.number)).session(&session.token)
+}
+
 /// Several requests at once, of which some are reset.
 pub fn over_http_2(soak: &Soak) {
     let mut session = None;
@@ -49,8 +54,7 @@ pub fn over_http_2(soak: &Soak) {
             return;
         }
         let Some(session) = current(soak, &mut session, round) else { continue };
-        let target = if round.is_multiple_of(2) { "slow" } else { "member" };
-        let mut request = Request::get(&format!("/{target}/{}", session.number)).session(&session.token);
+        let mut request = with_session(session, round);
         let mut expect = Expect::Live(session);
         if round.is_multiple_of(5) {
             request = Request::get("/stranger").session(&token::fresh());

@@ -137,7 +137,8 @@ fn check(path: &[&str], headers: &HeaderMap, ledger: &Ledger) -> Result<(), Stri
         return Err(format!("arrives with the session of {user}"));
     }
     // Of two sessions one may serve, once the other has ended.
-    let find = |number| ledger.session(number).ok_or_else(|| format!("arrives with s{number}, which nobody created"));
+    let find =
+        |number| ledger.session(number).ok_or_else(|| format!("arrives with s{number}, which was never created"));
     for other in expected.into_iter().filter(|other| *other != number) {
         if !find(other)?.is_ending() {
             return Err(format!("arrives with {user} although s{other} lives too"));

@@ -67,7 +67,7 @@ impl Socket {
     pub fn wait_for_close(&mut self) -> io::Result<()> {
         match self.0.read(&mut [0]) {
             Ok(0) => Ok(()),
-            Ok(_) => Err(odd("bytes that nobody sent")),
+            Ok(_) => Err(odd("bytes in place of the end")),
             Err(error) if error.kind() == ErrorKind::ConnectionReset => Ok(()),
             Err(error) => Err(error),
         }

@@ -86,7 +86,7 @@ impl RedisStore {
         Err(StoreError::Unavailable(Cause::Busy))
     }
 
-    /// Waits until nobody else of this process writes the session.
+    /// Waits until no other call in this process writes the session.
     async fn turn(self: &Arc<Self>, key: Key) -> Result<Turn, StoreError> {
         match self.sets.wait_or_write(&key, Waiting::Renewal) {
             None => Ok(Turn { store: Arc::clone(self), key, known: None }),
